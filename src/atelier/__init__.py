@@ -1,0 +1,1 @@
+"""atelier: a reproducible bench for image style transfer."""
