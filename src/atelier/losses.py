@@ -1,0 +1,146 @@
+"""Losses of style transfer: pure functions of tensors, one value per picture.
+
+Shapes: features F are (B, C, H, W) with M = H·W positions; a loss is (B,), so that the pictures of
+a batch never mix (a batch-wide Gram matrix, as in some public code, does mix them).
+Gram matrices and moments are computed in float32 whatever the precision around them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GramNorm = Literal["positions", "all"]
+COVARIANCE_EPS = 1e-4
+"""Added to the covariance's diagonal: roots of singular matrices have no gradient."""
+STD_EPS = 1e-5
+"""Added inside the root: a constant-colour picture has zero variance."""
+
+
+def gram(features: Tensor, norm: GramNorm = "all") -> Tensor:
+    """Gram matrices (B, C, C) of (B, C, H, W).
+
+    ``positions`` divides F·Fᵀ by M (Gatys; Ghiasi); ``all`` by C·M (the PyTorch tutorial and
+    pytorch/examples), which makes the weight of a layer fall with its width.
+    """
+    flat = features.flatten(2).float()
+    size = flat.shape[2] if norm == "positions" else flat.shape[1] * flat.shape[2]
+    return flat @ flat.mT / size
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (B, C) and second raw moment F·Fᵀ/M (B, C, C)."""
+    return features.float().mean((2, 3)), gram(features, "positions")
+
+
+def mean_square(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference per picture: (B, …) twice to (B,); ``b`` may have batch size 1."""
+    return (a.float() - b.float()).square().flatten(1).mean(1)
+
+
+content_loss = mean_square
+"""Mean squared difference of features (Gatys et al. 2016, eq. 1, as a mean instead of ½Σ)."""
+
+
+def gram_loss(features: Tensor, target: Tensor, norm: GramNorm = "all") -> Tensor:
+    """Mean squared difference of Gram matrices (Gatys et al. 2016, eq. 4; mean over C²)."""
+    return mean_square(gram(features, norm), target)
+
+
+def scaled_gram_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Σd² / (Σ|d| + 1e-8) with d the Gram difference: its gradient has L1 norm near one.
+
+    After crowsonkb/style-transfer-pytorch (ScaledMSELoss); the weights become free of scale.
+    """
+    difference = (gram(features, "positions") - target).flatten(1)
+    return difference.square().sum(1) / (difference.abs().sum(1) + 1e-8)
+
+
+def mean_std_loss(features: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared differences of channel means and standard deviations (AdaIN, Huang 2017, eq. 13)."""
+    mean, std = mean_std(features)
+    return mean_square(mean, target[0]) + mean_square(std, target[1])
+
+
+def mean_std(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Channel means and unbiased standard deviations, (B, C) each."""
+    flat = features.flatten(2).float()
+    return flat.mean(2), (flat.var(2) + STD_EPS).sqrt()
+
+
+def wasserstein_target(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What ``wasserstein_loss`` needs of a style: mean, covariance, root of the covariance."""
+    mean, second = moments(features)
+    covariance = _covariance(mean, second)
+    values, vectors = torch.linalg.eigh(covariance)
+    root = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.mT
+    return mean, covariance, root
+
+
+def wasserstein_loss(features: Tensor, target: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Squared 2-Wasserstein distance of the features' Gaussians, averaged over channels.
+
+    As in crowsonkb/style-transfer-pytorch: mean_c (μ-μ')² + tr(Σ' + Σ - 2(Σ'^½ Σ Σ'^½)^½) / C.
+    Unlike there, the trace of the root is a sum over eigenvalues instead of Newton-Schulz
+    iterations: exact, and its gradient needs no second iteration.
+    """
+    mean_t, covariance_t, root_t = target
+    mean, second = moments(features)
+    covariance = _covariance(mean, second)
+    eigenvalues: Tensor = torch.linalg.eigvalsh(root_t @ covariance @ root_t)
+    cross = eigenvalues.clamp_min(1e-12).sqrt().mean(1)
+    diagonals = (covariance + covariance_t).diagonal(dim1=1, dim2=2).mean(1)
+    return mean_square(mean, mean_t) + diagonals - 2 * cross
+
+
+def _covariance(mean: Tensor, second: Tensor) -> Tensor:
+    eye = torch.eye(mean.shape[1], device=mean.device)
+    return second - mean.unsqueeze(2) * mean.unsqueeze(1) + COVARIANCE_EPS * eye
+
+
+StyleLoss = Literal["gram", "gram_positions", "gram_scaled", "wasserstein", "mean_std"]
+Target = Tensor | tuple[Tensor, ...]
+STYLE_LOSSES: Mapping[
+    StyleLoss, tuple[Callable[[Tensor], Target], Callable[[Tensor, Target], Tensor]]
+] = {
+    "gram": (gram, gram_loss),  # type: ignore[dict-item]
+    "gram_positions": (
+        lambda f: gram(f, "positions"),
+        lambda f, t: gram_loss(f, t, "positions"),  # type: ignore[arg-type]
+    ),
+    "gram_scaled": (lambda f: gram(f, "positions"), scaled_gram_loss),  # type: ignore[dict-item]
+    "wasserstein": (wasserstein_target, wasserstein_loss),  # type: ignore[dict-item]
+    "mean_std": (mean_std, mean_std_loss),  # type: ignore[dict-item]
+}
+"""Name in ``params.yaml`` → (statistic of the style, loss against it)."""
+
+TotalVariation = Literal["l1_sum", "mean_square", "nine_point"]
+
+
+def total_variation(image: Tensor, form: TotalVariation = "l1_sum") -> Tensor:
+    """Roughness of (B, 3, H, W), per picture.
+
+    ``l1_sum``: Σ|Δx| + Σ|Δy| (anisotropic; grows with the number of pixels).
+    ``mean_square``: ½ mean Δx² + ½ mean Δy² (magenta's, Ghiasi et al. 2017).
+    ``nine_point``: squared differences with diagonals (crowsonkb/style-transfer-pytorch).
+    """
+    if form == "nine_point":
+        return _nine_point(image)
+    across, down = image.diff(dim=3).flatten(1), image.diff(dim=2).flatten(1)
+    if form == "l1_sum":
+        return across.abs().sum(1) + down.abs().sum(1)
+    return across.square().mean(1) / 2 + down.square().mean(1) / 2
+
+
+def _nine_point(image: Tensor) -> Tensor:
+    """2 · mean(Δx²/3 + Δy²/3 + diagonals²/12) on the picture with its rim repeated."""
+    padded = F.pad(image, (1, 1, 1, 1), "replicate")
+    middle = padded[..., 1:-1, 1:-1]
+    across, down = padded[..., 1:-1, 2:] - middle, padded[..., 2:, 1:-1] - middle
+    falling, rising = padded[..., 2:, 2:] - middle, padded[..., 2:, :-2] - middle
+    square = (across.square() + down.square()) / 3 + (falling.square() + rising.square()) / 12
+    return 2 * square.flatten(1).mean(1)

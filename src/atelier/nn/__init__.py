@@ -1,0 +1,1 @@
+"""Frozen feature extractors and the blocks that two or more methods share."""

@@ -1,0 +1,169 @@
+"""Where pretrained weights come from: one place, one order, never a silent substitute.
+
+Order: a file in the folder named by ``ATELIER_WEIGHTS``; torch's own cache; a download by the
+owning library's address. When none works, one sentence says what is missing and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from pytorch_fid.inception import FID_WEIGHTS_URL
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torchvision.models import (
+    Inception_V3_Weights,
+    SqueezeNet1_1_Weights,
+    VGG16_Weights,
+    VGG19_Weights,
+)
+
+from atelier.config import UserError
+
+StateDict = dict[str, Tensor]
+
+PUBLISHED: Mapping[str, str] = {
+    "vgg16": VGG16_Weights.IMAGENET1K_V1.url,
+    "vgg19": VGG19_Weights.IMAGENET1K_V1.url,
+    "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1.url,
+    "inception_v3": Inception_V3_Weights.IMAGENET1K_V1.url,
+    "inception_fid": FID_WEIGHTS_URL,
+}
+TIMEOUT_S = 20.0
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+"""RGB means, in 0-255 units, that the original Caffe VGG subtracts (its own order is BGR)."""
+
+
+def resolve(name: str) -> StateDict:
+    """Weights of the published network ``name``, on the CPU.
+
+    Raises:
+        UserError: nothing has them; the message says where to put them and what runs without.
+    """
+    if name not in PUBLISHED:
+        raise UserError(f"no published weights named {name!r}; there are {', '.join(PUBLISHED)}")
+    for path in _candidates(name):
+        if path.is_file():
+            return read_weights(path)
+    return _download(name)
+
+
+def _candidates(name: str) -> list[Path]:
+    published = Path(PUBLISHED[name]).name
+    folder = os.environ.get("ATELIER_WEIGHTS")
+    if not folder:
+        return []
+    if not Path(folder).is_dir():
+        raise UserError(f"ATELIER_WEIGHTS names {folder}, which is not a folder")
+    return [Path(folder) / f"{name}.safetensors", Path(folder) / published]
+
+
+def _download(name: str) -> StateDict:
+    """Torch's cache, or the owning library's address into that cache (hash checked by torch)."""
+    url, before = PUBLISHED[name], socket.getdefaulttimeout()
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if cached.is_file():
+        return read_weights(cached)
+    socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none: a dead network would hang for ever
+    try:
+        # pytorch-fid's file name carries the start of its hash as torchvision's do
+        found: StateDict = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        raise UserError(_missing(name, error)) from None
+    finally:
+        socket.setdefaulttimeout(before)
+    return found
+
+
+def _missing(name: str, error: Exception) -> str:
+    published = Path(PUBLISHED[name]).name
+    return (
+        f"the weights of {name} are missing ({error}): put {name}.safetensors or {published} into "
+        f"a folder and set ATELIER_WEIGHTS to it, or set `features: random` in params.yaml, "
+        f"which needs no file"
+    )
+
+
+def read_weights(path: Path) -> StateDict:
+    """Read ``.safetensors``, or a torch file with ``weights_only=True`` (no code is run)."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found: StateDict = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a readable weight file: {error}") from None
+    except Exception as error:  # noqa: BLE001 - torch raises pickle's own errors too
+        raise UserError(f"{path}: refused, it holds more than weights: {error}") from None
+    return found
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """First 12 hex digits of the SHA-256 over names, shapes and values: independent of the file."""
+    total = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        total.update(f"{key}{tuple(value.shape)}{value.dtype}".encode())
+        total.update(value.numpy().tobytes())
+    return total.hexdigest()[:12]
+
+
+def convert(source: Path, folder: Path, name: str | None = None) -> Path:
+    """Write ``folder/<name>.safetensors`` from ``source``, ready for ``ATELIER_WEIGHTS``.
+
+    Understands plain state dicts, and 8-bit files ``{key: {"q", "scale", "min"}}`` whose kernels
+    expect Caffe's input (RGB in 0-255 minus the mean); torchvision's normalisation is folded in.
+    """
+    name = name or next((n for n in PUBLISHED if source.name.startswith(n)), None)
+    if name not in PUBLISHED:
+        raise UserError(f"{source}: whose weights? give --name, one of {', '.join(PUBLISHED)}")
+    state: Mapping[str, object] = dict(read_weights(source))
+    packed = all(isinstance(value, dict) for value in state.values())
+    tensors = _fold_caffe(_unpack(state, source)) if packed else _tensors(state, source)
+    folder.mkdir(parents=True, exist_ok=True)
+    target, partial = folder / f"{name}.safetensors", folder / f".{name}.{os.getpid()}.partial"
+    save_file(tensors, partial, metadata={"name": str(name), "source": source.name})
+    partial.replace(target)
+    return target
+
+
+def _tensors(state: Mapping[str, object], source: Path) -> StateDict:
+    found = {key: value.contiguous() for key, value in state.items() if isinstance(value, Tensor)}
+    if not found:
+        raise UserError(f"{source}: holds no tensors by name, so it is not a state dict")
+    return found
+
+
+def _unpack(state: Mapping[str, object], source: Path) -> StateDict:
+    """Undo the 8-bit storage: value = q · scale + min."""
+    found: StateDict = {}
+    for key, value in state.items():
+        if not isinstance(value, dict) or {"q", "scale", "min"} - set(value):
+            raise UserError(f"{source}: {key}: expected q, scale and min")
+        found[key] = value["q"].float() * value["scale"] + value["min"]
+    return found
+
+
+def _fold_caffe(state: StateDict) -> StateDict:
+    """Rewrite the first convolution for (x - ImageNet mean) / ImageNet std, x in [0, 1].
+
+    255·x - m = 255·std·z + (255·mean - m): the factor goes into the kernel, the rest into the bias.
+    Exact inside; at the border zero padding now stands for the ImageNet mean, not for Caffe's.
+    """
+    kernel = state["features.0.weight"].double()
+    mean, std = torch.tensor(IMAGENET_MEAN).double(), torch.tensor(IMAGENET_STD).double()
+    offset = (255 * mean - torch.tensor(CAFFE_MEAN).double()).view(1, 3, 1, 1)
+    bias = state["features.0.bias"].double() + (kernel * offset).sum((1, 2, 3))
+    scaled = kernel * (255 * std).view(1, 3, 1, 1)
+    return {**state, "features.0.weight": scaled.float(), "features.0.bias": bias.float()}
