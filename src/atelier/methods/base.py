@@ -1,0 +1,86 @@
+"""The contract every system keeps; engine, stages, tests and dashboard know only this."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
+
+from torch import Tensor
+
+from atelier.config import Settings, UserError
+
+Kind = Literal["optimise", "per_style", "arbitrary", "domain"]
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """One step of a stylisation, handed to whoever records it (progress, curves, pictures)."""
+
+    step: int
+    total: int
+    image: Tensor
+    """(B, 3, H, W), the result so far, in [0, 1]."""
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    """Name to (B,): one value per picture."""
+
+
+class Method(ABC):
+    """A configured style-transfer system."""
+
+    kind: ClassVar[Kind]
+    Settings: ClassVar[type[Settings]]
+    """Typed view of the method's block in ``params.yaml``."""
+    batch: int
+    """How many pictures ``stylize`` takes at once."""
+
+    @classmethod
+    @abstractmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Make the system from its validated settings."""
+
+    @abstractmethod
+    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
+        """Stylise ``content`` (B, 3, H, W) with ``style`` (B, 3, h, w), both in [0, 1].
+
+        The last iterate is the result. A feed-forward system yields one.
+        """
+
+    def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - what it depends on
+        """How many iterates a batch of this size takes."""
+        return 1
+
+    def stylize(self, content: Tensor, style: Tensor) -> Tensor:
+        """The result alone: (B, 3, H, W) in [0, 1]."""
+        *_, last = self.iterates(content, style)
+        return last.image
+
+    def card(self) -> dict[str, Any]:
+        """What must stand beside every number it produced: the features and their hash, …"""
+        return {"kind": self.kind}
+
+
+def method_class(name: str) -> type[Method]:
+    """The class in ``atelier/methods/<name>.py``, found without importing any other method."""
+    try:
+        module = importlib.import_module(f"atelier.methods.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"atelier.methods.{name}":
+            raise
+        raise UserError(
+            f"no system named {name!r}: there is no atelier/methods/{name}.py"
+        ) from None
+    found: type[Method] = module.METHOD
+    return found
+
+
+def make(block: Mapping[str, Any], where: str, *, seed: int, device: str) -> Method:
+    """Build the method a block of ``params.yaml`` configures; ``class`` names the file."""
+    knobs = dict(block)
+    name = knobs.pop("class", None)
+    if not isinstance(name, str):
+        raise UserError(f"params.yaml: {where}: needs `class`, the file in atelier/methods")
+    cls = method_class(name)
+    return cls.build(cls.Settings.build(knobs, where), seed=seed, device=device)

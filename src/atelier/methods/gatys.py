@@ -1,0 +1,314 @@
+"""CNN style transfer: optimise the picture itself (Gatys, Ecker & Bethge, CVPR 2016).
+
+Refinements after crowsonkb/style-transfer-pytorch are switches: pyramid of sizes, averaged
+iterates, other poolings, replicate padding, other style statistics.
+A batch is optimised at once, yet each picture keeps its own losses and its own optimiser state,
+so that its result does not depend on its neighbours.
+
+Shapes: B pictures of H×W, styles h×w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+from torch.optim import LBFGS, Adam, Optimizer
+
+from atelier.config import Settings, UserError
+from atelier.losses import (
+    STYLE_LOSSES,
+    StyleLoss,
+    Target,
+    TotalVariation,
+    content_loss,
+    total_variation,
+)
+from atelier.methods.base import Iterate, Kind, Method
+from atelier.nn.features import Features, Pooling, load_features
+from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD
+
+SMALLEST = 32
+"""Side in pixels below which relu5_1 has fewer than 2×2 positions and no statistics."""
+
+
+class GatysSettings(Settings):
+    """Knobs of one ``gatys`` entry in ``params.yaml``."""
+
+    features: str
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    style_layer_weights: tuple[float, ...] | None = None
+    style_loss: StyleLoss = "gram"
+    content_weight: float = Field(1.0, ge=0)
+    style_weight: float = Field(1e6, ge=0)
+    tv_weight: float = Field(0.0, ge=0)
+    tv: TotalVariation = "l1_sum"
+    optimizer: Literal["adam", "lbfgs"] = "lbfgs"
+    lr: float = Field(1.0, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    history: int = Field(100, ge=1)
+    variable: Literal["pixel", "normalised", "byte"] = "normalised"
+    lr_decay: bool = False
+    steps: int = Field(500, ge=1)
+    refine_steps: int | None = Field(None, ge=1)
+    smallest_size: int | None = Field(None, ge=SMALLEST)
+    init: Literal["content", "noise", "grey"] = "content"
+    ema: float = Field(0.0, ge=0, lt=1)
+    pooling: Pooling = "max"
+    first_padding: Literal["zeros", "replicate"] = "zeros"
+    unit_activations: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    batch: int = Field(8, ge=1)
+
+    def layer_weights(self) -> tuple[float, ...]:
+        """One weight per style layer; equal ones by default."""
+        weights = self.style_layer_weights or (1.0,) * len(self.style_layers)
+        if len(weights) != len(self.style_layers):
+            raise UserError(
+                f"params.yaml: style_layer_weights has {len(weights)} entries for "
+                f"{len(self.style_layers)} style_layers"
+            )
+        return weights
+
+
+class Objective:
+    """α·content + β·style + γ·TV for a batch, its targets computed once."""
+
+    def __init__(
+        self, settings: GatysSettings, features: Features, content: Tensor, style: Tensor
+    ) -> None:
+        self.settings, self.features = settings, features
+        self.measure, self.style_loss = STYLE_LOSSES[settings.style_loss]
+        with torch.no_grad():
+            of_content, of_style = self._see(content), self._see(style)
+        self.content = {layer: of_content[layer] for layer in settings.content_layers}
+        self.style: dict[str, Target] = {
+            layer: self.measure(of_style[layer]) for layer in settings.style_layers
+        }
+
+    def _see(self, image: Tensor) -> dict[str, Tensor]:
+        """Features; in bfloat16 if asked, while losses and picture stay in float32."""
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=low):
+            found: dict[str, Tensor] = self.features(image)
+        return found
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """Losses of (B, 3, H, W), each (B,); ``total`` is the weighted sum."""
+        s, found = self.settings, self._see(image)
+        content = torch.stack([content_loss(found[k], t) for k, t in self.content.items()]).sum(0)
+        style = torch.stack(
+            [
+                weight * self.style_loss(found[layer], self.style[layer])
+                for layer, weight in zip(s.style_layers, s.layer_weights(), strict=True)
+            ]
+        ).sum(0)
+        losses = {"content": content, "style": style}
+        total = s.content_weight * content + s.style_weight * style
+        if s.tv_weight:
+            losses["tv"] = total_variation(image, s.tv)
+            total = total + s.tv_weight * losses["tv"]
+        return {"total": total, **losses}
+
+
+class Canvas:
+    """The pictures being optimised, in the unit the optimiser steps in, one leaf per picture."""
+
+    def __init__(self, image: Tensor, unit: str) -> None:
+        shape = (1, 3, 1, 1)
+        self.mean = torch.tensor(IMAGENET_MEAN, device=image.device).view(shape)
+        self.std = torch.tensor(IMAGENET_STD, device=image.device).view(shape)
+        if unit != "normalised":
+            scale = 255.0 if unit == "byte" else 1.0
+            self.mean, self.std = torch.zeros_like(self.mean), torch.ones_like(self.std) / scale
+        values = (image - self.mean) / self.std
+        self.leaves = [v.clone().requires_grad_() for v in values.unbind()]
+
+    def image(self) -> Tensor:
+        """(B, 3, H, W), not yet clamped to [0, 1]."""
+        stacked = torch.stack(self.leaves) * self.std + self.mean
+        return stacked.contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def clamp(self) -> None:
+        """Pull every pixel back into [0, 1]."""
+        low, high = -self.mean[0] / self.std[0], (1 - self.mean[0]) / self.std[0]
+        for leaf in self.leaves:
+            torch.maximum(torch.minimum(leaf, high), low, out=leaf)
+
+
+class Average:
+    """Bias-corrected exponential moving average of the iterates; decay 0 is the last iterate."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.steps, self.value = decay, 0, torch.zeros(())
+
+    def update(self, image: Tensor) -> Tensor:
+        """Add an iterate; returns the average so far, in [0, 1]."""
+        self.steps += 1
+        self.value = self.decay * self.value + (1 - self.decay) * image.detach()
+        return (self.value / (1 - self.decay**self.steps)).clamp(0, 1)
+
+
+class Gatys(Method):
+    """Optimisation-based style transfer; nothing is trained."""
+
+    kind: ClassVar[Kind] = "optimise"
+    Settings = GatysSettings
+
+    def __init__(self, settings: GatysSettings, features: Features, seed: int, device: str) -> None:
+        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        self.batch = settings.batch
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Load the perceptual network the settings name."""
+        settings.layer_weights()
+        features = load_features(
+            settings.features,
+            (*settings.content_layers, *settings.style_layers),
+            pooling=settings.pooling,
+            first_padding=settings.first_padding,
+            unit_activations=settings.unit_activations,
+            device=device,
+        )
+        return cls(settings, features, seed, device)
+
+    def card(self) -> dict[str, Any]:
+        """Features and their hash."""
+        return {
+            "kind": self.kind,
+            "features": self.features.name,
+            "features_hash": self.features.hash,
+        }
+
+    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
+        """Every step of the optimisation, smallest size first."""
+        content, style = content.to(self.device), style.to(self.device)
+        sizes = self._sizes(*content.shape[2:])
+        plan = [self._steps(level) for level in range(len(sizes))]
+        image, warm, done = self._start(_resize(content, sizes[0])), None, 0
+        for size, steps in zip(sizes, plan, strict=True):
+            factor = size[0] / content.shape[2]
+            small = _resize(style, (round(style.shape[2] * factor), round(style.shape[3] * factor)))
+            objective = Objective(self.settings, self.features, _resize(content, size), small)
+            canvas = Canvas(_resize(image, size).clamp(0, 1), self.settings.variable)
+            optimizers = self._optimizers(canvas, warm)
+            for image, losses in self._descend(objective, canvas, optimizers, steps):
+                done += 1
+                yield Iterate(done, sum(plan), image, losses)
+            warm = optimizers
+
+    def steps(self, height: int, width: int) -> int:
+        """Steps over all sizes of the pyramid."""
+        return sum(self._steps(level) for level in range(len(self._sizes(height, width))))
+
+    def _sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """Pyramid: the full size over √2, over 2, … down to ``smallest_size``, ascending."""
+        if min(height, width) < SMALLEST:
+            raise UserError(f"gatys needs pictures of at least {SMALLEST} px, got {width}×{height}")
+        sizes, least = [(height, width)], self.settings.smallest_size or max(height, width)
+        while max(sizes[0]) / 2**0.5 >= least - 0.5:
+            factor = 2 ** (-len(sizes) / 2)
+            sizes.insert(0, (round(height * factor), round(width * factor)))
+        return sizes
+
+    def _steps(self, level: int) -> int:
+        return (
+            self.settings.steps if level == 0 else self.settings.refine_steps or self.settings.steps
+        )
+
+    def _start(self, content: Tensor) -> Tensor:
+        """First iterate; noise is the same for every picture, so no neighbour changes it."""
+        if self.settings.init == "content":
+            return content
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = content.shape[1:]
+        if self.settings.init == "noise":
+            noise = torch.randn(shape, generator=generator) * 0.25 + 0.5
+        else:
+            noise = torch.rand(shape, generator=generator) / 255 + 0.5
+        return noise.clamp(0, 1).to(content).expand_as(content)
+
+    def _optimizers(self, canvas: Canvas, warm: list[Optimizer] | None) -> list[Optimizer]:
+        """Adam for all (it works pixel by pixel); one L-BFGS per picture (it does not)."""
+        s = self.settings
+        if s.optimizer == "lbfgs":
+            # one evaluation a step: with torch's default of 20 the closures would go uncounted
+            return [
+                LBFGS([leaf], lr=s.lr, max_iter=1, history_size=s.history) for leaf in canvas.leaves
+            ]
+        adam = Adam(canvas.leaves, lr=s.lr, betas=s.betas)
+        if warm:
+            _warm_start(adam, warm[0])
+        return [adam]
+
+    def _descend(
+        self, objective: Objective, canvas: Canvas, optimizers: list[Optimizer], steps: int
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """Descend ``steps`` evaluations; yields the averaged picture and the losses before it."""
+        average = Average(self.settings.ema)
+        for step in range(steps):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            losses = objective(canvas.image())
+            torch.autograd.backward(losses["total"].sum())
+            _refuse_nan(losses["total"], step)
+            self._set_lr(optimizers, step, steps)
+            self._step(optimizers, losses["total"].detach())
+            if self.settings.optimizer == "adam":
+                canvas.clamp()  # not for L-BFGS, unlike the tutorial: it would break its curvature
+            with torch.no_grad():
+                yield average.update(canvas.image()), {k: v.detach() for k, v in losses.items()}
+
+    def _set_lr(self, optimizers: list[Optimizer], step: int, steps: int) -> None:
+        """Linear decay to a tenth: at lr 0.2 the pixels still jitter when the steps run out."""
+        if self.settings.lr_decay:
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = self.settings.lr * (1 - 0.9 * step / max(1, steps - 1))
+
+    def _step(self, optimizers: list[Optimizer], totals: Tensor) -> None:
+        if self.settings.optimizer == "adam":
+            optimizers[0].step()
+            return
+        for optimizer, total in zip(optimizers, totals, strict=True):
+            optimizer.step(total.item)  # its gradient is there already
+
+
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(image, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+@torch.no_grad()
+def _warm_start(adam: Adam, before: Optimizer) -> None:
+    """Carry Adam's moments to the next size (crowsonkb): bicubic, and bilinear kept positive."""
+    old = [before.state[p] for p in before.param_groups[0]["params"]]
+    for leaf, state in zip(adam.param_groups[0]["params"], old, strict=True):
+        size = leaf.shape[1:]
+        first = F.interpolate(state["exp_avg"][None], size, mode="bicubic")[0]
+        second = F.interpolate(state["exp_avg_sq"][None], size, mode="bilinear")[0]
+        adam.state[leaf] = {
+            "step": state["step"].clone(),
+            "exp_avg": first,
+            "exp_avg_sq": second.clamp_min(0),
+        }
+
+
+def _refuse_nan(total: Tensor, step: int) -> None:
+    bad = (~total.isfinite()).nonzero().flatten().tolist()
+    if bad:
+        raise UserError(
+            f"the loss of picture {', '.join(map(str, bad))} of the batch is not finite at step "
+            f"{step}: lower lr or the style weight"
+        )
+
+
+METHOD = Gatys
