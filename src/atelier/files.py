@@ -1,0 +1,74 @@
+"""Atomic writing: no file below its final name is ever half written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from atelier.config import UserError
+
+
+@contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` to write to; it takes the name when all went well.
+
+    The folder is made when missing. On any error, Ctrl-C included, nothing is left behind and a
+    former file of that name is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Hidden, so that nothing that lists pictures takes it for one; in the same folder, because a
+    # rename is atomic only within one file system.
+    part = path.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(folder: Path | str) -> Iterator[Path]:
+    """Yield an empty hidden folder beside ``folder``; it takes the name when all went well.
+
+    A former folder of that name is replaced as a whole, and untouched on any error.
+    """
+    folder = Path(folder)
+    part = folder.parent / f".{folder.name}.part"
+    shutil.rmtree(part, ignore_errors=True)  # left by a killed run
+    part.mkdir(parents=True)
+    try:
+        yield part
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_json(path: Path | str, obj: Any) -> None:
+    """Write ``obj`` as indented JSON, atomically; key order is kept, NaN is refused."""
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: naming the file, when it is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing; run the step that writes it (dvc repro)") from None
+    except (OSError, ValueError) as error:
+        reason = f"{path}: cannot be read as JSON ({error})"
+        raise UserError(f"{reason}; delete it and run the step that writes it again") from None
