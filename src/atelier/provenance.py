@@ -1,0 +1,72 @@
+"""Where and how a run was made: the commit, the DVC stage, the peak memory; knows no tracker."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from atelier.config import UserError, project_root
+
+
+def run_name(method: str) -> str:
+    """``method`` and the name of the DVC experiment, or the date and time."""
+    now = datetime.now(UTC).astimezone()
+    return f"{method} {os.environ.get('DVC_EXP_NAME') or now.strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+def context(stage: str) -> dict[str, str]:
+    """Tags that say where this process runs: commit, dirty flag, DVC stage and experiment.
+
+    The stages of a run can stem from different commits, so each has its own pair of git tags; the
+    plain pair is that of the last stage.
+    """
+    git = git_tags()
+    own = {f"{stage}.{key}": value for key, value in git.items()}
+    dvc = {key: os.environ[key] for key in ("DVC_STAGE", "DVC_EXP_NAME") if os.environ.get(key)}
+    plain = {"mlflow.source.git.commit": git["git.commit"]} if git else {}
+    return {**git, **own, **plain, **dvc}
+
+
+def git_tags() -> dict[str, str]:
+    """``git.commit`` and ``git.dirty``; nothing outside a repository.
+
+    dvc.lock does not count: ``dvc repro`` itself rewrites it between the stages.
+    """
+    try:
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+        return {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": str(bool(changed)).lower()}
+    except (OSError, subprocess.SubprocessError, UserError):
+        return {}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(  # noqa: S603 — fixed words, no shell
+        command, cwd=project_root(), capture_output=True, text=True, check=True, timeout=20
+    )
+    return done.stdout.strip()
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def peak_memory_mib() -> float:
+    """Peak so far in MiB: the GPU's when this process used one, else the process's own."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
