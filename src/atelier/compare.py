@@ -1,0 +1,64 @@
+"""The comparison: one table, one grid of pictures, one JSON that DVC can diff."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from atelier import images, results
+from atelier.config import Params, UserError
+from atelier.files import atomic, write_json
+from atelier.sheets import contact_sheet
+
+GRID_ROWS = 6
+"""Test photographs in the grid; more would not be legible on a page."""
+SHOWN = ("frechet", "n_generated", "n_reference", "features", "seconds_per_picture")
+
+
+def write_comparison(root: Path, params: Params, out: Path) -> None:
+    """Write ``table.csv``, ``comparison.json`` and ``grid.png`` below ``out``.
+
+    A method without results has its row, which says why.
+    """
+    frame = results.comparison(root, params)
+    with atomic(out / "table.csv") as part:
+        part.write_text(results.to_csv(frame), encoding="utf-8")
+    write_json(out / "comparison.json", as_metrics(frame))
+    images.save_png(comparison_grid(root, params.method_names), out / "grid.png")
+    print(results.to_text(frame))
+
+
+def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Row → its figures, for ``dvc metrics show`` and ``diff``; a row without has its status."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in frame.sort_values("method").to_dict("records"):
+        name = str(row["method"]).replace(" ", "_")
+        known = {key: row[key] for key in SHOWN if not pd.isna(row[key]) and row[key] != ""}
+        found[name] = {"status": row["status"], **known}
+    return found
+
+
+def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:
+    """Content, style and every method's picture for the first test photographs."""
+    photos = results.test_photos(root)[:GRID_ROWS]
+    if not photos:
+        raise UserError("results/prepared holds no test photograph; run dvc repro")
+    rows = [_row(root, photo, methods) for photo in photos]
+    return contact_sheet(rows, ["content", "style", *methods])
+
+
+def _row(root: Path, photo: Path, methods: Sequence[str]) -> list[Image.Image | None]:
+    made = [results.stylised(root, method, photo.stem) for method in methods]
+    return [_open(path) for path in (photo, results.painting_for(root, photo.stem), *made)]
+
+
+def _open(path: Path | None) -> Image.Image | None:
+    """The picture; a broken one counts as missing, which the grid shows."""
+    try:
+        return images.read(path) if path else None
+    except images.ImageError:
+        return None

@@ -1,0 +1,252 @@
+"""Read-only view of ``results/``, for the comparison, the command line and the dashboard.
+
+A missing or broken file is no error here: the table says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from atelier.config import Params, UserError
+from atelier.files import read_json
+
+DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
+"""Label and file name of the row that scores the photographs themselves."""
+
+
+class Metrics(BaseModel):
+    """What ``results/metrics/<method>.json`` says of a method."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    frechet: FiniteFloat
+    """Distance of the results to the paintings, in the features named below."""
+    features: str
+    features_hash: str | None = None
+    layer: str | None = None
+    n_reference: int | None = None  # paintings
+    n_generated: int | None = None  # stylised photographs
+    seconds_per_picture: FiniteFloat | None = None
+    peak_memory_mib: FiniteFloat | None = None
+    device: str | None = None
+    run_id: str | None = None
+
+
+TYPES = {
+    "method": "object",
+    "status": "object",
+    "frechet": "float64",
+    "features": "object",
+    "features_hash": "object",
+    "n_reference": "Int64",
+    "n_generated": "Int64",
+    "seconds_per_picture": "float64",
+    "peak_memory_mib": "float64",
+    "device": "object",
+    "error": "object",
+}
+"""Columns of ``comparison`` and their types; texts are "" where unknown."""
+
+
+def methods(params: Params) -> list[str]:
+    """Every method of ``params.yaml``, in its order."""
+    return params.method_names
+
+
+def comparison(root: Path, params: Params) -> pd.DataFrame:
+    """One row per method, and one for doing nothing.
+
+    Args:
+        root: the project's folder.
+        params: names the methods, and tells whether a failure happened with these settings.
+
+    Returns:
+        The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
+        an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
+        first, the least distance on top, then doing nothing, then the rest in the given order.
+    """
+    rows = [_row(root, name, name, params.key(name)) for name in methods(params)]
+    rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
+    rows.sort(key=_place)
+    texts = [name for name, kind in TYPES.items() if kind == "object"]
+    for row in rows:
+        row |= {name: row.get(name) or "" for name in texts}
+        row["error"] = row["error"].replace(f"{root}/", "")  # the table leaves this machine
+    return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
+
+
+def _place(row: dict[str, Any]) -> tuple[int, float]:
+    if row["method"] == DO_NOTHING:
+        return 1, 0.0
+    return (0, row["frechet"]) if row["status"] == "ok" else (2, 0.0)
+
+
+def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
+    """A status record wins: the metrics beside it are those of an earlier run."""
+    row: dict[str, Any] = {"method": label, **_status(root, name, key)}
+    if row["status"] != "ok":
+        return row
+    try:
+        return {**metrics(root, name).model_dump(include=set(TYPES)), **row}
+    except UserError as error:
+        return {**row, "status": "failed", "error": str(error)}
+
+
+def _status(root: Path, name: str, key: str) -> dict[str, str]:
+    path = root / "results/status" / f"{name}.json"
+    if path.exists() and (found := _read_status(path, key)):
+        return found
+    done = (root / "results/metrics" / f"{name}.json").exists()
+    return {"status": "ok" if done else "not run", "error": ""}
+
+
+def _read_status(path: Path, key: str) -> dict[str, str] | None:
+    """What the record says; None when it speaks of other settings (see ``Params.key``)."""
+    try:
+        record = read_json(path)
+    except UserError as error:
+        return {"status": "failed", "error": str(error)}
+    if not isinstance(record, dict) or record.get("state") not in {"running", "failed"}:
+        return {"status": "failed", "error": f"{path}: is no status record; delete it"}
+    if record.get("key", key) != key:
+        return None
+    stage = record.get("stage", "a stage")
+    if record["state"] == "running":
+        return {"status": "running", "error": f"{stage}, since {record.get('since', '?')}"}
+    return {"status": "failed", "error": f"{stage}: {record.get('error', 'no reason given')}"}
+
+
+def metrics(root: Path, method: str) -> Metrics:
+    """The figures of a method (or of ``do_nothing``).
+
+    Raises:
+        UserError: naming the file, when it is missing, no JSON, or a figure is absent or no number.
+    """
+    path = root / "results" / "metrics" / f"{_plain(method)}.json"
+    try:
+        return Metrics.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
+
+
+def to_text(frame: pd.DataFrame) -> str:
+    """The comparison as a table of fixed width, for the terminal; reasons stand below it."""
+    shown = pd.DataFrame(
+        {
+            "method": frame["method"],
+            "status": frame["status"],
+            "frechet": [_number(value, 2) for value in frame["frechet"]],
+            "features": [
+                f"{name} {digest[:8]}".strip() or "-"
+                for name, digest in zip(frame["features"], frame["features_hash"], strict=True)
+            ],
+            "n": [
+                _counts(*pair)
+                for pair in zip(frame["n_generated"], frame["n_reference"], strict=True)
+            ],
+            "s/picture": [_number(value, 3) for value in frame["seconds_per_picture"]],
+            "MiB": [_number(value, 0) for value in frame["peak_memory_mib"]],
+            "device": [name or "-" for name in frame["device"]],
+        }
+    )
+    reasons = [
+        f"{method}: {' '.join(reason.split())}"
+        for method, reason in zip(frame["method"], frame["error"], strict=True)
+        if reason
+    ]
+    return "\n".join([_table(shown), *([""] if reasons else []), *reasons])
+
+
+def _table(shown: pd.DataFrame) -> str:
+    right = {"frechet", "n", "s/picture", "MiB"}
+    lines = [list(shown.columns), *shown.to_numpy().tolist()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    texts = [
+        "  ".join(
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(lines[0], line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([texts[0], rule, *texts[1:]])
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _counts(generated: Any, reference: Any) -> str:
+    return "-" if pd.isna(generated) or pd.isna(reference) else f"{generated} : {reference}"
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The comparison as CSV with a head line; an unknown value is an empty field."""
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def test_photos(root: Path) -> list[Path]:
+    """Prepared test photographs, sorted; only the paired ones once there is a pairing."""
+    found = sorted((root / "results/prepared/photos/test").glob("*.png"))
+    paired = _pairs(root)
+    return [path for path in found if path.stem in paired] or found
+
+
+def _pairs(root: Path) -> dict[str, str]:
+    try:
+        record = read_json(root / "results/prepared/pairing.json")
+    except UserError:
+        return {}
+    pairs = record.get("pairs", record) if isinstance(record, dict) else None
+    return pairs if isinstance(pairs, dict) else {}
+
+
+def painting_for(root: Path, photo: str) -> Path | None:
+    """The painting that the test photograph with this stem is stylised with, if known."""
+    name = _pairs(root).get(photo)
+    return _existing(root / "results/prepared/paintings", name)
+
+
+def stylised(root: Path, method: str, photo: str) -> Path | None:
+    """The picture a method made of the test photograph with this stem, if there is one."""
+    try:
+        folder = root / "results/stylized" / _plain(method) / "images"
+    except UserError:
+        return None
+    return _existing(folder, f"{photo}.png")
+
+
+def digest(root: Path) -> str | None:
+    """Name of the prepared data set, from its manifest."""
+    try:
+        found = read_json(root / "results/prepared/manifest.json")
+    except UserError:
+        return None
+    name = found.get("digest") if isinstance(found, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _existing(folder: Path, name: Any) -> Path | None:
+    try:
+        path = folder / _plain(name)
+        return path if path.is_file() else None
+    except (UserError, OSError, ValueError):  # a name too long, or with a NUL
+        return None
+
+
+def _plain(name: Any) -> str:
+    """``name``, unless it could lead out of its folder: names come from the address bar too.
+
+    Only the name is judged. The file may well be a link into DVC's cache.
+    """
+    if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & set("/\\\0"):
+        raise UserError(f"{name!r}: is no plain file name")
+    return name

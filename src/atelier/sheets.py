@@ -1,0 +1,158 @@
+"""Contact sheets: labelled grids of pictures, for the README and for the runs' samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from atelier.images import resize
+
+PAPER, INK, GREY, HATCH = "#ffffff", "#1f2328", "#eceef1", "#cfd4da"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Measures in pixels."""
+
+    cell: int
+    gap: int
+    left: int
+    """Width of the row labels, margins included."""
+    top: int
+    """Height of the column labels, margins included."""
+
+    def corner(self, row: int, column: int) -> tuple[int, int]:
+        step = self.cell + self.gap
+        return self.left + column * step, self.top + row * step
+
+    def size(self, rows: int, columns: int) -> tuple[int, int]:
+        x, y = self.corner(rows, columns)
+        return x, y  # the last gap is the margin
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image | None]],
+    column_labels: Sequence[str],
+    row_labels: Sequence[str] | None = None,
+    cell: int = 192,
+) -> Image.Image:
+    """Lay pictures out in a grid on white, the labels above and to the left.
+
+    Args:
+        rows: pictures of any size, fitted whole into their cell; None is a missing one and gives
+            a hatched cell with a dash. A short row is filled up with missing ones.
+        column_labels: one for each column; too long ones are wrapped, then cut.
+        row_labels: one for each row, or None for no such column.
+        cell: side of a cell in pixels, at least 16.
+
+    Raises:
+        ValueError: more pictures in a row than labels, another number of row labels than rows,
+            or a cell below 16 pixels.
+    """
+    _check(rows, column_labels, row_labels, cell)
+    font = ImageFont.load_default(size=max(10, round(cell * 0.085)))
+    heads = [_wrap(label, font, cell) for label in column_labels]
+    sides = [_wrap(label, font, cell) for label in row_labels or ()]
+    grid = _measure(heads, sides, font, cell)
+    sheet = Image.new("RGB", grid.size(len(rows), len(heads)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, text in enumerate(heads):
+        _head(draw, grid, column, text, font)
+    for row, text in enumerate(sides):
+        _side(draw, grid, row, text, font)
+    for row, pictures in enumerate(rows):
+        for column in range(len(heads)):
+            picture = pictures[column] if column < len(pictures) else None
+            sheet.paste(_cell(picture, cell), grid.corner(row, column))
+    return sheet
+
+
+def _check(
+    rows: Sequence[Sequence[Image.Image | None]],
+    columns: Sequence[str],
+    labels: Sequence[str] | None,
+    cell: int,
+) -> None:
+    if any(len(row) > len(columns) for row in rows):
+        raise ValueError(f"a row holds more pictures than the {len(columns)} column labels")
+    if labels is not None and len(labels) != len(rows):
+        raise ValueError(f"{len(labels)} row labels for {len(rows)} rows")
+    if cell < 16:
+        raise ValueError(f"a cell of {cell} pixels is too small; at least 16")
+
+
+def _measure(heads: list[str], sides: list[str], font: Font, cell: int) -> _Grid:
+    gap = max(4, cell // 24)
+    left = max((_extent(text, font)[0] for text in sides), default=0)
+    top = max((_extent(text, font)[1] for text in heads), default=0)
+    return _Grid(cell, gap, left + 2 * gap if left else gap, top + 2 * gap if top else gap)
+
+
+def _extent(text: str, font: Font) -> tuple[int, int]:
+    """Width and height of ``text``; the line height does not depend on its letters."""
+    draw = ImageDraw.Draw(Image.new("L", (1, 1)))
+    lines = text.splitlines()
+    width = max((draw.textlength(line, font=font) for line in lines), default=0)
+    _, top, _, bottom = draw.multiline_textbbox((0, 0), "\n".join("Ag" for _ in lines), font=font)
+    return round(width), round(bottom - min(top, 0)) if text else 0
+
+
+def _wrap(text: str, font: Font, width: int, most: int = 2) -> str:
+    """``text`` in at most ``most`` lines of ``width`` pixels, broken at blanks."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or _extent(longer, font)[0] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])]
+    return "\n".join(_cut(line, font, width) for line in lines)
+
+
+def _cut(line: str, font: Font, width: int) -> str:
+    if _extent(line, font)[0] <= width:
+        return line
+    while line and _extent(f"{line}...", font)[0] > width:
+        line = line[:-1]
+    return f"{line.rstrip()}..."
+
+
+def _head(draw: ImageDraw.ImageDraw, grid: _Grid, column: int, text: str, font: Font) -> None:
+    x, y = grid.corner(0, column)
+    at = (x + grid.cell / 2, y - grid.gap)
+    draw.multiline_text(at, text, fill=INK, font=font, anchor="md", align="center")
+
+
+def _side(draw: ImageDraw.ImageDraw, grid: _Grid, row: int, text: str, font: Font) -> None:
+    x, y = grid.corner(row, 0)
+    at = (x - grid.gap, y + grid.cell / 2)
+    draw.multiline_text(at, text, fill=INK, font=font, anchor="rm", align="right")
+
+
+def _cell(picture: Image.Image | None, cell: int) -> Image.Image:
+    if picture is None:
+        return _missing(cell)
+    small = resize(picture.convert("RGB"), cell, "fit")
+    tile = Image.new("RGB", (cell, cell), PAPER)
+    tile.paste(small, ((cell - small.width) // 2, (cell - small.height) // 2))
+    return tile
+
+
+def _missing(cell: int) -> Image.Image:
+    """Told apart from a grey or a white picture by its hatching."""
+    tile = Image.new("RGB", (cell, cell), GREY)
+    draw = ImageDraw.Draw(tile)
+    for x in range(-cell, cell, max(6, cell // 14)):
+        draw.line([(x, cell), (x + cell, 0)], fill=HATCH, width=1)
+    middle = cell / 2
+    draw.ellipse([middle - cell / 8, middle - cell / 8, middle + cell / 8, middle + cell / 8], GREY)
+    dash = max(3, cell // 24)  # drawn: Pillow's own font has ASCII only
+    draw.line(
+        [(middle - dash, middle), (middle + dash, middle)], fill=INK, width=max(1, cell // 96)
+    )
+    return tile

@@ -1,0 +1,209 @@
+"""What the table says of results that are there, missing, stale or broken."""
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from atelier import results
+from atelier.config import Params, UserError
+
+GOOD = {
+    "method": "gatys", "frechet": 12.5, "features": "mini", "features_hash": "abcdef0123456789",
+    "layer": "relu3", "n_reference": 20, "n_generated": 24, "size": [64, 64],
+    "seconds_per_picture": 0.25, "peak_memory_mib": 512.4, "device": "cpu", "run_id": "r1",
+}  # fmt: skip
+COST = ("seconds_per_picture", "peak_memory_mib", "device", "run_id")
+METHODS = Params({"methods": dict.fromkeys(["slow", "gatys", "cut", "cyclegan", "adain"], {})})
+ONE = Params({"methods": {"gatys": {"steps": 5}}})
+
+
+def put(root: Path, where: str, content: object) -> None:
+    path = root / "results" / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    put(tmp_path, "metrics/slow.json", {**GOOD, "frechet": 20})
+    put(tmp_path, "metrics/gatys.json", GOOD)
+    put(tmp_path, "metrics/do_nothing.json", {**GOOD, "frechet": 16.0, **dict.fromkeys(COST)})
+    put(tmp_path, "metrics/cut.json", GOOD)
+    put(tmp_path, "status/cut.json", {"stage": "train", "state": "failed", "error": "no\nmemory"})
+    put(
+        tmp_path,
+        "status/cyclegan.json",
+        {"stage": "train", "state": "running", "since": "2026-01-02T03:04:05"},
+    )
+    return tmp_path
+
+
+def test_a_failure_with_other_settings_is_no_failure_of_these(tmp_path: Path) -> None:
+    put(tmp_path, "metrics/gatys.json", GOOD)
+    failed = {"stage": "train", "state": "failed", "error": "no weights", "key": ONE.key("gatys")}
+    put(tmp_path, "status/gatys.json", failed)
+    assert results.comparison(tmp_path, ONE).iloc[0]["status"] != "ok"
+    other = Params({"methods": {"gatys": {"steps": 6}}})
+    assert results.comparison(tmp_path, other).iloc[0]["status"] == "ok"
+
+
+def test_finished_methods_come_first_then_doing_nothing_then_the_rest(project: Path) -> None:
+    frame = results.comparison(project, METHODS)
+    found = list(zip(frame["method"], frame["status"], strict=True))
+    assert found == [
+        ("gatys", "ok"), ("slow", "ok"), ("do nothing", "ok"),
+        ("cut", "failed"), ("cyclegan", "running"), ("adain", "not run"),
+    ]  # fmt: skip
+    assert list(frame.columns) == list(results.TYPES)
+    assert frame.dtypes.astype(str).to_dict() == results.TYPES
+
+
+def test_a_finished_row_holds_what_the_file_holds(project: Path) -> None:
+    row = results.comparison(project, METHODS).iloc[0]
+    assert row["frechet"] == 12.5
+    assert (row["features"], row["features_hash"]) == ("mini", "abcdef0123456789")
+    assert (row["n_reference"], row["n_generated"]) == (20, 24)
+    assert (row["seconds_per_picture"], row["peak_memory_mib"]) == (0.25, 512.4)
+    assert (row["device"], row["error"]) == ("cpu", "")
+
+
+def test_a_status_record_hides_the_figures_of_an_earlier_run(project: Path) -> None:
+    frame = results.comparison(project, METHODS).set_index("method")
+    numbers = frame[["frechet", "n_reference", "n_generated", "seconds_per_picture"]]
+    assert numbers.loc[["cut", "cyclegan", "adain"]].isna().all(axis=None)
+    assert frame.loc["cut", "error"] == "train: no\nmemory"
+    assert frame.loc["cyclegan", "error"] == "train, since 2026-01-02T03:04:05"
+    assert frame.loc["adain", "error"] == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "cannot be read as JSON"),
+        ("[1]", "valid dictionary"),
+        ({**GOOD, "frechet": None}, "frechet"),
+        ('{"frechet": NaN, "features": "mini"}', "finite"),
+        ({**GOOD, "n_reference": "many"}, "n_reference"),
+        ({key: GOOD[key] for key in GOOD if key != "features"}, "features"),
+    ],
+)
+def test_broken_figures_are_a_failure_with_a_reason(tmp_path, content, reason) -> None:
+    put(tmp_path, "metrics/gatys.json", content)
+    row = results.comparison(tmp_path, ONE).set_index("method").loc["gatys"]
+    assert row["status"] == "failed"
+    assert reason in row["error"]
+    assert "results/metrics/gatys.json" in row["error"]
+    assert str(tmp_path) not in row["error"]
+    assert pd.isna(row["frechet"])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"state": "fine"}'])
+def test_a_broken_status_record_is_a_failure(tmp_path: Path, content: str) -> None:
+    put(tmp_path, "status/gatys.json", content)
+    row = results.comparison(tmp_path, ONE).set_index("method").loc["gatys"]
+    assert row["status"] == "failed"
+    assert "status/gatys.json" in row["error"]
+
+
+def test_nothing_at_all_is_a_table_too(tmp_path: Path) -> None:
+    frame = results.comparison(tmp_path, ONE)
+    assert frame["status"].tolist() == ["not run", "not run"]
+    assert frame["method"].tolist() == ["do nothing", "gatys"]
+    assert "not run" in results.to_text(frame)
+
+
+def test_the_methods_are_those_of_the_settings() -> None:
+    assert results.methods(Params({"methods": {"b": {}, "a": {}}})) == ["b", "a"]
+
+
+def test_the_text_is_aligned_and_names_the_reasons(project: Path) -> None:
+    text = results.to_text(results.comparison(project, METHODS))
+    table, reasons = text.split("\n\n")
+    lines = table.splitlines()
+    assert len(lines) == 2 + 6
+    end = lines[0].index("frechet") + len("frechet")
+    assert [line[:end].split()[-1] for line in lines[2:5]] == ["12.50", "20.00", "16.00"]
+    assert "mini abcdef01" in lines[2]
+    assert "24 : 20" in lines[2]
+    assert lines[5][:end].rstrip().endswith("-")
+    assert reasons.splitlines() == [
+        "cut: train: no memory",
+        "cyclegan: train, since 2026-01-02T03:04:05",
+    ]
+
+
+def test_the_csv_can_be_read_back(project: Path) -> None:
+    frame = results.comparison(project, METHODS)
+    again = pd.read_csv(io.StringIO(results.to_csv(frame)))
+    assert again["frechet"].tolist()[:3] == [12.5, 20.0, 16.0]
+    assert again["method"].tolist() == frame["method"].tolist()
+    assert again["error"][3] == "train: no\nmemory"
+
+
+def picture(root: Path, where: str) -> Path:
+    path = root / "results" / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("wrap", [lambda pairs: pairs, lambda pairs: {"pairs": pairs}])
+def test_photographs_paintings_and_results_find_each_other(tmp_path: Path, wrap) -> None:
+    photos = [picture(tmp_path, f"prepared/photos/test/{name}.png") for name in "bac"]
+    painting = picture(tmp_path, "prepared/paintings/sun.png")
+    made = picture(tmp_path, "stylized/gatys/images/a.png")
+    assert results.test_photos(tmp_path) == sorted(photos)
+    assert results.painting_for(tmp_path, "a") is None
+    put(tmp_path, "prepared/pairing.json", wrap({"a": "sun.png", "b": "lost.png"}))
+    assert [path.stem for path in results.test_photos(tmp_path)] == ["a", "b"]
+    assert results.painting_for(tmp_path, "a") == painting
+    assert results.painting_for(tmp_path, "b") is None
+    assert results.painting_for(tmp_path, "unknown") is None
+    assert results.stylised(tmp_path, "gatys", "a") == made
+    assert results.stylised(tmp_path, "gatys", "b") is None
+    assert results.stylised(tmp_path, "cut", "a") is None
+
+
+@pytest.mark.parametrize("pairing", ["{", "[1]", '{"pairs": 3}', '{"a": 3}'])
+def test_a_broken_pairing_hides_no_photograph(tmp_path: Path, pairing: str) -> None:
+    photo = picture(tmp_path, "prepared/photos/test/a.png")
+    put(tmp_path, "prepared/pairing.json", pairing)
+    assert results.test_photos(tmp_path) == [photo]
+    assert results.painting_for(tmp_path, "a") is None
+
+
+EVIL = ["../secret", "..", ".", "", "/etc/passwd", "a/../../secret", "a\\b", "a\0b", "x" * 5000]
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_no_path_leads_out_of_the_results(tmp_path: Path, name: str) -> None:
+    picture(tmp_path, "stylized/gatys/secret.png")
+    picture(tmp_path, "prepared/secret.png")
+    picture(tmp_path, "stylized/secret/images/a.png")
+    put(tmp_path, "prepared/pairing.json", {"a": name})
+    assert results.stylised(tmp_path, "gatys", name) is None
+    assert results.stylised(tmp_path, name, "a") is None
+    assert results.painting_for(tmp_path, "a") is None
+    with pytest.raises(UserError):
+        results.metrics(tmp_path, name)
+
+
+def test_a_picture_linked_from_dvcs_cache_is_shown(tmp_path: Path) -> None:
+    cached = tmp_path / "cache.png"
+    Image.new("RGB", (4, 4)).save(cached)
+    folder = tmp_path / "results/stylized/gatys/images"
+    folder.mkdir(parents=True)
+    (folder / "a.png").symlink_to(cached)
+    assert results.stylised(tmp_path, "gatys", "a") == folder / "a.png"
+
+
+def test_the_data_set_has_the_name_of_its_manifest(tmp_path: Path) -> None:
+    assert results.digest(tmp_path) is None
+    put(tmp_path, "prepared/manifest.json", "[]")
+    assert results.digest(tmp_path) is None
+    put(tmp_path, "prepared/manifest.json", {"digest": "d1"})
+    assert results.digest(tmp_path) == "d1"
