@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any, Self
@@ -108,6 +110,21 @@ class Params:
         """Knobs of a pipeline step: its own block, then what the scale in force adds."""
         own = self.block(step) if step in self._tree else {}
         return {**(own or {}), **(self.block("scales", self.scale, step) or {})}
+
+    def key(self, name: str) -> str:
+        """Digest of all that decides whether the method ``name`` works: its knobs and its file.
+
+        A failure recorded under another key tells nothing about the present settings, which DVC
+        may have restored from its cache without running anything.
+        """
+        scaled = (self._tree.get("scales") or {}).get(self._tree.get("scale")) or {}
+        own = (self._tree.get("methods") or {}).get(name) or {}
+        shared = [self._tree.get(step) for step in ("seed", "prepare", "evaluate")]
+        parts = [own, shared, [scaled.get(step) for step in (name, "prepare", "evaluate")]]
+        file = Path(__file__).parent / "methods" / f"{own.get('class')}.py"
+        text = json.dumps(parts, sort_keys=True, default=str).encode()
+        code = file.read_bytes() if file.is_file() else b""
+        return hashlib.sha256(text + code).hexdigest()[:16]
 
     def method(self, name: str) -> dict[str, Any]:
         """Knobs of a method, ``class`` included: its own block, then what the scale adds."""

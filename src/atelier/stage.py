@@ -1,0 +1,101 @@
+"""What every stage script does around its work: say how it stands, and fail in a sentence."""
+
+from __future__ import annotations
+
+import errno
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from atelier.config import Params, UserError
+from atelier.files import write_json
+
+STATUS = Path("results/status")
+
+
+@contextmanager
+def stage(name: str, method: str | None = None) -> Iterator[None]:
+    """Run a stage's work; a user's mistake ends it with one line and exit code 1.
+
+    For a stage of a method ``results/status/<method>.json`` tells the table and the dashboard that
+    it is running or why it failed. DVC does not track it: a failed stage has no outputs, and the
+    metrics of an earlier run that lie beside it must not be taken for its own.
+    """
+    note = _Note(name, method)
+    note.write("running", since=datetime.now(UTC).isoformat())
+    try:
+        yield
+    except KeyboardInterrupt:
+        note.write("failed", error="stopped by the user")
+        print(f"\n{name} stopped; `dvc repro` goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except UserError as error:
+        note.fail(str(error))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            note.write("failed", error=f"{error!r}"[:500])
+            raise
+        note.fail("the disk is full; make room (`dvc gc -w` drops old results) and run it again")
+    except BaseException as error:
+        note.write("failed", error=f"{error!r}"[:500])
+        raise
+    note.remove()
+
+
+class _Note:
+    """The status record of a method's stage; nothing for a stage that is no method's."""
+
+    def __init__(self, name: str, method: str | None) -> None:
+        self.path = STATUS / f"{method}.json" if method else None
+        self.what = f"{name} of {method}" if method else name
+        self.fixed = {"stage": name}
+        with suppress(UserError):  # an unreadable params.yaml: the stage itself is about to say so
+            self.fixed["key"] = Params.load().key(str(method))
+
+    def write(self, state: str, **more: str) -> None:
+        if self.path:
+            write_json(self.path, {**self.fixed, "state": state, **more})
+
+    def fail(self, reason: str) -> NoReturn:
+        """End the stage with one line: no traceback for what the user can put right."""
+        with suppress(OSError):  # a full disk takes no record either
+            self.write("failed", error=reason)
+        print(f"error: {self.what}: {reason}", file=sys.stderr)
+        sys.exit(1)
+
+    def remove(self) -> None:
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+
+def pick_device(params: Params) -> str:
+    """``device`` of params.yaml; ``auto`` is the GPU when there is one."""
+    wanted = str(params.block("device"))
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name(device: str) -> str:
+    """A name a reader of the table understands, such as ``NVIDIA H100`` or ``CPU, 2 threads``."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    if device == "cpu":
+        return f"CPU {_processor()}, {torch.get_num_threads()} threads"
+    return device
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = (
+            row.partition(":")[2] for row in info.read_text().splitlines() if "model name" in row
+        )
+        return next(names, platform.machine()).strip()
+    return platform.processor() or platform.machine()

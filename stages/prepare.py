@@ -1,0 +1,15 @@
+"""Turn the raw pictures below data/ into PNGs of one size, a manifest and the pairing."""
+
+from pathlib import Path
+
+from atelier.config import Params
+from atelier.prepare import PrepareSettings, prepare
+from atelier.stage import stage
+
+if __name__ == "__main__":
+    with stage("prepare"):
+        params = Params.load()
+        settings = PrepareSettings.build(params.scaled("prepare"), "prepare")
+        manifest = prepare(Path("data"), Path("results/prepared"), settings, params.seed)
+        for warning in manifest["warnings"]:
+            print(f"warning: {warning}")

@@ -1,0 +1,71 @@
+"""Stylise the test photographs with one method; curves and a few pictures go to its run."""
+
+import sys
+from pathlib import Path
+
+from atelier.config import Params
+from atelier.files import read_json, write_json
+from atelier.methods.base import Iterate, make
+from atelier.provenance import peak_memory_mib
+from atelier.stage import device_name, pick_device, stage
+from atelier.stylize import (
+    checkpoint_folder,
+    deliver,
+    drop,
+    list_jobs,
+    mean_curves,
+    stylize,
+    write_curves,
+)
+from atelier.tracking import Run, open_run
+
+SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
+
+
+def watch(run: Run, number: int, it: Iterate) -> None:
+    if number > 0:  # the first batch stands for all: a curve per batch would be unreadable
+        return
+    run.metrics({f"loss/{name}": loss.mean() for name, loss in it.losses.items()}, it.step)
+    if it.step == 1 or it.step % max(1, it.total // 4) == 0:
+        for index, image in enumerate(it.image[:SAMPLES]):
+            run.image(image, f"sample_{index}", it.step)
+
+
+def main(name: str) -> None:
+    params, prepared, out = Params.load(), Path("results/prepared"), Path("results/stylized") / name
+    block, device = params.method(name), pick_device(params)
+    method = make(block, f"methods.{name}", seed=params.seed, device=device)
+    model, jobs = Path("results/models") / name, list_jobs(prepared)
+    manifest = read_json(prepared / "manifest.json")
+    key = {
+        "parameters": block,
+        "seed": params.seed,
+        "data": manifest["digest"],
+        "card": method.card(),
+        "jobs": [str(job) for job in jobs],
+    }
+    kept = checkpoint_folder(f"stylize-{name}", key)
+    known = {"scale": params.scale, "seed": params.seed, **block}
+    with open_run(name, "stylize", known, run_id=read_json(model / "run.json")["run_id"]) as run:
+        records = stylize(method, jobs, kept, lambda n, it: watch(run, n, it), f"stylize {name}")
+        deliver(jobs, kept, out / "images")
+        write_curves(mean_curves(records), out / "curves.csv")
+        seconds = sum(record.seconds for record in records) / len(jobs)
+        cost = {"seconds_per_picture": seconds, "peak_memory_mib": peak_memory_mib()}
+        write_json(
+            out / "record.json",
+            {
+                "method": name,
+                "run_id": run.id,
+                **cost,
+                "device": device_name(device),
+                "pairs": {j.photo: j.style.name for j in jobs},
+            },
+        )
+        run.summary(cost)
+    drop(kept)
+
+
+if __name__ == "__main__":
+    with stage("stylize", sys.argv[1]):
+        main(sys.argv[1])

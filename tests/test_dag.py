@@ -1,0 +1,106 @@
+"""A stage that lists too little code shows stale results; one that lists too much trains for days
+because a docstring changed. So the lists are compared with what the scripts really import."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "atelier"
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+# They watch, say or record; no result depends on them.
+OBSERVERS = {"tracking", "runstore", "provenance", "progress", "stage"}
+
+
+def imported(path: Path) -> set[str]:
+    """Modules of the package that a file imports, wherever in the file it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name.removeprefix("atelier.") for name in found if name.startswith("atelier.")}
+
+
+def source(module: str) -> Path | None:
+    file = SOURCE / Path(*module.split(".")).with_suffix(".py")
+    package = SOURCE / Path(*module.split(".")) / "__init__.py"
+    return file if file.is_file() else package if package.is_file() else None
+
+
+def closure(*starts: Path) -> set[Path]:
+    todo, seen = list(starts), set()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        modules = imported(path) - OBSERVERS
+        todo += [found for module in modules if (found := source(module))]
+    return {path for path in seen if not is_empty(path)}
+
+
+def is_empty(path: Path) -> bool:
+    """A package file that holds a docstring alone decides nothing."""
+    return path.name == "__init__.py" and len(ast.parse(path.read_text()).body) <= 1
+
+
+def expand(stage: str) -> list[tuple[str, list[str]]]:
+    """(name, dependencies) of a stage, once per method where it has a foreach."""
+    block = DAG[stage]
+    if "foreach" not in block:
+        return [(stage, block["deps"])]
+    return [
+        (f"{stage}@{key}", [d.replace("${key}", key).replace("${item.class}", item["class"])
+                            for d in block["do"]["deps"]])
+        for key, item in PARAMS["methods"].items()
+    ]
+
+
+STAGES = [case for stage in DAG for case in expand(stage)]
+
+
+@pytest.mark.parametrize(("name", "deps"), STAGES, ids=[name for name, _ in STAGES])
+def test_code_dependencies_are_the_import_closure(name: str, deps: list[str]) -> None:
+    stage, _, method = name.partition("@")
+    starts = [ROOT / "stages" / f"{stage}.py"]
+    if method and stage in {"train", "stylize"}:  # found by name at run time, not by an import
+        starts.append(SOURCE / "methods" / f"{PARAMS['methods'][method]['class']}.py")
+    listed = {path for dep in deps for path in files(ROOT / dep)}
+    assert listed == closure(*starts)
+
+
+def files(path: Path) -> set[Path]:
+    if path.suffix == ".py":
+        return {path}
+    return {p for p in path.rglob("*.py") if not is_empty(p)} if SOURCE in path.parents else set()
+
+
+def test_dag_is_short() -> None:
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 100
+
+
+def test_every_method_has_a_block_in_every_scale() -> None:
+    for scale, blocks in PARAMS["scales"].items():
+        missing = set(PARAMS["methods"]) - set(blocks)
+        assert not missing, f"scales.{scale} lacks {missing}"
+
+
+def test_closure_sees_an_import_inside_a_function(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("def f():\n    from atelier.metrics import frechet\n")
+    assert SOURCE / "metrics" / "frechet.py" in closure(script)
+
+
+@pytest.mark.parametrize("top", ["stages", "dashboard", "src"])
+def test_only_tracking_imports_mlflow_and_only_the_dashboard_streamlit(top: str) -> None:
+    for path in (ROOT / top).rglob("*.py"):
+        text = path.read_text()
+        if path.name != "tracking.py":
+            assert "import mlflow" not in text, path
+        if top != "dashboard":
+            assert "import streamlit" not in text, path
