@@ -1,0 +1,67 @@
+# The same targets serve people, the hooks, CI and the README.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo repro test check format ui dashboard table lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+demo: $(VENV)/.installed data  ## everything on the embedded sample: pictures, numbers, table
+	dvc repro
+	@atelier table
+	@printf '\nPictures side by side:  make dashboard\nRuns and curves:        make ui\n'
+	@printf 'The grid:               results/comparison/grid.png\n'
+
+repro: $(VENV)/.installed data  ## run what has changed; one method's failure stops no other
+	dvc repro --keep-going || { dvc repro --single-item compare; exit 1; }
+
+test: $(VENV)/.installed-dev data  ## install what the tests need, run them
+	pytest
+
+check: $(VENV)/.installed-dev  ## format, lint, types, who may import whom
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+
+format: $(VENV)/.installed-dev  ## rewrite the code in the house's format
+	ruff format .
+	ruff check --fix .
+
+ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
+
+dashboard: $(VENV)/.installed  ## the comparison on http://localhost:8501
+	streamlit run dashboard/app.py
+
+table: $(VENV)/.installed  ## the comparison in the terminal
+	@atelier table
+
+lock:  ## renew the hashed lock files (needs uv)
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --extra build --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --quiet -c requirements.lock \
+		--output-file requirements-dev.lock
+
+clean:  ## remove results and resumable state; DVC's cache and the runs stay
+	rm -rf results/prepared results/models results/stylized results/metrics results/comparison .checkpoints
+
+data: | $(VENV)/.installed
+	dvc pull --quiet data.dvc
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("atelier needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the packages of requirements.lock (torch is large: this takes some minutes)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
