@@ -55,8 +55,13 @@ def expand(stage: str) -> list[tuple[str, list[str]]]:
     if "foreach" not in block:
         return [(stage, block["deps"])]
     return [
-        (f"{stage}@{key}", [d.replace("${key}", key).replace("${item.class}", item["class"])
-                            for d in block["do"]["deps"]])
+        (
+            f"{stage}@{key}",
+            [
+                d.replace("${key}", key).replace("${item.class}", item["class"])
+                for d in block["do"]["deps"]
+            ],
+        )
         for key, item in PARAMS["methods"].items()
     ]
 

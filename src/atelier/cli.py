@@ -9,14 +9,17 @@ from typing import Annotated
 
 import typer
 
-from atelier import adopt, fetch, images
-from atelier.config import UserError, project_root
+from atelier import adopt, fetch, images, results
+from atelier.config import Params, UserError, project_root
 from atelier.data import splits
+from atelier.nn.weights import convert
 from atelier.parallel import parallel
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 data_app = typer.Typer(no_args_is_help=True, help="Bring your own pictures, or the public ones.")
+weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
 app.add_typer(data_app, name="data")
+app.add_typer(weights_app, name="weights")
 
 Force = Annotated[bool, typer.Option("--force", help="Delete data that DVC does not have.")]
 
@@ -41,6 +44,22 @@ def sample(
 
     render_sample(out, seed=seed)
     _tell(_counts(out), f"in {out}")
+
+
+@app.command()
+def table() -> None:
+    """Print the comparison as it stands; a method that failed says why."""
+    typer.echo(results.to_text(results.comparison(project_root(), Params.load())))
+
+
+@weights_app.command("convert")
+def weights_convert(
+    source: Annotated[Path, typer.Argument(help="A state dict (.pth, .safetensors), 8-bit or not")],
+    out: Annotated[Path, typer.Option(help="Folder for ATELIER_WEIGHTS.")] = Path("weights"),
+    name: Annotated[str | None, typer.Option(help="Network; default: from the file name.")] = None,
+) -> None:
+    """Write a network's weights as the file that ATELIER_WEIGHTS looks for."""
+    typer.echo(f"wrote {convert(source, out, name)}; now: export ATELIER_WEIGHTS={out.resolve()}")
 
 
 @data_app.command("use")

@@ -35,10 +35,10 @@ def context(stage: str) -> dict[str, str]:
 def git_tags() -> dict[str, str]:
     """``git.commit`` and ``git.dirty``; nothing outside a repository.
 
-    dvc.lock does not count: ``dvc repro`` itself rewrites it between the stages.
+    dvc.lock and results/ do not count: ``dvc repro`` itself rewrites them between the stages.
     """
     try:
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!results")
         return {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": str(bool(changed)).lower()}
     except (OSError, subprocess.SubprocessError, UserError):
         return {}

@@ -1,0 +1,80 @@
+"""The comparison's files: table, JSON for DVC, grid; with a method that has no results."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from atelier.compare import as_metrics, comparison_grid, write_comparison
+from atelier.config import Params, UserError
+from atelier.results import comparison
+
+PARAMS = Params({"methods": {"gatys": {}, "cut": {}}})
+SCORED = {
+    "method": "gatys",
+    "frechet": 7.25,
+    "features": "random",
+    "features_hash": "ab",
+    "n_reference": 5,
+    "n_generated": 2,
+    "seconds_per_picture": 1.5,
+}
+
+
+def picture(path: Path, colour: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 32), colour).save(path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    results = tmp_path / "results"
+    for stem in ("a", "b"):
+        picture(results / f"prepared/photos/test/{stem}.png", "blue")
+        picture(results / f"stylized/gatys/images/{stem}.png", "red")
+    picture(results / "prepared/paintings/sun.png", "yellow")
+    (results / "prepared/pairing.json").write_text(json.dumps({"a": "sun.png", "b": "sun.png"}))
+    (results / "metrics").mkdir()
+    (results / "metrics/gatys.json").write_text(json.dumps(SCORED))
+    return tmp_path
+
+
+def test_a_method_without_results_has_its_row_everywhere(project: Path) -> None:
+    out = project / "results/comparison"
+    write_comparison(project, PARAMS, out)
+    numbers = json.loads((out / "comparison.json").read_text())
+    assert numbers["gatys"] == {
+        "status": "ok",
+        "frechet": 7.25,
+        "n_generated": 2,
+        "n_reference": 5,
+        "features": "random",
+        "seconds_per_picture": 1.5,
+    }
+    assert numbers["cut"] == {"status": "not run"}
+    assert "cut,not run" in (out / "table.csv").read_text()
+
+
+def test_the_order_of_the_json_does_not_depend_on_the_ranking(project: Path) -> None:
+    assert list(as_metrics(comparison(project, PARAMS))) == ["cut", "do_nothing", "gatys"]
+
+
+def test_the_grid_shows_content_style_and_every_method(project: Path) -> None:
+    grid = comparison_grid(project, ["gatys", "cut"])
+    colours = {colour for _, colour in grid.getcolors(2**20) or []}
+    assert {(0, 0, 255), (255, 255, 0), (255, 0, 0)} <= colours
+    one = comparison_grid(project, ["gatys"])
+    assert grid.width > one.width
+    assert grid.height == one.height
+
+
+def test_a_broken_picture_is_a_missing_one(project: Path) -> None:
+    whole = comparison_grid(project, ["gatys"])
+    (project / "results/stylized/gatys/images/a.png").write_bytes(b"broken")
+    assert comparison_grid(project, ["gatys"]).tobytes() != whole.tobytes()
+
+
+def test_without_prepared_pictures_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dvc repro"):
+        comparison_grid(tmp_path, ["gatys"])

@@ -1,0 +1,229 @@
+"""The whole DAG with real DVC and MLflow on a tiny data set: what runs, what not, what fails."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.slow
+
+
+def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, cwd=project, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def environment() -> dict[str, str]:
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "ATELIER_"))
+    }
+    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+
+
+def repro(project: Path, *options: str, check: bool = True) -> set[str]:
+    """Reproduce; the stages that were really run."""
+    done = run(project, "dvc", "repro", *options, check=check)
+    return set(re.findall(r"Running stage '(.+)'", done.stdout + done.stderr))
+
+
+def edit(project: Path, *keys: str, value: object) -> None:
+    path = project / "params.yaml"
+    tree = yaml.safe_load(path.read_text())
+    block = tree
+    for key in keys[:-1]:
+        block = block[key]
+    block[keys[-1]] = value
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
+def table(project: Path) -> pd.DataFrame:
+    return pd.read_csv(project / "results/comparison/table.csv").set_index("method")
+
+
+def fake_picture(seed: int) -> Image.Image:
+    """Smooth colour with some detail: enough for features to differ."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 255, (5, 5, 3), dtype=np.uint8))
+    return small.resize((60, 52), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench") / "project"
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    for name in tracked:
+        if not name.startswith(
+            (".sample", "data.dvc", "dvc.lock", "tests", "docs", "results/comparison")
+        ):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    for split, count in (("photos/train", 4), ("photos/test", 4), ("paintings", 5)):
+        (folder / "data" / split).mkdir(parents=True)
+        for n in range(count):
+            fake_picture(hash_of(split, n)).save(folder / "data" / split / f"{n}.png")
+    edit(folder, "scales", "demo", "prepare", "size", value=40)
+    edit(folder, "scales", "demo", "prepare", "test_photos", value=4)
+    for method in ("gatys", "gatys_lbfgs"):
+        edit(folder, "scales", "demo", method, "steps", value=2)
+    for command in ("git init -q", "dvc add -q data", "git add -A"):
+        run(folder, *command.split())
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start")
+    repro(folder)
+    return folder
+
+
+def hash_of(split: str, n: int) -> int:
+    return len(split) * 100 + n
+
+
+def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> None:
+    frame = table(project)
+    assert set(frame.index) == {"gatys", "gatys_lbfgs", "do nothing"}
+    assert (frame["status"] == "ok").all()
+    assert (frame["n_generated"] == 4).all()
+    assert (frame["n_reference"] == 5).all()
+    assert (frame["features"] == "random").all()
+    for method in ("gatys", "gatys_lbfgs"):
+        assert len(list((project / f"results/stylized/{method}/images").glob("*.png"))) == 4
+    with Image.open(project / "results/comparison/grid.png") as grid:
+        assert grid.width > 4 * 40
+    assert not list((project / ".checkpoints").glob("stylize-*"))
+
+
+def test_metrics_show_prints_the_comparison(project: Path) -> None:
+    shown = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)
+    found = shown[""]["data"]["results/comparison/comparison.json"]["data"]
+    assert found["gatys"]["frechet"] == pytest.approx(table(project).loc["gatys", "frechet"])
+    assert found["do_nothing"]["n_generated"] == 4
+
+
+def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
+    script = (
+        "import json, mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db');"
+        "e = c.get_experiment_by_name('atelier').experiment_id;"
+        "print(json.dumps({r.info.run_id: [r.data.tags['method'], r.info.status,"
+        " sorted(r.data.metrics), len(c.get_metric_history(r.info.run_id, 'loss/total'))]"
+        " for r in c.search_runs([e])}))"
+    )
+    runs = json.loads(run(project, sys.executable, "-c", script).stdout)
+    assert sorted(value[0] for value in runs.values()) == ["gatys", "gatys_lbfgs"]
+    for method in ("gatys", "gatys_lbfgs"):
+        record = json.loads((project / f"results/metrics/{method}.json").read_text())
+        name, status, metrics, points = runs[record["run_id"]]
+        assert (name, status, points) == (method, "FINISHED", 2)
+        assert {"frechet_random", "seconds_per_picture", "stylize.peak_memory_mib"} <= set(metrics)
+
+
+def test_nothing_changed_runs_nothing(project: Path) -> None:
+    assert repro(project) == set()
+
+
+def test_a_comment_in_a_picture_sheet_retrains_nothing(project: Path) -> None:
+    sheet = project / "src/atelier/sheets.py"
+    before = sheet.read_text()
+    sheet.write_text(before + "# a remark\n")
+    changed = json.loads(run(project, "dvc", "status", "--json").stdout)
+    sheet.write_text(before)
+    assert set(changed) == {"compare"}
+
+
+def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path) -> None:
+    edit(project, "methods", "gatys", "content_weight", value=2.0)
+    assert repro(project) == {"train@gatys", "stylize@gatys", "evaluate@gatys", "compare"}
+    edit(project, "methods", "gatys", "content_weight", value=1.0)
+    assert repro(project) <= {"compare"}  # the rest comes back from the cache
+
+
+def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) -> None:
+    edit(project, "scales", "demo", "gatys", "features", value="nonsense")
+    edit(project, "methods", "gatys_lbfgs", "content_weight", value=3.0)
+    ran = repro(project, "--keep-going", check=False)
+    assert {"train@gatys", "evaluate@gatys_lbfgs"} <= ran
+    assert "compare" not in ran  # DVC skips what depends on a failed stage; `make repro` does this:
+    repro(project, "--single-item", "compare")
+    frame = table(project)
+    assert frame.loc["gatys", "status"] == "failed"
+    assert "nonsense" in frame.loc["gatys", "error"]
+    assert frame.loc["gatys_lbfgs", "status"] == "ok"
+    edit(project, "scales", "demo", "gatys", "features", value="random")
+    edit(project, "methods", "gatys_lbfgs", "content_weight", value=1.0)
+    assert repro(project) <= {"compare"}
+    assert (table(project)["status"] == "ok").all()
+
+
+def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Path) -> None:
+    edit(project, "scales", "demo", "gatys", "batch", value=1)
+    edit(project, "scales", "demo", "gatys", "steps", value=12)
+    killed = start(project, "stylize@gatys")
+    wait_for(lambda: list((project / ".checkpoints").glob("stylize-gatys-*/batch-*.json")), killed)
+    kill(killed)
+    assert not list((project / "results/stylized/gatys").glob("images/*.png"))
+    done = run(project, "dvc", "repro")
+    assert re.search(r"[1-3] of 4 batches are there already", done.stdout + done.stderr)
+    resumed = pictures(project)
+    repro(project, "--force", "--single-item", "stylize@gatys")
+    assert pictures(project) == resumed
+    assert len(resumed) == 4
+
+
+def test_killed_in_prepare_it_leaves_nothing_half_written(project: Path) -> None:
+    for n in range(3):  # large enough that there is time to strike
+        large = fake_picture(n).resize((7000, 7000))
+        large.save(project / "data/photos/train" / f"large_{n}.jpg")
+    run(project, "dvc", "add", "-q", "data")
+    killed = start(project, "prepare")
+    wait_for(lambda: list((project / "results/.prepared.part").rglob("*.png")), killed)
+    kill(killed)
+    assert not (project / "results/prepared").exists()
+    repro(project, "prepare")
+    manifest = json.loads((project / "results/prepared/manifest.json").read_text())
+    assert manifest["counts"]["photos/train"]["used"] == 7
+    assert not (project / "results/.prepared.part").exists()
+
+
+def start(project: Path, stage: str) -> subprocess.Popen[bytes]:
+    """`dvc repro` in the background, in a process group of its own."""
+    command = ["dvc", "repro", stage]
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """As the power fails: DVC, the stage and its workers at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def pictures(project: Path) -> dict[str, bytes]:
+    folder = project / "results/stylized/gatys/images"
+    return {path.name: path.read_bytes() for path in folder.glob("*.png")}
+
+
+def wait_for(condition: object, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
