@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from atelier.compare import write_comparison
-
 from atelier.config import Params
 from atelier.stage import stage
 

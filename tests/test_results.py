@@ -17,7 +17,7 @@ GOOD = {
     "seconds_per_picture": 0.25, "peak_memory_mib": 512.4, "device": "cpu", "run_id": "r1",
 }  # fmt: skip
 COST = ("seconds_per_picture", "peak_memory_mib", "device", "run_id")
-METHODS = Params({"methods": dict.fromkeys(["slow", "gatys", "cut", "cyclegan", "adain"], {})})
+METHODS = Params({"methods": {key: {} for key in ["slow", "gatys", "cut", "cyclegan", "adain"]}})
 ONE = Params({"methods": {"gatys": {"steps": 5}}})
 
 

@@ -86,7 +86,8 @@ def wasserstein_loss(features: Tensor, target: tuple[Tensor, Tensor, Tensor]) ->
 
     As in crowsonkb/style-transfer-pytorch: mean_c (μ-μ')² + tr(Σ' + Σ - 2(Σ'^½ Σ Σ'^½)^½) / C.
     Unlike there, the trace of the root is a sum over eigenvalues instead of Newton-Schulz
-    iterations: exact, and its gradient needs no second iteration.
+    iterations, and its gradient needs no second iteration. Where a layer has fewer positions than
+    channels, rounding costs up to 0.01, so a style against itself can be just below zero.
     """
     mean_t, covariance_t, root_t = target
     mean, second = moments(features)

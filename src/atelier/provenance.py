@@ -38,7 +38,8 @@ def git_tags() -> dict[str, str]:
     dvc.lock and results/ do not count: ``dvc repro`` itself rewrites them between the stages.
     """
     try:
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!results")
+        ours = (".", ":!dvc.lock", ":!results")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *ours)
         return {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": str(bool(changed)).lower()}
     except (OSError, subprocess.SubprocessError, UserError):
         return {}

@@ -6,7 +6,6 @@ A missing or broken file is no error here: the table says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 

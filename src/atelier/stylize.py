@@ -21,6 +21,7 @@ from typing import Any
 from PIL import Image
 
 from atelier import images
+from atelier.config import UserError
 from atelier.data import Pairing
 from atelier.files import atomic, read_json, write_json
 from atelier.methods.base import Iterate, Method
@@ -110,11 +111,17 @@ def _run_batch(method: Method, jobs: Sequence[Job], kept: Path, record: Path) ->
     began, curves = time.monotonic(), dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
     style = images.load_batch([job.style for job in jobs])
-    for iterate in method.iterates(content, style):
-        for name, loss in iterate.losses.items():
-            curves.setdefault(name, []).append(loss.mean().item())
-        yield iterate
+    try:
+        for iterate in method.iterates(content, style):
+            for name, loss in iterate.losses.items():
+                curves.setdefault(name, []).append(loss.mean().item())
+            yield iterate
+    except UserError as error:  # a method knows places in the batch, not names
+        names = ", ".join(f"{n} {job.photo}" for n, job in enumerate(jobs))
+        raise UserError(f"{error} (the batch: {names})") from None
     for job, image in zip(jobs, iterate.image, strict=True):
+        if not image.isfinite().all():
+            raise UserError(f"{job.photo}: its last step is not finite; lower the learning rate")
         images.save_png(image, kept / f"{job.photo}.png")
     done = BatchRecord([job.photo for job in jobs], time.monotonic() - began, curves)
     write_json(record, asdict(done))

@@ -58,7 +58,7 @@ class Method(ABC):
         return last.image
 
     def card(self) -> dict[str, Any]:
-        """What must stand beside every number it produced: the features and their hash, …"""
+        """What must stand beside every number it produced: features, hash and the like."""
         return {"kind": self.kind}
 
 

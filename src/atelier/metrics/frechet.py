@@ -1,7 +1,7 @@
 """Fréchet distance between two sets of feature vectors (Heusel et al. 2017, FID).
 
 Shapes: a set is (n, d), one row per picture. The value depends on the features and on n: it means
-FID only for ``inception_fid``, and small sets inflate it (MODELS: tens of points below n = 1000).
+FID only for ``inception_fid``, and small sets inflate it (tens of points below n = 1000).
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
 from atelier.config import UserError
+from atelier.nn.calibration import normalise_activations, random_vgg19
 from atelier.nn.inception import fid_network, inception_network
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, digest, resolve
 
@@ -28,7 +28,6 @@ EMBEDDING_LAYER = {
     "random": "relu4_1",
 }
 """The layer whose spatial mean stands for a picture in distances; relu5_1 for the VGGs."""
-RANDOM_SEED = 0
 
 
 class Features(nn.Module):
@@ -135,21 +134,25 @@ def load_features(
         pooling: what stands for VGG's max pooling.
         first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
         unit_activations: rescale the layers to a mean activation of one (see
-            ``normalise_activations``); only for the chains, not for the Inceptions.
+            ``normalise_activations``); only the VGGs and ``random``, no effect on the others.
         device: ``cpu``, ``cuda``, …
 
     Raises:
-        UserError: unknown name or layer, missing or ill-fitting weights.
+        UserError: unknown name or layer, missing or ill-fitting weights, a switch of the VGGs
+            asked of another network.
     """
     wanted = list(dict.fromkeys(layers))
     if name not in NAMES:
         raise UserError(f"no features named {name!r}; there are {', '.join(NAMES)}")
+    is_vgg = name in VGG_BLOCKS or name == "random"
+    if not is_vgg and (pooling, first_padding) != ("max", "zeros"):
+        raise UserError(f"{name}: pooling and first_padding are switches of the VGGs only")
     if name.startswith("inception"):
         state = resolve(name)
         build = fid_network if name == "inception_fid" else inception_network
         return Features(name, build(state, wanted), digest(state), wanted).to(device)
     chain, known, weights_hash = _chain(name)
-    if unit_activations and name != "squeezenet1_1":
+    if unit_activations and is_vgg:
         normalise_activations(chain)
     taps = {known[layer]: layer for layer in _checked(name, wanted, known)}
     _modify(chain, pooling, first_padding)
@@ -167,7 +170,7 @@ def _checked(name: str, wanted: Sequence[str], known: dict[str, int]) -> Sequenc
 def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
     """The whole ``features`` chain with its weights, its layer names and its hash."""
     if name == "random":
-        chain = random_vgg19(RANDOM_SEED)
+        chain = random_vgg19()
         return chain, vgg_layers("vgg19"), digest(chain.state_dict())
     state = {k: v for k, v in resolve(name).items() if k.startswith("features.")}
     with torch.device("meta"):  # no time lost on an initialisation that is overwritten
@@ -196,59 +199,3 @@ def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str) -> None:
     first = chain[0]
     if first_padding == "replicate" and isinstance(first, nn.Conv2d):
         first.padding_mode = "replicate"
-        first._reversed_padding_repeated_twice = [1, 1, 1, 1]  # set once by nn.Conv2d.__init__
-
-
-@torch.no_grad()
-def normalise_activations(chain: nn.Sequential) -> None:
-    """Scale the convolutions of a VGG so that every ReLU's mean output is one.
-
-    The published families differ by two orders of magnitude in scale (Caffe's VGG19 answers to
-    0-255 pixels), so a loss weight would mean something else with each. After Gatys et al. 2016,
-    §2; unlike there, one factor per layer, not per filter, and measured on a smooth seeded picture
-    instead of ImageNet. What the network computes is unchanged but for those factors.
-    """
-    value, scale = _smooth_noise(torch.Generator().manual_seed(RANDOM_SEED)), 1.0
-    for layer in chain:
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-            layer.weight.mul_(scale)  # its input was divided by the scale so far
-            scale = layer(value).relu().mean().item()
-            layer.weight.div_(scale)
-            layer.bias.div_(scale)
-        value = layer(value)
-
-
-def random_vgg19(seed: int) -> nn.Sequential:
-    """VGG19's layers with seeded Gaussian kernels, calibrated to unit second moment.
-
-    Random VGG features carry texture (He, Wang & Hopcroft 2016, "A powerful generative model using
-    random weights"), but their distances are comparable with nothing else. Each layer is scaled on
-    a smooth seeded picture (as LSUV, Mishkin & Matas 2016) so that all layers weigh alike; the
-    factors are rounded, which keeps the hash equal on every machine.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    chain: nn.Sequential = models.vgg19(weights=None, init_weights=False).features
-    value = _smooth_noise(generator)
-    for layer in chain:
-        if isinstance(layer, nn.Conv2d):
-            _calibrate(layer, value, generator)
-        value = layer(value)
-    return chain
-
-
-def _smooth_noise(generator: torch.Generator) -> Tensor:
-    """(4, 3, 64, 64) with detail at all sizes: a sum of enlarged noises, unit variance."""
-    octaves = [torch.randn(4, 3, n, n, generator=generator) for n in (2, 4, 8, 16, 32, 64)]
-    total = torch.stack([F.interpolate(o, 64, mode="bilinear") for o in octaves]).sum(0)
-    return total / total.std()
-
-
-@torch.no_grad()
-def _calibrate(layer: nn.Conv2d, value: Tensor, generator: torch.Generator) -> None:
-    weight = torch.randn(layer.weight.shape, generator=generator)
-    if layer.bias is None:
-        raise TypeError("VGG's convolutions have biases")
-    layer.weight.requires_grad_(False).copy_(weight)
-    layer.bias.requires_grad_(False).zero_()
-    spread = layer(value).square().mean((0, 2, 3)).sqrt()  # per channel
-    layer.weight /= torch.round(spread, decimals=2).view(-1, 1, 1, 1)

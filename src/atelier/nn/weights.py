@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -26,6 +28,7 @@ from torchvision.models import (
 )
 
 from atelier.config import UserError
+from atelier.files import atomic
 
 StateDict = dict[str, Tensor]
 
@@ -102,11 +105,22 @@ def read_weights(path: Path) -> StateDict:
         if path.suffix == ".safetensors":
             return load_file(path)
         found: StateDict = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise UserError(f"{path}: {_refusal(str(error))}") from None
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a readable weight file: {error}") from None
-    except Exception as error:  # noqa: BLE001 - torch raises pickle's own errors too
-        raise UserError(f"{path}: refused, it holds more than weights: {error}") from None
+        reason = str(error).partition("\n")[0] or "it ends too early"
+        raise UserError(f"{path}: not a readable weight file: {reason}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds no tensors by name, so it is not a state dict")
     return found
+
+
+def _refusal(message: str) -> str:
+    """One line of the page torch writes: code in the file, or no file of torch's at all."""
+    code = re.search(r"unsupported (?:global|class).*|.*GLOBAL.*", message, re.IGNORECASE)
+    if code:
+        return f"refused, it holds more than weights: {code[0].strip()}"
+    return "not a readable weight file: no kind that torch writes; was the download an error page?"
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
@@ -124,17 +138,19 @@ def convert(source: Path, folder: Path, name: str | None = None) -> Path:
 
     Understands plain state dicts, and 8-bit files ``{key: {"q", "scale", "min"}}`` whose kernels
     expect Caffe's input (RGB in 0-255 minus the mean); torchvision's normalisation is folded in.
+
+    Raises:
+        UserError: an unknown name, or a file that is neither.
     """
     name = name or next((n for n in PUBLISHED if source.name.startswith(n)), None)
     if name not in PUBLISHED:
         raise UserError(f"{source}: whose weights? give --name, one of {', '.join(PUBLISHED)}")
     state: Mapping[str, object] = dict(read_weights(source))
     packed = all(isinstance(value, dict) for value in state.values())
-    tensors = _fold_caffe(_unpack(state, source)) if packed else _tensors(state, source)
-    folder.mkdir(parents=True, exist_ok=True)
-    target, partial = folder / f"{name}.safetensors", folder / f".{name}.{os.getpid()}.partial"
-    save_file(tensors, partial, metadata={"name": str(name), "source": source.name})
-    partial.replace(target)
+    tensors = _unpack(state, source) if packed and state else _tensors(state, source)
+    target = folder / f"{name}.safetensors"
+    with atomic(target) as part:
+        save_file(tensors, part, metadata={"name": str(name), "source": source.name})
     return target
 
 
@@ -146,13 +162,15 @@ def _tensors(state: Mapping[str, object], source: Path) -> StateDict:
 
 
 def _unpack(state: Mapping[str, object], source: Path) -> StateDict:
-    """Undo the 8-bit storage: value = q · scale + min."""
+    """Undo the 8-bit storage, value = q · scale + min, and its convention for the input."""
     found: StateDict = {}
     for key, value in state.items():
         if not isinstance(value, dict) or {"q", "scale", "min"} - set(value):
             raise UserError(f"{source}: {key}: expected q, scale and min")
-        found[key] = value["q"].float() * value["scale"] + value["min"]
-    return found
+        found[key] = (value["q"].float() * value["scale"] + value["min"]).contiguous()
+    if not {"features.0.weight", "features.0.bias"} <= set(found):
+        raise UserError(f"{source}: an 8-bit file has to hold a VGG, it lacks features.0")
+    return _fold_caffe(found)
 
 
 def _fold_caffe(state: StateDict) -> StateDict:
@@ -162,8 +180,9 @@ def _fold_caffe(state: StateDict) -> StateDict:
     Exact inside; at the border zero padding now stands for the ImageNet mean, not for Caffe's.
     """
     kernel = state["features.0.weight"].double()
-    mean, std = torch.tensor(IMAGENET_MEAN).double(), torch.tensor(IMAGENET_STD).double()
-    offset = (255 * mean - torch.tensor(CAFFE_MEAN).double()).view(1, 3, 1, 1)
+    exact = [torch.tensor(v, dtype=torch.double) for v in (IMAGENET_MEAN, IMAGENET_STD, CAFFE_MEAN)]
+    mean, std, caffe = exact
+    offset = (255 * mean - caffe).view(1, 3, 1, 1)
     bias = state["features.0.bias"].double() + (kernel * offset).sum((1, 2, 3))
     scaled = kernel * (255 * std).view(1, 3, 1, 1)
     return {**state, "features.0.weight": scaled.float(), "features.0.bias": bias.float()}

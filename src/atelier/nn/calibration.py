@@ -1,0 +1,67 @@
+"""Scales of a VGG's layers, measured on a seeded picture: of trained kernels and of random ones."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+SEED = 0
+
+
+@torch.no_grad()
+def normalise_activations(chain: nn.Sequential) -> None:
+    """Scale the convolutions of a VGG so that every ReLU's mean output is one.
+
+    The published families differ by two orders of magnitude in scale (Caffe's VGG19 answers to
+    0-255 pixels), so a loss weight would mean something else with each. After Gatys et al. 2016,
+    §2; unlike there, one factor per layer, not per filter, and measured on a smooth seeded picture
+    instead of ImageNet. What the network computes is unchanged but for those factors.
+    """
+    value, scale = _smooth_noise(torch.Generator().manual_seed(SEED)), 1.0
+    for layer in chain:
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            layer.weight.mul_(scale)  # its input was divided by the scale so far
+            scale = layer(value).relu().mean().item()
+            layer.weight.div_(scale)
+            layer.bias.div_(scale)
+        value = layer(value)
+
+
+def random_vgg19(seed: int = SEED) -> nn.Sequential:
+    """VGG19's layers with seeded Gaussian kernels, calibrated to unit second moment.
+
+    Random VGG features carry texture (He, Wang & Hopcroft 2016, "A powerful generative model using
+    random weights"), but their distances are comparable with nothing else. Each channel is scaled
+    on a smooth seeded picture (as LSUV, Mishkin & Matas 2016) so that all layers weigh alike.
+    Drawn and calibrated in float64 with rounded factors: processors differ in the last bits of a
+    float32, and the hash has to be equal on every machine.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):  # no time lost on an initialisation that is overwritten
+        chain: nn.Sequential = models.vgg19(weights=None, init_weights=False).features
+    chain = chain.double().to_empty(device="cpu").requires_grad_(False)
+    value = _smooth_noise(generator, torch.float64)
+    for layer in chain:
+        if isinstance(layer, nn.Conv2d):
+            _calibrate(layer, value, generator)
+        value = layer(value)
+    return chain.float()
+
+
+def _smooth_noise(generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(4, 3, 64, 64) with detail at all sizes: a sum of enlarged noises, unit variance."""
+    sides = (2, 4, 8, 16, 32, 64)
+    octaves = [torch.randn(4, 3, n, n, generator=generator, dtype=dtype) for n in sides]
+    total = torch.stack([F.interpolate(o, 64, mode="bilinear") for o in octaves]).sum(0)
+    return total / total.std()
+
+
+def _calibrate(layer: nn.Conv2d, value: Tensor, generator: torch.Generator) -> None:
+    if layer.bias is None:
+        raise TypeError("VGG's convolutions have biases")
+    layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator, dtype=torch.float64))
+    layer.bias.zero_()
+    spread = layer(value).square().mean((0, 2, 3)).sqrt()  # per channel
+    layer.weight.div_(torch.round(spread, decimals=2).view(-1, 1, 1, 1))
