@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
-from torch.optim import LBFGS, Adam, Optimizer
+from torch.optim import Adam, Optimizer
 
 from atelier.config import Settings, UserError
 from atelier.losses import (
@@ -30,6 +30,7 @@ from atelier.losses import (
 )
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.nn.features import Features, Pooling, load_features
+from atelier.nn.guarded import GuardedLBFGS
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD
 
 SMALLEST = 32
@@ -264,10 +265,7 @@ class Gatys(Method):
         """Adam for all (it works pixel by pixel); one L-BFGS per picture (it does not)."""
         s = self.settings
         if s.optimizer == "lbfgs":
-            # one evaluation a step: with torch's default of 20 the closures would go uncounted
-            return [
-                LBFGS([leaf], lr=s.lr, max_iter=1, history_size=s.history) for leaf in canvas.leaves
-            ]
+            return [GuardedLBFGS(leaf, s.lr, s.history) for leaf in canvas.leaves]
         adam = Adam(canvas.leaves, lr=s.lr, betas=s.betas)
         if warm:
             _warm_start(adam, warm[0])
@@ -277,19 +275,22 @@ class Gatys(Method):
         self, objective: Objective, canvas: Canvas, optimizers: list[Optimizer], steps: int
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """Descend ``steps`` evaluations; yields the averaged picture and the losses before it."""
-        average = Average(self.settings.ema)
+        average, before = Average(self.settings.ema), dict[str, Tensor]()
         for step in range(steps):
             for optimizer in optimizers:
                 optimizer.zero_grad()
             losses = objective(canvas.image())
             torch.autograd.backward(losses["total"].sum())
-            _refuse_nan(losses["total"], step)
+            if step == 0 or self.settings.optimizer == "adam":  # L-BFGS goes back to its best
+                _refuse_nan(losses["total"], step)
             self._set_lr(optimizers, step, steps)
-            self._step(optimizers, losses["total"].detach())
+            self._step(optimizers, losses["total"].detach(), last=step == steps - 1)
             if self.settings.optimizer == "adam":
                 canvas.clamp()  # not for L-BFGS, unlike the tutorial: it would break its curvature
             with torch.no_grad():
-                yield average.update(canvas.image()), {k: v.detach() for k, v in losses.items()}
+                finite = losses["total"].isfinite()
+                before = {k: torch.where(finite, v, before.get(k, v)) for k, v in losses.items()}
+                yield average.update(canvas.image()), before
 
     def _set_lr(self, optimizers: list[Optimizer], step: int, steps: int) -> None:
         """Linear decay to a tenth: at lr 0.2 the pixels still jitter when the steps run out."""
@@ -298,12 +299,12 @@ class Gatys(Method):
                 for group in optimizer.param_groups:
                     group["lr"] = self.settings.lr * (1 - 0.9 * step / max(1, steps - 1))
 
-    def _step(self, optimizers: list[Optimizer], totals: Tensor) -> None:
-        if self.settings.optimizer == "adam":
-            optimizers[0].step()
-            return
-        for optimizer, total in zip(optimizers, totals, strict=True):
-            optimizer.step(total.item)  # its gradient is there already
+    def _step(self, optimizers: list[Optimizer], totals: Tensor, *, last: bool) -> None:
+        for optimizer, total in zip(optimizers, totals, strict=False):
+            if isinstance(optimizer, GuardedLBFGS):
+                optimizer.advance(total.item(), last=last)
+            else:
+                optimizer.step()
 
 
 def _refuse_small(height: int, width: int) -> None:
