@@ -39,7 +39,10 @@ def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
 
 
 def _load(name: str, layer: str | None, device: str) -> Features:
-    return load_features(name, [layer or EMBEDDING_LAYER.get(name, "relu5_1")], device=device)
+    # Two families of VGG weights differ by a hundred in scale: 10⁴ in the distance, if left so.
+    unit = name.startswith("vgg")
+    layer = layer or EMBEDDING_LAYER.get(name, "relu5_1")
+    return load_features(name, [layer], unit_activations=unit, device=device)
 
 
 def score(
