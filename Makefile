@@ -33,6 +33,7 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the house's format
 	ruff check --fix .
 
 ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
+	@echo "runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
 
 dashboard: $(VENV)/.installed  ## the comparison on http://localhost:8501
