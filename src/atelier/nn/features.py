@@ -16,18 +16,25 @@ from torchvision import models
 from atelier.config import UserError
 from atelier.nn.calibration import normalise_activations, random_vgg19
 from atelier.nn.inception import fid_network, inception_network
-from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, digest, resolve
+from atelier.nn.mini import mini_network
+from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, digest, load_strictly, resolve
 
 Pooling = Literal["max", "average", "l2"]
-NAMES = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid", "random")
+NAMES = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid", "mini", "random")
 VGG_BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+BUILDERS = {
+    "inception_fid": fid_network,
+    "inception_v3": inception_network,
+    "mini": mini_network,
+}
+"""Networks that are no plain chain: weights and layers wanted → network."""
 EMBEDDING_LAYER = {
     "inception_fid": "pool3",
     "inception_v3": "Mixed_7c",
     "squeezenet1_1": "fire9",
     "random": "relu4_1",
 }
-"""The layer whose spatial mean stands for a picture in distances; relu5_1 for the VGGs."""
+"""The layer whose spatial mean stands for a picture in distances; relu5_1 for VGGs and mini."""
 
 
 class Features(nn.Module):
@@ -129,12 +136,14 @@ def load_features(
     """The network ``name`` tapped at ``layers``, frozen, on ``device``.
 
     Args:
-        name: one of ``NAMES``. ``random`` is VGG19's layout with seeded, calibrated weights.
+        name: one of ``NAMES``. ``mini`` is our own small encoder, shipped with the package;
+            ``random`` is VGG19's layout with seeded, calibrated weights.
         layers: such as ``relu4_1`` (after the ReLU) or ``conv4_1`` (before it).
         pooling: what stands for VGG's max pooling.
         first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
         unit_activations: rescale the layers to a mean activation of one (see
-            ``normalise_activations``); only the VGGs and ``random``, no effect on the others.
+            ``normalise_activations``); only the VGGs and ``random``, no effect on the others
+            (``mini`` was taught by a VGG19 rescaled in this way).
         device: ``cpu``, ``cuda``, …
 
     Raises:
@@ -147,10 +156,10 @@ def load_features(
     is_vgg = name in VGG_BLOCKS or name == "random"
     if not is_vgg and (pooling, first_padding) != ("max", "zeros"):
         raise UserError(f"{name}: pooling and first_padding are switches of the VGGs only")
-    if name.startswith("inception"):
+    if name in BUILDERS:
         state = resolve(name)
-        build = fid_network if name == "inception_fid" else inception_network
-        return Features(name, build(state, wanted), digest(state), wanted).to(device)
+        network = BUILDERS[name](state, wanted).to(memory_format=torch.channels_last)
+        return Features(name, network, digest(state), wanted).to(device)
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
         normalise_activations(chain)
@@ -179,15 +188,6 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
     load_strictly(chain, {k.removeprefix("features."): v for k, v in state.items()}, name)
     known = squeezenet_layers() if name == "squeezenet1_1" else vgg_layers(name)
     return chain, known, digest(state)
-
-
-def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
-    """Load ``state`` or say in one sentence how it differs from the network called ``name``."""
-    try:
-        network.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise UserError(f"the weight file found for {name} does not fit it: {first}") from None
 
 
 def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str) -> None:

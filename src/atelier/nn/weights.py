@@ -1,7 +1,8 @@
 """Where pretrained weights come from: one place, one order, never a silent substitute.
 
-Order: a file in the folder named by ``ATELIER_WEIGHTS``; torch's own cache; a download by the
-owning library's address. When none works, one sentence says what is missing and what to do.
+Order: a file in the folder named by ``ATELIER_WEIGHTS``; the package itself (``mini``); torch's own
+cache; a download by the owning library's address. When none works, one sentence says what is
+missing and what to do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from pytorch_fid.inception import FID_WEIGHTS_URL
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import (
     Inception_V3_Weights,
     SqueezeNet1_1_Weights,
@@ -39,6 +40,8 @@ PUBLISHED: Mapping[str, str] = {
     "inception_v3": Inception_V3_Weights.IMAGENET1K_V1.url,
     "inception_fid": FID_WEIGHTS_URL,
 }
+SHIPPED: Mapping[str, Path] = {"mini": Path(__file__).with_name("mini.safetensors")}
+"""Weights that came with the package; their card lies beside them, as .json."""
 TIMEOUT_S = 20.0
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -48,27 +51,30 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
 def resolve(name: str) -> StateDict:
-    """Weights of the published network ``name``, on the CPU.
+    """Weights of the network ``name``, on the CPU.
 
     Raises:
         UserError: nothing has them; the message says where to put them and what runs without.
     """
-    if name not in PUBLISHED:
-        raise UserError(f"no published weights named {name!r}; there are {', '.join(PUBLISHED)}")
+    if name not in PUBLISHED and name not in SHIPPED:
+        known = ", ".join([*PUBLISHED, *SHIPPED])
+        raise UserError(f"no weights of a network named {name!r}; there are {known}")
     for path in _candidates(name):
         if path.is_file():
             return read_weights(path)
+    if name in SHIPPED:
+        raise UserError(f"{SHIPPED[name]} is missing from the package; install atelier again")
     return _download(name)
 
 
 def _candidates(name: str) -> list[Path]:
-    published = Path(PUBLISHED[name]).name
-    folder = os.environ.get("ATELIER_WEIGHTS")
+    folder, shipped = os.environ.get("ATELIER_WEIGHTS"), [SHIPPED[name]] if name in SHIPPED else []
     if not folder:
-        return []
+        return shipped
     if not Path(folder).is_dir():
         raise UserError(f"ATELIER_WEIGHTS names {folder}, which is not a folder")
-    return [Path(folder) / f"{name}.safetensors", Path(folder) / published]
+    published = [Path(folder) / Path(PUBLISHED[name]).name] if name in PUBLISHED else []
+    return [Path(folder) / f"{name}.safetensors", *published, *shipped]
 
 
 def _download(name: str) -> StateDict:
@@ -94,8 +100,8 @@ def _missing(name: str, error: Exception) -> str:
     published = Path(PUBLISHED[name]).name
     return (
         f"the weights of {name} are missing ({error}): put {name}.safetensors or {published} into "
-        f"a folder and set ATELIER_WEIGHTS to it, or set `features: random` in params.yaml, "
-        f"which needs no file"
+        f"a folder and set ATELIER_WEIGHTS to it, or set `features: mini` in params.yaml, "
+        f"which came with the package"
     )
 
 
@@ -121,6 +127,15 @@ def _refusal(message: str) -> str:
     if code:
         return f"refused, it holds more than weights: {code[0].strip()}"
     return "not a readable weight file: no kind that torch writes; was the download an error page?"
+
+
+def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
+    """Load ``state`` or say in one sentence how it differs from the network called ``name``."""
+    try:
+        network.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise UserError(f"the weight file found for {name} does not fit it: {first}") from None
 
 
 def digest(state: Mapping[str, Tensor]) -> str:

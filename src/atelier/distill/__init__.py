@@ -1,0 +1,1 @@
+"""Training of ``mini``: a small perceptual encoder taught by VGG19."""

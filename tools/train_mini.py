@@ -1,0 +1,94 @@
+"""Teach ``mini`` from VGG19 on a folder of pictures; continues where it was stopped.
+
+    python tools/train_mini.py DATA OUT [--steps 4500] [--seed 0]
+
+DATA is searched for pictures at any depth; a tenth, chosen by file name, is held out. VGG19's
+weights are found as everywhere (ATELIER_WEIGHTS). OUT gets the checkpoint and, at the end,
+mini.safetensors (float16) and its card, mini.json. With the seed, the pictures and the number of
+threads equal, the weights are equal bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from atelier.config import UserError
+from atelier.distill.corpus import Corpus, split
+from atelier.distill.export import export, held_out_losses
+from atelier.distill.train import TAPS, DistillSettings, Training
+from atelier.files import read_json, write_json
+from atelier.nn.features import load_features
+from atelier.progress import progress
+from atelier.tracking import Run, open_run
+
+SAVE_EVERY, LOG_EVERY, CHECK_EVERY = 250, 10, 500
+DATA = (
+    "landscape and everyday photographs, paintings by Van Gogh and by others; seeded crops with "
+    "flips, scale and colour jitter, damaged copies, and pictures optimised against the pupil"
+)
+
+
+def main(data: Path, out: Path, settings: DistillSettings) -> None:
+    """Train, then write weights and card."""
+    kept, held = split(data)
+    teacher = load_features("vgg19", TAPS, unit_activations=True)
+    training = Training(settings, Corpus(kept, settings.side), teacher)
+    known = {**settings.model_dump(), "pictures": len(kept), "held_out": len(held)}
+    checkpoint, note = out / "checkpoint.pt", out / "run.json"
+    before = {"run_id": None, "seconds": 0.0}
+    if checkpoint.is_file():
+        training.restore(checkpoint)
+        before = read_json(note)
+    began = time.monotonic() - before["seconds"]
+    with open_run("mini", "train", known, run_id=before["run_id"]) as run:
+        check = Corpus(held, settings.side)
+        for at in progress(training.run(), settings.steps - training.step, "mini"):
+            if at.step % LOG_EVERY == 0:
+                run.metrics(at.losses, at.step)
+            if at.step % CHECK_EVERY == 0:
+                report(training, check, run)
+            if at.step % SAVE_EVERY == 0 or at.step == settings.steps:
+                write_json(note, {"run_id": run.id, "seconds": time.monotonic() - began})
+                training.save(checkpoint)
+        figures = report(training, check, run)
+        facts = {
+            "data": {"words": DATA, "pictures": len(kept), "held_out": len(held)},
+            "steps": training.step,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "minutes": round((time.monotonic() - began) / 60, 1),
+            "held_out_losses": {name: round(value, 4) for name, value in figures.items()},
+        }
+        written = export(training, out, facts)
+        run.artifact(written)
+        run.artifact(written.with_suffix(".json"))
+    print(f"wrote {written} and its card")
+
+
+def report(training: Training, check: Corpus, run: Run) -> dict[str, float]:
+    """Log and print the losses on held-out pictures."""
+    figures = held_out_losses(training, check)
+    run.metrics({f"held_out.{name}": value for name, value in figures.items()}, training.step)
+    line = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+    print(f"\nstep {training.step}, held out: {line}", flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description="Teach mini from VGG19; see the file's head.")
+    options.add_argument("data", type=Path, help="folder of pictures")
+    options.add_argument("out", type=Path, help="folder for checkpoint, weights and card")
+    options.add_argument("--steps", type=int, default=DistillSettings().steps)
+    options.add_argument("--seed", type=int, default=DistillSettings().seed)
+    asked = options.parse_args()
+    try:
+        main(asked.data, asked.out, DistillSettings(steps=asked.steps, seed=asked.seed))
+    except UserError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on from the last checkpoint")
