@@ -10,6 +10,7 @@ over the sets, with the first encoder.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
@@ -23,7 +24,7 @@ from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.score import EvaluateSettings, evaluation_features
 
 SIZE = 256
-FILTERS = {
+FILTERS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "blur": lambda image: image.filter(ImageFilter.GaussianBlur(3)),
     "posterise": lambda image: ImageOps.posterize(image, 2),
     "grey": lambda image: ImageOps.grayscale(image).convert("RGB"),

@@ -28,6 +28,7 @@ STYLE = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 CONTENT = "relu4_1"
 PAIRS, SIZE, BATCH, SEED = 16, 256, 8, 42
 KEPT = (5, 10, 20, 40, 70, 100)
+STEPS = KEPT[-1]
 BLOCK = {
     "class": "gatys",
     "content_layers": (CONTENT,),
@@ -37,7 +38,7 @@ BLOCK = {
     "optimizer": "adam",
     "lr": 0.2,
     "lr_decay": True,
-    "steps": KEPT[-1],
+    "steps": STEPS,
     "precision": "bfloat16",
     "batch": BATCH,
 }
@@ -61,11 +62,11 @@ def stylise(name: str, content: Tensor, style: Tensor, out: Path) -> float:
     began = time.perf_counter()
     for start in range(0, len(content), BATCH):
         parts = content[start : start + BATCH], style[start : start + BATCH]
-        for iterate in progress(method.iterates(*parts), BLOCK["steps"], f"{name} from {start}"):
+        for iterate in progress(method.iterates(*parts), STEPS, f"{name} from {start}"):
             if iterate.step in KEPT:
                 for row, picture in enumerate(iterate.image, start):
                     images.save_png(picture, out / f"{name}_{iterate.step}" / f"{row:02d}.png")
-    return (time.perf_counter() - began) / len(content) / BLOCK["steps"]
+    return (time.perf_counter() - began) / len(content) / STEPS
 
 
 @torch.no_grad()
@@ -93,7 +94,7 @@ def main(data: Path, out: Path, names: list[str]) -> None:
         found = {f"{name}_{n}": judge(content, style, out / f"{name}_{n}") for n in KEPT}
         found["seconds_per_step"] = {"all": seconds}
         write_json(out / f"{name}.json", found)
-        print(name, f"{seconds:.3f} s", found[f"{name}_{KEPT[-1]}"])
+        print(name, f"{seconds:.3f} s", found[f"{name}_{STEPS}"])
     write_json(out / "untouched.json", judge(content, style, out / "content"))
 
 

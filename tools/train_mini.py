@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,7 +41,7 @@ def main(data: Path, out: Path, settings: DistillSettings) -> None:
     training = Training(settings, Corpus(kept, settings.side), teacher)
     known = {**settings.model_dump(), "pictures": len(kept), "held_out": len(held)}
     checkpoint, note = out / "checkpoint.pt", out / "run.json"
-    before = {"run_id": None, "seconds": 0.0}
+    before: dict[str, Any] = {"run_id": None, "seconds": 0.0}
     if checkpoint.is_file():
         training.restore(checkpoint)
         before = read_json(note)

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from atelier.config import UserError
-from atelier.data import splits
+from atelier.data import counts, splits
 from atelier.progress import progress
 
 
@@ -34,7 +34,7 @@ def adopt(source: Path, root: Path, *, force: bool = False) -> dict[str, int]:
     if not in_place:
         _copy_over(source, found, data)
     _add(root)
-    return {split: len(paths) for split, paths in found.items()}
+    return counts(found)
 
 
 def check_replaceable(root: Path, *, force: bool = False) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from atelier import adopt, fetch, images, results
 from atelier.config import Params, UserError, project_root
-from atelier.data import splits
+from atelier.data import counts, splits
 from atelier.nn.weights import convert
 from atelier.parallel import parallel
 
@@ -43,7 +43,7 @@ def sample(
     from atelier.sample import render_sample  # noqa: PLC0415
 
     render_sample(out, seed=seed)
-    _tell(_counts(out), f"in {out}")
+    _tell(counts(splits(out)), f"in {out}")
 
 
 @app.command()
@@ -101,7 +101,7 @@ def data_check(
     found = splits(folder)
     paths = [picture for pictures in found.values() for picture in pictures]
     broken = [reason for reason in parallel(_problem, paths, "check") if reason]
-    _tell({split: len(pictures) for split, pictures in found.items()}, f"in {folder}")
+    _tell(counts(found), f"in {folder}")
     if broken:
         raise UserError("\n".join([f"{len(broken)} of {len(paths)} cannot be read", *broken]))
 
@@ -114,12 +114,8 @@ def _problem(path: Path) -> str | None:
     return None
 
 
-def _counts(folder: Path) -> dict[str, int]:
-    return {split: len(pictures) for split, pictures in splits(folder).items()}
-
-
-def _tell(counts: dict[str, int], where: str) -> None:
-    found = ", ".join(f"{count} {split}" for split, count in counts.items())
+def _tell(sizes: dict[str, int], where: str) -> None:
+    found = ", ".join(f"{count} {split}" for split, count in sizes.items())
     typer.echo(f"{found} {where}")
 
 

@@ -37,6 +37,11 @@ def splits(folder: Path | str) -> dict[str, list[Path]]:
     return {split: paths for split, paths in found.items() if paths}
 
 
+def counts(found: dict[str, list[Path]]) -> dict[str, int]:
+    """How many pictures each split has."""
+    return {split: len(paths) for split, paths in found.items()}
+
+
 def _lack(folder: Path, split: str) -> str:
     return f"{split} {'holds no picture' if (folder / split).is_dir() else 'is missing'}"
 

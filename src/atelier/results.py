@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
 from atelier.config import Params, UserError
+from atelier.data import Pairing
 from atelier.files import read_json
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
@@ -201,11 +202,9 @@ def test_photos(root: Path) -> list[Path]:
 
 def _pairs(root: Path) -> dict[str, str]:
     try:
-        record = read_json(root / "results/prepared/pairing.json")
+        return Pairing.read(root / "results/prepared/pairing.json").styles
     except UserError:
         return {}
-    pairs = record.get("pairs", record) if isinstance(record, dict) else None
-    return pairs if isinstance(pairs, dict) else {}
 
 
 def painting_for(root: Path, photo: str) -> Path | None:

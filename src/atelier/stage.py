@@ -17,6 +17,7 @@ from atelier.config import Params, UserError
 from atelier.files import write_json
 
 STATUS = Path("results/status")
+MAKE_ROOM = "make room (`dvc gc -w` drops old results)"
 
 
 @contextmanager
@@ -37,26 +38,24 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
         sys.exit(130)
     except UserError as error:
         note.fail(str(error))
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            note.write("failed", error=f"{error!r}"[:500])
-            raise
-        note.fail("the disk is full; make room (`dvc gc -w` drops old results) and run it again")
     except BaseException as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            note.fail(f"the disk is full; {MAKE_ROOM} and run it again")
         note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()
 
 
 class _Note:
-    """The status record of a method's stage; nothing for a stage that is no method's."""
+    """The status record of a method's stage; none for a stage that belongs to no method."""
 
     def __init__(self, name: str, method: str | None) -> None:
         self.path = STATUS / f"{method}.json" if method else None
         self.what = f"{name} of {method}" if method else name
         self.fixed = {"stage": name}
-        with suppress(UserError):  # an unreadable params.yaml: the stage itself is about to say so
-            self.fixed["key"] = Params.load().key(str(method))
+        if method:
+            with suppress(UserError):  # the stage itself is about to say what params.yaml lacks
+                self.fixed["key"] = Params.load().key(method)
 
     def write(self, state: str, **more: str) -> None:
         if self.path:

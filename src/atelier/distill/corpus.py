@@ -52,7 +52,7 @@ def read_small(path: Path) -> NDArray[np.uint8]:
     picture = images.read(path)
     scale = SHORT_SIDE / min(picture.size)
     size = (max(SHORT_SIDE, round(picture.width * scale)), round(picture.height * scale))
-    return np.asarray(images.resize(picture, (size[0], max(SHORT_SIDE, size[1])), "stretch"))
+    return np.array(images.resize(picture, (size[0], max(SHORT_SIDE, size[1])), "stretch"))
 
 
 class Corpus:

@@ -99,7 +99,8 @@ def relations(pupil: Activations, teacher: Activations, mates: Tensor) -> dict[s
         mates: (P, 2) rows of pictures that show the same scene; only between those does the
             content distance mean anything.
     """
-    upper = torch.triu_indices(*[len(next(iter(teacher.values())))] * 2, offset=1).unbind()
+    count = len(next(iter(teacher.values())))
+    upper = torch.triu_indices(count, count, offset=1).unbind()
     found: dict[str, list[Tensor]] = {"style": [], "content": [], "distance": []}
     for tap, theirs in teacher.items():
         ours, (a, b) = pupil[tap], mates.unbind(1)

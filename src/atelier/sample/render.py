@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from atelier.config import UserError
 from atelier.files import atomic
+from atelier.progress import progress
 from atelier.sample import fields, gardens, interiors, nights, shores, wilds
 from atelier.sample.noise import Field
 
@@ -67,8 +67,8 @@ def render_sample(
     counts = {"train": train, "test": test, "paintings": paintings}
     _check(folder, seed, size, counts)
     jobs = [(kind, index) for kind, count in enumerate(counts.values()) for index in range(count)]
-    bar = tqdm(jobs, desc="sample", unit="picture", disable=None)
-    return [write_one(folder, seed, size, kind, index) for kind, index in bar]
+    shown = progress(jobs, len(jobs), "sample")
+    return [write_one(folder, seed, size, kind, index) for kind, index in shown]
 
 
 def render_one(seed: int, size: int, kind: int, index: int) -> Field:
