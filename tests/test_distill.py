@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from atelier.nn.features import load_features
 from atelier.nn.mini import Mini, initialise
 from nets import random_features
 from pictures import save
+from scripts import script
 
 SMALL: dict[str, Any] = {"side": 32, "fresh": 2, "optimised": 1, "warmup": 2}
 
@@ -156,7 +156,7 @@ def test_the_adversary_approaches_the_style_and_is_replaced(
     pictures: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adversary, "VISITS", 3)
-    pupil, generator, foe = Mini(), seeded(), Adversary(pictures, 2)
+    pupil, generator, foe = Mini(), seeded(), Adversary(pictures, 2, "cpu")
     initialise(pupil, 0)
 
     def distance(image: Tensor, style: Tensor) -> float:
@@ -246,12 +246,7 @@ def test_export_writes_what_the_resolver_reads(
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    path = Path(__file__).parents[1] / "tools" / "train_mini.py"
-    spec = importlib.util.spec_from_file_location("train_mini", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("tools/train_mini.py")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
     teacher = random_features(*TAPS, unit_activations=True)
     monkeypatch.setattr(module, "load_features", lambda *_, **__: teacher)

@@ -122,7 +122,8 @@ def test_the_methods_are_those_of_the_settings() -> None:
 
 def test_the_text_is_aligned_and_names_the_reasons(project: Path) -> None:
     text = results.to_text(results.comparison(project, METHODS))
-    table, reasons = text.split("\n\n")
+    table, note, reasons = text.split("\n\n")
+    assert note.startswith("frechet: on mini features; comparable within this table only, not with")
     lines = table.splitlines()
     assert len(lines) == 2 + 6
     end = lines[0].index("frechet") + len("frechet")
@@ -134,6 +135,13 @@ def test_the_text_is_aligned_and_names_the_reasons(project: Path) -> None:
         "cut: train: no memory",
         "cyclegan: train, since 2026-01-02T03:04:05",
     ]
+
+
+def test_only_the_network_of_fid_needs_no_caution(project: Path) -> None:
+    frame = results.comparison(project, METHODS)
+    assert "not with a published FID" in results.caution(frame)
+    assert results.caution(frame.assign(features="inception_fid")) == ""
+    assert results.caution(frame.assign(features="")) == ""
 
 
 def test_the_csv_can_be_read_back(project: Path) -> None:

@@ -1,6 +1,6 @@
 """Teach ``mini`` from VGG19 on a folder of pictures; continues where it was stopped.
 
-    python tools/train_mini.py DATA OUT [--steps 4500] [--seed 0]
+    python tools/train_mini.py DATA OUT [--steps 4500] [--seed 0] [--device cpu]
 
 DATA is searched for pictures at any depth; a tenth, chosen by file name, is held out. VGG19's
 weights are found as everywhere (ATELIER_WEIGHTS). OUT gets the checkpoint and, at the end,
@@ -34,11 +34,11 @@ DATA = (
 )
 
 
-def main(data: Path, out: Path, settings: DistillSettings) -> None:
+def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") -> None:
     """Train, then write weights and card."""
     kept, held = split(data)
-    teacher = load_features("vgg19", TAPS, unit_activations=True)
-    training = Training(settings, Corpus(kept, settings.side), teacher)
+    teacher = load_features("vgg19", TAPS, unit_activations=True, device=device)
+    training = Training(settings, Corpus(kept, settings.side), teacher, device)
     known = {**settings.model_dump(), "pictures": len(kept), "held_out": len(held)}
     checkpoint, note = out / "checkpoint.pt", out / "run.json"
     before: dict[str, Any] = {"run_id": None, "seconds": 0.0}
@@ -61,6 +61,7 @@ def main(data: Path, out: Path, settings: DistillSettings) -> None:
             "data": {"words": DATA, "pictures": len(kept), "held_out": len(held)},
             "steps": training.step,
             "torch": torch.__version__,
+            "device": device,
             "threads": torch.get_num_threads(),
             "minutes": round((time.monotonic() - began) / 60, 1),
             "held_out_losses": {name: round(value, 4) for name, value in figures.items()},
@@ -86,9 +87,11 @@ if __name__ == "__main__":
     options.add_argument("out", type=Path, help="folder for checkpoint, weights and card")
     options.add_argument("--steps", type=int, default=DistillSettings().steps)
     options.add_argument("--seed", type=int, default=DistillSettings().seed)
+    options.add_argument("--device", default="cpu", help="cpu, cuda, …")
     asked = options.parse_args()
+    settings = DistillSettings(steps=asked.steps, seed=asked.seed)
     try:
-        main(asked.data, asked.out, DistillSettings(steps=asked.steps, seed=asked.seed))
+        main(asked.data, asked.out, settings, asked.device)
     except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

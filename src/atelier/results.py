@@ -162,7 +162,19 @@ def to_text(frame: pd.DataFrame) -> str:
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
-    return "\n".join([_table(shown), *([""] if reasons else []), *reasons])
+    parts = [_table(shown), caution(frame), "\n".join(reasons)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def caution(frame: pd.DataFrame) -> str:
+    """What the distances must not be compared with; "" when all are FID proper."""
+    others = sorted(set(frame["features"]) - {"", "inception_fid"})
+    if not others:
+        return ""
+    return (
+        f"frechet: on {', '.join(others)} features; comparable within this table only, "
+        "not with a published FID"
+    )
 
 
 def _table(shown: pd.DataFrame) -> str:

@@ -24,12 +24,14 @@ STEPS, VISITS = 4, 12
 LR = 0.04
 """In grey levels of 1; the entry ``gatys`` has 0.2 standard deviations of ImageNet, as much."""
 
+TENSORS = ("content", "style", "weight", "image")
+
 
 class Adversary:
     """``count`` pictures on their way from a photograph (or noise) to a style."""
 
-    def __init__(self, corpus: Corpus, count: int) -> None:
-        self.corpus, self.count, self.age = corpus, count, 0
+    def __init__(self, corpus: Corpus, count: int, device: str) -> None:
+        self.corpus, self.count, self.device, self.age = corpus, count, device, 0
 
     def visit(self, pupil: Mini, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Move the pictures on; returns them, their contents and their styles."""
@@ -44,17 +46,17 @@ class Adversary:
         return self.image.detach().clone(), self.content, self.style
 
     def _replace(self, generator: Generator) -> None:
-        self.content = self.corpus.draw(self.count, generator)
-        self.style = self.corpus.draw(self.count, generator)
+        content, style = (self.corpus.draw(self.count, generator) for _ in range(2))
         # From a hundredth of to ten times what the entry `gatys` uses: paths of every kind.
         exponent = 3.5 + 3 * torch.rand(self.count, generator=generator)
-        self.weight = 10**exponent
-        noise = 0.3 * torch.randn(self.content.shape, generator=generator)
+        noise = 0.3 * torch.randn(content.shape, generator=generator)
         noisy = (torch.rand((self.count, 1, 1, 1), generator=generator) < 0.3).float()
-        self._start((self.content + noisy * noise).clamp(0, 1))
+        self._start(content, style, 10**exponent, (content + noisy * noise).clamp(0, 1))
 
-    def _start(self, image: Tensor) -> None:
-        self.image = image.clone().requires_grad_()
+    def _start(self, content: Tensor, style: Tensor, weight: Tensor, image: Tensor) -> None:
+        self.content, self.style = content.to(self.device), style.to(self.device)
+        self.weight = weight.to(self.device)
+        self.image = image.to(self.device).clone().requires_grad_()
         self.optimizer = Adam([self.image], lr=LR)
 
     def _step(self, pupil: Mini, of_content: Tensor, of_style: dict[str, Tensor]) -> None:
@@ -68,13 +70,11 @@ class Adversary:
 
     def state(self) -> dict[str, Any]:
         """All that a continued run needs."""
-        names = ("content", "style", "weight", "image")
-        tensors = {name: getattr(self, name).detach() for name in names}
+        tensors = {name: getattr(self, name).detach() for name in TENSORS}
         return {"age": self.age, **tensors, "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from ``state``."""
         self.age = state["age"]
-        self.content, self.style, self.weight = (state[k] for k in ("content", "style", "weight"))
-        self._start(state["image"])
+        self._start(**{name: state[name] for name in TENSORS})
         self.optimizer.load_state_dict(state["optimizer"])

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -40,7 +40,7 @@ class DistillSettings(Settings):
     lr: float = Field(2e-3, gt=0)
     warmup: int = Field(100, ge=1)
     seed: int = 0
-    precision: str = "bfloat16"
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Of the two networks' convolutions; all losses are in float32."""
 
 
@@ -55,19 +55,27 @@ class Progress:
 class Training:
     """Pupil, adapters, adversary, optimiser and random state: everything a resume needs."""
 
-    def __init__(self, settings: DistillSettings, corpus: Corpus, teacher: Features) -> None:
+    def __init__(
+        self, settings: DistillSettings, corpus: Corpus, teacher: Features, device: str = "cpu"
+    ) -> None:
         self.settings, self.corpus, self.teacher, self.step = settings, corpus, teacher, 0
+        self.device = device
+        # On the CPU everywhere: the same pictures are drawn whatever the device.
         self.generator = Generator().manual_seed(settings.seed)
-        self.pupil = Mini().to(memory_format=torch.channels_last)
+        self.pupil = Mini()
         initialise(self.pupil, settings.seed)
-        self.adversary = Adversary(corpus, settings.optimised)
-        with torch.no_grad():
-            own = Generator().manual_seed(settings.seed)
-            sample = corpus.draw(24, own)
-            sample = torch.cat([sample, damage(sample, own)])
-            self.adapters = Adapters(self.pupil(sample), teacher(sample))
+        self.pupil.to(device, memory_format=torch.channels_last)
+        self.adversary = Adversary(corpus, settings.optimised, device)
+        self.adapters = self._make_adapters()
         weights = [*self.pupil.parameters(), *self.adapters.parameters()]
         self.optimizer = AdamW(weights, lr=settings.lr, weight_decay=1e-4)
+
+    @torch.no_grad()
+    def _make_adapters(self) -> Adapters:
+        generator = Generator().manual_seed(self.settings.seed)
+        sample = self.corpus.draw(24, generator)
+        sample = torch.cat([sample, damage(sample, generator)]).to(self.device)
+        return Adapters(self.pupil(sample), self.teacher(sample)).to(self.device)
 
     def run(self) -> Iterator[Progress]:
         """Train until ``steps``; a yielded step is finished, so it may be saved there."""
@@ -86,14 +94,14 @@ class Training:
         with self._autocast():
             made, content, style = self.adversary.visit(self.pupil, self.generator)
         n, k = len(fresh), len(made)
-        mates = [(row, n + row) for row in range(n)] + [
-            (2 * n + r, 2 * n + k + r) for r in range(k)
-        ]
-        return torch.cat([fresh, hurt, made, content, style]), torch.tensor(mates)
+        mates = [(row, n + row) for row in range(n)]
+        mates += [(2 * n + row, 2 * n + k + row) for row in range(k)]
+        drawn = torch.cat([fresh, hurt]).to(self.device)
+        return torch.cat([drawn, made, content, style]), torch.tensor(mates)
 
     def losses(self, pictures: Tensor, mates: Tensor) -> dict[str, Tensor]:
         """The pupil's errors by name, each a scalar; see ``relations``."""
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
+        pictures = pictures.to(self.device).contiguous(memory_format=torch.channels_last)
         with self._autocast():
             with torch.no_grad():
                 theirs = self.teacher(pictures)
@@ -103,7 +111,7 @@ class Training:
 
     def _autocast(self) -> torch.autocast:
         low = self.settings.precision == "bfloat16"
-        return torch.autocast("cpu", torch.bfloat16, enabled=low)
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=low)
 
     def _update(self, total: Tensor) -> None:
         if not bool(total.isfinite()):
@@ -141,7 +149,7 @@ class Training:
         Raises:
             UserError: the file belongs to a training with other settings.
         """
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state["settings"] != self.settings.model_dump():
             raise UserError(f"{path}: was written with other settings; delete it to start anew")
         self.step = state["step"]

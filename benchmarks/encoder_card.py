@@ -1,0 +1,50 @@
+"""Put what the benchmarks of ``mini`` measured on its card, and print it.
+
+    python benchmarks/encoder_card.py OUT src/atelier/nn/mini.json
+
+OUT is the folder the other ``encoder_*.py`` wrote to, for vgg19, random and mini.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from atelier.files import read_json, write_json
+
+STEPS = 100
+NAMES = ("random", "mini", "vgg19")
+
+
+def closed(values: dict[str, float]) -> float:
+    """How much of the way from ``random`` to ``vgg19`` the value of ``mini`` goes, in percent."""
+    way = values["random"] - values["vgg19"]
+    return round(100 * (values["random"] - values["mini"]) / way, 1)
+
+
+def gatys(out: Path) -> dict[str, Any]:
+    """VGG19's losses of the results, and the share of the distance closed."""
+    found = {name: read_json(out / f"{name}.json")[f"{name}_{STEPS}"] for name in NAMES}
+    table = {key: {name: found[name][key] for name in NAMES} for key in found["mini"]}
+    return {
+        "steps": STEPS,
+        **{key: {**values, "closed_percent": closed(values)} for key, values in table.items()},
+    }
+
+
+def main(out: Path, card: Path) -> None:
+    probe, distances = read_json(out / "probe.json"), read_json(out / "distances.json")
+    figures = {
+        "gatys": gatys(out),
+        "probe": probe,
+        "distances": {"sets": distances["sets"], "spearman": distances["spearman"]},
+        "time": read_json(out / "time.json"),
+    }
+    write_json(card, {**read_json(card), "figures": figures})
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
