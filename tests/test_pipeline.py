@@ -98,7 +98,7 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> Non
     assert (frame["status"] == "ok").all()
     assert (frame["n_generated"] == 4).all()
     assert (frame["n_reference"] == 5).all()
-    assert (frame["features"] == "random").all()
+    assert (frame["features"] == "mini").all()
     for method in ("gatys", "gatys_lbfgs"):
         assert len(list((project / f"results/stylized/{method}/images").glob("*.png"))) == 4
     with Image.open(project / "results/comparison/grid.png") as grid:
@@ -127,7 +127,7 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
         record = json.loads((project / f"results/metrics/{method}.json").read_text())
         name, status, metrics, points = runs[record["run_id"]]
         assert (name, status, points) == (method, "FINISHED", 2)
-        assert {"frechet_random", "seconds_per_picture", "stylize.peak_memory_mib"} <= set(metrics)
+        assert {"frechet_mini", "seconds_per_picture", "stylize.peak_memory_mib"} <= set(metrics)
 
 
 def test_nothing_changed_runs_nothing(project: Path) -> None:
@@ -161,7 +161,7 @@ def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) 
     assert frame.loc["gatys", "status"] == "failed"
     assert "nonsense" in frame.loc["gatys", "error"]
     assert frame.loc["gatys_lbfgs", "status"] == "ok"
-    edit(project, "scales", "demo", "gatys", "features", value="random")
+    edit(project, "scales", "demo", "gatys", "features", value="mini")
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=1.0)
     assert repro(project) <= {"compare"}
     assert (table(project)["status"] == "ok").all()
