@@ -122,6 +122,9 @@ def test_a_missing_or_foreign_file_gives_a_sentence(
         resolve("mini")
     with pytest.raises(UserError, match="the weight file found for mini does not fit it: "):
         mini_network({"stem.weight": torch.zeros(1)}, ["relu1_1"])
+
+
+def test_layers_and_switches_it_does_not_have_are_named() -> None:
     with pytest.raises(UserError, match=r"mini has no layer 'relu4_2'; it has relu1_1, relu2_1"):
         load_features("mini", ["relu4_2"])
     with pytest.raises(UserError, match="mini: pooling and first_padding are switches of the VGGs"):

@@ -100,7 +100,7 @@ def test_missing_weights_say_what_to_do(
         resolve("vgg16")
     message = str(got.value)
     assert "\n" not in message
-    for part in ("vgg16.safetensors", "vgg16-397923af.pth", "ATELIER_WEIGHTS", "features: random"):
+    for part in ("vgg16.safetensors", "vgg16-397923af.pth", "ATELIER_WEIGHTS", "features: mini"):
         assert part in message
     assert str(error) in message
 
@@ -121,7 +121,7 @@ def test_the_users_folder_must_be_one(
 
 
 def test_unknown_names_list_the_known() -> None:
-    with pytest.raises(UserError, match="no published weights named 'vgg11'; there are vgg16, vgg"):
+    with pytest.raises(UserError, match="no weights of a network named 'vgg11'; there are vgg16, "):
         resolve("vgg11")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import platform
 import sys
@@ -17,6 +18,8 @@ from atelier.config import Params, UserError
 from atelier.files import write_json
 
 STATUS = Path("results/status")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Names of glibc's <malloc.h>."""
 MAKE_ROOM = "make room (`dvc gc -w` drops old results)"
 
 
@@ -28,6 +31,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     it is running or why it failed. DVC does not track it: a failed stage has no outputs, and the
     metrics of an earlier run that lie beside it must not be taken for its own.
     """
+    keep_memory()
     note = _Note(name, method)
     note.write("running", since=datetime.now(UTC).isoformat())
     try:
@@ -71,6 +75,18 @@ class _Note:
     def remove(self) -> None:
         if self.path:
             self.path.unlink(missing_ok=True)
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory instead of giving it back to the kernel after every tensor.
+
+    A step of Gatys' method frees and takes hundreds of MiB, and every page of newly mapped memory
+    costs a fault. Without effect where the C library is another.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def pick_device(params: Params) -> str:
