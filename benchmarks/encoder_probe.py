@@ -25,7 +25,7 @@ from atelier.files import write_json
 from atelier.metrics.score import EvaluateSettings, evaluation_features
 from atelier.progress import progress
 
-SIZE, EVERY = 224, 6
+SIZE, EVERY = 160, 6
 """Side of the pictures; of the landscape photographs, every n-th."""
 
 

@@ -96,6 +96,6 @@ def test_without_a_substitute_missing_weights_are_an_error(
         evaluation_features(EvaluateSettings(features="inception_fid"), "cpu")
 
 
-def test_every_network_without_a_usual_layer_is_a_vgg() -> None:
+def test_every_network_without_a_usual_layer_has_that_of_the_vggs() -> None:
     without = set(scoring.EMBEDDING_LAYER) ^ set(scoring.load_features.__globals__["NAMES"])
-    assert without == {"vgg16", "vgg19"}
+    assert without == {"vgg16", "vgg19", "mini"}

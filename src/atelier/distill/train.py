@@ -64,7 +64,7 @@ class Training:
         self.generator = Generator().manual_seed(settings.seed)
         self.pupil = Mini()
         initialise(self.pupil, settings.seed)
-        self.pupil.to(device, memory_format=torch.channels_last)
+        self.pupil.to(device).to(memory_format=torch.channels_last)
         self.adversary = Adversary(corpus, settings.optimised, device)
         self.adapters = self._make_adapters()
         weights = [*self.pupil.parameters(), *self.adapters.parameters()]

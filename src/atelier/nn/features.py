@@ -158,7 +158,7 @@ def load_features(
         raise UserError(f"{name}: pooling and first_padding are switches of the VGGs only")
     if name in BUILDERS:
         state = resolve(name)
-        network = BUILDERS[name](state, wanted).to(memory_format=torch.channels_last)
+        network = BUILDERS[name](state, wanted)
         return Features(name, network, digest(state), wanted).to(device)
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
