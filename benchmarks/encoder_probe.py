@@ -48,9 +48,17 @@ def vectors(name: str, paths: list[Path]) -> Tensor:
 def probe(found: Tensor, labels: list[bool], held: list[bool]) -> tuple[float, int]:
     """Balanced accuracy on the held-out rows, in percent, and their number."""
     out, truth = torch.tensor(held), torch.tensor(labels)
-    model = make_pipeline(
-        StandardScaler(), LogisticRegressionCV(Cs=8, cv=5, max_iter=2000, class_weight="balanced")
+    # The last three are today's defaults, which are about to change.
+    regression = LogisticRegressionCV(
+        Cs=8,
+        cv=5,
+        max_iter=2000,
+        class_weight="balanced",
+        l1_ratios=(0,),
+        use_legacy_attributes=False,
+        scoring="accuracy",
     )
+    model = make_pipeline(StandardScaler(), regression)
     model.fit(found[~out].numpy(), truth[~out].numpy())
     score = balanced_accuracy_score(truth[out].numpy(), model.predict(found[out].numpy()))
     return 100 * float(score), int(out.sum())
