@@ -62,9 +62,9 @@ class Training:
         self.device = device
         # On the CPU everywhere: the same pictures are drawn whatever the device.
         self.generator = Generator().manual_seed(settings.seed)
-        self.pupil = Mini()
-        initialise(self.pupil, settings.seed)
-        self.pupil.to(device).to(memory_format=torch.channels_last)
+        self.pupil = Mini().to(memory_format=torch.channels_last)
+        initialise(self.pupil, settings.seed)  # in this order: layout decides which draw goes where
+        self.pupil.to(device)
         self.adversary = Adversary(corpus, settings.optimised, device)
         self.adapters = self._make_adapters()
         weights = [*self.pupil.parameters(), *self.adapters.parameters()]
