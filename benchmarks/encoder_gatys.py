@@ -21,7 +21,7 @@ from atelier.distill.corpus import split
 from atelier.files import write_json
 from atelier.losses import content_loss, gram, gram_loss
 from atelier.methods.base import make
-from atelier.nn.features import load_features
+from atelier.nn.features import Features, load_features
 from atelier.progress import progress
 
 STYLE = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
@@ -70,9 +70,8 @@ def stylise(name: str, content: Tensor, style: Tensor, out: Path) -> float:
 
 
 @torch.no_grad()
-def judge(content: Tensor, style: Tensor, folder: Path) -> dict[str, float]:
+def judge(vgg: Features, content: Tensor, style: Tensor, folder: Path) -> dict[str, float]:
     """Mean VGG19 losses of the pictures in ``folder``; relu4_2 was optimised by none."""
-    vgg = load_features("vgg19", [*STYLE, "relu4_2"], unit_activations=True)
     totals = dict.fromkeys(("style", "content", "content_relu4_2"), 0.0)
     for row, path in enumerate(images.find(folder)):
         made, kept, wanted = (
@@ -86,16 +85,17 @@ def judge(content: Tensor, style: Tensor, folder: Path) -> dict[str, float]:
 
 def main(data: Path, out: Path, names: list[str]) -> None:
     content, style = pairs(data)
+    vgg = load_features("vgg19", [*STYLE, "relu4_2"], unit_activations=True)
     for row, (photo, painting) in enumerate(zip(content, style, strict=True)):
         images.save_png(photo, out / "content" / f"{row:02d}.png")
         images.save_png(painting, out / "style" / f"{row:02d}.png")
     for name in names:
         seconds = stylise(name, content, style, out)
-        found = {f"{name}_{n}": judge(content, style, out / f"{name}_{n}") for n in KEPT}
+        found = {f"{name}_{n}": judge(vgg, content, style, out / f"{name}_{n}") for n in KEPT}
         found["seconds_per_step"] = {"all": seconds}
         write_json(out / f"{name}.json", found)
         print(name, f"{seconds:.3f} s", found[f"{name}_{STEPS}"])
-    write_json(out / "untouched.json", judge(content, style, out / "content"))
+    write_json(out / "untouched.json", judge(vgg, content, style, out / "content"))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from atelier.config import Params, UserError
 from atelier.files import write_json
 
 STATUS = Path("results/status")
+FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Names of glibc's <malloc.h>."""
-MAKE_ROOM = "make room (`dvc gc -w` drops old results)"
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
         note.fail(str(error))
     except BaseException as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            note.fail(f"the disk is full; {MAKE_ROOM} and run it again")
+            note.fail(FULL)
         note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()

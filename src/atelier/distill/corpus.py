@@ -51,8 +51,8 @@ def read_small(path: Path) -> NDArray[np.uint8]:
     """
     picture = images.read(path)
     scale = SHORT_SIDE / min(picture.size)
-    size = (max(SHORT_SIDE, round(picture.width * scale)), round(picture.height * scale))
-    return np.array(images.resize(picture, (size[0], max(SHORT_SIDE, size[1])), "stretch"))
+    width, height = (max(SHORT_SIDE, round(side * scale)) for side in picture.size)
+    return np.array(images.resize(picture, (width, height), "stretch"))
 
 
 class Corpus:
@@ -102,25 +102,23 @@ def damage(batch: Tensor, generator: Generator) -> Tensor:
     White noise, coarse noise, blur, a checkerboard and a change of colours: what an optimised
     picture may differ in from a photograph, and what an encoder has to answer to as VGG19 does.
     """
-    return torch.cat([_damage(picture[None], generator) for picture in batch])
+    return torch.cat([_damage(picture[None], generator) for picture in batch]).clamp(0, 1)
 
 
 def _damage(picture: Tensor, generator: Generator) -> Tensor:
     kind, amount = _whole(5, generator), float(torch.rand((), generator=generator)) ** 2
     side = picture.shape[-1]
     if kind == 0:
-        return (picture + 0.3 * amount * torch.randn(picture.shape, generator=generator)).clamp(
-            0, 1
-        )
+        return picture + 0.3 * amount * torch.randn(picture.shape, generator=generator)
     if kind == 1:
         coarse = torch.randn((1, 3, side // 4, side // 4), generator=generator)
-        return (picture + 0.3 * amount * F.interpolate(coarse, side, mode="bicubic")).clamp(0, 1)
+        return picture + 0.3 * amount * F.interpolate(coarse, side, mode="bicubic")
     if kind == 2:
         small = F.interpolate(picture, round(side / (1 + 5 * amount)), mode="area")
-        return F.interpolate(small, side, mode="bicubic").clamp(0, 1)
+        return F.interpolate(small, side, mode="bicubic")
     if kind == 3:
         rows = torch.arange(side)
         board = 1 - 2.0 * ((rows[:, None] + rows) % 2)
         tint = torch.randn((1, 3, 1, 1), generator=generator)
-        return (picture + 0.3 * amount * tint * board).clamp(0, 1)
+        return picture + 0.3 * amount * tint * board
     return jitter(picture, generator)
