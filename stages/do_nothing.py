@@ -5,8 +5,8 @@ from pathlib import Path
 from atelier.config import Params
 from atelier.data import Pairing
 from atelier.files import write_json
-from atelier.images import find
-from atelier.metrics.score import EvaluateSettings, evaluation_features, score
+from atelier.metrics.embedding import embed_files
+from atelier.metrics.score import EvaluateSettings, evaluation_features, load_reference, score
 from atelier.stage import pick_device, stage
 
 PREPARED = Path("results/prepared")
@@ -18,6 +18,8 @@ if __name__ == "__main__":
         settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
         stems = sorted(Pairing.read(PREPARED / "pairing.json").styles)
         photos = [PREPARED / "photos/test" / f"{stem}.png" for stem in stems]
-        features, paintings = evaluation_features(settings, device), find(PREPARED / "paintings")
-        record = score(features, paintings, photos, device=device, batch=settings.batch)
+        features = evaluation_features(settings, device)
+        reference = load_reference(features, Path("results/reference.safetensors"))
+        vectors = embed_files(features, photos, device=device, batch=settings.batch)
+        record = score(features, reference, vectors)
         write_json(Path("results/metrics/do_nothing.json"), {"method": "do_nothing", **record})

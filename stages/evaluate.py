@@ -6,7 +6,8 @@ from pathlib import Path
 from atelier.config import Params
 from atelier.files import read_json, write_json
 from atelier.images import find
-from atelier.metrics.score import EvaluateSettings, evaluation_features, score
+from atelier.metrics.embedding import embed_files
+from atelier.metrics.score import EvaluateSettings, evaluation_features, load_reference, score
 from atelier.stage import pick_device, stage
 from atelier.tracking import open_run
 
@@ -19,10 +20,12 @@ def main(name: str) -> None:
     block = params.scaled("evaluate")
     settings = EvaluateSettings.build(block, "evaluate")
     features = evaluation_features(settings, device)
-    paintings, pictures = find(Path("results/prepared/paintings")), find(made / "images")
+    reference = load_reference(features, Path("results/reference.safetensors"))
     known = {"scale": params.scale, "evaluate": block}
     with open_run(name, "evaluate", known, run_id=record["run_id"]) as run:
-        scores = score(features, paintings, pictures, device=device, batch=settings.batch)
+        pictures = find(made / "images")
+        vectors = embed_files(features, pictures, device=device, batch=settings.batch)
+        scores = score(features, reference, vectors)
         cost = {key: record[key] for key in COST}
         write_json(
             Path("results/metrics") / f"{name}.json",

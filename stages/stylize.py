@@ -15,9 +15,11 @@ from atelier.stylize import (
     list_jobs,
     mean_curves,
     stylize,
+    write_extras,
     write_curves,
 )
 from atelier.tracking import Run, open_run
+from atelier.training import restore, weights_digest
 
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 
@@ -36,19 +38,22 @@ def main(name: str) -> None:
     block, device = params.method(name), pick_device(params)
     method = make(block, f"methods.{name}", seed=params.seed, device=device)
     model, jobs = Path("results/models") / name, list_jobs(prepared)
-    manifest = read_json(prepared / "manifest.json")
+    restore(method, model)
+    manifest, run_id = read_json(prepared / "manifest.json"), read_json(model / "run.json")["run_id"]
     key = {
         "parameters": block,
         "seed": params.seed,
         "data": manifest["digest"],
         "card": method.card(),
         "jobs": [str(job) for job in jobs],
+        "weights": weights_digest(model),
     }
     kept = checkpoint_folder(f"stylize-{name}", key)
     known = {"scale": params.scale, "seed": params.seed, **block}
-    with open_run(name, "stylize", known, run_id=read_json(model / "run.json")["run_id"]) as run:
+    with open_run(name, "stylize", known, run_id=run_id) as run:
         records = stylize(method, jobs, kept, lambda n, it: watch(run, n, it), f"stylize {name}")
         deliver(jobs, kept, out / "images")
+        write_extras(method, jobs, out / "extras")
         write_curves(mean_curves(records), out / "curves.csv")
         seconds = sum(record.seconds for record in records) / len(jobs)
         cost = {"seconds_per_picture": seconds, "peak_memory_mib": peak_memory_mib()}
@@ -59,7 +64,7 @@ def main(name: str) -> None:
                 "run_id": run.id,
                 **cost,
                 "device": device_name(device),
-                "pairs": {j.photo: j.style.name for j in jobs},
+                "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
             },
         )
         run.summary(cost)

@@ -1,8 +1,8 @@
-"""The comparison: one table, one grid of pictures, one JSON that DVC can diff."""
+"""The comparison: one table, grids of pictures, one JSON that DVC can diff."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from atelier import images, results
 from atelier.config import Params, UserError
 from atelier.files import atomic, write_json
 from atelier.sheets import contact_sheet
+from atelier.strips import columns, strips
 
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
@@ -20,7 +21,7 @@ SHOWN = ("frechet", "n_generated", "n_reference", "features", "seconds_per_pictu
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> None:
-    """Write ``table.csv``, ``comparison.json`` and ``grid.png`` below ``out``.
+    """Write ``table.csv``, ``comparison.json``, ``grid.png`` and ``sheets`` below ``out``.
 
     A method without results has its row, which says why.
     """
@@ -28,7 +29,10 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
     with atomic(out / "table.csv") as part:
         part.write_text(results.to_csv(frame), encoding="utf-8")
     write_json(out / "comparison.json", as_metrics(frame))
-    images.save_png(comparison_grid(root, params.method_names), out / "grid.png")
+    names = params.method_names
+    images.save_png(comparison_grid(root, names), out / "grid.png")
+    for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
+        images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
     print(results.to_text(frame))
 
 
@@ -49,6 +53,35 @@ def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:
         raise UserError("results/prepared holds no test photograph; run dvc repro")
     rows = [_row(root, photo, methods) for photo in photos]
     return contact_sheet(rows, ["content", "style", *methods])
+
+
+Sheet = tuple[str, Sequence[Sequence[Image.Image | None]], list[str]]
+"""Name, rows of pictures, labels of the columns."""
+
+
+def _variants(root: Path, params: Params) -> Iterator[Sheet]:
+    """One sheet per system with several entries: its variants and ablations side by side."""
+    entries: dict[str, list[str]] = {}
+    for name in params.method_names:
+        entries.setdefault(str(params.method(name).get("class")), []).append(name)
+    photos = results.test_photos(root)[:GRID_ROWS]
+    for system, names in entries.items():
+        if len(names) > 1:
+            rows = [_row(root, photo, names) for photo in photos]
+            yield f"variants_{system}", rows, ["content", "style", *names]
+
+
+def _strips(root: Path, names: Sequence[str]) -> Iterator[Sheet]:
+    """One sheet per method and kind of strip, the photograph in front of its row."""
+    photos = {path.stem: path for path in results.test_photos(root)}
+    for name in names:
+        for title, rows in strips(root, name).items():
+            labels = columns(rows)
+            pictures = [
+                [_open(path) for path in (photos.get(row), *(cells.get(c) for c in labels))]
+                for row, cells in rows.items()
+            ]
+            yield f"{name}_{title}", pictures, ["content", *labels]
 
 
 def _row(root: Path, photo: Path, methods: Sequence[str]) -> list[Image.Image | None]:

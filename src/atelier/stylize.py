@@ -28,8 +28,11 @@ from atelier.methods.base import Iterate, Method
 from atelier.progress import progress
 
 CHECKPOINTS = Path(".checkpoints")
-CODE = ("atelier.methods", "atelier.nn", "atelier.losses")
+CODE = ("atelier.methods", "atelier.nn", "atelier.losses", "atelier.engine", "atelier.batches")
 """Modules whose text decides what a picture looks like."""
+
+EXTRA_PHOTOS = 2
+"""Photographs that a method draws extra pictures of, such as strips of strengths."""
 
 Watch = Callable[[int, Iterate], None]
 """Called with the batch's number and each of its iterates."""
@@ -138,6 +141,19 @@ def deliver(jobs: Sequence[Job], kept: Path, out: Path) -> None:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
 
 
+def write_extras(method: Method, jobs: Sequence[Job], out: Path) -> None:
+    """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
+
+    The folder is there even when the method has none.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    few = batches(jobs, EXTRA_PHOTOS)[0]  # of one size
+    content = images.load_batch([job.content for job in few])
+    style = images.load_batch([job.style for job in few])
+    for extra in method.extras([job.photo for job in few], content, style):
+        images.save_png(extra.image, out / extra.title / extra.row / f"{extra.column}.png")
+
+
 def drop(kept: Path) -> None:
     """Remove a checkpoint whose result is written."""
     shutil.rmtree(kept, ignore_errors=True)
@@ -180,9 +196,14 @@ def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
     }
 
 
-def write_curves(curves: Mapping[str, Sequence[float]], path: Path) -> None:
-    """Losses by step as CSV, for ``dvc plots``; a feed-forward method has none, only the header."""
-    steps = len(next(iter(curves.values()), []))
-    rows = [[n + 1, *(curve[n] for curve in curves.values())] for n in range(steps)]
+def write_curves(
+    curves: Mapping[str, Sequence[float]], path: Path, steps: Sequence[int] | None = None
+) -> None:
+    """Losses by step as CSV, for ``dvc plots``; a feed-forward method has none, only the header.
+
+    ``steps`` are the places of the points; 1, 2, … by default.
+    """
+    steps = steps or range(1, len(next(iter(curves.values()), [])) + 1)
+    rows = [[step, *(curve[n] for curve in curves.values())] for n, step in enumerate(steps)]
     with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["step", *curves], *rows])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -25,6 +25,17 @@ class Iterate:
     """(B, 3, H, W), the result so far, in [0, 1]."""
     losses: dict[str, Tensor] = field(default_factory=dict)
     """Name to (B,): one value per picture."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A picture beyond the result: a cell of the sheet called ``title``."""
+
+    title: str
+    row: str
+    column: str
+    image: Tensor
+    """(3, H, W) in [0, 1]."""
 
 
 class Method(ABC):
@@ -56,6 +67,15 @@ class Method(ABC):
         """The result alone: (B, 3, H, W) in [0, 1]."""
         *_, last = self.iterates(content, style)
         return last.image
+
+    def extras(
+        self,
+        names: Sequence[str],  # noqa: ARG002 - a system that has extras needs them
+        content: Tensor,  # noqa: ARG002
+        style: Tensor,  # noqa: ARG002
+    ) -> Iterator[Extra]:
+        """More pictures of a few photographs, such as a strip of strengths; most have none."""
+        yield from ()
 
     def card(self) -> dict[str, Any]:
         """What must stand beside every number it produced: features, hash and the like."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
 
 from atelier.config import Settings, UserError
-from atelier.metrics.embedding import embed_files
+from atelier.files import atomic
 from atelier.metrics.frechet import frechet_distance
 from atelier.nn.features import EMBEDDING_LAYER, Features, load_features
 
@@ -45,22 +47,44 @@ def _load(name: str, layer: str | None, device: str) -> Features:
     return load_features(name, [layer], unit_activations=unit, device=device)
 
 
-def score(
-    features: Features,
-    reference: Sequence[Path],
-    generated: Sequence[Path],
-    *,
-    device: str,
-    batch: int,
-) -> dict[str, Any]:
-    """Fréchet distance of two sets of PNGs, with everything that must stand beside the value."""
-    real = embed_files(features, reference, device=device, batch=batch)
-    made = embed_files(features, generated, device=device, batch=batch)
+def score(features: Features, reference: Tensor, generated: Tensor) -> dict[str, Any]:
+    """Fréchet distance of two sets of vectors, with all that must stand beside the value."""
     return {
-        "frechet": frechet_distance(real, made),
+        "frechet": frechet_distance(reference, generated),
         "features": features.name,
         "features_hash": features.hash,
         "layer": features.layers[0],
-        "n_reference": len(real),
-        "n_generated": len(made),
+        "n_reference": len(reference),
+        "n_generated": len(generated),
     }
+
+
+def save_reference(vectors: Tensor, features: Features, path: Path) -> None:
+    """Write the paintings' vectors (n, d) and what they were made with, atomically."""
+    with atomic(path) as part:
+        save_file({"vectors": vectors.contiguous()}, part, metadata=_signature(features))
+
+
+def load_reference(features: Features, path: Path) -> Tensor:
+    """The paintings' vectors (n, d).
+
+    Raises:
+        UserError: missing, broken, or made with other features than ``features``.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            vectors: Tensor = file.get_tensor("vectors")
+            made_with = file.metadata()
+    except (OSError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro reference") from None
+    if made_with != _signature(features):
+        raise UserError(
+            f"{path}: was made with {made_with}, the pictures are measured with "
+            f"{_signature(features)}; run dvc repro reference on this machine"
+        )
+    return vectors
+
+
+def _signature(features: Features) -> dict[str, str]:
+    return {"features": features.name, "hash": features.hash, "layer": features.layers[0]}

@@ -7,6 +7,7 @@ inside, as it was trained.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -57,6 +58,14 @@ class Features(nn.Module):
         """(B, 3, H, W) in [0, 1] to layer name → (B, C, h, w)."""
         found: dict[str, Tensor] = self.network(image)
         return found
+
+    @cached_property
+    def channels(self) -> dict[str, int]:
+        """Layer → its width C."""
+        device = next(self.network.parameters()).device
+        with torch.no_grad():
+            found = self(torch.zeros(1, 3, 96, 96, device=device))
+        return {layer: value.shape[1] for layer, value in found.items()}
 
     @torch.no_grad()
     def embed(self, image: Tensor) -> Tensor:
@@ -130,6 +139,7 @@ def load_features(
     *,
     pooling: Pooling = "max",
     first_padding: Literal["zeros", "replicate"] = "zeros",
+    padding: Literal["zeros", "reflect"] = "zeros",
     unit_activations: bool = False,
     device: str = "cpu",
 ) -> Features:
@@ -141,6 +151,8 @@ def load_features(
         layers: such as ``relu4_1`` (after the ReLU) or ``conv4_1`` (before it).
         pooling: what stands for VGG's max pooling.
         first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
+        padding: ``reflect`` is what AdaIN's and AdaAttN's "vgg_normalised" has before every
+            convolution; only the VGGs and ``random``, no effect on the others.
         unit_activations: rescale the layers to a mean activation of one (see
             ``normalise_activations``); only the VGGs and ``random``, no effect on the others
             (``mini`` was taught by a VGG19 rescaled in this way).
@@ -164,7 +176,7 @@ def load_features(
     if unit_activations and is_vgg:
         normalise_activations(chain)
     taps = {known[layer]: layer for layer in _checked(name, wanted, known)}
-    _modify(chain, pooling, first_padding)
+    _modify(chain, pooling, first_padding, padding)
     tapped = Tapped(chain, taps).to(memory_format=torch.channels_last)
     return Features(name, tapped, weights_hash, wanted).to(device)
 
@@ -190,8 +202,10 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
     return chain, known, digest(state)
 
 
-def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str) -> None:
+def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: str) -> None:
     for index, layer in enumerate(chain):
+        if isinstance(layer, nn.Conv2d):
+            layer.padding_mode = padding
         if isinstance(layer, nn.ReLU):
             chain[index] = nn.ReLU()  # not in place: a tap before the ReLU must stay intact
         if isinstance(layer, nn.MaxPool2d) and pooling != "max":

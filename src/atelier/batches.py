@@ -1,0 +1,157 @@
+"""Training batches: a pure function of the seed and the step's number.
+
+Because nothing else decides what a step sees, a stopped training goes on with exactly the pictures
+it would have seen, in any number of worker processes, and no loader state has to be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from atelier import images
+from atelier.config import UserError
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How batches are cut out of the pictures."""
+
+    batch: int
+    """Contents per step."""
+    style_batch: int = 1
+    """Styles per step."""
+    style_every: int = 1
+    """Steps for which the same styles stay."""
+    crop: int | None = 256
+    """Side of the contents' crops in pixels; None takes pictures whole (they must be of one
+    size)."""
+    style_crop: int | None = 256
+    """The same for the styles."""
+    load_size: int | None = None
+    """Short side before cropping (aspect kept); None leaves pictures that are large enough."""
+    smallest_area: float = 1.0
+    """Least side of a crop in parts of the short side, enlarged or shrunk to ``crop``; at 1 the
+    crop is taken as it is, pixel by pixel."""
+    flip: bool = True
+    """Whether contents and styles are mirrored at random."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one training step sees; contents and styles are drawn and cropped independently."""
+
+    step: int
+    """From 0."""
+    seed: int
+    content: Tensor
+    """(B, 3, H, W) in [0, 1]."""
+    style: Tensor
+    """(S, 3, h, w) in [0, 1]."""
+    names: tuple[str, ...]
+    """Files of the contents, then of the styles, for messages."""
+
+    def to(self, device: str) -> Batch:
+        """The same batch on ``device``, laid out for convolutions."""
+        content, style = (
+            part.to(device, non_blocking=True, memory_format=torch.channels_last)
+            for part in (self.content, self.style)
+        )
+        return Batch(self.step, self.seed, content, style, self.names)
+
+    def generator(self, purpose: str = "method") -> Generator:
+        """A CPU generator for the method's own draws in this step, never the global one."""
+        return _generator(self.seed, self.step, purpose)
+
+
+def _generator(seed: int, step: int, purpose: str) -> Generator:
+    digest = hashlib.sha256(f"{seed}\0{step}\0{purpose}".encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:7]))
+
+
+class Batches(Dataset[Batch]):
+    """Batch by step number. Contents come in a new order every epoch, styles at random."""
+
+    def __init__(
+        self, contents: Sequence[Path], styles: Sequence[Path], plan: BatchPlan, seed: int
+    ) -> None:
+        if not contents or not styles:
+            raise UserError("no pictures to train on; is results/prepared complete? run dvc repro")
+        self.contents, self.styles, self.plan, self.seed = contents, styles, plan, seed
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of ``step``."""
+        plan, generator = self.plan, _generator(self.seed, step, "contents")
+        contents = [self._content(step * plan.batch + n) for n in range(plan.batch)]
+        drawn = _generator(self.seed, step // plan.style_every, "styles")
+        places = torch.randint(len(self.styles), (plan.style_batch,), generator=drawn)
+        styles = [self.styles[int(place)] for place in places]
+        return Batch(
+            step,
+            self.seed,
+            self._load(contents, plan.crop, generator),
+            self._load(styles, plan.style_crop, drawn),
+            tuple(path.name for path in (*contents, *styles)),
+        )
+
+    def _content(self, count: int) -> Path:
+        """The ``count``-th content since the training began."""
+        epoch, place = divmod(count, len(self.contents))
+        return self.contents[_order(len(self.contents), self.seed, epoch)[place]]
+
+    def _load(self, paths: Sequence[Path], crop: int | None, generator: Generator) -> Tensor:
+        if crop is None:
+            return images.load_batch(paths)
+        return torch.stack([self._crop(path, crop, generator) for path in paths])
+
+    def _crop(self, path: Path, crop: int, generator: Generator) -> Tensor:
+        picture = images.read(path)
+        short, least = min(picture.size), self.plan.load_size or crop
+        if short < least or self.plan.load_size:
+            size = tuple(max(least, round(side * least / short)) for side in picture.size)
+            picture = images.resize(picture, (size[0], size[1]), "stretch")
+        side, whole = crop, min(picture.size)
+        if self.plan.smallest_area < 1:
+            low = round(self.plan.smallest_area * whole)
+            side = low + _whole(whole - low + 1, generator)
+        part = _cut(picture, side, generator)
+        if side != crop:
+            part = images.resize(part, (crop, crop), "stretch")
+        value = images.to_tensor(part)
+        return value.flip(2) if self.plan.flip and _whole(2, generator) else value
+
+
+def _cut(picture: Image.Image, side: int, generator: Generator) -> Image.Image:
+    left = _whole(picture.width - side + 1, generator)
+    top = _whole(picture.height - side + 1, generator)
+    return picture.crop((left, top, left + side, top + side))
+
+
+def _whole(limit: int, generator: Generator) -> int:
+    return int(torch.randint(limit, (), generator=generator))
+
+
+@cache
+def _order(count: int, seed: int, epoch: int) -> list[int]:
+    found: list[int] = torch.randperm(
+        count, generator=_generator(seed, epoch, "epoch")
+    ).tolist()
+    return found
+
+
+def loader(batches: Batches, first: int, end: int, workers: int) -> Iterator[Batch]:
+    """Batches of the steps ``first`` … ``end - 1``, made ahead by ``workers`` processes."""
+    steps = range(first, end)
+    pin = torch.cuda.is_available()
+    made: DataLoader[Batch] = DataLoader(
+        batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin
+    )
+    return iter(made)

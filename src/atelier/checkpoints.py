@@ -1,0 +1,70 @@
+"""Resumable states of a training on disk, and the weights that are delivered."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from atelier.config import UserError
+from atelier.files import atomic
+
+KEPT = 2
+"""States kept: should the newest be unreadable, the one before it is there."""
+
+
+def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Write the whole state after ``step`` atomically; older ones but ``KEPT`` go."""
+    path = folder / f"step-{step:08d}.pt"
+    with atomic(path) as part:
+        torch.save(dict(state), part)
+    for old in _states(folder)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def newest_state(folder: Path) -> dict[str, Any] | None:
+    """The newest readable state below ``folder``, on the CPU; None when there is none."""
+    for path in reversed(_states(folder)):
+        try:
+            found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may do
+            reason = str(error).partition("\n")[0]
+            print(f"{path}: cannot be read ({reason}); trying an older one", file=sys.stderr)
+        else:
+            return found
+    return None
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.pt"))
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write ``state`` as safetensors, atomically."""
+    whole = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    with atomic(path) as part:
+        save_file(whole, part)
+
+
+def load_weights(networks: nn.Module, path: Path) -> None:
+    """Load what ``save_weights`` wrote.
+
+    Raises:
+        UserError: missing, broken, or of networks with other settings.
+    """
+    try:
+        networks.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: is missing; train the method first (dvc repro)") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a readable weight file: {error}; train again") from None
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise UserError(f"{path}: was trained with other settings: {first}") from None

@@ -1,0 +1,216 @@
+"""The one training loop: yields every step; keeps, saves and restores its whole state.
+
+It knows the contract of ``methods/trained.py`` and no tracker: whoever iterates over ``run`` shows
+progress, draws samples, logs. Batches are a function of the step's number (see ``batches.py``), so
+networks, optimisers, average and step are all there is to keep, and a continued training equals an
+uninterrupted one bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from atelier.batches import Batch, Batches, loader
+from atelier.checkpoints import newest_state, save_state
+from atelier.config import UserError
+from atelier.methods.trained import Trained
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A finished step."""
+
+    step: int
+    """Steps done, from 1."""
+    losses: dict[str, float]
+    """Means since the last point of the curves; empty but at such a point."""
+
+
+class Training:
+    """A method, its optimisers and how far they are."""
+
+    def __init__(self, method: Trained, batches: Batches, folder: Path) -> None:
+        self.method, self.batches, self.folder = method, batches, folder
+        self.settings = method.settings
+        self.optimizers = dict(method.optimizers())
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.optimizers.items()
+        }
+        self.average = self._average() if self.settings.ema else None
+        self.step = 0
+        self.seconds = {"data": 0.0, "step": 0.0}
+        self.history: dict[str, list[float]] = {"step": []}
+        self.sums: dict[str, float] = {}
+        self._restore()
+
+    def _average(self) -> AveragedModel:
+        update = get_ema_multi_avg_fn(self.settings.ema)
+        return AveragedModel(self.method.networks, multi_avg_fn=update)
+
+    def run(self) -> Iterator[Tick]:
+        """Train until ``steps``.
+
+        Raises:
+            UserError: a loss or a gradient is not finite; names step and files. The weights before
+                it and the last checkpoint are untouched.
+            KeyboardInterrupt: Ctrl-C, after the step is finished and saved.
+        """
+        settings = self.settings
+        self.method.networks.train()
+        with _interruptible() as asked:
+            made = loader(self.batches, self.step, settings.steps, settings.workers)
+            while self.step < settings.steps:
+                tick = self._one_step(made)
+                if asked():
+                    self.save()
+                    raise KeyboardInterrupt
+                if self.step % settings.save_every == 0 and self.step < settings.steps:
+                    self.save()
+                yield tick
+
+    def _one_step(self, made: Iterator[Batch]) -> Tick:
+        began = time.monotonic()
+        batch = next(made).to(self.method.device)
+        loaded = time.monotonic()
+        # whatever draws from the global generator (dropout) is a function of the step as well
+        torch.manual_seed(int(batch.generator("global").initial_seed()))
+        for name, losses in self._objectives(batch):
+            self._update(name, losses, batch)
+        if self.average:
+            self.average.update_parameters(self.method.networks)
+        self.step += 1
+        self.seconds["data"] += loaded - began
+        self.seconds["step"] += time.monotonic() - loaded
+        return Tick(self.step, self._point())
+
+    def _objectives(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+        """The method's losses; its forward passes run in the precision asked for."""
+        low = self.settings.precision == "bfloat16"
+        phases = self.method.objectives(batch)
+        while True:
+            with torch.autocast(torch.device(self.method.device).type, torch.bfloat16, low):
+                found = next(phases, None)
+            if found is None:
+                return
+            yield found
+
+    def _update(self, name: str, losses: Mapping[str, Tensor], batch: Batch) -> None:
+        optimizer = self.optimizers[name]
+        values = {key: float(value.detach()) for key, value in losses.items()}
+        for key, value in values.items():
+            self._check(value, f"the loss {key!r}", batch)
+            label = key if len(self.optimizers) == 1 else f"{name}.{key}"
+            self.sums[label] = self.sums.get(label, 0.0) + value
+        optimizer.zero_grad()
+        torch.autograd.backward(losses["total"])
+        self._clip(optimizer, batch)
+        factor = self.method.lr_factor(self.step)
+        for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+            group["lr"] = rate * factor
+        optimizer.step()
+
+    def _clip(self, optimizer: Optimizer, batch: Batch) -> None:
+        weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
+        norm = get_total_norm([w.grad for w in weights])
+        self._check(float(norm), "the gradient", batch)
+        if self.settings.clip_norm:
+            clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
+
+    def _check(self, value: float, what: str, batch: Batch) -> None:
+        """Stop before the weights are touched."""
+        if value - value != 0:  # NaN or infinite
+            raise UserError(
+                f"step {self.step + 1}: {what} is not finite; lower lr, or set clip_norm "
+                f"(the batch: {', '.join(batch.names)})"
+            )
+
+    def _point(self) -> dict[str, float]:
+        """Close an interval of the curves at its end."""
+        every = self.settings.log_every
+        last = self.step == self.settings.steps
+        if self.step % every and not last:
+            return {}
+        count = self.step % every or every
+        found = {name: total / count for name, total in self.sums.items()}
+        self.sums = {}
+        for name, value in {"step": self.step, **found}.items():
+            self.history.setdefault(name, []).append(value)
+        return found
+
+    def delivered(self) -> dict[str, Tensor]:
+        """The weights that stand for the training: the average where there is one."""
+        networks = self.average.module if self.average else self.method.networks
+        state: dict[str, Tensor] = networks.state_dict()
+        return state
+
+    @contextmanager
+    def delivering(self) -> Iterator[None]:
+        """The method with the delivered weights, for samples; its own come back afterwards."""
+        if not self.average:
+            yield
+            return
+        networks = self.method.networks
+        own = {key: value.clone() for key, value in networks.state_dict().items()}
+        networks.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            networks.load_state_dict(own)
+
+    def save(self) -> None:
+        """Write the whole state, atomically."""
+        state = {
+            "step": self.step,
+            "networks": self.method.networks.state_dict(),
+            "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+            "average": self.average.state_dict() if self.average else None,
+            "seconds": self.seconds,
+            "history": self.history,
+            "sums": self.sums,
+        }
+        save_state(self.folder, self.step, state)
+
+    def _restore(self) -> None:
+        state: dict[str, Any] | None = newest_state(self.folder)
+        if state is None:
+            return
+        self.method.networks.load_state_dict(state["networks"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        for name in ("step", "seconds", "history", "sums"):
+            setattr(self, name, state[name])
+
+
+@contextmanager
+def _interruptible() -> Iterator[Any]:
+    """Yield a function that says whether Ctrl-C was pressed; pressed again, it stops at once."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set  # signals reach the main thread only
+        return
+
+    def note(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,222 @@
+"""Fast style transfer: one feed-forward network per painting (Johnson, Alahi & Fei-Fei, ECCV 2016).
+
+Three layouts of the same network: ``transnet`` (a course report's), ``examples`` (pytorch/examples)
+and ``johnson`` (the paper's).
+
+Shapes: B pictures of H×W, sides multiples of 4 inside the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
+
+from atelier.batches import Batch, BatchPlan
+from atelier.config import UserError
+from atelier.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
+from atelier.methods.base import Kind
+from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
+from atelier.nn.features import Features, load_features
+
+Layout = Literal["transnet", "examples", "johnson"]
+
+
+class FastSettings(TrainSettings):
+    """Knobs of one ``fast`` entry in ``params.yaml``."""
+
+    style: str | int
+    """The painting: the name of its file without the suffix, or its place (from 0) among the
+    paintings sorted by name."""
+    layout: Layout = "transnet"
+    padding: Literal["zeros", "reflect"] | None = None
+    """Of all convolutions; None: the layout's own. Zeros leave a frame in the pictures."""
+    width: int = Field(32, ge=4)
+    """Channels of the first layer; the published networks have 32."""
+    features: str
+    content_layers: tuple[str, ...] = Field(("relu2_2",), min_length=1)
+    style_layers: tuple[str, ...] = Field(
+        ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
+    )
+    content_weight: float = Field(1.0, ge=0)
+    style_weight: float = Field(1e5, ge=0)
+    tv_weight: float = Field(0.0, ge=0)
+    tv: TotalVariation = "mean_square"
+    unit_activations: bool = True
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    batch_gram: bool = False
+    """Compare one Gram matrix of the whole batch, as the report's code does. It mixes the pictures;
+    only for comparison with it."""
+
+
+def conv(inputs: int, outputs: int, side: int, stride: int, mode: str, *, bias: bool) -> nn.Conv2d:
+    """A convolution that keeps the size, but for its stride."""
+    return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=bias, padding_mode=mode)
+
+
+class Residual(nn.Module):
+    """conv, norm, ReLU, conv, norm, plus the input; ReLU after the sum in ``transnet`` only."""
+
+    def __init__(self, width: int, mode: str, norm: type[nn.Module], *, transnet: bool) -> None:
+        super().__init__()
+        bias = not transnet
+        self.body = nn.Sequential(
+            conv(width, width, 3, 1, mode, bias=bias),
+            norm(width),
+            nn.ReLU(),
+            conv(width, width, 3, 1, mode, bias=bias),
+            norm(width),
+        )
+        self.last = nn.ReLU() if transnet else nn.Identity()
+
+    def forward(self, value: Tensor) -> Tensor:
+        """(B, C, h, w) to the same shape."""
+        summed: Tensor = self.last(value + self.body(value))
+        return summed
+
+
+class AffineNorm(nn.InstanceNorm2d):
+    """Instance norm with a learnt scale and shift."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, affine=True)
+
+
+class TransNet(nn.Module):
+    """Down by 4, five residual blocks, up by 4 (Johnson et al. 2016, supplement, table 1).
+
+    ``transnet``: zero padding, plain instance norm, sigmoid; 1,674,435 parameters.
+    ``examples``: reflection, affine norm, biases, linear output; 1,679,235 parameters.
+    ``johnson``: as ``examples``, with the paper's scaled tanh at the end. Unlike the paper:
+    instance norm (Ulyanov et al. 2016) and nearest ×2 upsampling instead of batch norm and
+    transposed convolutions, as every later implementation has it.
+    """
+
+    def __init__(self, layout: Layout, width: int, padding: str | None = None) -> None:
+        super().__init__()
+        plain = layout == "transnet"
+        mode = padding or ("zeros" if plain else "reflect")
+        norm: type[nn.Module] = nn.InstanceNorm2d if plain else AffineNorm
+        one, two, four = width, 2 * width, 4 * width
+
+        def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
+            return [conv(inputs, outputs, side, stride, mode, bias=not plain), norm(outputs),
+                    nn.ReLU()]  # fmt: skip
+
+        self.layers = nn.Sequential(
+            *block(3, one, 9),
+            *block(one, two, 3, 2),
+            *block(two, four, 3, 2),
+            *(Residual(four, mode, norm, transnet=plain) for _ in range(5)),
+            nn.Upsample(scale_factor=2),
+            *block(four, two, 3),
+            nn.Upsample(scale_factor=2),
+            *block(two, one, 3),
+            conv(one, 3, 9, 1, mode, bias=True),
+        )
+        self.layout = layout
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to (B, 3, H, W); only ``examples`` can leave [0, 1]."""
+        value: Tensor = self.layers(image)
+        if self.layout == "transnet":
+            return value.sigmoid()
+        # pytorch/examples works in 0-255: its first pictures are nearly black.
+        return value / 255 if self.layout == "examples" else 0.5 + 0.5 * value.tanh()
+
+
+class Fast(Trained):
+    """A network for one painting; whatever painting ``stylize`` gets is ignored."""
+
+    kind: ClassVar[Kind] = "per_style"
+    Settings = FastSettings
+    multiple: ClassVar[int] = 4
+
+    def __init__(self, settings: FastSettings, features: Features, seed: int, device: str) -> None:
+        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        with seeded(seed):
+            network = TransNet(settings.layout, settings.width, settings.padding)
+        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks = nn.ModuleDict({"transformer": network})
+        self.targets: dict[str, Tensor] = {}
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Load the perceptual network the settings name; draw the first weights."""
+        layers = (*settings.content_layers, *settings.style_layers)
+        features = load_features(
+            settings.features, layers, unit_activations=settings.unit_activations, device=device
+        )
+        return cls(settings, features, seed, device)
+
+    def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
+        """The one painting.
+
+        Raises:
+            UserError: it is not there; names a few that are.
+        """
+        wanted = self.settings.style
+        if isinstance(wanted, int):
+            found = paintings[wanted : wanted + 1]
+        else:
+            found = [path for path in paintings if path.stem == wanted]
+        if not found:
+            known = ", ".join(path.stem for path in paintings[:5])
+            raise UserError(f"style: no painting {wanted!r}; the {len(paintings)} are {known}, …")
+        return found
+
+    def plan(self) -> BatchPlan:
+        """The painting whole; the photographs cropped."""
+        return replace(super().plan(), style_batch=1, style_crop=None)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """AdamW (the report; weight decay 0.01) or Adam (the paper)."""
+        make = AdamW if self.settings.optimizer == "adamw" else Adam
+        return {"main": make(self.networks.parameters(), lr=self.settings.lr, fused=True)}
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """Content, style and total-variation losses of the transformed photographs."""
+        s = self.settings
+        if not self.targets:
+            self.targets = self._targets(batch.style)
+        with torch.no_grad():
+            wanted = self.features(batch.content)
+        image = self.networks["transformer"](batch.content)
+        found = self.features(image)
+        content = torch.stack([content_loss(found[k], wanted[k]) for k in s.content_layers]).sum(0)
+        style = torch.stack([self._style_loss(found[k], self.targets[k]) for k in s.style_layers])
+        losses = {"content": content.mean(), "style": style.sum(0).mean()}
+        total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
+        if s.tv_weight:
+            losses["tv"] = total_variation(image.float(), s.tv).mean()
+            total = total + s.tv_weight * losses["tv"]
+        yield "main", {"total": total, **losses}
+
+    @torch.no_grad()
+    def _targets(self, style: Tensor) -> dict[str, Tensor]:
+        found = self.features(style)
+        return {layer: gram(found[layer]) for layer in self.settings.style_layers}
+
+    def _style_loss(self, found: Tensor, target: Tensor) -> Tensor:
+        """Mean squared difference of Gram matrices, (B,) or (1,) of the batch's common one."""
+        if self.settings.batch_gram:  # positions of all pictures in one long row
+            found = found.transpose(0, 1).flatten(1)[None, :, :, None]
+        return gram_loss(found, target)
+
+    def transform(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see the class
+        """(B, 3, H, W) in [0, 1] to the same shape."""
+        image: Tensor = self.networks["transformer"](content)
+        return image
+
+    def card(self) -> dict[str, Any]:
+        """What every trained system says, and the painting."""
+        return {**super().card(), "style": self.settings.style}
+
+
+METHOD = Fast

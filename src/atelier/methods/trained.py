@@ -1,0 +1,231 @@
+"""The contract of systems that are trained: their networks, losses and how they are applied.
+
+``engine.py`` runs the training and knows no more of a method than what stands here.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from atelier.batches import Batch, BatchPlan
+from atelier.config import Settings
+from atelier.methods.base import Extra, Iterate, Kind, Method
+from atelier.nn.padding import fitted
+from atelier.nn.recolour import recolour
+
+Losses = dict[str, Tensor]
+"""``total`` is descended; the other entries (scalars) are watched, whatever they are."""
+
+
+class TrainSettings(Settings):
+    """Knobs every trained system has."""
+
+    steps: int = Field(ge=1)
+    batch: int = Field(8, ge=1)
+    """Photographs per training step."""
+    lr: float = Field(1e-4, gt=0)
+    crop: int | None = Field(256, ge=32)
+    """Side of the training crops in pixels; None: whole pictures."""
+    load_size: int | None = Field(None, ge=32)
+    """Short side the pictures are resized to before cropping; None: as they are."""
+    smallest_area: float = Field(1.0, gt=0, le=1)
+    """Least side of a crop as a part of the short side; 1: crops are not resized."""
+    flip: bool = True
+    photos: int | None = Field(None, ge=1)
+    """How many training photographs are used, a seeded choice; None: all."""
+    styles: int | None = Field(None, ge=1)
+    """How many training paintings are used, a seeded choice; None: all."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the average of the weights that is delivered; 0: the last weights."""
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest norm of the gradient, over all parameters of an optimiser."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions in training; losses' statistics stay in float32."""
+    snapshots: int = Field(5, ge=0)
+    """How many times in the training the test sheet is drawn, evenly spread, the end included."""
+    save_every: int = Field(500, ge=1)
+    """Steps between resumable checkpoints."""
+    log_every: int = Field(10, ge=1)
+    """Steps whose mean is one point of the curves."""
+    workers: int = Field(0, ge=0)
+    """Processes that read pictures ahead."""
+    stylize_batch: int = Field(8, ge=1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Weights drawn inside depend on ``seed`` alone; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class Trained(Method):
+    """A system with networks to train.
+
+    A subclass sets ``settings``, ``networks`` (what is trained, saved and averaged), ``device`` and
+    ``seed`` in its ``build``, and implements ``objectives`` and ``transform``.
+    """
+
+    settings: Any
+    networks: nn.ModuleDict
+    device: str
+    seed: int
+    multiple: ClassVar[int] = 1
+    """``transform`` needs sides that are multiples of this; others are padded and cut."""
+
+    @abstractmethod
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """Losses of one training step, optimiser by optimiser.
+
+        The engine descends ``total`` with the named optimiser before it asks for the next pair,
+        so that an adversarial system yields ``discriminator`` and ``generator`` in turn.
+        """
+
+    @abstractmethod
+    def transform(self, content: Tensor, style: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to (B, 3, H, W), not yet clamped; sides fit ``multiple``."""
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Optimiser by name; Adam over all networks unless a system says otherwise."""
+        weights = self.networks.parameters()
+        return {"main": Adam(weights, lr=self.settings.lr, fused=True)}
+
+    def lr_factor(self, step: int) -> float:  # noqa: ARG002 - a schedule depends on it
+        """What the learning rates are multiplied with at ``step`` (from 0)."""
+        return 1.0
+
+    def plan(self) -> BatchPlan:
+        """How the batches are cut; as many styles as contents unless a system says otherwise."""
+        s = self.settings
+        return BatchPlan(
+            batch=s.batch,
+            style_batch=s.batch,
+            crop=s.crop,
+            style_crop=s.crop,
+            load_size=s.load_size,
+            smallest_area=s.smallest_area,
+            flip=s.flip,
+        )
+
+    def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
+        """The paintings to train with; all unless a system says otherwise."""
+        return paintings
+
+    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
+        """One iterate: the networks applied once."""
+        content, style = content.to(self.device), style.to(self.device)
+        with self.applying():
+            image = fitted(lambda padded: self.transform(padded, style), content, self.multiple)
+        yield Iterate(1, 1, image.float().clamp(0, 1))
+
+    def applying(self) -> AbstractContextManager[None]:
+        """Evaluation mode without gradients, the former mode afterwards."""
+        return _Applying(self.networks)
+
+    def card(self) -> dict[str, Any]:
+        """Kind and number of trained parameters, plus the features when there are any."""
+        count = sum(p.numel() for p in self.networks.parameters())
+        features = getattr(self, "features", None)
+        named = {"features": features.name, "features_hash": features.hash} if features else {}
+        return {"kind": self.kind, "parameters_trained": count, **named}
+
+    @property
+    def batch(self) -> int:  # type: ignore[override]
+        """Pictures per ``stylize``."""
+        size: int = self.settings.stylize_batch
+        return size
+
+
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Steps of the strips; those of Ghiasi et al. 2017, the reports' too."""
+
+
+class _Applying:
+    """See ``Trained.applying``."""
+
+    def __init__(self, networks: nn.ModuleDict) -> None:
+        self.networks, self.before = networks, networks.training
+        self.no_grad = torch.no_grad()
+
+    def __enter__(self) -> None:
+        self.networks.eval()
+        self.no_grad.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self.no_grad.__exit__(*raised)
+        self.networks.train(self.before)
+
+
+class ArbitrarySettings(TrainSettings):
+    """Knobs of every system that takes any painting."""
+
+    strength: float = Field(1.0, ge=0, le=1)
+    """1: the style as trained; 0: the content, as far as the system can reproduce it."""
+    preserve_colour: bool = False
+    """Give the painting the photograph's colours first (CORAL)."""
+
+
+class Arbitrary(Trained):
+    """A system applied with any painting, or a mixture of several."""
+
+    kind: ClassVar[Kind] = "arbitrary"
+
+    @abstractmethod
+    def blend(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        weights: Sequence[float],
+        strength: float = 1.0,
+    ) -> Tensor:
+        """Stylise with a mixture.
+
+        Args:
+            content: (B, 3, H, W) in [0, 1]; sides fit ``multiple``.
+            styles: N times (B, 3, h, w) in [0, 1], each of any size.
+            weights: N, not negative, of sum 1.
+            strength: from 0 (content) to 1.
+
+        Returns:
+            (B, 3, H, W), not yet clamped.
+        """
+
+    def transform(self, content: Tensor, style: Tensor) -> Tensor:
+        """``blend`` of the one style, at the strength the settings say."""
+        if self.settings.preserve_colour:
+            style = recolour(style, content)
+        return self.blend(content, [style], [1.0], self.settings.strength)
+
+    def interpolate(
+        self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], strength: float
+    ) -> Tensor:
+        """``blend`` for a content of any size, result in [0, 1]."""
+        content = content.to(self.device)
+        styles = [style.to(self.device) for style in styles]
+        with self.applying():
+            image = fitted(lambda c: self.blend(c, styles, weights, strength), content, self.multiple)
+        return image.float().clamp(0, 1)
+
+    def extras(
+        self, names: Sequence[str], content: Tensor, style: Tensor
+    ) -> Iterator[Extra]:
+        """From the content to the style (``strength``), and from one style to another."""
+        for n, name in enumerate(names):
+            picture, own = content[n : n + 1], style[n : n + 1]
+            after = (n + 1) % len(names)
+            both = [own, style[after : after + 1]]
+            for share in SHARES:
+                image = self.interpolate(picture, [own], [1.0], share)
+                yield Extra("strength", name, f"{share:.1f}", image[0])
+                image = self.interpolate(picture, both, [1 - share, share], 1.0)
+                yield Extra("mixture", name, f"{share:.1f}", image[0])

@@ -1,0 +1,38 @@
+"""Weights on disk: written whole, read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from atelier.checkpoints import load_weights, newest_state, save_state, save_weights
+from atelier.config import UserError
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    one, other = nn.Conv2d(3, 2, 3), nn.Conv2d(3, 2, 3)
+    one = one.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    save_weights(one.state_dict(), tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert torch.equal(one.weight, other.weight)
+
+
+def test_missing_broken_and_foreign_weights_are_named(tmp_path: Path) -> None:
+    path, network = tmp_path / "w.safetensors", nn.Conv2d(3, 2, 3)
+    with pytest.raises(UserError, match="is missing; train the method first"):
+        load_weights(network, path)
+    path.write_bytes(b"\0" * 20)
+    with pytest.raises(UserError, match="not a readable weight file"):
+        load_weights(network, path)
+    save_weights(nn.Conv2d(3, 4, 3).state_dict(), path)
+    with pytest.raises(UserError, match="trained with other settings"):
+        load_weights(network, path)
+
+
+def test_no_state_is_no_error(tmp_path: Path) -> None:
+    assert newest_state(tmp_path) is None
+    save_state(tmp_path, 5, {"step": 5})
+    assert newest_state(tmp_path) == {"step": 5}
