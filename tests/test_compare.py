@@ -9,6 +9,7 @@ from PIL import Image
 from atelier.compare import as_metrics, comparison_grid, write_comparison
 from atelier.config import Params, UserError
 from atelier.results import comparison
+from atelier.strips import columns, strips
 
 PARAMS = Params({"methods": {"gatys": {}, "cut": {}}})
 SCORED = {
@@ -78,3 +79,27 @@ def test_a_broken_picture_is_a_missing_one(project: Path) -> None:
 def test_without_prepared_pictures_it_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="dvc repro"):
         comparison_grid(tmp_path, ["gatys"])
+
+
+def test_a_sheet_per_system_with_variants_and_per_strip(project: Path) -> None:
+    extras = project / "results/stylized/gatys/extras/strength/a"
+    picture(extras / "0.0.png", "green")
+    picture(extras / "1.0.png", "red")
+    picture(project / "results/snapshots/gatys/b/step 000005.png", "white")
+    params = Params({"methods": {"gatys": {"class": "x"}, "other": {"class": "x"}, "cut": {}}})
+    write_comparison(project, params, project / "results/comparison")
+    sheets = project / "results/comparison/sheets"
+    names = sorted(path.name for path in sheets.iterdir())
+    assert names == ["gatys_snapshots.png", "gatys_strength.png", "variants_x.png"]
+    with Image.open(sheets / "gatys_strength.png") as sheet:
+        colours = {colour for _, colour in sheet.getcolors(2**20) or []}
+    assert {(0, 0, 255), (0, 128, 0), (255, 0, 0)} <= colours, "the photograph, then the strip"
+
+
+def test_strips_list_what_is_there(project: Path) -> None:
+    assert strips(project, "gatys") == {}
+    one = project / "results/stylized/gatys/extras/mixture/a/0.2.png"
+    picture(one, "red")
+    (project / "results/snapshots/gatys").mkdir(parents=True)
+    assert strips(project, "gatys") == {"mixture": {"a": {"0.2": one}}}
+    assert columns({"a": {"2": one}, "b": {"1": one}}) == ["1", "2"]

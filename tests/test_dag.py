@@ -75,8 +75,11 @@ def test_code_dependencies_are_the_import_closure(name: str, deps: list[str]) ->
     starts = [ROOT / "stages" / f"{stage}.py"]
     if method and stage in {"train", "stylize"}:  # found by name at run time, not by an import
         starts.append(SOURCE / "methods" / f"{PARAMS['methods'][method]['class']}.py")
-    listed = {path for dep in deps for path in files(ROOT / dep)}
-    assert listed == closure(*starts)
+    listed, needed = {path for dep in deps for path in files(ROOT / dep)}, closure(*starts)
+    # A method's stages list nn/ as a whole: DVC cannot give every method a list of its own.
+    blocks = set((SOURCE / "nn").glob("*.py")) if stage in {"train", "stylize"} else set()
+    assert needed <= listed
+    assert listed - needed <= blocks
 
 
 def files(path: Path) -> set[Path]:

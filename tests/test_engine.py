@@ -89,9 +89,8 @@ def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> N
 
 
 def test_the_average_of_the_weights(tmp_path: Path) -> None:
-    one, kept = training(tmp_path, ema=0.75), []
-    for _ in one.run():
-        kept.append(weights(one))
+    one = training(tmp_path, ema=0.75)
+    kept = [weights(one) for _ in one.run()]
     expected = kept[0]  # the first update copies
     for state in kept[1:]:
         expected = {k: 0.75 * expected[k] + 0.25 * state[k] for k in state}
@@ -119,9 +118,7 @@ class Broken(Toy):
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
-def test_what_is_not_finite_stops_before_the_weights_are_touched(
-    tmp_path: Path, what: str
-) -> None:
+def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path, what: str) -> None:
     method, batches = toy(tmp_path / "pictures", save_every=1)
     method.__class__ = Broken
     method.what = what  # type: ignore[attr-defined]
@@ -135,10 +132,12 @@ def test_what_is_not_finite_stops_before_the_weights_are_touched(
 def test_ctrl_c_finishes_the_step_saves_and_continues(tmp_path: Path) -> None:
     whole, one = training(tmp_path / "whole"), training(tmp_path / "parts")
     finish(whole)
+    ticks = one.run()
+    for _ in range(3):
+        next(ticks)
+    os.kill(os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        for tick in one.run():
-            if tick.step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
+        next(ticks)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     again = training(tmp_path / "parts")
     assert again.step == 4

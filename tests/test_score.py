@@ -12,7 +12,13 @@ from atelier.config import UserError
 from atelier.metrics import score as scoring
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.frechet import frechet_distance
-from atelier.metrics.score import EvaluateSettings, evaluation_features, score
+from atelier.metrics.score import (
+    EvaluateSettings,
+    evaluation_features,
+    load_reference,
+    save_reference,
+    score,
+)
 from nets import quick_random, random_features
 from pictures import save
 
@@ -46,8 +52,8 @@ def test_no_pictures_and_unreadable_ones_are_errors(tmp_path: Path) -> None:
 def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
     net = random_features("relu2_1")
     real, made = pictures(tmp_path / "a", range(4)), pictures(tmp_path / "b", range(5, 8))
-    found = score(net, real, made, device="cpu", batch=2)
     vectors = [embed_files(net, paths, device="cpu", batch=8) for paths in (real, made)]
+    found = score(net, *vectors)
     assert found.pop("frechet") == pytest.approx(frechet_distance(*vectors), rel=1e-3)
     assert found == {
         "features": "random",
@@ -61,8 +67,22 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
 def test_equal_sets_score_zero(tmp_path: Path) -> None:
     paths = pictures(tmp_path, range(3))
     net = random_features("relu2_1")
-    found = score(net, paths, list(reversed(paths)), device="cpu", batch=3)
-    assert found["frechet"] == pytest.approx(0, abs=1e-6)
+    vectors = embed_files(net, paths, device="cpu", batch=3)
+    assert score(net, vectors, vectors.flip(0))["frechet"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_reference_comes_back_and_belongs_to_its_features(tmp_path: Path) -> None:
+    net, path = random_features("relu2_1"), tmp_path / "reference.safetensors"
+    vectors = torch.rand(5, 128)
+    save_reference(vectors, net, path)
+    assert torch.equal(load_reference(net, path), vectors)
+    with pytest.raises(UserError, match=r"relu2_1.*relu1_2.*run dvc repro reference"):
+        load_reference(random_features("relu1_2"), path)
+    path.write_bytes(b"torn")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_reference(net, path)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_reference(net, tmp_path / "none.safetensors")
 
 
 @pytest.mark.parametrize(("asked", "layer"), [(None, "relu4_1"), ("relu1_2", "relu1_2")])

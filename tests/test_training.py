@@ -89,15 +89,15 @@ def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
 def test_a_stopped_training_says_that_it_goes_on(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Stop(Exception):
+    class StopNowError(Exception):
         pass
 
     def watch(tick: Tick) -> None:
         if tick.step == 5:
-            raise Stop
+            raise StopNowError
 
     state = training.start(make(), prepared, tmp_path / "results/kept")
-    with pytest.raises(Stop):
+    with pytest.raises(StopNowError):
         training.train(state, prepared, "toy", watch, lambda *_: None)
     shown = run(make(), prepared, tmp_path / "results")
     assert "train toy: goes on after step 4 of 6" in capsys.readouterr().out

@@ -21,16 +21,16 @@ from atelier.nn.weights import (
     CAFFE_MEAN,
     IMAGENET_MEAN,
     IMAGENET_STD,
-    PUBLISHED,
     convert,
     digest,
+    published_url,
     read_weights,
     resolve,
 )
 from nets import vgg_state
 
 REAL = Path(__file__).parents[1] / ".." / "shared" / "weights"
-VGG19_FILE = Path(PUBLISHED["vgg19"]).name
+VGG19_FILE = Path(published_url("vgg19")).name
 Download = Callable[..., dict[str, Tensor]]
 
 
@@ -84,7 +84,7 @@ def test_the_users_folder_comes_before_the_cache_and_the_cache_before_the_networ
     (hub / VGG19_FILE).unlink()
     assert mark(resolve("vgg19")) == 4
     ((url, knobs),) = asked
-    assert url == PUBLISHED["vgg19"]
+    assert url == published_url("vgg19")
     assert knobs["check_hash"] is True
     assert knobs["weights_only"] is True
 

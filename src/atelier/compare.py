@@ -31,6 +31,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
     write_json(out / "comparison.json", as_metrics(frame))
     names = params.method_names
     images.save_png(comparison_grid(root, names), out / "grid.png")
+    (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
     print(results.to_text(frame))
@@ -63,7 +64,7 @@ def _variants(root: Path, params: Params) -> Iterator[Sheet]:
     """One sheet per system with several entries: its variants and ablations side by side."""
     entries: dict[str, list[str]] = {}
     for name in params.method_names:
-        entries.setdefault(str(params.method(name).get("class")), []).append(name)
+        entries.setdefault(params.block("methods", name).get("class", name), []).append(name)
     photos = results.test_photos(root)[:GRID_ROWS]
     for system, names in entries.items():
         if len(names) > 1:

@@ -58,7 +58,7 @@ class Training:
         self._restore()
 
     def _average(self) -> AveragedModel:
-        update = get_ema_multi_avg_fn(self.settings.ema)
+        update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
         return AveragedModel(self.method.networks, multi_avg_fn=update)
 
     def run(self) -> Iterator[Tick]:

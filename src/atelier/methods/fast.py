@@ -20,10 +20,17 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from atelier.batches import Batch, BatchPlan
 from atelier.config import UserError
-from atelier.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
+from atelier.losses import (
+    STYLE_LOSSES,
+    StyleLoss,
+    Target,
+    TotalVariation,
+    content_loss,
+    total_variation,
+)
 from atelier.methods.base import Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
-from atelier.nn.features import Features, load_features
+from atelier.nn.features import Features, Padding, load_features
 
 Layout = Literal["transnet", "examples", "johnson"]
 
@@ -35,7 +42,7 @@ class FastSettings(TrainSettings):
     """The painting: the name of its file without the suffix, or its place (from 0) among the
     paintings sorted by name."""
     layout: Layout = "transnet"
-    padding: Literal["zeros", "reflect"] | None = None
+    padding: Padding | None = None
     """Of all convolutions; None: the layout's own. Zeros leave a frame in the pictures."""
     width: int = Field(32, ge=4)
     """Channels of the first layer; the published networks have 32."""
@@ -44,6 +51,11 @@ class FastSettings(TrainSettings):
     style_layers: tuple[str, ...] = Field(
         ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
     )
+    style_layer_weights: tuple[float, ...] | None = None
+    """One per style layer; None: all one."""
+    style_loss: StyleLoss = "gram"
+    """``gram``: mean square of G/(C·H·W), where relu1_2 outweighs relu4_3 a thousand times;
+    ``gram_positions``: of G/(H·W), Johnson's squared Frobenius norm."""
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(1e5, ge=0)
     tv_weight: float = Field(0.0, ge=0)
@@ -54,8 +66,20 @@ class FastSettings(TrainSettings):
     """Compare one Gram matrix of the whole batch, as the report's code does. It mixes the pictures;
     only for comparison with it."""
 
+    def layer_weights(self) -> tuple[float, ...]:
+        """One weight per style layer."""
+        weights = self.style_layer_weights or (1.0,) * len(self.style_layers)
+        if len(weights) != len(self.style_layers):
+            raise UserError(
+                f"params.yaml: style_layer_weights has {len(weights)} entries for "
+                f"{len(self.style_layers)} style_layers"
+            )
+        return weights
 
-def conv(inputs: int, outputs: int, side: int, stride: int, mode: str, *, bias: bool) -> nn.Conv2d:
+
+def conv(
+    inputs: int, outputs: int, side: int, stride: int, mode: Padding, *, bias: bool
+) -> nn.Conv2d:
     """A convolution that keeps the size, but for its stride."""
     return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=bias, padding_mode=mode)
 
@@ -63,7 +87,7 @@ def conv(inputs: int, outputs: int, side: int, stride: int, mode: str, *, bias: 
 class Residual(nn.Module):
     """conv, norm, ReLU, conv, norm, plus the input; ReLU after the sum in ``transnet`` only."""
 
-    def __init__(self, width: int, mode: str, norm: type[nn.Module], *, transnet: bool) -> None:
+    def __init__(self, width: int, mode: Padding, norm: type[nn.Module], *, transnet: bool) -> None:
         super().__init__()
         bias = not transnet
         self.body = nn.Sequential(
@@ -98,10 +122,10 @@ class TransNet(nn.Module):
     transposed convolutions, as every later implementation has it.
     """
 
-    def __init__(self, layout: Layout, width: int, padding: str | None = None) -> None:
+    def __init__(self, layout: Layout, width: int, padding: Padding | None = None) -> None:
         super().__init__()
         plain = layout == "transnet"
-        mode = padding or ("zeros" if plain else "reflect")
+        mode: Padding = padding or ("zeros" if plain else "reflect")
         norm: type[nn.Module] = nn.InstanceNorm2d if plain else AffineNorm
         one, two, four = width, 2 * width, 4 * width
 
@@ -144,11 +168,13 @@ class Fast(Trained):
             network = TransNet(settings.layout, settings.width, settings.padding)
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks = nn.ModuleDict({"transformer": network})
-        self.targets: dict[str, Tensor] = {}
+        self.measure, self.style_loss = STYLE_LOSSES[settings.style_loss]
+        self.targets: dict[str, Target] = {}
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name; draw the first weights."""
+        settings.layer_weights()
         layers = (*settings.content_layers, *settings.style_layers)
         features = load_features(
             settings.features, layers, unit_activations=settings.unit_activations, device=device
@@ -190,8 +216,7 @@ class Fast(Trained):
         image = self.networks["transformer"](batch.content)
         found = self.features(image)
         content = torch.stack([content_loss(found[k], wanted[k]) for k in s.content_layers]).sum(0)
-        style = torch.stack([self._style_loss(found[k], self.targets[k]) for k in s.style_layers])
-        losses = {"content": content.mean(), "style": style.sum(0).mean()}
+        losses = {"content": content.mean(), "style": self._style(found).mean()}
         total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
         if s.tv_weight:
             losses["tv"] = total_variation(image.float(), s.tv).mean()
@@ -199,15 +224,20 @@ class Fast(Trained):
         yield "main", {"total": total, **losses}
 
     @torch.no_grad()
-    def _targets(self, style: Tensor) -> dict[str, Tensor]:
+    def _targets(self, style: Tensor) -> dict[str, Target]:
         found = self.features(style)
-        return {layer: gram(found[layer]) for layer in self.settings.style_layers}
+        return {layer: self.measure(found[layer]) for layer in self.settings.style_layers}
 
-    def _style_loss(self, found: Tensor, target: Tensor) -> Tensor:
-        """Mean squared difference of Gram matrices, (B,) or (1,) of the batch's common one."""
-        if self.settings.batch_gram:  # positions of all pictures in one long row
-            found = found.transpose(0, 1).flatten(1)[None, :, :, None]
-        return gram_loss(found, target)
+    def _style(self, found: dict[str, Tensor]) -> Tensor:
+        """Style loss over all layers, (B,), or (1,) of the batch as one picture."""
+        s = self.settings
+        if s.batch_gram:  # positions of all pictures in one long row
+            found = {k: v.transpose(0, 1).flatten(1)[None, :, :, None] for k, v in found.items()}
+        losses = [
+            weight * self.style_loss(found[layer], self.targets[layer])
+            for layer, weight in zip(s.style_layers, s.layer_weights(), strict=True)
+        ]
+        return torch.stack(losses).sum(0)
 
     def transform(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see the class
         """(B, 3, H, W) in [0, 1] to the same shape."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
 
 SEED = 0
 
@@ -40,6 +41,7 @@ def random_vgg19(seed: int = SEED) -> nn.Sequential:
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):  # no time lost on an initialisation that is overwritten
+        models = importlib.import_module("torchvision.models")  # see weights.published_url
         chain: nn.Sequential = models.vgg19(weights=None, init_weights=False).features
     chain = chain.double().to_empty(device="cpu").requires_grad_(False)
     value = _smooth_noise(generator, torch.float64)

@@ -6,13 +6,13 @@ inside, as it was trained.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from atelier.config import UserError
 from atelier.nn.calibration import normalise_activations, random_vgg19
@@ -21,6 +21,7 @@ from atelier.nn.mini import mini_network
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, digest, load_strictly, resolve
 
 Pooling = Literal["max", "average", "l2"]
+Padding = Literal["zeros", "reflect"]
 NAMES = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid", "mini", "random")
 VGG_BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 BUILDERS = {
@@ -139,7 +140,7 @@ def load_features(
     *,
     pooling: Pooling = "max",
     first_padding: Literal["zeros", "replicate"] = "zeros",
-    padding: Literal["zeros", "reflect"] = "zeros",
+    padding: Padding = "zeros",
     unit_activations: bool = False,
     device: str = "cpu",
 ) -> Features:
@@ -195,6 +196,7 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
         return chain, vgg_layers("vgg19"), digest(chain.state_dict())
     state = {k: v for k, v in resolve(name).items() if k.startswith("features.")}
     with torch.device("meta"):  # no time lost on an initialisation that is overwritten
+        models = importlib.import_module("torchvision.models")  # see weights.published_url
         model = getattr(models, name)(weights=None)
     chain = model.features
     load_strictly(chain, {k.removeprefix("features."): v for k, v in state.items()}, name)
@@ -202,7 +204,7 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
     return chain, known, digest(state)
 
 
-def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: str) -> None:
+def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: Padding) -> None:
     for index, layer in enumerate(chain):
         if isinstance(layer, nn.Conv2d):
             layer.padding_mode = padding

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 
-from pytorch_fid import inception as pytorch_fid
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from atelier.config import UserError
 from atelier.nn.weights import StateDict
@@ -20,6 +18,7 @@ class FidNetwork(nn.Module):
 
     def __init__(self, state: StateDict) -> None:
         super().__init__()
+        pytorch_fid = importlib.import_module("pytorch_fid.inception")  # see weights.published_url
         before = pytorch_fid.load_state_dict_from_url
         # The library offers no way to hand it a file: lend it ours while it builds itself.
         pytorch_fid.load_state_dict_from_url = lambda *_, **__: state
@@ -51,13 +50,15 @@ class ImageNetInception(nn.Module):
 
     def __init__(self, state: StateDict, layers: Sequence[str]) -> None:
         super().__init__()
+        models = importlib.import_module("torchvision.models")  # see weights.published_url
+        extraction = importlib.import_module("torchvision.models.feature_extraction")
         model = models.inception_v3(weights=None, init_weights=False, transform_input=False)
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
             raise UserError(f"the weight file does not fit inception_v3: {first}") from None
-        self.inner = create_feature_extractor(model.eval(), list(layers))
+        self.inner = extraction.create_feature_extractor(model.eval(), list(layers))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) in [0, 1], H and W at least 75, to the named activations."""

@@ -36,4 +36,5 @@ def _covariance(flat: Tensor) -> Tensor:
 def _root(matrix: Tensor, *, inverse: bool = False) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     power = values.clamp_min(EPS).pow(-0.5 if inverse else 0.5)
-    return (vectors * power.unsqueeze(1)) @ vectors.mT
+    root: Tensor = (vectors * power.unsqueeze(1)) @ vectors.mT
+    return root

@@ -8,38 +8,28 @@ missing and what to do.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 import socket
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
-from pytorch_fid.inception import FID_WEIGHTS_URL
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torchvision.models import (
-    Inception_V3_Weights,
-    SqueezeNet1_1_Weights,
-    VGG16_Weights,
-    VGG19_Weights,
-)
 
 from atelier.config import UserError
 from atelier.files import atomic
 
 StateDict = dict[str, Tensor]
 
-PUBLISHED: Mapping[str, str] = {
-    "vgg16": VGG16_Weights.IMAGENET1K_V1.url,
-    "vgg19": VGG19_Weights.IMAGENET1K_V1.url,
-    "squeezenet1_1": SqueezeNet1_1_Weights.IMAGENET1K_V1.url,
-    "inception_v3": Inception_V3_Weights.IMAGENET1K_V1.url,
-    "inception_fid": FID_WEIGHTS_URL,
-}
+PUBLISHED = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid")
+"""Networks whose weights others publish."""
 SHIPPED: Mapping[str, Path] = {"mini": Path(__file__).with_name("mini.safetensors")}
 """Weights that came with the package; their card lies beside them, as .json."""
 TIMEOUT_S = 20.0
@@ -48,6 +38,19 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 """RGB means, in 0-255 units, that the original Caffe VGG subtracts (its own order is BGR)."""
+
+
+@cache
+def published_url(name: str) -> str:
+    """Where the owning library has the weights of ``name``.
+
+    The libraries are imported here and not above: that takes more than a second, which stages that
+    use the shipped network need not wait.
+    """
+    if name == "inception_fid":
+        return str(importlib.import_module("pytorch_fid.inception").FID_WEIGHTS_URL)
+    models = importlib.import_module("torchvision.models")
+    return str(models.get_model_weights(name)["IMAGENET1K_V1"].url)
 
 
 def resolve(name: str) -> StateDict:
@@ -73,13 +76,13 @@ def _candidates(name: str) -> list[Path]:
         return shipped
     if not Path(folder).is_dir():
         raise UserError(f"ATELIER_WEIGHTS names {folder}, which is not a folder")
-    published = [Path(folder) / Path(PUBLISHED[name]).name] if name in PUBLISHED else []
+    published = [Path(folder) / Path(published_url(name)).name] if name in PUBLISHED else []
     return [Path(folder) / f"{name}.safetensors", *published, *shipped]
 
 
 def _download(name: str) -> StateDict:
     """Torch's cache, or the owning library's address into that cache (hash checked by torch)."""
-    url, before = PUBLISHED[name], socket.getdefaulttimeout()
+    url, before = published_url(name), socket.getdefaulttimeout()
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if cached.is_file():
         return read_weights(cached)
@@ -97,7 +100,7 @@ def _download(name: str) -> StateDict:
 
 
 def _missing(name: str, error: Exception) -> str:
-    published = Path(PUBLISHED[name]).name
+    published = Path(published_url(name)).name
     return (
         f"the weights of {name} are missing ({error}): put {name}.safetensors or {published} into "
         f"a folder and set ATELIER_WEIGHTS to it, or set `features: mini` in params.yaml, "
