@@ -16,6 +16,7 @@ from streamlit.column_config import NumberColumn, TextColumn
 from atelier import results
 from atelier.config import Params, UserError, project_root
 from atelier.images import ImageError, read
+from atelier.strips import strips
 
 # Width of a picture on the page, in CSS pixels.
 SIDE = 256
@@ -50,7 +51,7 @@ COLUMNS: dict[str, Any] = {
 # Small pictures are enlarged without blurring; larger ones must not be thinned out that way. On a
 # phone two cards stand side by side: content and style, then the methods to compare.
 STYLE = """<style>
-@media (min-width: 601px) { .st-key-grid-enlarged img { image-rendering: pixelated; } }
+@media (min-width: 601px) { [class*="st-key-grid-enlarged"] img { image-rendering: pixelated; } }
 @media (max-width: 600px) {
   [class*="st-key-grid"] { gap: 0.75rem !important; }
   [class*="st-key-grid"] > [data-testid="stLayoutWrapper"] {
@@ -58,6 +59,11 @@ STYLE = """<style>
   }
 }
 </style>"""
+STRIPS = {
+    "snapshots": "The same test photographs as the training goes on.",
+    "strength": "From the photograph (0) to its painting's style (1).",
+    "mixture": "From one painting's style (0) to another's (1).",
+}
 RUN = """\
 make demo     # everything on the pictures that come with the project, about five minutes
 dvc repro     # everything on your own pictures, as params.yaml says"""
@@ -78,6 +84,7 @@ def page() -> None:
         st.code(str(error), language=None, wrap_lines=True)
         return
     pictures(root, frame)
+    more(root, params.method_names)
     if (frame["status"] != "not run").any():
         scores(frame)
 
@@ -114,6 +121,24 @@ def pictures(root: Path, frame: pd.DataFrame) -> None:
         for row in frame.to_dict("records"):
             if row["method"] != results.DO_NOTHING:
                 method(root, row, photo)
+
+
+def more(root: Path, names: list[str]) -> None:
+    """Snapshots of the training and strips of strengths and mixtures, method by method."""
+    found = {name: kinds for name in names if (kinds := strips(root, name))}
+    if not found:
+        return
+    st.header("In the making and in between")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Method", list(found), key="method", bind="query-params", width=320)
+        kinds = list(found[name])
+        kind = st.selectbox("Strip", kinds, format_func=str.capitalize, width=320)
+    st.caption(STRIPS.get(kind, ""))
+    for row, cells in found[name][kind].items():
+        grid = "grid-enlarged" if is_small(next(iter(cells.values()))) else "grid"
+        with st.container(key=f"{grid}-{kind}-{row}", horizontal=True, gap="small"):
+            for column, path in cells.items():
+                card(column, path, row, f"{row} by {name}, {kind} {column}")
 
 
 def choose(photos: list[str]) -> str:

@@ -15,8 +15,8 @@ from atelier.stylize import (
     list_jobs,
     mean_curves,
     stylize,
-    write_extras,
     write_curves,
+    write_extras,
 )
 from atelier.tracking import Run, open_run
 from atelier.training import restore, weights_digest
@@ -39,7 +39,10 @@ def main(name: str) -> None:
     method = make(block, f"methods.{name}", seed=params.seed, device=device)
     model, jobs = Path("results/models") / name, list_jobs(prepared)
     restore(method, model)
-    manifest, run_id = read_json(prepared / "manifest.json"), read_json(model / "run.json")["run_id"]
+    manifest, run_id = (
+        read_json(prepared / "manifest.json"),
+        read_json(model / "run.json")["run_id"],
+    )
     key = {
         "parameters": block,
         "seed": params.seed,

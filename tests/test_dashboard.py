@@ -186,3 +186,16 @@ def test_broken_settings_are_explained(fresh: Path, text: str) -> None:
     app = show()
     assert "settings cannot be read" in app.error[0].value
     assert "params.yaml" in app.code[0].value
+
+
+def test_strips_are_shown_for_the_methods_that_have_some(done: Path) -> None:
+    assert "In the making and in between" not in [header.value for header in show().header]
+    put(done, "snapshots/gatys/alps/step 000010.png", Image)
+    put(done, "stylized/gatys/extras/strength/beach/0.4.png", Image)
+    app = show()
+    assert "In the making and in between" in [header.value for header in app.header]
+    assert "step 000010" in words(app)
+    app.selectbox[2].select("strength").run()
+    assert not app.exception
+    assert "0.4" in words(app)
+    assert "step 000010" not in words(app)

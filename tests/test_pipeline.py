@@ -18,6 +18,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+METHODS = ["gatys", "gatys_lbfgs", "adain"]
+"""Two variants of one that optimises, and one that is trained."""
 pytestmark = pytest.mark.slow
 
 
@@ -63,6 +65,14 @@ def fake_picture(seed: int) -> Image.Image:
     return small.resize((60, 52), Image.Resampling.BICUBIC)
 
 
+def keep(project: Path, names: list[str]) -> None:
+    """Drop the other methods: each one costs three stages of several seconds."""
+    path = project / "params.yaml"
+    tree = yaml.safe_load(path.read_text())
+    tree["methods"] = {name: tree["methods"][name] for name in names}
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench") / "project"
@@ -79,8 +89,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fake_picture(hash_of(split, n)).save(folder / "data" / split / f"{n}.png")
     edit(folder, "scales", "demo", "prepare", "size", value=40)
     edit(folder, "scales", "demo", "prepare", "test_photos", value=4)
-    for method in ("gatys", "gatys_lbfgs"):
-        edit(folder, "scales", "demo", method, "steps", value=2)
+    keep(folder, METHODS)
+    for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
+        edit(folder, "scales", "demo", method, "steps", value=steps)
+    edit(folder, "scales", "demo", "adain", "crop", value=32)
+    edit(folder, "scales", "demo", "adain", "save_every", value=5)
     for command in ("git init -q", "dvc add -q data", "git add -A"):
         run(folder, *command.split())
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start")
@@ -94,16 +107,20 @@ def hash_of(split: str, n: int) -> int:
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> None:
     frame = table(project)
-    assert set(frame.index) == {"gatys", "gatys_lbfgs", "do nothing"}
+    assert set(frame.index) == {*METHODS, "do nothing"}
     assert (frame["status"] == "ok").all()
     assert (frame["n_generated"] == 4).all()
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
-    for method in ("gatys", "gatys_lbfgs"):
+    for method in METHODS:
         assert len(list((project / f"results/stylized/{method}/images").glob("*.png"))) == 4
     with Image.open(project / "results/comparison/grid.png") as grid:
         assert grid.width > 4 * 40
-    assert not list((project / ".checkpoints").glob("stylize-*"))
+    assert not list((project / ".checkpoints").glob("*"))
+    assert (project / "results/models/adain/model.safetensors").is_file()
+    assert len(pd.read_csv(project / "results/curves/adain.csv")) == 3
+    sheets = {path.stem for path in (project / "results/comparison/sheets").iterdir()}
+    assert sheets == {"variants_gatys", "adain_snapshots", "adain_strength", "adain_mixture"}
 
 
 def test_metrics_show_prints_the_comparison(project: Path) -> None:
@@ -122,7 +139,7 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
         " for r in c.search_runs([e])}))"
     )
     runs = json.loads(run(project, sys.executable, "-c", script).stdout)
-    assert sorted(value[0] for value in runs.values()) == ["gatys", "gatys_lbfgs"]
+    assert sorted(value[0] for value in runs.values()) == sorted(METHODS)
     for method in ("gatys", "gatys_lbfgs"):
         record = json.loads((project / f"results/metrics/{method}.json").read_text())
         name, status, metrics, points = runs[record["run_id"]]
@@ -180,6 +197,20 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     repro(project, "--force", "--single-item", "stylize@gatys")
     assert pictures(project) == resumed
     assert len(resumed) == 4
+
+
+def test_killed_in_train_it_continues_in_its_run_and_gives_the_same_weights(project: Path) -> None:
+    edit(project, "scales", "demo", "adain", "lr", value=1e-3)
+    killed = start(project, "train@adain")
+    wait_for(lambda: list((project / ".checkpoints").glob("train-adain-*/step-*.pt")), killed)
+    kill(killed)
+    assert not (project / "results/models/adain/model.safetensors").exists()
+    done = run(project, "dvc", "repro", "train@adain")
+    assert re.search(r"goes on after step \d+ of 30", done.stdout + done.stderr)
+    weights = project / "results/models/adain/model.safetensors"
+    resumed = weights.read_bytes()
+    repro(project, "--force", "--single-item", "train@adain")
+    assert weights.read_bytes() == resumed
 
 
 def test_killed_in_prepare_it_leaves_nothing_half_written(project: Path) -> None:

@@ -114,7 +114,7 @@ class Batches(Dataset[Batch]):
 
     def _crop(self, path: Path, crop: int, generator: Generator) -> Tensor:
         picture = images.read(path)
-        short, least = min(picture.size), self.plan.load_size or crop
+        short, least = min(picture.size), max(crop, self.plan.load_size or crop)
         if short < least or self.plan.load_size:
             size = tuple(max(least, round(side * least / short)) for side in picture.size)
             picture = images.resize(picture, (size[0], size[1]), "stretch")
@@ -141,9 +141,7 @@ def _whole(limit: int, generator: Generator) -> int:
 
 @cache
 def _order(count: int, seed: int, epoch: int) -> list[int]:
-    found: list[int] = torch.randperm(
-        count, generator=_generator(seed, epoch, "epoch")
-    ).tolist()
+    found: list[int] = torch.randperm(count, generator=_generator(seed, epoch, "epoch")).tolist()
     return found
 
 

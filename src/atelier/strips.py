@@ -23,7 +23,8 @@ def strips(root: Path, method: str) -> dict[str, Rows]:
 
 def _rows(folder: Path) -> Rows:
     found = {
-        row.name: {path.stem: path for path in sorted(row.glob("*.png"))} for row in _folders(folder)
+        row.name: {path.stem: path for path in sorted(row.glob("*.png"))}
+        for row in _folders(folder)
     }
     return {row: columns for row, columns in found.items() if columns}
 

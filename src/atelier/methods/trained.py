@@ -161,7 +161,7 @@ class _Applying:
         self.networks.eval()
         self.no_grad.__enter__()
 
-    def __exit__(self, *raised: Any) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.no_grad.__exit__(*raised)
         self.networks.train(self.before)
 
@@ -213,12 +213,12 @@ class Arbitrary(Trained):
         content = content.to(self.device)
         styles = [style.to(self.device) for style in styles]
         with self.applying():
-            image = fitted(lambda c: self.blend(c, styles, weights, strength), content, self.multiple)
+            image = fitted(
+                lambda c: self.blend(c, styles, weights, strength), content, self.multiple
+            )
         return image.float().clamp(0, 1)
 
-    def extras(
-        self, names: Sequence[str], content: Tensor, style: Tensor
-    ) -> Iterator[Extra]:
+    def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
         """From the content to the style (``strength``), and from one style to another."""
         for n, name in enumerate(names):
             picture, own = content[n : n + 1], style[n : n + 1]

@@ -1,0 +1,273 @@
+"""Time of one training step of each system beside a plain implementation of the same formula.
+
+    python benchmarks/training_step.py OUT --features vgg19 --crop 256 --batch 8
+
+*Ours* runs through the engine, as in a training. *Plain* begins with the same weights and has the
+same loss, written as public code writes it: torch's default layout and Adam, float32, a loop over
+the pictures for Gram matrices, the whole attention map. Like that code it encodes no picture anew
+for another term of the loss; what it does compute twice stands at each function. The two take turns
+step by step, on pictures held in memory, and the median of their turns counts; a step is forward,
+losses, backward and optimiser. In float32 their losses must agree in every step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from copy import deepcopy
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from torch.optim import Adam
+
+from atelier.batches import Batch, Batches
+from atelier.engine import Training
+from atelier.files import write_json
+from atelier.losses import mean_std
+from atelier.methods.base import make
+from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
+
+Maps = Mapping[str, Tensor]
+TAPS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+SMALLEST = 75
+"""Side to which ``arbitrary`` enlarges smaller paintings for its predictor."""
+TOLERANCE = 1e-3
+"""Of the losses, relative."""
+
+
+class Plain:
+    """A system's networks once more, in torch's default layout, and the formula of its loss."""
+
+    def __init__(self, method: Any, formula: Callable[[Plain, Batch], Any]) -> None:
+        self.settings, self.formula = method.settings, formula
+        self.networks, self.features = _contiguous(method.networks), _contiguous(method.features)
+        self.predictor = _contiguous(getattr(method, "predictor", method.features))
+        self.optimizer = Adam(self.networks.parameters(), lr=self.settings.lr)
+        self.kept: dict[str, Tensor] = {}  # from step to step
+
+    def run(self, batches: Batches) -> Iterator[float]:
+        """Train, one step for every loss that is asked for."""
+        for step in count():
+            loss = self.formula(self, batches[step])
+            self.optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            self.optimizer.step()
+            yield loss.item()
+
+
+def _contiguous(module: Any) -> Any:
+    copy = deepcopy(module).to(memory_format=torch.contiguous_format)
+    for layer in copy.modules():
+        if isinstance(layer, nn.ReLU):
+            layer.inplace = True  # as torchvision's VGGs have it
+    return copy
+
+
+def fast(own: Plain, batch: Batch) -> Any:
+    """As pytorch/examples; the painting's Gram matrices are computed once."""
+    own.kept = own.kept or {k: grams(v) for k, v in own.features(batch.style).items()}
+    return perceptual(own, own.networks["transformer"](batch.content), batch.content, own.kept)
+
+
+def arbitrary(own: Plain, batch: Batch) -> Any:
+    """As magenta, but with a frozen predictor, and one linear layer for all its heads."""
+    side = max(SMALLEST, batch.style.shape[3])
+    (seen,) = own.predictor(F.interpolate(batch.style, side, mode="bilinear")).values()
+    codes = own.networks["heads"](own.networks["bottleneck"](seen.mean((2, 3)))).chunk(2, 1)
+    image = own.networks["transformer"](batch.content, *codes)
+    targets = {k: grams(v) for k, v in own.features(batch.style).items()}
+    return perceptual(own, image, batch.content, targets)
+
+
+def perceptual(own: Plain, image: Tensor, photos: Tensor, targets: Maps) -> Any:
+    """Content loss against the photographs, style loss against Gram matrices."""
+    s, found, wanted = own.settings, own.features(image), own.features(photos)
+    content = sum(F.mse_loss(found[k], wanted[k]) for k in s.content_layers)
+    made = {k: grams(found[k]) for k in s.style_layers}
+    style = sum(F.mse_loss(made[k], targets[k].expand_as(made[k])) for k in made)
+    return s.content_weight * content + s.style_weight * style
+
+
+def grams(features: Tensor) -> Tensor:
+    """Gram matrices (B, C, C) divided by H·W, one picture after the other."""
+    flats = [picture.flatten(1) for picture in features]
+    return torch.stack([flat @ flat.T / flat.shape[1] for flat in flats])
+
+
+def adain(own: Plain, batch: Batch) -> Any:
+    """As naoto0804/pytorch-AdaIN; the painting's moments at relu4_1 are computed twice."""
+    s, style, content = own.settings, own.features(batch.style), own.features(batch.content)
+    mean, std = mean_std(style["relu4_1"])
+    target = mvn(content["relu4_1"]) * std[..., None, None] + mean[..., None, None]
+    found = own.features(own.networks["decoder"](target))
+    loss = F.mse_loss(found["relu4_1"], target)
+    return s.content_weight * loss + s.style_weight * moments_loss(found, style, TAPS[:4])
+
+
+def moments_loss(found: Maps, style: Maps, layers: list[str]) -> Any:
+    """Squared differences of channel means and standard deviations, summed over the layers."""
+    pairs = [(mean_std(found[k]), mean_std(style[k])) for k in layers]
+    return sum(
+        F.mse_loss(a, b) for made, wanted in pairs for a, b in zip(made, wanted, strict=True)
+    )
+
+
+def adaattn(own: Plain, batch: Batch) -> Any:
+    """As Huage001/AdaAttN; keys are computed for the networks and again for the local loss."""
+    s, parts, generator = own.settings, own.networks, batch.generator("style positions")
+    content, style = own.features(batch.content), own.features(batch.style)
+    for picture in (content, style):  # ours draws for the content too, before it does for the style
+        counts = {k: picture[k][0, 0].numel() for k in ("relu2_1", "relu3_1")}
+        positions = {k: subset(count, s.max_sample, generator) for k, count in counts.items()}
+
+    def seen(layer: str, block: Any = None) -> Tensor:
+        return attended(content, style, layer, positions.get(layer), block)
+
+    transformer = parts["transformer"]
+    deep = F.interpolate(transformer.fit(seen("relu5_1", transformer.relu5)), scale_factor=2)
+    merged = transformer.merge(seen("relu4_1", transformer.relu4) + deep)
+    found = own.features(parts["decoder"](merged, seen("relu3_1", parts["relu3"])))
+    local = sum(F.mse_loss(found[layer], seen(layer)) for layer in TAPS[1:])
+    return s.global_weight * moments_loss(found, style, TAPS[1:]) + s.local_weight * local
+
+
+def attended(
+    content: Maps, style: Maps, layer: str, positions: Tensor | None, block: Any
+) -> Tensor:
+    """Std ⊙ mvn(content) + mean, moments by the whole N×M map; ``block`` projects its inputs."""
+    query, key, value = shallow_keys(content, layer), shallow_keys(style, layer), style[layer]
+    if block is not None:
+        query, key, value = block.query(query), block.key(key), block.value(value)
+    key, value = key.flatten(2), value.flatten(2).mT
+    if positions is not None:
+        key, value = key[..., positions], value[:, positions]
+    share = torch.softmax(torch.bmm(query.flatten(2).mT, key), 2)
+    mean = torch.bmm(share, value)
+    std = (torch.relu(torch.bmm(share, value**2) - mean**2) + STD_EPS).sqrt()
+    mean, std = (part.mT.reshape(content[layer].shape) for part in (mean, std))
+    return std * mvn(content[layer]) + mean
+
+
+def metanet(own: Plain, batch: Batch) -> Any:
+    """As CortexFoundation/StyleTransferTrilogy; a painting is encoded once for all its steps."""
+    s = own.settings
+    if batch.step % s.style_every == 0:
+        own.kept = {"style": statistics(own.features(batch.style), s.style_layers)}
+    image, _ = own.networks(batch.content, own.kept["style"])
+    found, wanted = own.features(image), own.features(batch.content)
+    content = sum(F.mse_loss(found[k], wanted[k]) for k in s.content_layers)
+    made = statistics(found, s.style_layers)
+    style = F.mse_loss(made, own.kept["style"].expand_as(made))
+    roughness = (image.diff(dim=3).abs().sum() + image.diff(dim=2).abs().sum()) / len(image)
+    return s.content_weight * content + s.style_weight * style + s.tv_weight * roughness
+
+
+def statistics(features: Maps, layers: list[str]) -> Tensor:
+    """(B, 1920): mean and standard deviation, channel by channel."""
+    return torch.cat([torch.stack(mean_std(features[k]), 2).flatten(1) for k in layers], 1)
+
+
+FORMULAS = {f.__name__: f for f in (fast, arbitrary, adain, adaattn, metanet)}
+
+
+def block(name: str, features: str, width: int) -> dict[str, Any]:
+    """Knobs of a system; the others have the values of their publication."""
+    perceptual: dict[str, Any] = {"width": width}
+    if features == "mini":  # the nearest layers it has
+        perceptual |= {"content_layers": TAPS[2:3], "style_layers": TAPS[:4]}
+    predictor = {"predictor_features": features, "predictor_layer": "relu5_1"}
+    own = {
+        "fast": {"style": 0, "optimizer": "adam", "style_loss": "gram_positions", **perceptual},
+        # a scale near 0 begins with grey pictures, on which formulas agree that do not elsewhere
+        "arbitrary": {"encoder_norm": "in", "initial_scale": 1.0, **predictor, **perceptual},
+        "adain": {"lr_decay": 0.0},
+        "adaattn": {},
+        "metanet": perceptual,
+    }
+    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1}
+    return {"class": name, "features": features, **endless, **own[name]}
+
+
+class Held(Batches):
+    """The same pictures in every step, from memory."""
+
+    def __init__(self, method: Any) -> None:
+        plan, crop, generator = method.plan(), method.settings.crop, Generator().manual_seed(0)
+        coarse = torch.rand(plan.batch + plan.style_batch, 3, 8, 8, generator=generator)
+        pictures = F.interpolate(coarse, crop, mode="bilinear")
+        content, style = pictures[: plan.batch].clone(), pictures[plan.batch :].clone()
+        self.batch = Batch(0, 0, content, style, ("held in memory",))
+
+    def __getitem__(self, step: int) -> Batch:
+        return replace(self.batch, step=step)
+
+
+def compare(knobs: Mapping[str, Any], precisions: list[str], repeats: int) -> dict[str, float]:
+    """Medians of a system's seconds: plain, and ours in each precision; float32 is the first.
+
+    Raises:
+        ValueError: plain and ours have different losses.
+    """
+    name, where = knobs["class"], "training_step"
+    ours: dict[str, Any] = {
+        p: make({**knobs, "precision": p}, where, seed=0, device="cpu") for p in precisions
+    }
+    held, plain = Held(ours["float32"]), Plain(ours["float32"], FORMULAS[name])
+    with ExitStack() as stack:
+        runs = {"plain": plain.run(held)}
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        for precision, method in ours.items():
+            runs[precision] = losses_of(Training(method, held, folder / precision))
+            stack.callback(runs[precision].close)
+        turns = [{key: timed(run) for key, run in runs.items()} for _ in range(repeats + 1)]
+    seconds, losses = (pd.DataFrame(turns).map(lambda pair, n=n: pair[n]) for n in range(2))
+    difference = float((losses["float32"] / losses["plain"] - 1).abs().max())
+    if not difference < TOLERANCE:
+        raise ValueError(f"{name}: plain is not the same formula; losses:\n{losses}")
+    found = seconds[1:].median().to_dict()
+    ratios = {f"{p}/plain": found[p] / found["plain"] for p in precisions}
+    number = sum(p.numel() for p in plain.networks.parameters())
+    return {**found, **ratios, "loss difference": difference, "parameters": number}
+
+
+def losses_of(training: Training) -> Generator[float]:
+    """Train, one step for every loss that is asked for."""
+    with closing(training.run()) as ticks:
+        yield from (tick.losses["total"] for tick in ticks)
+
+
+def timed(run: Iterator[float]) -> tuple[float, float]:
+    """Seconds of a step, and its loss."""
+    began = time.perf_counter()
+    loss = next(run)
+    return time.perf_counter() - began, loss
+
+
+def main(out: Path, features: str, precision: str, repeats: int, width: int, **size: int) -> None:
+    found, precisions = {}, list(dict.fromkeys(["float32", precision]))
+    for name in FORMULAS:
+        found[name] = compare({**block(name, features, width), **size}, precisions, repeats)
+        print(name, found[name], flush=True)
+    print(pd.DataFrame(found).T.to_string(float_format="{:.4g}".format))
+    setting = {"features": features, "width": width, "repeats": repeats, **size}
+    setting |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    write_json(out / "training_step.json", {"setting": setting, "systems": found})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--features", default="mini")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    for option, value in {"repeats": 7, "width": 32, "crop": 128, "batch": 4}.items():
+        parser.add_argument(f"--{option}", type=int, default=value)
+    main(**vars(parser.parse_args()))

@@ -1,0 +1,224 @@
+"""AdaAttN: any painting, its moments chosen by attention position by position.
+
+Liu et al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV 2021,
+with the settings of the authors' code (Huage001/AdaAttN).
+
+Shapes: B pictures of H×W, sides multiples of 16; relu3, relu4, relu5 at strides 4, 8, 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from atelier.batches import Batch
+from atelier.losses import content_loss, mean_std, mean_std_loss
+from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
+from atelier.nn.attention import (
+    AdaAttention,
+    Seen,
+    attend_plainly,
+    mvn,
+    shallow_keys,
+    subset,
+)
+from atelier.nn.decoder import TAPS, Decoder, conv
+from atelier.nn.features import Features, load_features
+from atelier.nn.tiling import decode, encode
+
+LAYERS = (*TAPS, "relu5_1")
+Layer = Literal["relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+LOSS_LAYERS: tuple[Layer, ...] = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class AdaAttNSettings(ArbitrarySettings):
+    """Knobs of one ``adaattn`` entry in ``params.yaml``."""
+
+    features: str
+    lr: float = Field(2e-4, gt=0)
+    load_size: int | None = Field(512, ge=32)
+    """Unlike the authors' code, which stretches to a square of 512, the aspect is kept."""
+    shallow_keys: bool = True
+    """Compare positions by all layers up to the attention's, not by its own alone."""
+    skip: bool = True
+    """Hand the attention at relu3_1 to the decoder."""
+    global_weight: float = Field(10.0, ge=0)
+    local_weight: float = Field(3.0, ge=0)
+    content_weight: float = Field(0.0, ge=0)
+    """Of normalised features; 0 but for ablations."""
+    local_layers: tuple[Layer, ...] = Field(LOSS_LAYERS, min_length=1)
+    """The paper's text has relu3_1 to relu5_1; relu2_1 is the authors' code, and most of the
+    attention's time."""
+    max_sample: int = Field(64 * 64, ge=1)
+    """Style positions that take part at relu2_1 and relu3_1, in attention and local loss."""
+    max_sample_deep: int = Field(256 * 256, ge=1)
+    """The same at relu4_1 and relu5_1. Unlike the authors' code also in the local loss, which there
+    takes ``max_sample``: the same up to crops of 512 px."""
+    epochs: int = Field(5, ge=1)
+    """Equal parts of ``steps`` that the schedule counts in."""
+    constant_epochs: int = Field(2, ge=0)
+    """At the full learning rate; after them every epoch begins with ``lr_decay`` of the rate."""
+    lr_decay: float = Field(0.3, gt=0, le=1)
+    init_std: float = Field(0.02, gt=0)
+    """Of the first weights, normally distributed; biases start at 0."""
+    tile: int | None = Field(None, ge=64, multiple_of=16)
+    """Side in pixels of the pieces in which encoder and decoder compute larger pictures, with the
+    same result; None: always whole."""
+
+
+class Transformer(nn.Module):
+    """Attention at relu4_1 and relu5_1, added and merged by a convolution (§3.1)."""
+
+    def __init__(self, widths: Mapping[str, int], keys: Mapping[str, int]) -> None:
+        super().__init__()
+        four, five = widths["relu4_1"], widths["relu5_1"]
+        self.relu4 = AdaAttention("relu4_1", keys["relu4_1"], four)
+        self.relu5 = AdaAttention("relu5_1", keys["relu5_1"], five)
+        # unlike VGG19's, the two layers of `mini` differ in width: there one more 1×1 convolution
+        self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
+        self.merge = conv(four, four)
+
+    def forward(self, content: Seen, style: Seen) -> Tensor:
+        """To (B, C4, H/8, W/8)."""
+        four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
+        merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
+        return merged
+
+
+class AdaAttN(Arbitrary):
+    """Content features with the moments each position attends to, decoded."""
+
+    Settings = AdaAttNSettings
+    multiple: ClassVar[int] = 16
+
+    def __init__(
+        self, settings: AdaAttNSettings, features: Features, seed: int, device: str
+    ) -> None:
+        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        self.layers = LAYERS[2:] if settings.skip else LAYERS[3:]
+        with seeded(seed):
+            self.networks = _networks(settings, features.channels)
+            _initialise(self.networks, settings.init_std)
+        self.networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Load the encoder the settings name; draw the first weights."""
+        # Unlike the authors' code, no "vgg_normalised" (a Caffe VGG19 rescaled to mean activation
+        # 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with its
+        # reflection padding; input normalised by ImageNet's moments instead of by a 1×1
+        # convolution, max pooling rounds down instead of up.
+        features = load_features(
+            settings.features, LAYERS, padding="reflect", unit_activations=True, device=device
+        )
+        return cls(settings, features, seed, device)
+
+    def lr_factor(self, step: int) -> float:
+        """1, 1, 0.3, 0.09, 0.027 over five epochs: what the authors' "linear" policy really is."""
+        s = self.settings
+        epoch = step * s.epochs // s.steps
+        return float(s.lr_decay ** max(0, epoch + 1 - s.constant_epochs))
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """Moments of the style everywhere (global), of attention position by position (local)."""
+        s, generator = self.settings, batch.generator("style positions")
+        with torch.no_grad():
+            content = self._see(_fitting(batch.content), LOSS_LAYERS, generator)
+            style = self._see(batch.style, LOSS_LAYERS, generator)
+        image = self.networks["decoder"](*self._stylised(content, style))
+        losses = self._losses(self.features(image), content, style)
+        total = s.global_weight * losses["global"] + s.local_weight * losses["local"]
+        if s.content_weight:
+            total = total + s.content_weight * losses["content"]
+        yield "main", {"total": total, **losses}
+
+    def _losses(self, found: Mapping[str, Tensor], content: Seen, style: Seen) -> Losses:
+        """The losses of the re-encoded picture (§3.3), and the one for ablations."""
+        moments = [mean_std_loss(found[k], mean_std(style.features[k])) for k in LOSS_LAYERS]
+        local = []
+        for layer in self.settings.local_layers:
+            with torch.no_grad():  # of frozen features alone
+                target = attend_plainly(content, style, layer)
+            local.append(content_loss(found[layer], target))
+        kept = [content_loss(mvn(found[k]), mvn(content.features[k])) for k in LOSS_LAYERS]
+        named = {"global": moments, "local": local, "content": kept}
+        return {name: torch.stack(parts).sum(0).mean() for name, parts in named.items()}
+
+    def blend(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        weights: Sequence[float],
+        strength: float = 1.0,
+    ) -> Tensor:
+        """See ``Arbitrary``; mixes what the decoder takes.
+
+        The paper has no strength: below 1 the content takes part as one more style.
+        """
+        seen = self._encode(content)
+        shares = [*(strength * weight for weight in weights), 1 - strength]
+        parts = [
+            [
+                share * part
+                for part in self._stylised(seen, seen if image is content else self._encode(image))
+            ]
+            for share, image in zip(shares, [*styles, content], strict=True)
+            if share
+        ]
+        mixture = [torch.stack(same).sum(0) for same in zip(*parts, strict=True)]
+        decoder: Any = self.networks["decoder"]
+        return decode(decoder, mixture, self.settings.tile)
+
+    def _stylised(self, content: Seen, style: Seen) -> list[Tensor]:
+        """What the decoder takes: (B, C4, H/8, W/8) and, where there is a skip, relu3_1's grid."""
+        names = ("transformer", "relu3") if self.settings.skip else ("transformer",)
+        return [self.networks[name](content, style) for name in names]
+
+    def _encode(self, image: Tensor) -> Seen:
+        """For ``blend``: the positions depend on the seed and the picture's size alone."""
+        return self._see(image, self.layers, Generator().manual_seed(self.seed))
+
+    def _see(self, image: Tensor, layers: Sequence[str], generator: Generator) -> Seen:
+        """Encode (B, 3, H, W); draws the positions that take part when it is the style."""
+        s, found = self.settings, encode(self.features, image, LAYERS, self.settings.tile)
+        keys = {k: shallow_keys(found, k, shallow=s.shallow_keys) for k in layers}
+        kept = {k: found[k] for k in layers}  # the rest holds most of a large picture's memory
+        counts = {k: value.shape[2:].numel() for k, value in kept.items()}
+        limits = {k: s.max_sample_deep if k in LAYERS[3:] else s.max_sample for k in layers}
+        return Seen(kept, keys, {k: subset(n, limits[k], generator) for k, n in counts.items()})
+
+
+def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.ModuleDict:
+    """Transformer and decoder; the attention at relu3_1 where there is a skip."""
+    keys = {
+        layer: sum(widths[k] for k in LAYERS[: n + 1]) if settings.shallow_keys else widths[layer]
+        for n, layer in enumerate(LAYERS)
+    }
+    parts = {"transformer": Transformer(widths, keys)}
+    decoder = Decoder(widths, skip=settings.skip)
+    relu3 = AdaAttention("relu3_1", keys["relu3_1"], widths["relu3_1"])
+    skip = {"relu3": relu3} if settings.skip else {}
+    return nn.ModuleDict({**parts, "decoder": decoder, **skip})
+
+
+def _initialise(networks: nn.Module, std: float) -> None:
+    """The authors' "normal" initialisation."""
+    for layer in networks.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _fitting(image: Tensor) -> Tensor:
+    """Cut to multiples of 16: whole pictures (``crop: null``) can have any size."""
+    height, width = (side - side % AdaAttN.multiple for side in image.shape[2:])
+    return image[..., :height, :width]
+
+
+METHOD = AdaAttN

@@ -1,0 +1,253 @@
+"""MetaNet: a hyper-network makes a transformer for any painting in one pass.
+
+Shen, Yan & Zeng, "Neural style transfer via meta networks" (CVPR 2018), as the PyTorch port
+CortexFoundation/StyleTransferTrilogy and a course report's variants have it. The networks stand in
+``nn/hypernet.py``.
+
+Shapes: B pictures of H×W, S styles, D statistics per style (1920 with VGG's widths).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from atelier.batches import Batch, BatchPlan
+from atelier.config import UserError
+from atelier.losses import (
+    TotalVariation,
+    content_loss,
+    gram,
+    gram_loss,
+    mean_square,
+    mean_std,
+    total_variation,
+)
+from atelier.methods.base import Iterate
+from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
+from atelier.nn.features import Features, load_features
+from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
+from atelier.nn.recolour import recolour
+
+
+class MetaNetSettings(ArbitrarySettings):
+    """Knobs of one ``metanet`` entry in ``params.yaml``; the defaults are the port's."""
+
+    lr: float = Field(1e-3, gt=0)
+    style_every: int = Field(20, ge=1)
+    """Steps for which one painting stays."""
+    features: str
+    content_layers: tuple[str, ...] = Field(("relu3_3",), min_length=1)
+    style_layers: tuple[str, ...] = Field(
+        ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
+    )
+    """Layers of the style loss and of the statistics the hyper-network gets."""
+    unit_activations: bool = True
+    """The statistics are fed as they are, as in the port. Those of weights from Caffe are in the
+    hundreds: scaled features keep the loss weights and the hyper-network's input in range."""
+    style_loss: Literal["mean_std", "gram"] = "mean_std"
+    content_weight: float = Field(1.0, ge=0)
+    style_weight: float = Field(50.0, ge=0)
+    """50 with ``mean_std`` (the port), 3e5 with ``gram`` (the report)."""
+    tv_weight: float = Field(1e-6, ge=0)
+    tv: TotalVariation = "l1_sum"
+    width: int = Field(32, ge=4)
+    """Channels of the first layer: 32, 16 or 8 in the paper."""
+    middle: Middle = "resnet"
+    padding: Padding = "same"
+    branches: int = Field(32, ge=1)
+    branch_width: int = Field(4, ge=1)
+    """Channels per branch of the ResNeXt block; the report does not state it (4 or 128)."""
+    hidden: int = Field(128, ge=1)
+    """Units per generated convolution in the hidden layer of the hyper-network."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled (AdamW). Nearly every filter is followed by an instance norm, so its scale changes
+    nothing, its gradient is orthogonal to it, and without decay every step makes it longer."""
+    adapt_steps: int = Field(0, ge=0)
+    """Steps a copy of the trained networks is trained on the pair it is about to stylise."""
+    adapt_lr: float = Field(1e-3, gt=0)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What transformed pictures are compared with."""
+
+    content: dict[str, Tensor]
+    """Layer → (B, C, h, w)."""
+    grams: dict[str, Tensor]
+    """Layer → (S, C, C); S is 1 or B."""
+    statistics: Tensor
+    """(S, D)."""
+    varied: Tensor
+    """(B,): whether a content is more than one colour."""
+
+
+class MetaNet(Arbitrary):
+    """Statistics of a painting → filters of a transformer → the stylised photograph."""
+
+    Settings = MetaNetSettings
+
+    def __init__(
+        self, settings: MetaNetSettings, features: Features, seed: int, device: str
+    ) -> None:
+        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        s, statistics = settings, 2 * sum(features.channels[k] for k in settings.style_layers)
+        with seeded(seed):
+            transformer = TransformNet(s.width, s.middle, s.padding, s.branches, s.branch_width)
+            networks = MetaNetworks(transformer, statistics, s.hidden)
+        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Load the perceptual network the settings name; draw the first weights.
+
+        Raises:
+            UserError: adaptation at a strength below 1.
+        """
+        if settings.adapt_steps and settings.strength < 1:
+            raise UserError("metanet: adapt_steps trains for the whole style: set strength to 1")
+        layers = (*settings.content_layers, *settings.style_layers)
+        features = load_features(
+            settings.features, layers, unit_activations=settings.unit_activations, device=device
+        )
+        return cls(settings, features, seed, device)
+
+    def plan(self) -> BatchPlan:
+        """One painting for all pictures of a step, and for ``style_every`` steps."""
+        return replace(super().plan(), style_batch=1, style_every=self.settings.style_every)
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Both networks together; without ``weight_decay`` AdamW is the port's Adam."""
+        return {"main": self._optimizer(self.networks, self.settings.lr)}
+
+    def _optimizer(self, networks: nn.ModuleDict, lr: float) -> Optimizer:
+        weights, decay = networks.parameters(), self.settings.weight_decay
+        return AdamW(weights, lr=lr, weight_decay=decay, fused=True)
+
+    def statistics(self, style: Tensor) -> Tensor:
+        """(S, 3, h, w) in [0, 1] to (S, D).
+
+        Raises:
+            UserError: the picture is too small to have a variance in every layer.
+        """
+        return self._statistics(self.features(style))
+
+    def _statistics(self, found: Mapping[str, Tensor]) -> Tensor:
+        """Layer by layer mean_0, std_0, mean_1, std_1, … (unbiased, 1e-5 under the root)."""
+        taken = [found[layer] for layer in self.settings.style_layers]
+        if min(value[0, 0].numel() for value in taken) < 2:
+            raise UserError("metanet: a picture is too small for its statistics: 32 px will do")
+        return torch.cat([torch.stack(mean_std(value), 2).flatten(1) for value in taken], 1)
+
+    @torch.no_grad()
+    def aim(self, content: Tensor, style: Tensor) -> Aim:
+        """What ``judge`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
+        s, wanted, shown = self.settings, self.features(content), self.features(style)
+        grams = {k: gram(shown[k]) for k in s.style_layers} if s.style_loss == "gram" else {}
+        varied = content.flatten(2).std(2).amax(1) > 1e-6
+        return Aim({k: wanted[k] for k in s.content_layers}, grams, self._statistics(shown), varied)
+
+    def judge(self, image: Tensor, aim: Aim) -> Losses:
+        """Losses of transformed pictures (B, 3, H, W), (B,) each."""
+        s, made = self.settings, self.features(image)
+        content = [content_loss(made[k], wanted) for k, wanted in aim.content.items()]
+        losses = {"content": torch.stack(content).sum(0), "style": self._style_loss(made, aim)}
+        total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
+        if s.tv_weight:
+            # Unlike the port, in RGB: its pictures are in standard deviations, 4.4 times as rough.
+            losses["tv"] = total_variation(image.float(), s.tv)
+            total = total + s.tv_weight * losses["tv"]
+        losses["total"] = total
+        # 14 instance norms of a picture without variance, each a division by the root of 1e-5, let
+        # its gradient overflow: it is cut off. (The port leaves out the whole batch.)
+        return {k: torch.where(aim.varied, loss, loss.detach()) for k, loss in losses.items()}
+
+    def _style_loss(self, found: Mapping[str, Tensor], aim: Aim) -> Tensor:
+        if self.settings.style_loss == "mean_std":
+            # One mean over all entries, as in the port: a layer counts by its width.
+            return mean_square(self._statistics(found), aim.statistics)
+        # The report does not say how its Gram matrices are scaled: here by C·H·W.
+        return torch.stack([gram_loss(found[k], want) for k, want in aim.grams.items()]).sum(0)
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """Losses of the photographs with the one painting, and two norms that are watched.
+
+        ``generated_norm`` is the root mean square of all generated numbers, ``first_weight`` that
+        of the first 9×9 filter, whose growth the report plots (figure 5).
+        """
+        aim = self.aim(batch.content, batch.style)
+        image, filters = self.networks(batch.content, aim.statistics)
+        losses = {name: loss.mean() for name, loss in self.judge(image, aim).items()}
+        first = self.networks.get_parameter("transformer.first.weight")
+        watched = {"generated_norm": _rms(torch.cat(filters, 1)), "first_weight": _rms(first)}
+        yield "main", {**losses, **watched}
+
+    def blend(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        weights: Sequence[float],
+        strength: float = 1.0,
+    ) -> Tensor:
+        """Mix the statistics of the styles and, below strength 1, of the content."""
+        parts = [w * self.statistics(style) for style, w in zip(styles, weights, strict=True)]
+        mixed = torch.stack(parts).sum(0)
+        if strength < 1:
+            mixed = strength * mixed + (1 - strength) * self.statistics(content)
+        image: Tensor = self.networks(content, mixed)[0]
+        return image
+
+    @property
+    def batch(self) -> int:  # type: ignore[override]
+        """Pictures per ``stylize``; one if each needs its own copy of the networks."""
+        return 1 if self.settings.adapt_steps else int(self.settings.stylize_batch)
+
+    def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - see the base class
+        """The first picture, and one after every step of adaptation."""
+        return 1 + int(self.settings.adapt_steps)
+
+    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
+        """One iterate, or the pictures before, while and after the networks are adapted.
+
+        The report trains 20 batches of training photographs with the painting before it applies
+        it. Unlike there, the steps are done on the very photograph: no others are at hand here.
+        Every pair has its own copy, so no result depends on another.
+        """
+        if not self.settings.adapt_steps:
+            yield from super().iterates(content, style)
+            return
+        content, style = content.to(self.device), style.to(self.device)
+        if self.settings.preserve_colour:
+            style = recolour(style, content)
+        pairs = zip(content.unsqueeze(1), style.unsqueeze(1), strict=True)
+        for n, found in enumerate(zip(*(self._adapt(*pair) for pair in pairs), strict=True), 1):
+            image = torch.cat([picture for picture, _ in found]).float().clamp(0, 1)
+            losses = {k: torch.cat([own[k] for _, own in found]) for k in found[0][1]}
+            yield Iterate(n, self.steps(*content.shape[2:]), image, losses)
+
+    def _adapt(self, content: Tensor, style: Tensor) -> Iterator[tuple[Tensor, Losses]]:
+        """Picture and losses of a copy of the networks, from 0 steps to ``adapt_steps``."""
+        networks, aim = deepcopy(self.networks), self.aim(content, style)
+        optimizer = self._optimizer(networks, self.settings.adapt_lr)
+        for left in reversed(range(self.settings.adapt_steps + 1)):
+            image, _ = networks(content, aim.statistics)
+            losses = self.judge(image, aim)
+            if left:
+                optimizer.zero_grad()
+                torch.autograd.backward(losses["total"].sum())
+                optimizer.step()
+            yield image.detach(), {name: loss.detach() for name, loss in losses.items()}
+
+
+def _rms(value: Tensor) -> Tensor:
+    return value.detach().float().square().mean().sqrt()
+
+
+METHOD = MetaNet

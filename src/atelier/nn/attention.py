@@ -1,0 +1,156 @@
+"""Adaptive attention normalisation: channel moments of a style, seen from every content position.
+
+After Liu et al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV
+2021, §3.2, and its code (Huage001/AdaAttN).
+
+Shapes: content features (B, C, h, w) with N = h·w positions, style features (B, C, h', w') with M,
+keys (B, D, …) on the same grids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from atelier.losses import mean_std
+
+STD_EPS = 1e-6
+"""Inside the root: where all attention falls on one position the variance is 0, and the root's
+gradient there infinite (the published code has no epsilon and ends in NaN after long trainings)."""
+
+
+def mvn(features: Tensor) -> Tensor:
+    """(B, C, h, w) with mean 0 and variance 1 per picture and channel, in float32.
+
+    Unbiased variance + 1e-5 (Huang & Belongie 2017, and AdaAttN's code).
+    """
+    mean, std = mean_std(features)
+    return (features.float() - mean[..., None, None]) / std[..., None, None]
+
+
+def shallow_keys(features: Mapping[str, Tensor], layer: str, *, shallow: bool = True) -> Tensor:
+    """What attention at ``layer`` compares: (B, D, h, w) on that layer's grid, in float32.
+
+    Args:
+        features: layer → (B, C, …), shallowest first, ``layer`` among them.
+        layer: where the attention is.
+        shallow: use all layers up to ``layer`` (AdaAttN, §3.2), D the sum of their widths;
+            otherwise ``layer`` alone.
+    """
+    names = list(features)
+    used = names[: names.index(layer) + 1] if shallow else [layer]
+    size = features[layer].shape[2:]
+    # Nearest and before mvn, as in the authors' code: bilinear gives slightly other pictures.
+    return torch.cat([mvn(F.interpolate(features[name], size)) for name in used], 1)
+
+
+def subset(count: int, limit: int, generator: Generator) -> Tensor | None:
+    """Indices of ``limit`` random positions out of ``count``; None where all of them fit."""
+    return torch.randperm(count, generator=generator)[:limit] if count > limit else None
+
+
+def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of ``value`` under softmax(query·keyᵀ), in O(N + M) memory.
+
+    Mean and second moment come from one fused attention over V‖V², so the N×M map never exists.
+    Two things are needed for that. All widths are made equal with zeros: torch silently falls back
+    to the whole map otherwise. And V is centred per channel first: E[v²] - E[v]² would cancel where
+    a channel's mean is large against its spread. In float32, whatever the precision around.
+
+    Args:
+        query: (B, N, D).
+        key: (B, M, D).
+        value: (B, M, C).
+
+    Returns:
+        Mean and std, (B, N, C) each. Scores are not divided by √D (AdaAttN's are not).
+    """
+    with torch.autocast(value.device.type, enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        centre = value.detach().mean(1, keepdim=True)  # the moments do not depend on it
+        value = value - centre
+        both = torch.cat([value, value.square()], 2)
+        width = max(both.shape[2], query.shape[2])
+        query, key, padded = (_widened(part, width) for part in (query, key, both))
+        # one head: (B, 1, positions, width)
+        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
+        mean, second = found[..., : both.shape[2]].chunk(2, 2)
+        variance = (second - mean.square()).clamp_min(0)
+        return mean + centre, (variance + STD_EPS).sqrt()
+
+
+def _widened(value: Tensor, width: int) -> Tensor:
+    """(B, n, D) to (B, 1, n, width), zeros on the right."""
+    return F.pad(value, (0, width - value.shape[2])).contiguous().unsqueeze(1)
+
+
+def attend(
+    content: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    positions: Tensor | None = None,
+) -> Tensor:
+    """The sum std ⊙ mvn(content) + mean, moments of ``value`` by attention (AdaAttN, §3.2).
+
+    Args:
+        content: (B, C, h, w).
+        query: (B, D, h, w).
+        key: (B, D, h', w').
+        value: (B, C, h', w').
+        positions: the style positions that take part, the same in all pictures; None: all.
+
+    Returns:
+        (B, C, h, w) in float32.
+    """
+    key, value = key.flatten(2), value.flatten(2)
+    if positions is not None:
+        positions = positions.to(key.device)
+        key, value = key[..., positions], value[..., positions]
+    moments = attention_moments(query.flatten(2).mT, key.mT, value.mT)
+    mean, std = (part.mT.reshape(content.shape) for part in moments)
+    return std * mvn(content) + mean
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An encoded picture; every entry by layer."""
+
+    features: Mapping[str, Tensor]
+    """(B, C, h, w)."""
+    keys: Mapping[str, Tensor]
+    """(B, D, h, w), see ``shallow_keys``."""
+    positions: Mapping[str, Tensor | None]
+    """Which positions take part when this picture is the style; see ``subset``."""
+
+
+class AdaAttention(nn.Module):
+    """``attend`` at one layer, with learnt 1×1 projections of query, key and value."""
+
+    def __init__(self, layer: str, key_width: int, width: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.query = nn.Conv2d(key_width, key_width, 1)
+        self.key = nn.Conv2d(key_width, key_width, 1)
+        self.value = nn.Conv2d(width, width, 1)
+
+    def forward(self, content: Seen, style: Seen) -> Tensor:
+        """(B, C, h, w) of the content's grid, in float32."""
+        image, layer = content.features[self.layer], self.layer
+        # In float32 throughout: scores are sums over up to 1472 channels that no 1/√D makes small,
+        # so that bfloat16's rounding of query and key would pick other positions.
+        with torch.autocast(image.device.type, enabled=False):
+            query, key = self.query(content.keys[layer]), self.key(style.keys[layer])
+            value = self.value(style.features[layer].float())
+            return attend(image, query, key, value, style.positions[layer])
+
+
+def attend_plainly(content: Seen, style: Seen, layer: str) -> Tensor:
+    """``attend`` at one layer without projections: the target of AdaAttN's local loss (§3.3)."""
+    key, value = style.keys[layer], style.features[layer]
+    positions = style.positions[layer]
+    return attend(content.features[layer], content.keys[layer], key, value, positions)
