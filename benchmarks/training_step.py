@@ -5,20 +5,20 @@
 *Ours* runs through the engine, as in a training. *Plain* begins with the same weights and has the
 same loss, written as public code writes it: torch's default layout and Adam, float32, a loop over
 the pictures for Gram matrices, the whole attention map. Like that code it encodes no picture anew
-for another term of the loss; what it does compute twice stands at each function. The two take turns
-step by step, on pictures held in memory, and the median of their turns counts; a step is forward,
-losses, backward and optimiser. In float32 their losses must agree in every step.
+for another term of the loss; what it does compute twice stands at each function. They take turns
+step by step (forward, losses, backward, optimiser) on pictures held in memory; the first turn does
+not count. In float32 their losses must agree in every step.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing
 from copy import deepcopy
-from dataclasses import replace
-from itertools import count
+from functools import partial
+from itertools import count, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,20 +26,18 @@ from typing import Any
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from atelier.batches import Batch, Batches
 from atelier.engine import Training
 from atelier.files import write_json
-from atelier.losses import mean_std
+from atelier.losses import mean_std, mean_std_loss
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
 
 Maps = Mapping[str, Tensor]
 TAPS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-SMALLEST = 75
-"""Side to which ``arbitrary`` enlarges smaller paintings for its predictor."""
 TOLERANCE = 1e-3
 """Of the losses, relative."""
 
@@ -54,7 +52,7 @@ class Plain:
         self.optimizer = Adam(self.networks.parameters(), lr=self.settings.lr)
         self.kept: dict[str, Tensor] = {}  # from step to step
 
-    def run(self, batches: Batches) -> Iterator[float]:
+    def run(self, batches: Batches) -> Generator[float, None, None]:
         """Train, one step for every loss that is asked for."""
         for step in count():
             loss = self.formula(self, batches[step])
@@ -68,29 +66,28 @@ def _contiguous(module: Any) -> Any:
     copy = deepcopy(module).to(memory_format=torch.contiguous_format)
     for layer in copy.modules():
         if isinstance(layer, nn.ReLU):
-            layer.inplace = True  # as torchvision's VGGs have it
+            layer.inplace = True  # as in torchvision's VGGs
     return copy
 
 
 def fast(own: Plain, batch: Batch) -> Any:
     """As pytorch/examples; the painting's Gram matrices are computed once."""
     own.kept = own.kept or {k: grams(v) for k, v in own.features(batch.style).items()}
-    return perceptual(own, own.networks["transformer"](batch.content), batch.content, own.kept)
+    return perceptual(own, own.networks["transformer"](batch.content), batch, own.kept)
 
 
 def arbitrary(own: Plain, batch: Batch) -> Any:
     """As magenta, but with a frozen predictor, and one linear layer for all its heads."""
-    side = max(SMALLEST, batch.style.shape[3])
+    side = max(75, batch.style.shape[3])  # below, an Inception has no output
     (seen,) = own.predictor(F.interpolate(batch.style, side, mode="bilinear")).values()
     codes = own.networks["heads"](own.networks["bottleneck"](seen.mean((2, 3)))).chunk(2, 1)
-    image = own.networks["transformer"](batch.content, *codes)
     targets = {k: grams(v) for k, v in own.features(batch.style).items()}
-    return perceptual(own, image, batch.content, targets)
+    return perceptual(own, own.networks["transformer"](batch.content, *codes), batch, targets)
 
 
-def perceptual(own: Plain, image: Tensor, photos: Tensor, targets: Maps) -> Any:
+def perceptual(own: Plain, image: Tensor, batch: Batch, targets: Maps) -> Any:
     """Content loss against the photographs, style loss against Gram matrices."""
-    s, found, wanted = own.settings, own.features(image), own.features(photos)
+    s, found, wanted = own.settings, own.features(image), own.features(batch.content)
     content = sum(F.mse_loss(found[k], wanted[k]) for k in s.content_layers)
     made = {k: grams(found[k]) for k in s.style_layers}
     style = sum(F.mse_loss(made[k], targets[k].expand_as(made[k])) for k in made)
@@ -115,10 +112,7 @@ def adain(own: Plain, batch: Batch) -> Any:
 
 def moments_loss(found: Maps, style: Maps, layers: list[str]) -> Any:
     """Squared differences of channel means and standard deviations, summed over the layers."""
-    pairs = [(mean_std(found[k]), mean_std(style[k])) for k in layers]
-    return sum(
-        F.mse_loss(a, b) for made, wanted in pairs for a, b in zip(made, wanted, strict=True)
-    )
+    return sum(mean_std_loss(found[k], mean_std(style[k])).mean() for k in layers)
 
 
 def adaattn(own: Plain, batch: Batch) -> Any:
@@ -132,17 +126,15 @@ def adaattn(own: Plain, batch: Batch) -> Any:
     def seen(layer: str, block: Any = None) -> Tensor:
         return attended(content, style, layer, positions.get(layer), block)
 
-    transformer = parts["transformer"]
-    deep = F.interpolate(transformer.fit(seen("relu5_1", transformer.relu5)), scale_factor=2)
-    merged = transformer.merge(seen("relu4_1", transformer.relu4) + deep)
+    both = parts["transformer"]
+    deep = F.interpolate(both.fit(seen("relu5_1", both.relu5)), scale_factor=2)
+    merged = both.merge(seen("relu4_1", both.relu4) + deep)
     found = own.features(parts["decoder"](merged, seen("relu3_1", parts["relu3"])))
     local = sum(F.mse_loss(found[layer], seen(layer)) for layer in TAPS[1:])
     return s.global_weight * moments_loss(found, style, TAPS[1:]) + s.local_weight * local
 
 
-def attended(
-    content: Maps, style: Maps, layer: str, positions: Tensor | None, block: Any
-) -> Tensor:
+def attended(content: Maps, style: Maps, layer: str, positions: Any, block: Any) -> Tensor:
     """Std ⊙ mvn(content) + mean, moments by the whole N×M map; ``block`` projects its inputs."""
     query, key, value = shallow_keys(content, layer), shallow_keys(style, layer), style[layer]
     if block is not None:
@@ -159,21 +151,19 @@ def attended(
 
 def metanet(own: Plain, batch: Batch) -> Any:
     """As CortexFoundation/StyleTransferTrilogy; a painting is encoded once for all its steps."""
+
+    def statistics(seen: Maps) -> Tensor:
+        return torch.cat([torch.stack(mean_std(seen[k]), 2).flatten(1) for k in s.style_layers], 1)
+
     s = own.settings
     if batch.step % s.style_every == 0:
-        own.kept = {"style": statistics(own.features(batch.style), s.style_layers)}
+        own.kept = {"style": statistics(own.features(batch.style))}
     image, _ = own.networks(batch.content, own.kept["style"])
     found, wanted = own.features(image), own.features(batch.content)
     content = sum(F.mse_loss(found[k], wanted[k]) for k in s.content_layers)
-    made = statistics(found, s.style_layers)
-    style = F.mse_loss(made, own.kept["style"].expand_as(made))
+    style = F.mse_loss(statistics(found), own.kept["style"].expand(len(image), -1))
     roughness = (image.diff(dim=3).abs().sum() + image.diff(dim=2).abs().sum()) / len(image)
     return s.content_weight * content + s.style_weight * style + s.tv_weight * roughness
-
-
-def statistics(features: Maps, layers: list[str]) -> Tensor:
-    """(B, 1920): mean and standard deviation, channel by channel."""
-    return torch.cat([torch.stack(mean_std(features[k]), 2).flatten(1) for k in layers], 1)
 
 
 FORMULAS = {f.__name__: f for f in (fast, arbitrary, adain, adaattn, metanet)}
@@ -184,7 +174,7 @@ def block(name: str, features: str, width: int) -> dict[str, Any]:
     perceptual: dict[str, Any] = {"width": width}
     if features == "mini":  # the nearest layers it has
         perceptual |= {"content_layers": TAPS[2:3], "style_layers": TAPS[:4]}
-    predictor = {"predictor_features": features, "predictor_layer": "relu5_1"}
+    predictor = {"predictor_features": features, "predictor_layer": TAPS[4]}
     own = {
         "fast": {"style": 0, "optimizer": "adam", "style_loss": "gram_positions", **perceptual},
         # a scale near 0 begins with grey pictures, on which formulas agree that do not elsewhere
@@ -193,63 +183,51 @@ def block(name: str, features: str, width: int) -> dict[str, Any]:
         "adaattn": {},
         "metanet": perceptual,
     }
-    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1}
-    return {"class": name, "features": features, **endless, **own[name]}
+    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1, "features": features}
+    return {"class": name, **endless, **own[name]}
 
 
 class Held(Batches):
     """The same pictures in every step, from memory."""
 
     def __init__(self, method: Any) -> None:
-        plan, crop, generator = method.plan(), method.settings.crop, Generator().manual_seed(0)
+        plan, generator = method.plan(), torch.Generator().manual_seed(0)
         coarse = torch.rand(plan.batch + plan.style_batch, 3, 8, 8, generator=generator)
-        pictures = F.interpolate(coarse, crop, mode="bilinear")
-        content, style = pictures[: plan.batch].clone(), pictures[plan.batch :].clone()
-        self.batch = Batch(0, 0, content, style, ("held in memory",))
+        pictures = F.interpolate(coarse, plan.crop, mode="bilinear")
+        self.parts = pictures[: plan.batch], pictures[plan.batch :]
 
     def __getitem__(self, step: int) -> Batch:
-        return replace(self.batch, step=step)
+        return Batch(step, 0, *self.parts, names=("held in memory",))
 
 
-def compare(knobs: Mapping[str, Any], precisions: list[str], repeats: int) -> dict[str, float]:
-    """Medians of a system's seconds: plain, and ours in each precision; float32 is the first.
+def ours(method: Any, held: Held) -> Generator[float, None, None]:
+    """Train through the engine, one step for every loss that is asked for."""
+    with TemporaryDirectory() as folder:
+        for tick in Training(method, held, Path(folder)).run():
+            yield tick.losses["total"]
 
-    Raises:
-        ValueError: plain and ours have different losses.
-    """
-    name, where = knobs["class"], "training_step"
-    ours: dict[str, Any] = {
-        p: make({**knobs, "precision": p}, where, seed=0, device="cpu") for p in precisions
-    }
-    held, plain = Held(ours["float32"]), Plain(ours["float32"], FORMULAS[name])
+
+def compare(knobs: Mapping[str, Any], precisions: list[str], repeats: int) -> dict[Any, float]:
+    """Medians of a system's seconds: plain, and ours in each precision; the losses must agree."""
+    name, build = knobs["class"], partial(make, where="training_step", seed=0, device="cpu")
+    methods: dict[str, Any] = {p: build({**knobs, "precision": p}) for p in precisions}
+    held, plain = Held(methods["float32"]), Plain(methods["float32"], FORMULAS[name])
+    runs = {"plain": plain.run(held), **{p: ours(m, held) for p, m in methods.items()}}
+    seconds, losses = (pd.DataFrame(columns=[*runs], dtype=float) for _ in range(2))
     with ExitStack() as stack:
-        runs = {"plain": plain.run(held)}
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        for precision, method in ours.items():
-            runs[precision] = losses_of(Training(method, held, folder / precision))
-            stack.callback(runs[precision].close)
-        turns = [{key: timed(run) for key, run in runs.items()} for _ in range(repeats + 1)]
-    seconds, losses = (pd.DataFrame(turns).map(lambda pair, n=n: pair[n]) for n in range(2))
+        for run in runs.values():  # closed in reverse: a training gives Ctrl-C back to the former
+            stack.enter_context(closing(run))
+        for step, key in product(range(repeats + 1), runs):
+            began = time.perf_counter()
+            losses.loc[step, key] = next(runs[key])
+            seconds.loc[step, key] = time.perf_counter() - began
     difference = float((losses["float32"] / losses["plain"] - 1).abs().max())
     if not difference < TOLERANCE:
         raise ValueError(f"{name}: plain is not the same formula; losses:\n{losses}")
-    found = seconds[1:].median().to_dict()
-    ratios = {f"{p}/plain": found[p] / found["plain"] for p in precisions}
-    number = sum(p.numel() for p in plain.networks.parameters())
-    return {**found, **ratios, "loss difference": difference, "parameters": number}
-
-
-def losses_of(training: Training) -> Generator[float]:
-    """Train, one step for every loss that is asked for."""
-    with closing(training.run()) as ticks:
-        yield from (tick.losses["total"] for tick in ticks)
-
-
-def timed(run: Iterator[float]) -> tuple[float, float]:
-    """Seconds of a step, and its loss."""
-    began = time.perf_counter()
-    loss = next(run)
-    return time.perf_counter() - began, loss
+    medians = seconds[1:].median()
+    ratios = (medians / medians["plain"])[precisions].add_suffix("/plain")
+    size = {"parameters": sum(p.numel() for p in plain.networks.parameters())}
+    return {**medians.to_dict(), **ratios.to_dict(), "loss difference": difference, **size}
 
 
 def main(out: Path, features: str, precision: str, repeats: int, width: int, **size: int) -> None:
@@ -258,8 +236,7 @@ def main(out: Path, features: str, precision: str, repeats: int, width: int, **s
         found[name] = compare({**block(name, features, width), **size}, precisions, repeats)
         print(name, found[name], flush=True)
     print(pd.DataFrame(found).T.to_string(float_format="{:.4g}".format))
-    setting = {"features": features, "width": width, "repeats": repeats, **size}
-    setting |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    setting = {"features": features, "width": width, **size, "threads": torch.get_num_threads()}
     write_json(out / "training_step.json", {"setting": setting, "systems": found})
 
 

@@ -131,8 +131,7 @@ def more(root: Path, names: list[str]) -> None:
     st.header("In the making and in between")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Method", list(found), key="method", bind="query-params", width=320)
-        kinds = list(found[name])
-        kind = st.selectbox("Strip", kinds, format_func=str.capitalize, width=320)
+        kind = st.selectbox("Strip", list(found[name]), format_func=str.capitalize, width=320)
     st.caption(STRIPS.get(kind, ""))
     for row, cells in found[name][kind].items():
         grid = "grid-enlarged" if is_small(next(iter(cells.values()))) else "grid"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from atelier import images
 from atelier.batches import Batch
 from atelier.config import UserError
 from atelier.methods.base import make
@@ -119,6 +121,38 @@ def _gram(value: Tensor) -> Tensor:
     return torch.einsum("bim,bjm->bij", flat, flat) / flat[0].numel()
 
 
+def test_style_layer_weights_weigh_their_layer() -> None:
+    content, style = smooth(1), smooth(1, seed=1)
+
+    def loss(form: str, weights: list[float]) -> Tensor:
+        method = system(style_loss=form, style_layer_weights=weights)
+        return losses(method, content, style)["style"]
+
+    for form in ("gram", "gram_positions"):
+        parts = [loss(form, [float(n == k) for k in range(3)]) for n in range(3)]
+        wanted = 2 * parts[0] + 3 * parts[1] + 5 * parts[2]
+        torch.testing.assert_close(loss(form, [2, 3, 5]), wanted)
+    torch.testing.assert_close(  # G/(H·W) instead of G/(C·H·W)
+        loss("gram_positions", [1, 1, 1]), loss("gram", [32**2, 64**2, 128**2])
+    )
+
+
+def test_standardised_statistics_are_counted_from_the_paintings(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.png" for n in range(3)]
+    for n, path in enumerate(paths):
+        images.save_png(smooth(1, seed=n)[0], path)
+    plain, method = system(), system(standardise=True)
+    assert method.training_styles(paths) == plain.training_styles(paths) == paths
+    assert not state(plain)["hyper.centre"].any()
+    found = method.statistics(images.load_batch(paths))
+    hyper, seen = method.networks["hyper"], []
+    hyper.hidden.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    hyper(found)
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(found.shape[1]), atol=1e-3, rtol=0)
+    wanted = found.std(0) / (found.std(0) + 1e-3)
+    torch.testing.assert_close(seen[0].std(0), wanted, atol=1e-3, rtol=1e-3)
+
+
 def test_the_watched_norms_are_no_part_of_the_total() -> None:
     method = system()
     found = losses(method, smooth(1), smooth(1, seed=1))
@@ -137,8 +171,8 @@ def test_every_variant_learns(variant: str) -> None:
     before = state(method)
     totals = train(method, 12)
     assert totals[-1] < 0.8 * totals[0]
-    for key, value in state(method).items():
-        assert not torch.equal(value, before[key]), key
+    for name, parameter in method.networks.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
 
 
 def test_gradients_reach_every_parameter_but_idle_biases() -> None:
@@ -228,9 +262,9 @@ def test_odd_sizes(padding: str) -> None:
 
 
 def test_one_painting_stays_for_twenty_steps() -> None:
-    plan = system(batch=8, crop=256, smallest_area=256 / 480).plan()
+    plan = system(batch=8, crop=256, smallest_side=256 / 480).plan()
     assert (plan.batch, plan.style_batch, plan.style_every) == (8, 1, 20)
-    assert plan.smallest_area == pytest.approx(0.5333, abs=1e-4)
+    assert plan.smallest_side == pytest.approx(0.5333, abs=1e-4)
     assert system(style_every=3).plan().style_every == 3
 
 

@@ -38,7 +38,7 @@ class BatchPlan:
     """The same for the styles."""
     load_size: int | None = None
     """Short side before cropping (aspect kept); None leaves pictures that are large enough."""
-    smallest_area: float = 1.0
+    smallest_side: float = 1.0
     """Least side of a crop in parts of the short side, enlarged or shrunk to ``crop``; at 1 the
     crop is taken as it is, pixel by pixel."""
     flip: bool = True
@@ -65,6 +65,11 @@ class Batch:
             part.to(device, non_blocking=True, memory_format=torch.channels_last)
             for part in (self.content, self.style)
         )
+        return Batch(self.step, self.seed, content, style, self.names)
+
+    def pin_memory(self) -> Batch:
+        """In memory a GPU can read while it computes; torch's loader asks for it."""
+        content, style = self.content.pin_memory(), self.style.pin_memory()
         return Batch(self.step, self.seed, content, style, self.names)
 
     def generator(self, purpose: str = "method") -> Generator:
@@ -119,8 +124,8 @@ class Batches(Dataset[Batch]):
             size = tuple(max(least, round(side * least / short)) for side in picture.size)
             picture = images.resize(picture, (size[0], size[1]), "stretch")
         side, whole = crop, min(picture.size)
-        if self.plan.smallest_area < 1:
-            low = round(self.plan.smallest_area * whole)
+        if self.plan.smallest_side < 1:
+            low = round(self.plan.smallest_side * whole)
             side = low + _whole(whole - low + 1, generator)
         part = _cut(picture, side, generator)
         if side != crop:
@@ -145,11 +150,36 @@ def _order(count: int, seed: int, epoch: int) -> list[int]:
     return found
 
 
+class _Telling(Dataset["Batch | UserError"]):
+    """Batches; an unreadable picture comes back as a value.
+
+    Raised in a worker process it would arrive as a page of traceback.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, step: int) -> Batch | UserError:
+        try:
+            return self.batches[step]
+        except UserError as error:
+            return error
+
+
 def loader(batches: Batches, first: int, end: int, workers: int) -> Iterator[Batch]:
-    """Batches of the steps ``first`` … ``end - 1``, made ahead by ``workers`` processes."""
-    steps = range(first, end)
-    pin = torch.cuda.is_available()
-    made: DataLoader[Batch] = DataLoader(
-        batches, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pin
+    """Batches of the steps ``first`` … ``end - 1``, made ahead by ``workers`` processes.
+
+    Raises:
+        UserError: a picture is missing or broken (named).
+    """
+    made: DataLoader[Batch | UserError] = DataLoader(
+        _Telling(batches),
+        batch_size=None,
+        sampler=range(first, end),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
     )
-    return iter(made)
+    for found in made:
+        if isinstance(found, UserError):
+            raise found
+        yield found

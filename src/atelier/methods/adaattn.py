@@ -27,7 +27,7 @@ from atelier.nn.attention import (
     shallow_keys,
     subset,
 )
-from atelier.nn.decoder import TAPS, Decoder, conv
+from atelier.nn.decoder import TAPS, Decoder, Init, conv, start_lively
 from atelier.nn.features import Features, load_features
 from atelier.nn.tiling import decode, encode
 
@@ -51,6 +51,10 @@ class AdaAttNSettings(ArbitrarySettings):
     local_weight: float = Field(3.0, ge=0)
     content_weight: float = Field(0.0, ge=0)
     """Of normalised features; 0 but for ablations."""
+    identity_weight: float = Field(0.0, ge=0)
+    """Of the mean squared difference in pixels between a photograph and itself decoded in its own
+    style. Not in the paper (SANet has it, Park & Lee 2019, eq. 9): it teaches the decoder to paint
+    pictures in hundreds of steps instead of thousands."""
     local_layers: tuple[Layer, ...] = Field(LOSS_LAYERS, min_length=1)
     """The paper's text has relu3_1 to relu5_1; relu2_1 is the authors' code, and most of the
     attention's time."""
@@ -64,6 +68,8 @@ class AdaAttNSettings(ArbitrarySettings):
     constant_epochs: int = Field(2, ge=0)
     """At the full learning rate; after them every epoch begins with ``lr_decay`` of the rate."""
     lr_decay: float = Field(0.3, gt=0, le=1)
+    init: Init = "published"
+    """``he`` for short trainings: of the decoder, see ``start_lively``."""
     init_std: float = Field(0.02, gt=0)
     """Of the first weights, normally distributed; biases start at 0."""
     tile: int | None = Field(None, ge=64, multiple_of=16)
@@ -103,7 +109,7 @@ class AdaAttN(Arbitrary):
         self.layers = LAYERS[2:] if settings.skip else LAYERS[3:]
         with seeded(seed):
             self.networks = _networks(settings, features.channels)
-            _initialise(self.networks, settings.init_std)
+            _initialise(self.networks, settings)
         self.networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
@@ -135,6 +141,10 @@ class AdaAttN(Arbitrary):
         total = s.global_weight * losses["global"] + s.local_weight * losses["local"]
         if s.content_weight:
             total = total + s.content_weight * losses["content"]
+        if s.identity_weight:
+            itself = self.networks["decoder"](*self._stylised(content, content))
+            losses["identity"] = content_loss(itself, _fitting(batch.content)).mean()
+            total = total + s.identity_weight * losses["identity"]
         yield "main", {"total": total, **losses}
 
     def _losses(self, found: Mapping[str, Tensor], content: Seen, style: Seen) -> Losses:
@@ -206,13 +216,16 @@ def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.Module
     return nn.ModuleDict({**parts, "decoder": decoder, **skip})
 
 
-def _initialise(networks: nn.Module, std: float) -> None:
-    """The authors' "normal" initialisation."""
+def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
+    """The authors' "normal" initialisation, of all or all but the decoder."""
     for layer in networks.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, 0.0, std)
+            nn.init.normal_(layer.weight, 0.0, settings.init_std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+    decoder = networks["decoder"]
+    if settings.init == "he" and isinstance(decoder, Decoder):
+        start_lively(decoder)
 
 
 def _fitting(image: Tensor) -> Tensor:

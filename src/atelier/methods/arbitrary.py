@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.batches import Batch
-from atelier.config import UserError
 from atelier.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
+from atelier.methods.base import layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.augment import augment_styles
 from atelier.nn.features import Features, load_features
@@ -83,15 +83,7 @@ class PredictedSettings(ArbitrarySettings):
 
     def layer_weights(self) -> tuple[float, ...]:
         """One weight per style layer."""
-        weights = self.style_layer_weights
-        if weights is None:
-            return (1.0,) * len(self.style_layers)
-        if len(weights) != len(self.style_layers):
-            raise UserError(
-                f"params.yaml: style_layer_weights has {len(weights)} entries for "
-                f"{len(self.style_layers)} style_layers"
-            )
-        return weights
+        return layer_weights(self.style_layers, self.style_layer_weights)
 
 
 class Still(nn.Module):
@@ -147,7 +139,7 @@ class Predicted(Arbitrary):
         return cls(settings, features, predictor, seed, device)
 
     def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Content, style and total-variation losses (Ghiasi et al. 2017, eq. 1-3).
+        """Content, style and total-variation losses (Ghiasi et al. 2017, §2).
 
         Unlike the paper, features have a mean activation of one (``unit_activations``), so that
         its weights, made for pixels of 0-255, do not apply.
@@ -195,7 +187,7 @@ class Predicted(Arbitrary):
         weights: Sequence[float],
         strength: float = 1.0,
     ) -> Tensor:
-        """Mix the style vectors; below strength 1 with the content's own (paper's §3.4)."""
+        """Mix the style vectors; below strength 1 with the content's own, the paper's identity."""
         parts = list(zip(styles, weights, strict=True))
         vector = torch.stack([w * self.style_vector(style) for style, w in parts]).sum(0)
         if strength < 1:

@@ -28,7 +28,7 @@ from atelier.losses import (
     content_loss,
     total_variation,
 )
-from atelier.methods.base import Kind
+from atelier.methods.base import Kind, layer_weights
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
 from atelier.nn.features import Features, Padding, load_features
 
@@ -68,13 +68,7 @@ class FastSettings(TrainSettings):
 
     def layer_weights(self) -> tuple[float, ...]:
         """One weight per style layer."""
-        weights = self.style_layer_weights or (1.0,) * len(self.style_layers)
-        if len(weights) != len(self.style_layers):
-            raise UserError(
-                f"params.yaml: style_layer_weights has {len(weights)} entries for "
-                f"{len(self.style_layers)} style_layers"
-            )
-        return weights
+        return layer_weights(self.style_layers, self.style_layer_weights)
 
 
 def conv(

@@ -28,7 +28,7 @@ from atelier.losses import (
     content_loss,
     total_variation,
 )
-from atelier.methods.base import Iterate, Kind, Method
+from atelier.methods.base import Iterate, Kind, Method, layer_weights
 from atelier.nn.features import Features, Pooling, load_features
 from atelier.nn.guarded import GuardedLBFGS
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD
@@ -75,15 +75,7 @@ class GatysSettings(Settings):
 
     def layer_weights(self) -> tuple[float, ...]:
         """One weight per style layer; equal ones by default."""
-        weights = self.style_layer_weights
-        if weights is None:
-            return (1.0,) * len(self.style_layers)
-        if len(weights) != len(self.style_layers):
-            raise UserError(
-                f"params.yaml: style_layer_weights has {len(weights)} entries for "
-                f"{len(self.style_layers)} style_layers"
-            )
-        return weights
+        return layer_weights(self.style_layers, self.style_layer_weights)
 
 
 class Objective:

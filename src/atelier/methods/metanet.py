@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
@@ -19,9 +20,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from atelier import images
 from atelier.batches import Batch, BatchPlan
 from atelier.config import UserError
 from atelier.losses import (
+    GramNorm,
     TotalVariation,
     content_loss,
     gram,
@@ -30,7 +33,7 @@ from atelier.losses import (
     mean_std,
     total_variation,
 )
-from atelier.methods.base import Iterate
+from atelier.methods.base import Iterate, layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.features import Features, load_features
 from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
@@ -51,11 +54,15 @@ class MetaNetSettings(ArbitrarySettings):
     """Layers of the style loss and of the statistics the hyper-network gets."""
     unit_activations: bool = True
     """The statistics are fed as they are, as in the port. Those of weights from Caffe are in the
-    hundreds: scaled features keep the loss weights and the hyper-network's input in range."""
-    style_loss: Literal["mean_std", "gram"] = "mean_std"
+    hundreds: scaled features keep the hyper-network's input in range."""
+    style_layer_weights: tuple[float, ...] | None = None
+    """One per style layer, for the Gram losses; None: all count alike."""
+    style_loss: Literal["mean_std", "gram", "gram_positions"] = "mean_std"
+    """``gram`` divides by C·H·W and scarcely counts deep layers, ``gram_positions`` by H·W."""
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(50.0, ge=0)
-    """50 with ``mean_std`` (the port), 3e5 with ``gram`` (the report)."""
+    """50 with ``mean_std`` (the port), 3e5 with ``gram`` (the report), both on raw features. On a
+    VGG19's scaled ones the style counts 12 times as much: there 4 stands for 50."""
     tv_weight: float = Field(1e-6, ge=0)
     tv: TotalVariation = "l1_sum"
     width: int = Field(32, ge=4)
@@ -67,12 +74,22 @@ class MetaNetSettings(ArbitrarySettings):
     """Channels per branch of the ResNeXt block; the report does not state it (4 or 128)."""
     hidden: int = Field(128, ge=1)
     """Units per generated convolution in the hidden layer of the hyper-network."""
+    standardise: bool = False
+    """Count the statistics from their mean over ``SAMPLED`` paintings, in their spread."""
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled (AdamW). Nearly every filter is followed by an instance norm, so its scale changes
     nothing, its gradient is orthogonal to it, and without decay every step makes it longer."""
     adapt_steps: int = Field(0, ge=0)
     """Steps a copy of the trained networks is trained on the pair it is about to stylise."""
     adapt_lr: float = Field(1e-3, gt=0)
+
+    def layer_weights(self) -> tuple[float, ...]:
+        """One weight per style layer."""
+        return layer_weights(self.style_layers, self.style_layer_weights)
+
+
+SAMPLED = 32
+"""Paintings whose statistics are measured before the training."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,7 @@ class MetaNet(Arbitrary):
         self, settings: MetaNetSettings, features: Features, seed: int, device: str
     ) -> None:
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        self.norm: GramNorm = "positions" if settings.style_loss == "gram_positions" else "all"
         s, statistics = settings, 2 * sum(features.channels[k] for k in settings.style_layers)
         with seeded(seed):
             transformer = TransformNet(s.width, s.middle, s.padding, s.branches, s.branch_width)
@@ -122,6 +140,17 @@ class MetaNet(Arbitrary):
     def plan(self) -> BatchPlan:
         """One painting for all pictures of a step, and for ``style_every`` steps."""
         return replace(super().plan(), style_batch=1, style_every=self.settings.style_every)
+
+    def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
+        """All of them; where asked for, their statistics are measured first."""
+        if self.settings.standardise:
+            few = paintings[:: max(1, len(paintings) // SAMPLED)]
+            loaded = (images.load_batch([path]).to(self.device) for path in few)
+            with torch.no_grad():
+                found = torch.cat([self.statistics(picture) for picture in loaded])
+            hyper: Any = self.networks["hyper"]
+            hyper.standardise(found)
+        return paintings
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Both networks together; without ``weight_decay`` AdamW is the port's Adam."""
@@ -150,7 +179,8 @@ class MetaNet(Arbitrary):
     def aim(self, content: Tensor, style: Tensor) -> Aim:
         """What ``judge`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
         s, wanted, shown = self.settings, self.features(content), self.features(style)
-        grams = {k: gram(shown[k]) for k in s.style_layers} if s.style_loss == "gram" else {}
+        layers = () if s.style_loss == "mean_std" else s.style_layers
+        grams = {k: gram(shown[k], self.norm) for k in layers}
         varied = content.flatten(2).std(2).amax(1) > 1e-6
         return Aim({k: wanted[k] for k in s.content_layers}, grams, self._statistics(shown), varied)
 
@@ -173,8 +203,13 @@ class MetaNet(Arbitrary):
         if self.settings.style_loss == "mean_std":
             # One mean over all entries, as in the port: a layer counts by its width.
             return mean_square(self._statistics(found), aim.statistics)
-        # The report does not say how its Gram matrices are scaled: here by C·H·W.
-        return torch.stack([gram_loss(found[k], want) for k, want in aim.grams.items()]).sum(0)
+        # The report does not say how its Gram matrices are scaled: by C·H·W with ``gram``.
+        weights = self.settings.layer_weights()
+        losses = [
+            weight * gram_loss(found[k], want, self.norm)
+            for (k, want), weight in zip(aim.grams.items(), weights, strict=True)
+        ]
+        return torch.stack(losses).sum(0)
 
     def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of the photographs with the one painting, and two norms that are watched.

@@ -37,7 +37,7 @@ class TrainSettings(Settings):
     """Side of the training crops in pixels; None: whole pictures."""
     load_size: int | None = Field(None, ge=32)
     """Short side the pictures are resized to before cropping; None: as they are."""
-    smallest_area: float = Field(1.0, gt=0, le=1)
+    smallest_side: float = Field(1.0, gt=0, le=1)
     """Least side of a crop as a part of the short side; 1: crops are not resized."""
     flip: bool = True
     photos: int | None = Field(None, ge=1)
@@ -113,7 +113,7 @@ class Trained(Method):
             crop=s.crop,
             style_crop=s.crop,
             load_size=s.load_size,
-            smallest_area=s.smallest_area,
+            smallest_side=s.smallest_side,
             flip=s.flip,
         )
 

@@ -210,10 +210,25 @@ class HyperNet(nn.Module):
     layer instead of heads would be as many times larger.
     """
 
+    centre: Tensor
+    spread: Tensor
+
     def __init__(self, inputs: int, sizes: Sequence[int], hidden: int = 128) -> None:
         super().__init__()
+        self.register_buffer("centre", torch.zeros(inputs))
+        self.register_buffer("spread", torch.ones(inputs))
         self.hidden = nn.Linear(inputs, hidden * len(sizes))
         self.heads = nn.ModuleList(nn.Linear(hidden, size) for size in sizes)
+
+    @torch.no_grad()
+    def standardise(self, statistics: Tensor) -> None:
+        """From now on count every input from its mean over ``statistics`` (N, D), in their spread.
+
+        Unlike paper and port. What paintings have in common is ten times what tells them apart, so
+        that for thousands of steps all of them get the same filters.
+        """
+        self.centre.copy_(statistics.mean(0))
+        self.spread.copy_(statistics.std(0) + 1e-3)
 
     def forward(self, statistics: Tensor) -> list[Tensor]:
         """(S, D) to (S, n) per convolution.
@@ -223,7 +238,8 @@ class HyperNet(nn.Module):
         """
         with torch.autocast(statistics.device.type, enabled=False):
             # ReLU as in the port; the authors' released networks have none here.
-            groups = self.hidden(statistics.float()).relu().chunk(len(self.heads), dim=1)
+            inputs = (statistics.float() - self.centre) / self.spread
+            groups = self.hidden(inputs).relu().chunk(len(self.heads), dim=1)
             return [head(group) for head, group in zip(self.heads, groups, strict=True)]
 
 

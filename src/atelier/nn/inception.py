@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,7 +19,9 @@ class FidNetwork(nn.Module):
 
     def __init__(self, state: StateDict) -> None:
         super().__init__()
-        pytorch_fid = importlib.import_module("pytorch_fid.inception")  # see weights.published_url
+        pytorch_fid: Any = importlib.import_module(
+            "pytorch_fid.inception"
+        )  # see weights.published_url
         before = pytorch_fid.load_state_dict_from_url
         # The library offers no way to hand it a file: lend it ours while it builds itself.
         pytorch_fid.load_state_dict_from_url = lambda *_, **__: state
@@ -58,7 +61,9 @@ class ImageNetInception(nn.Module):
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
             raise UserError(f"the weight file does not fit inception_v3: {first}") from None
-        self.inner = extraction.create_feature_extractor(model.eval(), list(layers))
+        self.inner = extraction.create_feature_extractor(
+            model.eval(), list(layers), suppress_diff_warning=True
+        )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) in [0, 1], H and W at least 75, to the named activations."""

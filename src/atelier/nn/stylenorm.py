@@ -34,7 +34,7 @@ class Topology:
 
     def conv(self, inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
         """A convolution that keeps the size, but for its stride; a norm follows, so no bias."""
-        mode = "reflect" if self.pad == "reflect" else "zeros"
+        mode: Literal["reflect", "zeros"] = "reflect" if self.pad == "reflect" else "zeros"
         return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode=mode)
 
     def norm(self, width: int) -> nn.Module:
@@ -58,7 +58,7 @@ class ShiftNorm(nn.BatchNorm2d):
 
 
 class StyleNorm(nn.Module):
-    """Instance norm, then γ and β predicted for each picture (Ghiasi et al. 2017, eq. 4).
+    """Instance norm, then γ and β predicted for each picture (Ghiasi et al. 2017, §2).
 
     Biased variance, eps 1e-5, in float32 under autocast too. ``affine`` gives it a learnt scale and
     shift of its own below the predicted ones, as MindSpore's port has.
@@ -117,7 +117,9 @@ class StyleTransformer(nn.Module):
 
     def forward(self, image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] and (B, K) twice to (B, 3, H, W) in [0, 1]."""
-        codes = zip(scale.split(self.widths, 1), shift.split(self.widths, 1), strict=True)
+        codes = zip(
+            torch.split(scale, self.widths, 1), torch.split(shift, self.widths, 1), strict=True
+        )
         value: Tensor = self.encoder(image)
         for first, second in zip(self.residuals[::2], self.residuals[1::2], strict=True):
             value = value + second(first(value, codes).relu(), codes)
