@@ -186,6 +186,15 @@ def test_training_lowers_the_loss(knobs: dict[str, Any]) -> None:
     assert curve[-1] < 0.8 * curve[0]
 
 
+def test_a_lively_start_lets_the_picture_through() -> None:
+    """The published one gives one grey per channel, which costs a short training its time."""
+    content, style = smooth(2), smooth(2, seed=1)
+    even, drawn = (system(init=init, init_std=0.02).stylize(content, style) for init in ("published", "he"))
+    assert drawn.std((2, 3)).min() > 5 * even.std((2, 3)).max()
+    assert (drawn.mean() - 0.5).abs() < 0.2
+    assert not torch.allclose(drawn[0], drawn[1], atol=1e-2)
+
+
 def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
     curves = [train(system(seed, max_sample=40), 3) for seed in (0, 0, 1)]
     assert curves[0] == curves[1] != curves[2]

@@ -131,6 +131,7 @@ class MetaNet(Arbitrary):
         """
         if settings.adapt_steps and settings.strength < 1:
             raise UserError("metanet: adapt_steps trains for the whole style: set strength to 1")
+        settings.layer_weights()
         layers = (*settings.content_layers, *settings.style_layers)
         features = load_features(
             settings.features, layers, unit_activations=settings.unit_activations, device=device
