@@ -189,7 +189,9 @@ def test_training_lowers_the_loss(knobs: dict[str, Any]) -> None:
 def test_a_lively_start_lets_the_picture_through() -> None:
     """The published one gives one grey per channel, which costs a short training its time."""
     content, style = smooth(2), smooth(2, seed=1)
-    even, drawn = (system(init=init, init_std=0.02).stylize(content, style) for init in ("published", "he"))
+    even, drawn = (
+        system(init=init, init_std=0.02).stylize(content, style) for init in ("published", "he")
+    )
     assert drawn.std((2, 3)).min() > 5 * even.std((2, 3)).max()
     assert (drawn.mean() - 0.5).abs() < 0.2
     assert not torch.allclose(drawn[0], drawn[1], atol=1e-2)
