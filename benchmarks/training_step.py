@@ -7,8 +7,7 @@ same loss, written as public code writes it: torch's default layout and Adam, fl
 the pictures for Gram matrices, the whole attention map. Like that code it encodes no picture anew
 for another term of the loss; what it does compute twice stands at each function. They take turns
 step by step (forward, losses, backward, optimiser) on pictures held in memory; the first turn does
-not count. In float32 their losses must agree before and after the first update; later on, Adam's
-equal steps for small and large gradients let differences in rounding grow.
+not count. In float32 the losses of the first two steps must agree; later on rounding grows.
 """
 
 from __future__ import annotations

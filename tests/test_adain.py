@@ -128,6 +128,17 @@ def test_the_losses_are_the_papers() -> None:
     torch.testing.assert_close(found["total"], 2 * content + 10 * style)
 
 
+def test_the_identity_loss_is_of_the_photograph_as_its_own_style() -> None:
+    method, seen = system(identity_weight=100.0), batch()
+    found, plain = losses(method, seen), losses(system(), seen)
+    assert "identity" not in plain
+    with torch.no_grad():
+        itself = method.blend(seen.content, [seen.style], [1.0], 0.0)
+    expected = (itself - seen.content).square().mean()
+    torch.testing.assert_close(found["identity"], expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found["total"], plain["total"] + 100 * found["identity"])
+
+
 def test_no_picture_is_encoded_twice_in_a_step() -> None:
     method, seen = system(), batch()
     asked: list[Tensor] = []
@@ -153,12 +164,12 @@ def test_training_lowers_the_loss() -> None:
 
 
 def test_a_lively_start_lets_the_picture_through() -> None:
-    """The published one gives one grey per channel, which costs a short training its time."""
+    """The published one gives nearly the same for every picture: the encoder's rim, if anything."""
     content, style = smooth(2), smooth(2, seed=1)
     even, drawn = (system(init=init).stylize(content, style) for init in ("published", "he"))
-    assert drawn.std((2, 3)).min() > 5 * even.std((2, 3)).max()
+    assert (drawn[0] - drawn[1]).abs().mean() > 50 * (even[0] - even[1]).abs().mean()
     assert (drawn.mean() - 0.5).abs() < 0.2
-    assert not torch.allclose(drawn[0], drawn[1], atol=1e-2)
+    assert drawn.std() > 0.03
 
 
 def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
