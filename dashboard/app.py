@@ -65,7 +65,7 @@ STRIPS = {
     "mixture": "From one painting's style (0) to another's (1).",
 }
 RUN = """\
-make demo     # everything on the pictures that come with the project, about five minutes
+make demo     # everything on the pictures that come with the project, about six minutes
 dvc repro     # everything on your own pictures, as params.yaml says"""
 
 
