@@ -199,8 +199,8 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     assert len(resumed) == 4
 
 
-def test_killed_in_train_it_continues_in_its_run_and_gives_the_same_weights(project: Path) -> None:
-    edit(project, "scales", "demo", "adain", "lr", value=1e-3)
+def test_killed_in_train_it_continues_and_gives_the_same_weights(project: Path) -> None:
+    edit(project, "scales", "demo", "adain", "lr", value=9e-4)
     killed = start(project, "train@adain")
     wait_for(lambda: list((project / ".checkpoints").glob("train-adain-*/step-*.pt")), killed)
     kill(killed)
