@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from atelier.batches import Batch
@@ -16,16 +15,11 @@ from atelier.config import UserError
 from atelier.losses import mean_std
 from atelier.methods.adain import AdaIN, adain
 from atelier.methods.base import make
-from atelier.methods.trained import seeded
 from atelier.nn import features
 from atelier.nn.decoder import TAPS
 from atelier.nn.recolour import recolour
 from nets import answer_with, vgg_state
-
-
-def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
-    coarse = torch.rand(batch, 3, 6, 6, generator=Generator().manual_seed(seed))
-    return F.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+from steps import descend, let_through, losses_of, smooth
 
 
 def system(seed: int = 0, **knobs: Any) -> AdaIN:
@@ -38,13 +32,7 @@ def system(seed: int = 0, **knobs: Any) -> AdaIN:
 def lively(seed: int = 0, **knobs: Any) -> AdaIN:
     """With a decoder that lets the picture through; the first weights give a nearly even grey."""
     method = system(seed, **knobs)
-    layers = [m for m in method.networks["decoder"].modules() if isinstance(m, torch.nn.Conv2d)]
-    with seeded(1), torch.no_grad():
-        for layer in layers:
-            torch.nn.init.kaiming_normal_(layer.weight)
-        drawn = method.blend(smooth(1), [smooth(1, seed=1)], [1.0])
-        layers[-1].weight.mul_(0.2 / drawn.std())
-        layers[-1].bias.sub_(drawn.mean() * 0.2 / drawn.std() - 0.5)  # type: ignore[union-attr]
+    let_through(method)
     return method
 
 
@@ -54,20 +42,11 @@ def batch(content: Tensor | None = None, style: Tensor | None = None, step: int 
 
 
 def losses(method: AdaIN, seen: Batch | None = None) -> dict[str, Tensor]:
-    ((name, found),) = method.objectives(seen or batch())
-    assert name == "main"
-    return found
+    return losses_of(method, seen or batch())
 
 
 def train(method: AdaIN, steps: int) -> list[float]:
-    optimizer, curve = method.optimizers()["main"], []
-    for step in range(steps):
-        optimizer.zero_grad()
-        total = losses(method, batch(step=step))["total"]
-        torch.autograd.backward(total)
-        optimizer.step()
-        curve.append(total.item())
-    return curve
+    return descend(method, (batch(step=step) for step in range(steps)))
 
 
 @pytest.fixture

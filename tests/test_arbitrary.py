@@ -21,6 +21,7 @@ from atelier.nn.stylenorm import ShiftNorm, StyledConv, StyleNorm, StyleTransfor
 from atelier.nn.weights import StateDict
 from nets import answer_with
 from pictures import save
+from steps import descend, losses_of, smooth
 
 PORT = {"encoder_norm": "in", "pad": "zero", "upsample": "bilinear", "output": "tanh",
         "conditional_affine": True, "init_std": 0.02}  # fmt: skip
@@ -50,28 +51,18 @@ def grown(seed: int = 0, **knobs: Any) -> Predicted:
     return method
 
 
-def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
-    coarse = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return nn.functional.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
+    return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
 
 
 def losses(method: Predicted, content: Tensor, style: Tensor, step: int = 0) -> dict[str, Tensor]:
-    batch = Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
-    ((name, found),) = method.objectives(batch)
-    assert name == "main"
-    return found
+    return losses_of(method, batch_of(content, style, step))
 
 
 def train(method: Predicted, steps: int) -> list[float]:
-    optimizer, totals = method.optimizers()["main"], []
     method.networks.train()
-    for step in range(steps):
-        total = losses(method, smooth(2), smooth(2, seed=1), step)["total"]
-        optimizer.zero_grad()
-        torch.autograd.backward(total)
-        optimizer.step()
-        totals.append(total.item())
-    return totals
+    content, style = smooth(2), smooth(2, seed=1)
+    return descend(method, (batch_of(content, style, step) for step in range(steps)))
 
 
 def state(method: Predicted) -> StateDict:

@@ -17,6 +17,7 @@ from atelier.methods.trained import seeded
 from atelier.nn.features import Features, vgg_layers
 from atelier.nn.weights import StateDict
 from pictures import save
+from steps import descend, losses_of, smooth
 
 LAYOUTS = {"transnet": 1_674_435, "examples": 1_679_235, "johnson": 1_679_235}
 STYLE = ("relu1_1", "relu2_1")
@@ -31,28 +32,17 @@ def system(seed: int = 0, **knobs: Any) -> Fast:
     return found
 
 
-def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
-    coarse = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return nn.functional.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
+    return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
 
 
 def losses(method: Fast, content: Tensor, style: Tensor, step: int = 0) -> dict[str, Tensor]:
-    batch = Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
-    ((name, found),) = method.objectives(batch)
-    assert name == "main"
-    return found
+    return losses_of(method, batch_of(content, style, step))
 
 
 def train(method: Fast, steps: int, style: Tensor | None = None) -> list[float]:
-    optimizer, totals = method.optimizers()["main"], []
-    style = smooth(1, 40, 36, seed=1) if style is None else style
-    for step in range(steps):
-        total = losses(method, smooth(2), style, step)["total"]
-        optimizer.zero_grad()
-        torch.autograd.backward(total)
-        optimizer.step()
-        totals.append(total.item())
-    return totals
+    content, style = smooth(2), smooth(1, 40, 36, seed=1) if style is None else style
+    return descend(method, (batch_of(content, style, step) for step in range(steps)))
 
 
 def state(method: Fast) -> StateDict:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from atelier import images
 from atelier.batches import Batch
@@ -16,6 +16,7 @@ from atelier.methods.base import make
 from atelier.methods.metanet import MetaNet
 from atelier.nn.weights import StateDict
 from nets import quick_random
+from steps import descend, losses_of, smooth
 
 MINI = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 GRAM = {"style_loss": "gram", "style_weight": 3e5}
@@ -37,30 +38,17 @@ def system(seed: int = 0, **knobs: Any) -> MetaNet:
     return found
 
 
-def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
-    coarse = torch.rand(batch, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return nn.functional.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
-
-
 def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
     return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
 
 
 def losses(method: MetaNet, content: Tensor, style: Tensor) -> dict[str, Tensor]:
-    ((name, found),) = method.objectives(batch_of(content, style))
-    assert name == "main"
-    return found
+    return losses_of(method, batch_of(content, style))
 
 
 def train(method: MetaNet, steps: int) -> list[float]:
-    optimizer, totals = method.optimizers()["main"], []
-    for _ in range(steps):
-        total = losses(method, smooth(2), smooth(1, seed=1))["total"]
-        optimizer.zero_grad()
-        torch.autograd.backward(total)
-        optimizer.step()
-        totals.append(total.item())
-    return totals
+    batch = batch_of(smooth(2), smooth(1, seed=1))
+    return descend(method, (batch for _ in range(steps)))
 
 
 def state(method: MetaNet) -> StateDict:

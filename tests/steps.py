@@ -1,0 +1,46 @@
+"""What the tests of the trained systems share: smooth pictures, one step's losses, a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from atelier.batches import Batch
+from atelier.methods.trained import Arbitrary, Trained, seeded
+
+
+def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
+    coarse = torch.rand(batch, 3, 6, 6, generator=Generator().manual_seed(seed))
+    return F.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+
+
+def losses_of(method: Trained, seen: Batch) -> dict[str, Tensor]:
+    ((name, found),) = method.objectives(seen)
+    assert name == "main"
+    return found
+
+
+def descend(method: Trained, batches: Iterable[Batch]) -> list[float]:
+    """One step per batch; the totals before each."""
+    optimizer, totals = method.optimizers()["main"], []
+    for batch in batches:
+        total = losses_of(method, batch)["total"]
+        optimizer.zero_grad()
+        torch.autograd.backward(total)
+        optimizer.step()
+        totals.append(total.item())
+    return totals
+
+
+def let_through(method: Arbitrary) -> None:
+    """Give its decoder weights that let the picture through; the first give a nearly even grey."""
+    layers = [m for m in method.networks["decoder"].modules() if isinstance(m, torch.nn.Conv2d)]
+    with seeded(1), torch.no_grad():
+        for layer in layers:
+            torch.nn.init.kaiming_normal_(layer.weight)
+        drawn = method.blend(smooth(1), [smooth(1, seed=1)], [1.0])
+        layers[-1].weight.mul_(0.2 / drawn.std())
+        layers[-1].bias.sub_(drawn.mean() * 0.2 / drawn.std() - 0.5)  # type: ignore[union-attr]
