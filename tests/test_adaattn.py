@@ -188,6 +188,18 @@ def test_a_lively_start_lets_the_picture_through() -> None:
     assert drawn.std() > 0.03
 
 
+def test_a_lively_start_is_attention_without_projections() -> None:
+    method = system(init="he")
+    seen = [method._see(smooth(1, seed=n), LOSS_LAYERS, Generator()) for n in (0, 1)]
+    block = method.networks["relu3"]
+    assert isinstance(block, attention.AdaAttention)
+    with torch.no_grad():
+        block.query.weight.div_(attention.SOFT)
+        block.key.weight.div_(attention.SOFT)
+        plain = attention.attend_plainly(*seen, "relu3_1")
+        torch.testing.assert_close(block(*seen), plain, rtol=1e-3, atol=1e-3)
+
+
 def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
     curves = [train(system(seed, max_sample=40), 3) for seed in (0, 0, 1)]
     assert curves[0] == curves[1] != curves[2]

@@ -69,7 +69,8 @@ class AdaAttNSettings(ArbitrarySettings):
     """At the full learning rate; after them every epoch begins with ``lr_decay`` of the rate."""
     lr_decay: float = Field(0.3, gt=0, le=1)
     init: Init = "published"
-    """``he`` for short trainings: of the decoder, see ``start_lively``."""
+    """``he`` for short trainings: of the decoder, see ``start_lively``, and attention that begins
+    without projections, see ``AdaAttention.start_plainly``."""
     init_std: float = Field(0.02, gt=0)
     """Of the first weights, normally distributed; biases start at 0."""
     tile: int | None = Field(None, ge=64, multiple_of=16)
@@ -217,7 +218,7 @@ def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.Module
 
 
 def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
-    """The authors' "normal" initialisation, of all or all but the decoder."""
+    """The authors' "normal" initialisation; with ``he`` a start that already transfers style."""
     for layer in networks.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, settings.init_std)
@@ -226,6 +227,11 @@ def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
     decoder = networks["decoder"]
     if settings.init == "he" and isinstance(decoder, Decoder):
         start_lively(decoder)
+        for part in networks.modules():
+            if isinstance(part, AdaAttention):
+                part.start_plainly()
+            if isinstance(part, Transformer):
+                nn.init.dirac_(part.merge.weight)
 
 
 def _fitting(image: Tensor) -> Tensor:

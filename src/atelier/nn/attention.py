@@ -22,6 +22,10 @@ STD_EPS = 1e-6
 """Inside the root: where all attention falls on one position the variance is 0, and the root's
 gradient there infinite (the published code has no epsilon and ends in NaN after long trainings)."""
 
+SOFT = 0.4
+"""Scale of query and key at a plain start: about that of N(0, 0.02) with VGG19's widths. Without it
+each position attends to one other alone, and no gradient reaches the projections."""
+
 
 def mvn(features: Tensor) -> Tensor:
     """(B, C, h, w) with mean 0 and variance 1 per picture and channel, in float32.
@@ -137,6 +141,13 @@ class AdaAttention(nn.Module):
         self.query = nn.Conv2d(key_width, key_width, 1)
         self.key = nn.Conv2d(key_width, key_width, 1)
         self.value = nn.Conv2d(width, width, 1)
+
+    @torch.no_grad()
+    def start_plainly(self) -> None:
+        """First weights of a short training: ``attend_plainly`` with softer scores."""
+        for layer, scale in ((self.query, SOFT), (self.key, SOFT), (self.value, 1.0)):
+            nn.init.dirac_(layer.weight)
+            layer.weight.mul_(scale)
 
     def forward(self, content: Seen, style: Seen) -> Tensor:
         """(B, C, h, w) of the content's grid, in float32."""
