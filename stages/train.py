@@ -7,7 +7,8 @@ from torch import Tensor
 
 from atelier import training
 from atelier.config import Params
-from atelier.engine import Tick
+from atelier.distributed import Team, joined, leads, own_device, spread
+from atelier.engine import Tick, Training
 from atelier.files import read_json, write_json
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
@@ -15,12 +16,10 @@ from atelier.stage import pick_device, stage
 from atelier.stylize import checkpoint_folder, drop
 from atelier.tracking import Run, open_run
 
-RESULTS = Path("results")
+RESULTS, RUN = Path("results"), "run.json"
 
 
-def learn(method: Trained, name: str, kept: Path, run: Run) -> None:
-    state = training.start(method, RESULTS / "prepared", kept)
-
+def learn(state: Training, name: str, run: Run) -> None:
     def watch(tick: Tick) -> None:
         run.metrics({f"train/{key}": value for key, value in tick.losses.items()}, tick.step)
 
@@ -33,18 +32,24 @@ def learn(method: Trained, name: str, kept: Path, run: Run) -> None:
     run.artifact(RESULTS / "models" / name / training.WEIGHTS)
 
 
-def main(name: str) -> None:
-    params, out = Params.load(), RESULTS / "models" / name
-    block, seed = params.method(name), params.seed
-    method = make(block, f"methods.{name}", seed=seed, device=pick_device(params))
+def main(name: str, params: Params, team: Team) -> None:
+    block, seed, out = params.method(name), params.seed, RESULTS / "models" / name
+    method = make(block, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
     card = {"method": name, **method.card(), "parameters": block}
     data = read_json(RESULTS / "prepared/manifest.json")["digest"]
     known = {key: card.get(key) for key in ("features", "features_hash", "kind")}
     tags = {"scale": params.scale, "data": data, **known}
     kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
-    with open_run(name, "train", {"scale": params.scale, "seed": seed, **block}, tags) as run:
-        if isinstance(method, Trained):
-            learn(method, name, kept, run)
+    state = None
+    if isinstance(method, Trained):
+        state = training.start(method, RESULTS / "prepared", kept, team)
+        if not team.leads:
+            return training.follow(state)
+    knobs = {"scale": params.scale, "seed": seed, **block}
+    with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
+        write_json(kept / RUN, {"run_id": run.id})  # killed, it goes on in the same run
+        if state:
+            learn(state, name, run)
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             training.deliver_nothing(name, RESULTS)
@@ -52,8 +57,16 @@ def main(name: str) -> None:
         run.artifact(out / "card.json")
         write_json(out / "run.json", {"run_id": run.id})
     drop(kept)
+    return None
+
+
+def begun(kept: Path) -> str | None:
+    return read_json(kept / RUN)["run_id"] if (kept / RUN).is_file() else None
 
 
 if __name__ == "__main__":
-    with stage("train", sys.argv[1]):
-        main(sys.argv[1])
+    with stage("train", sys.argv[1] if leads() else None):
+        found = Params.load()
+        spread(int(found.block("devices")))
+        with joined(pick_device(found)) as everyone:
+            main(sys.argv[1], found, everyone)

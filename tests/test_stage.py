@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,24 @@ def test_a_full_disk_is_a_sentence(number: int, capsys: pytest.CaptureFixture[st
     assert told.startswith("error: stylize of gatys: the disk is full; make room")
     assert told.count("\n") == 1
     assert status()["state"] == "failed"
+
+
+def _too_large() -> None:
+    torch.empty(10**15)
+
+
+def _on_a_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("work", [_too_large, _on_a_gpu])
+def test_too_little_memory_is_a_sentence(
+    work: Callable[[], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as got, stage("train", "gatys"):
+        work()
+    assert got.value.code == 1
+    assert capsys.readouterr().err.startswith("error: train of gatys: out of memory; lower `batch`")
 
 
 def test_a_disk_too_full_for_the_record_still_tells(

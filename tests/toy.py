@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.batches import Batch, Batches
+from atelier.distributed import ALONE, Team
 from atelier.engine import Training
 from atelier.methods.base import Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
@@ -43,11 +44,31 @@ class Toy(Trained):
         return image
 
 
-def toy(folder: Path, **knobs: Any) -> tuple[Toy, Batches]:
+class Even(Toy):
+    """Draws nothing, and its loss is a mean over the pictures: a batch can be divided."""
+
+    def __init__(self, settings: TrainSettings, seed: int) -> None:
+        super().__init__(settings, seed)
+        with seeded(seed):
+            layers = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Tanh(), nn.Conv2d(3, 3, 1))
+        self.networks = nn.ModuleDict({"net": layers})
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        made = self.networks["net"](batch.content)
+        yield "main", {"total": (made - batch.style.mean((2, 3), keepdim=True)).square().mean()}
+
+
+def even(root: Path, team: Team = ALONE, folder: str = "states", **knobs: Any) -> Training:
+    """A training of ``Even`` in batches of 4."""
+    method, batches = toy(root / "pictures", Even, **{"batch": 4, **knobs})
+    return Training(method, batches, root / folder, team)
+
+
+def toy(folder: Path, kind: type[Toy] = Toy, **knobs: Any) -> tuple[Toy, Batches]:
     """A toy and its batches of 32-pixel crops; ``folder`` gets the pictures."""
     paths = [save(folder / f"{n}.png", n) for n in range(6)]
     known = {"steps": 8, "batch": 2, "crop": 32, "lr": 0.01, "log_every": 3, "snapshots": 2}
-    method = Toy(TrainSettings(**{**known, **knobs}), seed=3)
+    method = kind(TrainSettings(**{**known, **knobs}), seed=3)
     return method, Batches(paths[:4], paths[4:], method.plan(), seed=3)
 
 

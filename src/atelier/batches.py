@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -58,6 +58,8 @@ class Batch:
     """(S, 3, h, w) in [0, 1]."""
     names: tuple[str, ...]
     """Files of the contents, then of the styles, for messages."""
+    place: int = 0
+    """Which part of a divided batch; parts draw different numbers."""
 
     def to(self, device: str) -> Batch:
         """The same batch on ``device``, laid out for convolutions."""
@@ -65,16 +67,25 @@ class Batch:
             part.to(device, non_blocking=True, memory_format=torch.channels_last)
             for part in (self.content, self.style)
         )
-        return Batch(self.step, self.seed, content, style, self.names)
+        return replace(self, content=content, style=style)
+
+    def part(self, place: int, parts: int) -> Batch:
+        """One of ``parts`` equal parts of the contents, and of the styles if they are as many."""
+        if parts == 1:
+            return self
+        content, style = self.content.chunk(parts)[place], self.style
+        if len(style) == len(self.content):
+            style = style.chunk(parts)[place]
+        return replace(self, content=content, style=style, place=place)
 
     def pin_memory(self) -> Batch:
         """In memory a GPU can read while it computes; torch's loader asks for it."""
-        content, style = self.content.pin_memory(), self.style.pin_memory()
-        return Batch(self.step, self.seed, content, style, self.names)
+        return replace(self, content=self.content.pin_memory(), style=self.style.pin_memory())
 
     def generator(self, purpose: str = "method") -> Generator:
         """A CPU generator for the method's own draws in this step, never the global one."""
-        return _generator(self.seed, self.step, purpose)
+        named = f"{purpose} {self.place}" if self.place else purpose
+        return _generator(self.seed, self.step, named)
 
 
 def _generator(seed: int, step: int, purpose: str) -> Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,19 @@ def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
     """Write the whole state after ``step`` atomically; older ones but ``KEPT`` go."""
     path = folder / f"step-{step:08d}.pt"
     with atomic(path) as part:
-        torch.save(dict(state), part)
+        _save(dict(state), part)
     for old in _states(folder)[:-KEPT]:
         old.unlink()
     return path
+
+
+def _save(state: dict[str, Any], part: Path) -> None:
+    try:
+        torch.save(state, part)
+    except RuntimeError as error:  # torch's writer hides the system's error
+        if "inline_container" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, f"{part}: {error}") from None
 
 
 def newest_state(folder: Path) -> dict[str, Any] | None:
@@ -68,3 +78,36 @@ def load_weights(networks: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise UserError(f"{path}: was trained with other settings: {first}") from None
+
+
+def load_some(networks: nn.Module, path: Path) -> None:
+    """Load the weights in ``path`` that ``networks`` has too; the others stay as they are.
+
+    ``path`` is what ``save_weights`` or ``save_state`` wrote.
+
+    Raises:
+        UserError: missing, broken, or nothing in it fits.
+    """
+    found, own = _read_any(path), networks.state_dict()
+    fitting = {k: v for k, v in found.items() if k in own and v.shape == own[k].shape}
+    parts = {key.split(".")[0] for key in found}
+    missing = {k for k in own if k.split(".")[0] in parts} - set(fitting)
+    if missing or not fitting:
+        name = min(missing, default="any weight")
+        raise UserError(f"{path}: does not fit these settings: no {name} of the right shape")
+    networks.load_state_dict(fitting, strict=False)
+
+
+def _read_any(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file to start from")
+    try:
+        if path.suffix != ".pt":
+            return load_file(path)
+        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
+            "networks"
+        ]
+    except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: not a readable weight file: {reason}") from None
+    return found

@@ -2,8 +2,11 @@
 
 It knows the contract of ``methods/trained.py`` and no tracker: whoever iterates over ``run`` shows
 progress, draws samples, logs. Batches are a function of the step's number (see ``batches.py``), so
-networks, optimisers, average and step are all there is to keep, and a continued training equals an
-uninterrupted one bit for bit on the CPU.
+networks, optimisers, average, step and what a method itself adds (image pools) are all there is to
+keep, and a continued training equals an uninterrupted one bit for bit on the CPU.
+
+A batch can be divided: among processes (``team``) and, in each, into ``accumulate`` parts that are
+computed one after another. Gradients are averaged over all parts, so that only rounding differs.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from atelier.batches import Batch, Batches, loader
 from atelier.checkpoints import newest_state, save_state
 from atelier.config import UserError
+from atelier.distributed import ALONE, Team
 from atelier.methods.trained import Trained
 
 
@@ -42,9 +46,15 @@ class Tick:
 class Training:
     """A method, its optimisers and how far they are."""
 
-    def __init__(self, method: Trained, batches: Batches, folder: Path) -> None:
-        self.method, self.batches, self.folder = method, batches, folder
+    def __init__(self, method: Trained, batches: Batches, folder: Path, team: Team = ALONE) -> None:
+        self.method, self.batches, self.folder, self.team = method, batches, folder, team
         self.settings = method.settings
+        self.parts = team.size * self.settings.accumulate
+        if self.settings.batch % self.parts:
+            raise UserError(
+                f"batch: {self.settings.batch} pictures cannot be divided into {self.parts} equal "
+                f"parts ({team.size} devices × accumulate {self.settings.accumulate})"
+            )
         self.optimizers = dict(method.optimizers())
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
@@ -56,10 +66,13 @@ class Training:
         self.history: dict[str, list[float]] = {"step": []}
         self.sums: dict[str, float] = {}
         self._restore()
+        if self.settings.compile:
+            for network in self.method.networks.values():
+                network.compile()  # in place: names and weights stay
 
     def _average(self) -> AveragedModel:
         update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
-        return AveragedModel(self.method.networks, multi_avg_fn=update)
+        return AveragedModel(self.method.applied, multi_avg_fn=update)
 
     def run(self) -> Iterator[Tick]:
         """Train until ``steps``.
@@ -75,7 +88,7 @@ class Training:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
             while self.step < settings.steps:
                 tick = self._one_step(made)
-                if asked():
+                if self.team.any(asked()):
                     self.save()
                     raise KeyboardInterrupt
                 if self.step % settings.save_every == 0 and self.step < settings.steps:
@@ -86,20 +99,25 @@ class Training:
         began = time.monotonic()
         batch = next(made).to(self.method.device)
         loaded = time.monotonic()
-        # whatever draws from the global generator (dropout) is a function of the step as well
-        torch.manual_seed(int(batch.generator("global").initial_seed()))
-        for name, losses in self._objectives(batch):
-            self._update(name, losses, batch)
+        runs = [self._objectives(part) for part in self._own_parts(batch)]
+        while self._descend(runs, batch):
+            pass
         if self.average:
-            self.average.update_parameters(self.method.networks)
+            self.average.update_parameters(self.method.applied)
         self.step += 1
         self.seconds["data"] += loaded - began
         self.seconds["step"] += time.monotonic() - loaded
         return Tick(self.step, self._point())
 
+    def _own_parts(self, batch: Batch) -> list[Batch]:
+        first = self.team.rank * self.settings.accumulate
+        return [batch.part(first + n, self.parts) for n in range(self.settings.accumulate)]
+
     def _objectives(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
         """The method's losses; its forward passes run in the precision asked for."""
         low = self.settings.precision == "bfloat16"
+        # whatever draws from the global generator (dropout) is a function of the step as well
+        torch.manual_seed(int(batch.generator("global").initial_seed()))
         phases = self.method.objectives(batch)
         while True:
             with torch.autocast(torch.device(self.method.device).type, torch.bfloat16, low):
@@ -108,15 +126,36 @@ class Training:
                 return
             yield found
 
-    def _update(self, name: str, losses: Mapping[str, Tensor], batch: Batch) -> None:
-        optimizer = self.optimizers[name]
+    def _descend(
+        self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
+    ) -> bool:
+        """One optimiser's update, by the mean gradient of all parts; False when there is none."""
+        name, sums = "", dict[str, float]()
+        for run in runs:
+            found = next(run, None)
+            if found is None:
+                continue  # the others end as well: what a method does after its last update
+            first, (name, losses) = not name, found
+            if first:
+                self.optimizers[name].zero_grad()
+            for key, value in self._values(losses, batch).items():
+                sums[key] = sums.get(key, 0.0) + value / len(runs)
+            torch.autograd.backward(losses["total"] / len(runs))
+        if name:
+            self._update(name, sums, batch)
+        return bool(name)
+
+    def _values(self, losses: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
         values = {key: float(value.detach()) for key, value in losses.items()}
         for key, value in values.items():
             self._check(value, f"the loss {key!r}", batch)
+        return values
+
+    def _update(self, name: str, losses: Mapping[str, float], batch: Batch) -> None:
+        for key, value in losses.items():
             label = key if len(self.optimizers) == 1 else f"{name}.{key}"
             self.sums[label] = self.sums.get(label, 0.0) + value
-        optimizer.zero_grad()
-        torch.autograd.backward(losses["total"])
+        optimizer = self.optimizers[name]
         self._clip(optimizer, batch)
         factor = self.method.lr_factor(self.step)
         for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
@@ -125,6 +164,7 @@ class Training:
 
     def _clip(self, optimizer: Optimizer, batch: Batch) -> None:
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
+        self.team.average([w.grad for w in weights if w.grad is not None])
         norm = get_total_norm([w.grad for w in weights])
         self._check(float(norm), "the gradient", batch)
         if self.settings.clip_norm:
@@ -145,7 +185,7 @@ class Training:
         if self.step % every and not last:
             return {}
         count = self.step % every or every
-        found = {name: total / count for name, total in self.sums.items()}
+        found = self.team.means({name: total / count for name, total in self.sums.items()})
         self.sums = {}
         for name, value in {"step": self.step, **found}.items():
             self.history.setdefault(name, []).append(value)
@@ -153,7 +193,7 @@ class Training:
 
     def delivered(self) -> dict[str, Tensor]:
         """The weights that stand for the training: the average where there is one."""
-        networks = self.average.module if self.average else self.method.networks
+        networks = self.average.module if self.average else self.method.applied
         state: dict[str, Tensor] = networks.state_dict()
         return state
 
@@ -163,7 +203,7 @@ class Training:
         if not self.average:
             yield
             return
-        networks = self.method.networks
+        networks = self.method.applied
         own = {key: value.clone() for key, value in networks.state_dict().items()}
         networks.load_state_dict(self.average.module.state_dict())
         try:
@@ -172,7 +212,10 @@ class Training:
             networks.load_state_dict(own)
 
     def save(self) -> None:
-        """Write the whole state, atomically."""
+        """Write the whole state, atomically; one process of the team does it."""
+        extra = self.team.gather(self.method.extra_state())
+        if not self.team.leads:
+            return
         state = {
             "step": self.step,
             "networks": self.method.networks.state_dict(),
@@ -181,6 +224,7 @@ class Training:
             "seconds": self.seconds,
             "history": self.history,
             "sums": self.sums,
+            "extra": extra,
         }
         save_state(self.folder, self.step, state)
 
@@ -193,6 +237,11 @@ class Training:
             optimizer.load_state_dict(state["optimizers"][name])
         if self.average:
             self.average.load_state_dict(state["average"])
+        if len(state["extra"]) != self.team.size:
+            raise UserError(
+                f"{self.folder}: was begun on {len(state['extra'])} devices and goes on there only"
+            )
+        self.method.load_extra_state(state["extra"][self.team.rank])
         for name in ("step", "seconds", "history", "sums"):
             setattr(self, name, state[name])
 

@@ -18,6 +18,7 @@ from atelier.config import Params, UserError
 from atelier.files import write_json
 
 STATUS = Path("results/status")
+MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
 FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Names of glibc's <malloc.h>."""
@@ -45,9 +46,17 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             note.fail(FULL)
+        if _out_of_memory(error):
+            note.fail(MEMORY)
         note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Torch has an exception of its own for GPUs only."""
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 class _Note:

@@ -14,6 +14,7 @@ from atelier import images
 from atelier.batches import Batches
 from atelier.checkpoints import load_weights, save_weights
 from atelier.data import choose
+from atelier.distributed import ALONE, Team
 from atelier.engine import Tick, Training
 from atelier.files import write_json
 from atelier.methods.base import Method
@@ -30,14 +31,14 @@ Show = Callable[[str, int, Tensor], None]
 """Called with a photograph's name, the step and its picture (3, H, W) in [0, 1]."""
 
 
-def start(method: Trained, prepared: Path, folder: Path) -> Training:
+def start(method: Trained, prepared: Path, folder: Path, team: Team = ALONE) -> Training:
     """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
     s = method.settings
     photos = images.find(prepared / "photos/train")
     paintings = [*images.find(prepared / "paintings"), *images.find(prepared / "styles")]
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
-    return Training(method, Batches(contents, styles, method.plan(), method.seed), folder)
+    return Training(method, Batches(contents, styles, method.plan(), method.seed), folder, team)
 
 
 def _chosen(paths: Sequence[Path], count: int | None, seed: int) -> list[Path]:
@@ -56,6 +57,12 @@ def train(training: Training, prepared: Path, name: str, watch: Watch, show: Sho
         if tick.step in due:
             for photo, image in draw_snapshot(training, jobs):
                 show(photo, tick.step, image)
+
+
+def follow(training: Training) -> None:
+    """Take part in a training that another process of the team leads."""
+    for _ in training.run():
+        pass
 
 
 def draw_snapshot(training: Training, jobs: Sequence[Job]) -> Iterator[tuple[str, Tensor]]:
@@ -116,7 +123,7 @@ def figures(training: Training, weights: Path) -> dict[str, Any]:
 def restore(method: Method, model: Path) -> None:
     """Give a trained method the weights below ``model``; the others need none."""
     if isinstance(method, Trained):
-        load_weights(method.networks, model / WEIGHTS)
+        load_weights(method.applied, model / WEIGHTS)
 
 
 def weights_digest(model: Path) -> str | None:

@@ -50,6 +50,10 @@ class TrainSettings(Settings):
     """Largest norm of the gradient, over all parameters of an optimiser."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions in training; losses' statistics stay in float32."""
+    accumulate: int = Field(1, ge=1)
+    """Parts of the batch that are computed one after another, to save memory: the same gradient."""
+    compile: bool = False
+    """Let torch.compile fuse the networks: slow first steps, faster ones on a GPU."""
     snapshots: int = Field(5, ge=0)
     """How many times in the training the test sheet is drawn, evenly spread, the end included."""
     save_every: int = Field(500, ge=1)
@@ -83,12 +87,28 @@ class Trained(Method):
     multiple: ClassVar[int] = 1
     """``transform`` needs sides that are multiples of this; others are padded and cut."""
 
+    @property
+    def applied(self) -> nn.ModuleDict:
+        """The part of ``networks`` that ``transform`` needs: delivered, and averaged by ``ema``."""
+        return self.networks
+
+    def extra_state(self) -> dict[str, Any]:
+        """What the next step depends on besides networks and optimisers: tensors, numbers, lists.
+
+        Most systems have none; an image pool is one.
+        """
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take back what ``extra_state`` gave."""
+
     @abstractmethod
     def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of one training step, optimiser by optimiser.
 
         The engine descends ``total`` with the named optimiser before it asks for the next pair,
-        so that an adversarial system yields ``discriminator`` and ``generator`` in turn.
+        so that an adversarial system yields ``discriminator`` and ``generator`` in turn. What
+        stands after a ``yield`` is done after the update.
         """
 
     @abstractmethod

@@ -1,0 +1,100 @@
+"""Several processes that train one system, each on its part of every batch.
+
+``torchrun`` starts them (``devices`` in ``params.yaml`` does it for you). Gradients are averaged
+once per optimiser, just before its update. Unlike DistributedDataParallel this wraps no network, so
+a generator may be applied several times before a backward pass, and a discriminator be frozen.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train together; one alone unless ``joined``."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes, shows and logs."""
+        return self.rank == 0
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each by its mean over the processes, in place."""
+        if self.size == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])  # one message, not hundreds
+        dist.all_reduce(flat)
+        flat /= self.size
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, mean in zip(tensors, parts, strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def means(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Each value's mean over the processes."""
+        everyone = self.gather(dict(values))
+        return {key: sum(one[key] for one in everyone) / self.size for key in values}
+
+    def any(self, value: bool) -> bool:
+        """Whether it is true of at least one process."""
+        return any(self.gather(value))
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every process has, in order of rank."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+
+ALONE = Team()
+
+
+def started() -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def leads() -> bool:
+    """Whether this process is the first of them, or alone."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def spread(devices: int) -> None:
+    """Replace this script by ``devices`` processes that run it again, unless it is one of them."""
+    if devices > 1 and not started():
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+        os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])  # noqa: S606 - ourselves
+
+
+def own_device(device: str) -> str:
+    """``cuda`` as the GPU of this process among those of its machine."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if started() and device == "cuda" else device
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Team]:
+    """Join the processes torchrun started (gloo on CPUs, NCCL on GPUs); else be ``ALONE``."""
+    if not started():
+        yield ALONE
+        return
+    if device.startswith("cuda"):
+        torch.cuda.set_device(own_device(device))
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield Team(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()

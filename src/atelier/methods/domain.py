@@ -1,0 +1,171 @@
+"""Systems that learn to translate between two folders, by discriminators instead of losses on VGG.
+
+Photographs are called photos, paintings are called art; ``to_art`` and ``to_photo`` translate.
+
+Shapes: B pictures of H×W; inside the networks pixels are in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from atelier.checkpoints import load_some
+from atelier.methods.base import Extra, Kind
+from atelier.methods.trained import Trained, TrainSettings
+from atelier.nn.padding import fitted
+
+
+class DomainSettings(TrainSettings):
+    """Knobs every adversarial system has; the defaults are CycleGAN's."""
+
+    batch: int = Field(1, ge=1)
+    """Photographs, and as many paintings, per training step."""
+    lr: float = Field(2e-4, gt=0)
+    crop: int = Field(256, ge=32, multiple_of=4)
+    """Side of the training crops in pixels; photographs and paintings go through together."""
+    beta1: float = Field(0.5, ge=0, lt=1)
+    """Of Adam; the second beta is 0.999."""
+    load_size: int | None = Field(286, ge=32)
+    """Short side before cropping. Unlike the published codes, which stretch to a square, the
+    aspect is kept."""
+    constant: float = Field(0.5, ge=0, le=1)
+    """Part of the steps at the full learning rate; from there it falls linearly to 0."""
+    warm_start: str | None = None
+    """Weights to begin with: a ``model.safetensors`` (generators) or a training's ``step-….pt``
+    (all networks); a path from the project's root."""
+
+
+class Domain(Trained):
+    """Generators and discriminators: ``networks`` has ``generator``, ``discriminator`` or more.
+
+    A subclass implements ``objectives`` and ``translate``. Its delivered weights and their average
+    are those of ``generator`` alone.
+    """
+
+    kind: ClassVar[Kind] = "domain"
+    multiple: ClassVar[int] = 4
+    directions: ClassVar[tuple[str, ...]] = ("to_art", "to_photo")
+    """What ``translate`` can do; a one-sided system has the first only."""
+
+    @abstractmethod
+    def translate(self, image: Tensor, direction: str) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]; sides fit ``multiple``."""
+
+    @property
+    def applied(self) -> nn.ModuleDict:
+        """The generators: nothing else is needed once they are trained."""
+        return nn.ModuleDict({"generator": self.networks["generator"]})
+
+    def warm_up(self) -> None:
+        """Load the weights that ``warm_start`` names; last thing in ``build``.
+
+        Raises:
+            UserError: the file is missing, broken, or has no weight of this system's shape.
+        """
+        if self.settings.warm_start:
+            load_some(self.networks, Path(self.settings.warm_start))
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """One Adam for each entry of ``networks``."""
+        return {name: self.adam(part.parameters()) for name, part in self.networks.items()}
+
+    def adam(self, weights: Iterator[nn.Parameter], weight_decay: float = 0.0) -> Optimizer:
+        """Adam as the settings say; ``weight_decay`` is L2 through Adam, not decoupled."""
+        s = self.settings
+        betas = (s.beta1, 0.999)
+        return Adam(weights, lr=s.lr, betas=betas, weight_decay=weight_decay, fused=True)
+
+    def lr_factor(self, step: int) -> float:
+        """1, then a straight line to 0 one step after the end.
+
+        Unlike CycleGAN's code, which changes it once an epoch.
+        """
+        steps = int(self.settings.steps)
+        flat = round(float(self.settings.constant) * steps)
+        return 1 - max(0, step + 1 - flat) / (steps - flat + 1)
+
+    def transform(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see below
+        """To art; no painting is looked at, the style is the training paintings' together."""
+        return to_unit(self.translate(to_signed(content), "to_art"))
+
+    def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
+        """There and back from the photographs and, where both ways are learnt, the paintings."""
+        for n, name in enumerate(names):
+            yield from self.round_trip(name, "to_art", content[n : n + 1])
+            if "to_photo" in self.directions:
+                yield from self.round_trip(name, "to_photo", style[n : n + 1])
+
+    def round_trip(self, row: str, direction: str, image: Tensor) -> Iterator[Extra]:
+        """A picture (1, 3, H, W), translated, and translated back if there is a way back."""
+        yield Extra(direction, row, "1 input", image[0])
+        image = self.apply(image, direction)
+        yield Extra(direction, row, "2 translated", image[0])
+        if len(self.directions) == 2:
+            yield Extra(direction, row, "3 back", self.apply(image, _other(direction))[0])
+
+    def apply(self, image: Tensor, direction: str) -> Tensor:
+        """``translate`` for any size, from and to [0, 1]."""
+        signed = to_signed(image.to(self.device))
+        with self.applying():
+            made = fitted(lambda x: self.translate(x, direction), signed, self.multiple)
+        return to_unit(made.float()).clamp(0, 1)
+
+
+def _other(direction: str) -> str:
+    return "to_photo" if direction == "to_art" else "to_art"
+
+
+def to_signed(image: Tensor) -> Tensor:
+    """[0, 1] to [-1, 1]."""
+    return 2 * image - 1
+
+
+def to_unit(image: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1]."""
+    return (image + 1) / 2
+
+
+@contextmanager
+def frozen(networks: nn.Module) -> Iterator[None]:
+    """Gradients flow through ``networks``, but not into their weights."""
+    networks.requires_grad_(False)
+    try:
+        yield
+    finally:
+        networks.requires_grad_(True)
+
+
+class ImagePool:
+    """Earlier generated pictures, for the discriminator (Shrivastava et al. 2017, §2.3).
+
+    While it is not full it keeps and returns what it is given; then, with probability ½, it returns
+    a picture kept earlier and keeps the new one in its place, or else returns the new one.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.kept: list[Tensor] = []
+
+    def query(self, images: Tensor, generator: Generator) -> Tensor:
+        """(B, 3, H, W) to as many pictures, new or kept; draws from ``generator`` (CPU)."""
+        return torch.stack([self._one(image, generator) for image in images.detach()])
+
+    def _one(self, image: Tensor, generator: Generator) -> Tensor:
+        if len(self.kept) < self.size:
+            self.kept.append(image.clone())
+            return image
+        keep, place = torch.rand(2, generator=generator).tolist()
+        if keep < 0.5 or not self.size:
+            return image
+        place = int(place * self.size)
+        old, self.kept[place] = self.kept[place], image.clone()
+        return old.to(image.device)
