@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro test check format ui dashboard table lock clean
+.PHONY: help demo repro train-all test check format ui dashboard table lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 demo: $(VENV)/.installed data  ## everything on the embedded sample: pictures, numbers, table
 	dvc repro
@@ -18,6 +18,9 @@ demo: $(VENV)/.installed data  ## everything on the embedded sample: pictures, n
 
 repro: $(VENV)/.installed data  ## run what has changed; one method's failure stops no other
 	dvc repro --keep-going || { dvc repro --single-item compare; exit 1; }
+
+train-all: $(VENV)/.installed data  ## the same, several methods side by side, one per GPU
+	atelier fan-out && dvc repro || { dvc repro --single-item compare; exit 1; }
 
 test: $(VENV)/.installed-dev data  ## install what the tests need, run them
 	pytest

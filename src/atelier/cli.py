@@ -52,6 +52,28 @@ def table() -> None:
     typer.echo(results.to_text(results.comparison(project_root(), Params.load())))
 
 
+@app.command("fan-out")
+def fan_out(
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Default: all of params.yaml.")
+    ] = None,
+    lanes: Annotated[int | None, typer.Option(help="Methods at once; default: the GPUs.")] = None,
+) -> None:
+    """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
+    # Imported here, because it needs torch, which takes a second
+    from atelier import fanout  # noqa: PLC0415
+
+    root, params = project_root(), Params.load()
+    names = methods or params.method_names
+    for name in names:
+        params.method(name)
+    run = fanout.FanOut(names, fanout.lanes(lanes), root)
+    for number, line in enumerate(run.run(), 1):
+        typer.echo(f"[{number}/{len(names)}] {line}")
+    if run.failed:
+        raise UserError(f"{len(run.failed)} of {len(names)} failed: {', '.join(run.failed)}")
+
+
 @weights_app.command("convert")
 def weights_convert(
     source: Annotated[Path, typer.Argument(help="A state dict (.pth, .safetensors), 8-bit or not")],
