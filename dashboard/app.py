@@ -63,6 +63,8 @@ STRIPS = {
     "snapshots": "The same test photographs as the training goes on.",
     "strength": "From the photograph (0) to its painting's style (1).",
     "mixture": "From one painting's style (0) to another's (1).",
+    "to_art": "A photograph, as a painting, and back.",
+    "to_photo": "A painting, as a photograph, and back.",
 }
 RUN = """\
 make demo     # everything on the pictures that come with the project, about six minutes
@@ -131,13 +133,18 @@ def more(root: Path, names: list[str]) -> None:
     st.header("In the making and in between")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Method", list(found), key="method", bind="query-params", width=320)
-        kind = st.selectbox("Strip", list(found[name]), format_func=str.capitalize, width=320)
+        kind = st.selectbox("Strip", list(found[name]), format_func=title, width=320)
     st.caption(STRIPS.get(kind, ""))
     for row, cells in found[name][kind].items():
         grid = "grid-enlarged" if is_small(next(iter(cells.values()))) else "grid"
         with st.container(key=f"{grid}-{kind}-{row}", horizontal=True, gap="small"):
             for column, path in cells.items():
                 card(column, path, row, f"{row} by {name}, {kind} {column}")
+
+
+def title(strip: str) -> str:
+    """``to_art`` as people read it."""
+    return strip.replace("_", " ").capitalize()
 
 
 def choose(photos: list[str]) -> str:

@@ -96,6 +96,24 @@ def test_a_sheet_per_system_with_variants_and_per_strip(project: Path) -> None:
     assert {(0, 0, 255), (0, 128, 0), (255, 0, 0)} <= colours, "the photograph, then the strip"
 
 
+def test_a_strip_that_begins_with_its_input_needs_no_photograph_in_front(project: Path) -> None:
+    way = project / "results/stylized/gatys/extras/to_photo/a"
+    for name in ("1 input", "2 translated"):
+        picture(way / f"{name}.png", "green")
+    out = project / "results/comparison"
+    write_comparison(project, PARAMS, out)
+    plain = picture_width(out / "sheets/gatys_to_photo.png")
+    picture(project / "results/stylized/gatys/extras/strength/a/0.0.png", "green")
+    picture(project / "results/stylized/gatys/extras/strength/a/1.0.png", "green")
+    write_comparison(project, PARAMS, out)
+    assert plain < picture_width(out / "sheets/gatys_strength.png")
+
+
+def picture_width(path: Path) -> int:
+    with Image.open(path) as found:
+        return found.width
+
+
 def test_strips_list_what_is_there(project: Path) -> None:
     assert strips(project, "gatys") == {}
     one = project / "results/stylized/gatys/extras/mixture/a/0.2.png"

@@ -209,4 +209,4 @@ def test_two_optimisers_take_turns_and_their_curves_bear_their_names(tmp_path: P
     plain, batches = toy(tmp_path, steps=3)
     one = Training(Rivals(plain.settings, 3), batches, tmp_path / "states")
     finish(one)
-    assert set(one.history) == {"step", "net.total", "rival.total"}
+    assert set(one.history) == {"step", "net", "rival"}

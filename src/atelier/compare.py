@@ -13,7 +13,7 @@ from atelier import images, results
 from atelier.config import Params, UserError
 from atelier.files import atomic, write_json
 from atelier.sheets import contact_sheet
-from atelier.strips import columns, strips
+from atelier.strips import INPUT, columns, strips
 
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
@@ -73,16 +73,17 @@ def _variants(root: Path, params: Params) -> Iterator[Sheet]:
 
 
 def _strips(root: Path, names: Sequence[str]) -> Iterator[Sheet]:
-    """One sheet per method and kind of strip, the photograph in front of its row."""
+    """One sheet per method and kind of strip; in front the photograph, unless it is there."""
     photos = {path.stem: path for path in results.test_photos(root)}
     for name in names:
         for title, rows in strips(root, name).items():
             labels = columns(rows)
+            front = [] if INPUT in labels else ["content"]
             pictures = [
-                [_open(path) for path in (photos.get(row), *(cells.get(c) for c in labels))]
+                [_open(path) for path in (*[photos.get(row)] * len(front), *map(cells.get, labels))]
                 for row, cells in rows.items()
             ]
-            yield f"{name}_{title}", pictures, ["content", *labels]
+            yield f"{name}_{title}", pictures, [*front, *labels]
 
 
 def _row(root: Path, photo: Path, methods: Sequence[str]) -> list[Image.Image | None]:

@@ -153,7 +153,7 @@ class Training:
 
     def _update(self, name: str, losses: Mapping[str, float], batch: Batch) -> None:
         for key, value in losses.items():
-            label = key if len(self.optimizers) == 1 else f"{name}.{key}"
+            label = name if key == "total" and len(self.optimizers) > 1 else key
             self.sums[label] = self.sums.get(label, 0.0) + value
         optimizer = self.optimizers[name]
         self._clip(optimizer, batch)

@@ -11,6 +11,8 @@ from pathlib import Path
 Rows = dict[str, dict[str, Path]]
 """Row → column → picture, both in the order they are shown."""
 SNAPSHOTS = "snapshots"
+INPUT = "1 input"
+"""Column of strips that begin with what went in, which may be a painting."""
 
 
 def strips(root: Path, method: str) -> dict[str, Rows]:

@@ -21,7 +21,6 @@ from torch.optim import Adam, Optimizer
 from atelier.checkpoints import load_some
 from atelier.methods.base import Extra, Kind
 from atelier.methods.trained import Trained, TrainSettings
-from atelier.nn.padding import fitted
 
 
 class DomainSettings(TrainSettings):
@@ -114,10 +113,7 @@ class Domain(Trained):
 
     def apply(self, image: Tensor, direction: str) -> Tensor:
         """``translate`` for any size, from and to [0, 1]."""
-        signed = to_signed(image.to(self.device))
-        with self.applying():
-            made = fitted(lambda x: self.translate(x, direction), signed, self.multiple)
-        return to_unit(made.float()).clamp(0, 1)
+        return self.applied_to(image, lambda x: to_unit(self.translate(to_signed(x), direction)))
 
 
 def _other(direction: str) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -143,10 +143,14 @@ class Trained(Method):
 
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
         """One iterate: the networks applied once."""
-        content, style = content.to(self.device), style.to(self.device)
+        style = style.to(self.device)
+        yield Iterate(1, 1, self.applied_to(content, lambda image: self.transform(image, style)))
+
+    def applied_to(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+        """``network`` on (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
         with self.applying():
-            image = fitted(lambda padded: self.transform(padded, style), content, self.multiple)
-        yield Iterate(1, 1, image.float().clamp(0, 1))
+            made = fitted(network, image.to(self.device), self.multiple)
+        return made.float().clamp(0, 1)
 
     def applying(self) -> AbstractContextManager[None]:
         """Evaluation mode without gradients, the former mode afterwards."""
@@ -230,13 +234,8 @@ class Arbitrary(Trained):
         self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], strength: float
     ) -> Tensor:
         """``blend`` for a content of any size, result in [0, 1]."""
-        content = content.to(self.device)
         styles = [style.to(self.device) for style in styles]
-        with self.applying():
-            image = fitted(
-                lambda c: self.blend(c, styles, weights, strength), content, self.multiple
-            )
-        return image.float().clamp(0, 1)
+        return self.applied_to(content, lambda c: self.blend(c, styles, weights, strength))
 
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
         """From the content to the style (``strength``), and from one style to another."""
