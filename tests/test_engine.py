@@ -210,3 +210,18 @@ def test_two_optimisers_take_turns_and_their_curves_bear_their_names(tmp_path: P
     one = Training(Rivals(plain.settings, 3), batches, tmp_path / "states")
     finish(one)
     assert set(one.history) == {"step", "net", "rival"}
+
+
+def test_networks_are_compiled_where_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: asked.append(self))
+    method, batches = toy(tmp_path, steps=1, compile=True)
+    inner = method.networks["net"]
+    method.networks = nn.ModuleDict({"both": nn.ModuleDict({"net": inner})})
+    Training(method, batches, tmp_path / "states")
+    assert asked == [inner]
+    plain, batches = toy(tmp_path, steps=1)
+    Training(plain, batches, tmp_path / "states")
+    assert asked == [inner]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -67,7 +67,7 @@ class Training:
         self.sums: dict[str, float] = {}
         self._restore()
         if self.settings.compile:
-            for network in self.method.networks.values():
+            for network in _called(self.method.networks):
                 network.compile()  # in place: names and weights stay
 
     def _average(self) -> AveragedModel:
@@ -244,6 +244,12 @@ class Training:
         self.method.load_extra_state(state["extra"][self.team.rank])
         for name in ("step", "seconds", "history", "sums"):
             setattr(self, name, state[name])
+
+
+def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
+    """The networks themselves: a ModuleDict is never called, whatever holds it."""
+    for part in networks.values():
+        yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)
 
 
 @contextmanager

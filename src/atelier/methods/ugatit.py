@@ -1,0 +1,227 @@
+"""U-GAT-IT: translation between photographs and paintings, guided by class activation maps.
+
+Kim, Kim, Kang & Lee, "U-GAT-IT: unsupervised generative attentional networks with adaptive
+layer-instance normalization for image-to-image translation" (ICLR 2020). The networks stand in
+``nn/ugatit.py``, their norms in ``nn/ilnorm.py``.
+
+Shapes: B photographs and as many paintings of H×W, sides multiples of 4; in [-1, 1] inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from atelier.batches import Batch
+from atelier.methods.base import Extra
+from atelier.methods.domain import Domain, DomainSettings, frozen, to_signed, to_unit
+from atelier.methods.trained import Losses, seeded
+from atelier.nn.cam import CamWeight, jet, spread
+from atelier.nn.ilnorm import clamp_rho
+from atelier.nn.padding import fitted
+from atelier.nn.ugatit import Discriminator, Generator, Judged, check_side, distance
+
+
+class UgatitSettings(DomainSettings):
+    """Knobs of one ``ugatit`` entry in ``params.yaml``.
+
+    The defaults are the authors' code's, but for ``light`` and ``cam_weight``.
+    """
+
+    lr: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    """L2 through Adam on all weights, ρ, γ and β of the norms too."""
+    light: bool = True
+    """False: the generators flatten their features instead of averaging them. They then have 26
+    times the parameters at 256×256, and take pictures of the size of ``crop`` only."""
+    width: int = Field(64, ge=4)
+    """Channels of the generators' first layer."""
+    n_res: int = Field(4, ge=1)
+    """Residual blocks before the attention, and as many after it; the paper has 4 and 4."""
+    discriminator_width: int = Field(64, ge=4)
+    global_layers: int = Field(7, ge=3)
+    """4×4 convolutions of the global discriminators. Crops must have 3·2^(n-2) pixels: 96 for 7."""
+    local_layers: int = Field(5, ge=3)
+    cam_weight: CamWeight = "effective"
+    """Which weights of their class activation the discriminators multiply features with:
+    ``original``, before the spectral norm, is what the authors' code does, likely by mistake."""
+    gan_weight: float = Field(1.0, ge=0)
+    """Of the adversarial losses, in both steps."""
+    cycle_weight: float = Field(10.0, ge=0)
+    identity_weight: float = Field(10.0, ge=0)
+    cam_loss_weight: float = Field(1000.0, ge=0)
+
+
+INPUTS = {"to_art": "photo", "to_photo": "art"}
+TARGETS = {"to_art": "art", "to_photo": "photo"}
+BACK = {"to_art": "to_photo", "to_photo": "to_art"}
+SCALES = ("global", "local")
+"""A discriminator of each for both domains."""
+
+
+class Ugatit(Domain):
+    """Two generators and four discriminators, all of them with class activation maps."""
+
+    Settings = UgatitSettings
+    multiple: ClassVar[int] = 4
+
+    def __init__(self, settings: UgatitSettings, seed: int, device: str) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        s = settings
+        crop = None if s.light else s.crop
+        layers = {"global": s.global_layers, "local": s.local_layers}
+        with seeded(seed):
+            generators = {way: Generator(s.width, s.n_res, crop) for way in INPUTS}
+            discriminators = {
+                f"{scale}_{domain}": Discriminator(s.discriminator_width, depth, s.cam_weight)
+                for domain in INPUTS.values()
+                for scale, depth in layers.items()
+            }
+        networks = nn.ModuleDict()
+        networks["generator"] = nn.ModuleDict(generators)
+        networks["discriminator"] = nn.ModuleDict(discriminators)
+        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Draw the first weights, or load those ``warm_start`` names.
+
+        Raises:
+            UserError: the crop is too small for so many layers; says how many it allows.
+        """
+        check_side(max(settings.global_layers, settings.local_layers), settings.crop)
+        method = cls(settings, seed, device)
+        method.warm_up()
+        return method
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Adam with weight decay, for the generators and for the discriminators."""
+        decay = self.settings.weight_decay
+        parts = self.networks.items()
+        return {name: self.adam(part.parameters(), decay) for name, part in parts}
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """The discriminators' step, then the generators'."""
+        real = {"photo": to_signed(batch.content), "art": to_signed(batch.style)}
+        with torch.no_grad():
+            fakes = {TARGETS[way]: self.translate(real[k], way) for way, k in INPUTS.items()}
+        yield "discriminator", self._discriminator_losses(real, fakes)
+        yield "generator", self._generator_losses(real)
+        clamp_rho(self.networks["generator"])
+
+    def _discriminator_losses(self, real: dict[str, Tensor], fakes: dict[str, Tensor]) -> Losses:
+        """Least squares of patches and CAM logits, summed without ½."""
+        losses = {}
+        for domain, image in real.items():
+            # unlike the authors' code in one batch: one power iteration for both, instead of two
+            both = torch.cat([image, fakes[domain]])
+            parts = [self._told_apart(self._judged(f"{s}_{domain}", both)) for s in SCALES]
+            losses[f"discriminator_{domain}"] = torch.stack(parts).sum()
+        total = self.settings.gan_weight * torch.stack(list(losses.values())).sum()
+        return {"total": total, **losses}
+
+    def _judged(self, name: str, image: Tensor) -> Judged:
+        judged: Judged = self.networks["discriminator"][name](image)  # type: ignore[index]
+        return judged
+
+    @staticmethod
+    def _told_apart(judged: Judged) -> Tensor:
+        """Of real pictures and, in the batch's second half, generated ones."""
+        real, fake = zip(*(part.chunk(2) for part in judged), strict=True)
+        return distance(Judged(*real), 1.0) + distance(Judged(*fake), 0.0)
+
+    def _generator_losses(self, real: dict[str, Tensor]) -> Losses:
+        """Adversarial, cycle, identity and CAM losses of both directions."""
+        losses: Losses = {}
+        for way, domain in INPUTS.items():
+            fake, found = self._there(real, way)
+            back = self.translate(fake, BACK[way])
+            losses[f"gan_{way}"] = self._fools(TARGETS[way], fake)
+            losses[f"cycle_{way}"] = F.l1_loss(back, real[domain])
+            losses |= found
+        return {"total": self._weighed(losses), **losses}
+
+    def _there(self, real: dict[str, Tensor], way: str) -> tuple[Tensor, Losses]:
+        """Translations, and a generator's identity and CAM losses.
+
+        Its inputs and its targets go through it in one batch: each picture is normed by itself.
+        """
+        aim = real[TARGETS[way]]
+        both = torch.cat([real[INPUTS[way]], aim])
+        image, logits, _ = self.networks["generator"][way](both)  # type: ignore[index]
+        fake, same = image.chunk(2)
+        losses = {
+            f"identity_{way}": F.l1_loss(same, aim),
+            f"cam_{way}": cam_loss(*logits.chunk(2)),
+        }
+        return fake, losses
+
+    def _fools(self, domain: str, fake: Tensor) -> Tensor:
+        """Both discriminators should take ``fake`` for real."""
+        with frozen(self.networks["discriminator"]):
+            parts = [distance(self._judged(f"{s}_{domain}", fake), 1.0) for s in SCALES]
+        return torch.stack(parts).sum()
+
+    def _weighed(self, losses: Losses) -> Tensor:
+        s = self.settings
+        weights = {
+            "gan": s.gan_weight,
+            "cycle": s.cycle_weight,
+            "identity": s.identity_weight,
+            "cam": s.cam_loss_weight,
+        }
+        found = [weights[name.partition("_")[0]] * loss for name, loss in losses.items()]
+        return torch.stack(found).sum()
+
+    def translate(self, image: Tensor, direction: str) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]."""
+        found: Tensor = self.networks["generator"][direction](image).image  # type: ignore[index]
+        return found
+
+    def round_trip(self, row: str, direction: str, image: Tensor) -> Iterator[Extra]:
+        """The authors' sheet of samples: there, back, the identity, and what each looked at.
+
+        The identity of a picture (1, 3, H, W) is the generator into the picture's own domain.
+        """
+        yield Extra(direction, row, "1 input", image[0])
+        translated = self.explained(image, direction)
+        shown = {
+            "identity": self.explained(image, BACK[direction]),
+            "translation": translated,
+            "cycle": self.explained(translated[0], BACK[direction]),
+        }
+        for n, (name, (made, heat)) in enumerate(shown.items(), 1):
+            yield Extra(direction, row, f"{2 * n} CAM of {name}", heat[0])
+            yield Extra(direction, row, f"{2 * n + 1} {name}", made[0])
+
+    def explained(self, image: Tensor, direction: str) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 3, H, W) in [0, 1], translated, and their heat-maps in colour."""
+        signed = to_signed(image.to(self.device))
+        with self.applying():
+            both = fitted(lambda x: self._with_heat(x, direction), signed, self.multiple)
+        return to_unit(both[:, :3]).clamp(0, 1), jet(both[:, 3])
+
+    def _with_heat(self, image: Tensor, direction: str) -> Tensor:
+        """(B, 3, H, W) to (B, 4, H, W): the translation, and the heat-map in [0, 1]."""
+        made, _, heat = self.networks["generator"][direction](image)  # type: ignore[index]
+        heat = F.interpolate(spread(heat), image.shape[2:], mode="bilinear")
+        return torch.cat([made, heat], 1)
+
+
+def cam_loss(translated: Tensor, identity: Tensor) -> Tensor:
+    """Cross-entropy: inputs to be translated are 1, inputs of the target domain are 0.
+
+    Takes logits (B, 2) each; average and maximum count alike.
+    """
+    entropy = F.binary_cross_entropy_with_logits
+    ones, zeros = torch.ones_like(translated), torch.zeros_like(identity)
+    return entropy(translated, ones) + entropy(identity, zeros)
+
+
+METHOD = Ugatit

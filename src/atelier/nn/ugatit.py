@@ -1,0 +1,214 @@
+"""Generator and discriminators of U-GAT-IT (Kim, Kim, Kang & Lee, ICLR 2020).
+
+As in the authors' PyTorch code, znxlwm/UGATIT-pytorch; where ours departs, the line says so.
+
+Shapes: B pictures of H×W in [-1, 1]; features of C channels at h×w positions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from atelier.config import UserError
+from atelier.nn.cam import CamWeight, ClassActivation
+from atelier.nn.ilnorm import ILN, AdaILN
+
+SLOPE = 0.2
+STRIDE = 4
+"""Of the generator's features."""
+
+
+class Translated(NamedTuple):
+    """What a generator gives."""
+
+    image: Tensor
+    """(B, 3, H, W) in [-1, 1]."""
+    logits: Tensor
+    """(B, 2), of average and maximum: is the input a picture that is to be translated?"""
+    heat: Tensor
+    """(B, 1, H/4, W/4): the channels' sum of the features that the logits weigh."""
+
+
+class Judged(NamedTuple):
+    """What a discriminator gives, each near 1 for real pictures and near 0 for generated ones."""
+
+    patches: Tensor
+    """(B, 1, h, w)."""
+    logits: Tensor
+    """(B, 2), of average and maximum."""
+
+
+def conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
+    """With reflection padding, without bias: the size stays, but for its stride."""
+    return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode="reflect")
+
+
+def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
+    """conv, instance norm, ReLU."""
+    return [conv(inputs, outputs, side, stride), nn.InstanceNorm2d(outputs), nn.ReLU()]
+
+
+def enlarge(inputs: int, outputs: int) -> list[nn.Module]:
+    """Nearest ×2, conv, ILN, ReLU."""
+    return [nn.Upsample(scale_factor=2), conv(inputs, outputs, 3), ILN(outputs), nn.ReLU()]
+
+
+class Residual(nn.Module):
+    """conv, instance norm, ReLU, conv, instance norm, plus the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        layers = block(channels, channels, 3) + block(channels, channels, 3)[:2]
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, value: Tensor) -> Tensor:
+        """(B, C, h, w) to the same shape."""
+        changed: Tensor = self.body(value)
+        return value + changed
+
+
+class AdaptiveResidual(nn.Module):
+    """conv, AdaILN, ReLU, conv, AdaILN, plus the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first, self.second = conv(channels, channels, 3), conv(channels, channels, 3)
+        self.norm_first, self.norm_second = AdaILN(channels), AdaILN(channels)
+
+    def forward(self, value: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """(B, C, h, w) to the same shape; ``gamma`` and ``beta`` are (B, C)."""
+        inner = self.norm_first(self.first(value), gamma, beta).relu()
+        changed: Tensor = self.norm_second(self.second(inner), gamma, beta)
+        return value + changed
+
+
+class Generator(nn.Module):
+    """Down by 4, ``n_res`` residual blocks, attention, as many AdaILN ones, up by 4.
+
+    Width 64, four blocks: 10,589,888 parameters light, 278,959,808 full at 256×256.
+    """
+
+    def __init__(self, width: int, n_res: int, crop: int | None = None) -> None:
+        """``crop``: side of the pictures of a full generator, a multiple of 4; None: light.
+
+        What γ and β are computed from is flattened in a full one, and averaged over the positions
+        in a light one, which therefore takes any size.
+        """
+        super().__init__()
+        channels, self.crop = 4 * width, crop
+        self.encoder = nn.Sequential(
+            *block(3, width, 7),
+            *block(width, 2 * width, 3, 2),
+            *block(2 * width, channels, 3, 2),
+            *(Residual(channels) for _ in range(n_res)),
+        )
+        self.attention = ClassActivation(channels)
+        inputs = channels * (crop // STRIDE) ** 2 if crop else channels
+        self.code = nn.Sequential(
+            nn.Linear(inputs, channels, bias=False),
+            nn.ReLU(),
+            nn.Linear(channels, channels, bias=False),
+            nn.ReLU(),
+        )
+        self.gamma = nn.Linear(channels, channels, bias=False)
+        self.beta = nn.Linear(channels, channels, bias=False)
+        self.middle = nn.ModuleList(AdaptiveResidual(channels) for _ in range(n_res))
+        up = enlarge(channels, 2 * width) + enlarge(2 * width, width)
+        self.decoder = nn.Sequential(*up, conv(width, 3, 7))
+
+    def forward(self, image: Tensor) -> Translated:
+        """(B, 3, H, W), H and W multiples of 4 and at least 8.
+
+        Raises:
+            UserError: a full generator is given pictures of another size than its own.
+        """
+        self._check(image)
+        attended, logits = self.attention(self.encoder(image))
+        value = attended.relu()
+        code = self.code(value.flatten(1) if self.crop else value.mean((2, 3)))
+        gamma, beta = self.gamma(code), self.beta(code)
+        heat = value.float().sum(1, keepdim=True)
+        for layer in self.middle:
+            value = layer(value, gamma, beta)
+        return Translated(self.decoder(value).float().tanh(), logits, heat)
+
+    def _check(self, image: Tensor) -> None:
+        height, width = image.shape[2:]
+        if self.crop and (height, width) != (self.crop, self.crop):
+            raise UserError(
+                f"U-GAT-IT with light: false takes pictures of {self.crop}×{self.crop} (its crop) "
+                f"only, not {width}×{height}; light: true takes any size"
+            )
+
+
+class Discriminator(nn.Module):
+    """4×4 convolutions with spectral norm; judges patches, and the whole by class activation.
+
+    Width 64: seven layers, ``global``, judge patches of 286 pixels (53,130,176 parameters); five,
+    ``local``, of 70 (3,290,560).
+    """
+
+    def __init__(self, width: int, layers: int, weight: CamWeight = "effective") -> None:
+        """``layers``: all 4×4 ones, at least 3; all but the last two halve the sides."""
+        super().__init__()
+        self.layers = layers
+        widths = [3, *(width * 2**n for n in range(layers - 1))]
+        strides = [2] * (layers - 2) + [1]
+        found: list[nn.Module] = []
+        for inputs, outputs, stride in zip(widths[:-1], widths[1:], strides, strict=True):
+            found += [patch_conv(inputs, outputs, stride, bias=True), nn.LeakyReLU(SLOPE)]
+        self.body = nn.Sequential(*found)
+        self.attention = ClassActivation(widths[-1], spectral=True, weight=weight)
+        self.last = patch_conv(widths[-1], 1, 1, bias=False)
+
+    def forward(self, image: Tensor) -> Judged:
+        """(B, 3, H, W) in [-1, 1]; in training mode one power iteration of every spectral norm.
+
+        Raises:
+            UserError: the pictures are too small for so many layers.
+        """
+        check_side(self.layers, min(image.shape[2:]))
+        with parametrize.cached():
+            # first of all, in float32, so that the iterations do not run in autocast's bfloat16
+            with torch.autocast(image.device.type, enabled=False):
+                _ = [m.weight for m in self.modules() if parametrize.is_parametrized(m)]
+            attended, logits = self.attention(self.body(image))
+            return Judged(self.last(F.leaky_relu(attended, SLOPE)), logits)
+
+
+def patch_conv(inputs: int, outputs: int, stride: int, *, bias: bool) -> nn.Module:
+    """4×4 with reflection padding and spectral norm."""
+    layer = nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
+    return spectral_norm(layer)
+
+
+def check_side(layers: int, side: int) -> None:
+    """Refuse pictures whose shorter ``side`` the last of ``layers`` could not pad by reflection.
+
+    Raises:
+        UserError: says what is large enough, and what would be few enough.
+    """
+    if side < smallest_side(layers):
+        fewer = max((n for n in range(3, layers) if smallest_side(n) <= side), default=3)
+        raise UserError(
+            f"a discriminator of {layers} layers needs crops of {smallest_side(layers)} pixels or "
+            f"more, not {side}: set global_layers or local_layers to {fewer}, or enlarge crop"
+        )
+
+
+def smallest_side(layers: int) -> int:
+    """Of the pictures: ``layers - 2`` times halved, 3 are left, then 2, then 1."""
+    result: int = 3 * 2 ** (layers - 2)
+    return result
+
+
+def distance(judged: Judged, aim: float) -> Tensor:
+    """Mean squared distance of patches from ``aim``, plus that of the CAM logits."""
+    parts = [(part.float() - aim).square().mean() for part in judged]
+    return torch.stack(parts).sum()
