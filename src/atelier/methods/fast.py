@@ -31,6 +31,7 @@ from atelier.losses import (
 from atelier.methods.base import Kind, layer_weights
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
 from atelier.nn.features import Features, Padding, load_features
+from atelier.nn.instancenorm import InstanceNorm
 
 Layout = Literal["transnet", "examples", "johnson"]
 
@@ -99,7 +100,7 @@ class Residual(nn.Module):
         return summed
 
 
-class AffineNorm(nn.InstanceNorm2d):
+class AffineNorm(InstanceNorm):
     """Instance norm with a learnt scale and shift."""
 
     def __init__(self, width: int) -> None:
@@ -120,7 +121,7 @@ class TransNet(nn.Module):
         super().__init__()
         plain = layout == "transnet"
         mode: Padding = padding or ("zeros" if plain else "reflect")
-        norm: type[nn.Module] = nn.InstanceNorm2d if plain else AffineNorm
+        norm: type[nn.Module] = InstanceNorm if plain else AffineNorm
         one, two, four = width, 2 * width, 4 * width
 
         def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:

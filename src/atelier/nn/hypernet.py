@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atelier.config import UserError
+from atelier.nn.instancenorm import instance_norm
 from atelier.nn.padding import fitted
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD
 
@@ -86,7 +87,7 @@ def reflected(value: Tensor, rim: int) -> Tensor:
 
 def normed(value: Tensor) -> Tensor:
     """Instance norm without affine parameters, then ReLU."""
-    return F.instance_norm(value).relu()
+    return instance_norm(value).relu()
 
 
 def cropped(value: Tensor, margin: int) -> Tensor:
@@ -110,7 +111,7 @@ class ResidualBlock(nn.Module):
     def forward(self, value: Tensor, numbers: Iterator[Tensor]) -> Tensor:
         """(B, C, h, w) to the same shape, or 4 pixels less; takes two of ``numbers``."""
         inner = normed(self.first(value, next(numbers)))
-        changed = F.instance_norm(self.second(inner, next(numbers)))
+        changed = instance_norm(self.second(inner, next(numbers)))
         return cropped(value, self.margin) + changed
 
 
@@ -134,7 +135,7 @@ class ResNeXtBlock(nn.Module):
         """(B, C, h, w) to the same shape, or 2 pixels less; takes two of ``numbers``."""
         inner = normed(self.reduce(value, next(numbers)))
         inner = normed(self.branches(reflected(inner, self.rim)))
-        changed = F.instance_norm(self.expand(inner, next(numbers)))
+        changed = instance_norm(self.expand(inner, next(numbers)))
         return cropped(value, self.margin) + changed
 
 

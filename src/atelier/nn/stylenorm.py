@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from atelier.nn.instancenorm import InstanceNorm
+
 EncoderNorm = Literal["bn", "in"]
 Pad = Literal["reflect", "zero"]
 Upsample = Literal["nearest", "bilinear"]
@@ -41,7 +43,7 @@ class Topology:
         """The encoder's norm, which does not see the style."""
         if self.encoder_norm == "bn":
             return ShiftNorm(width)
-        return nn.InstanceNorm2d(width, eps=EPS, affine=True)
+        return InstanceNorm(width, eps=EPS, affine=True)
 
     def enlarge(self) -> nn.Upsample:
         """Twice the sides."""
@@ -66,7 +68,7 @@ class StyleNorm(nn.Module):
 
     def __init__(self, width: int, *, affine: bool) -> None:
         super().__init__()
-        self.norm = nn.InstanceNorm2d(width, eps=EPS, affine=affine)
+        self.norm = InstanceNorm(width, eps=EPS, affine=affine)
 
     def forward(self, value: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """(B, C, h, w) and (B, C) twice to (B, C, h, w) in float32."""

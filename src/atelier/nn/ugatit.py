@@ -18,6 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from atelier.config import UserError
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.ilnorm import ILN, AdaILN
+from atelier.nn.instancenorm import InstanceNorm
 
 SLOPE = 0.2
 STRIDE = 4
@@ -51,7 +52,7 @@ def conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
 
 def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
     """conv, instance norm, ReLU."""
-    return [conv(inputs, outputs, side, stride), nn.InstanceNorm2d(outputs), nn.ReLU()]
+    return [conv(inputs, outputs, side, stride), InstanceNorm(outputs), nn.ReLU()]
 
 
 def enlarge(inputs: int, outputs: int) -> list[nn.Module]:
