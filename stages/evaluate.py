@@ -34,6 +34,7 @@ def main(name: str) -> None:
         run.summary(
             {
                 f"frechet_{features.name}": scores["frechet"],
+                f"kid_{features.name}": scores["kid"],
                 "n_reference": scores["n_reference"],
                 "n_generated": scores["n_generated"],
             }

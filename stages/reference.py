@@ -1,11 +1,12 @@
-"""Feature vectors of the paintings: computed once, compared with by every method."""
+"""Feature vectors of the paintings, which every method is compared with, and their own floor."""
 
 from pathlib import Path
 
 from atelier.config import Params
+from atelier.files import write_json
 from atelier.images import find
 from atelier.metrics.embedding import embed_files
-from atelier.metrics.score import EvaluateSettings, evaluation_features, save_reference
+from atelier.metrics.score import EvaluateSettings, evaluation_features, floor, save_reference
 from atelier.stage import pick_device, stage
 
 if __name__ == "__main__":
@@ -17,3 +18,5 @@ if __name__ == "__main__":
         paintings = find(Path("results/prepared/paintings"))
         vectors = embed_files(features, paintings, device=device, batch=settings.batch)
         save_reference(vectors, features, Path("results/reference.safetensors"))
+        record = {"method": "floor", **floor(features, vectors, params.seed)}
+        write_json(Path("results/metrics/floor.json"), record)

@@ -44,6 +44,7 @@ def done(fresh: Path) -> Path:
     put(fresh, "metrics/gatys.json", METRICS)
     put(fresh, "metrics/cut_x.json", {**METRICS, "frechet": 9.25})
     put(fresh, "metrics/do_nothing.json", {**METRICS, "frechet": 30})
+    put(fresh, "metrics/floor.json", {**METRICS, "frechet": 2})
     return fresh
 
 
@@ -87,8 +88,8 @@ def test_two_methods_stand_beside_content_and_style(done: Path) -> None:
     assert not app.info
     assert not app.warning
     table = app.dataframe[0].value
-    assert table["method"].tolist() == ["cut_x", "gatys", "do nothing"]
-    assert table["frechet"].tolist() == [9.25, 12.5, 30.0]
+    assert table["method"].tolist() == ["cut_x", "gatys", "do nothing", "floor"]
+    assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 2.0]
     assert app.get("download_button")
 
 
@@ -158,7 +159,7 @@ def test_broken_json_is_reported_where_it_matters(done: Path) -> None:
 
 
 def test_pictures_without_scores_are_shown(done: Path) -> None:
-    for name in ("gatys", "cut_x", "do_nothing"):
+    for name in ("gatys", "cut_x", "do_nothing", "floor"):
         (done / f"results/metrics/{name}.json").unlink()
     app = show()
     assert "alps by gatys" in alts(app)

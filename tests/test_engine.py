@@ -216,7 +216,7 @@ def test_networks_are_compiled_where_they_are_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[nn.Module] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: asked.append(self))
+    monkeypatch.setattr(nn.Module, "compile", lambda self: asked.append(self))  # noqa: PLW0108 - bound
     method, batches = toy(tmp_path, steps=1, compile=True)
     inner = method.networks["net"]
     method.networks = nn.ModuleDict({"both": nn.ModuleDict({"net": inner})})

@@ -30,8 +30,9 @@ def put(root: Path, where: str, content: object) -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     put(tmp_path, "metrics/slow.json", {**GOOD, "frechet": 20})
-    put(tmp_path, "metrics/gatys.json", GOOD)
+    put(tmp_path, "metrics/gatys.json", {**GOOD, "kid": 0.0123, "kid_sd": 0.001})
     put(tmp_path, "metrics/do_nothing.json", {**GOOD, "frechet": 16.0, **dict.fromkeys(COST)})
+    put(tmp_path, "metrics/floor.json", {**GOOD, "frechet": 1.5, **dict.fromkeys(COST)})
     put(tmp_path, "metrics/cut.json", GOOD)
     put(tmp_path, "status/cut.json", {"stage": "train", "state": "failed", "error": "no\nmemory"})
     put(
@@ -55,7 +56,7 @@ def test_finished_methods_come_first_then_doing_nothing_then_the_rest(project: P
     frame = results.comparison(project, METHODS)
     found = list(zip(frame["method"], frame["status"], strict=True))
     assert found == [
-        ("gatys", "ok"), ("slow", "ok"), ("do nothing", "ok"),
+        ("gatys", "ok"), ("slow", "ok"), ("do nothing", "ok"), ("floor", "ok"),
         ("cut", "failed"), ("cyclegan", "running"), ("adain", "not run"),
     ]  # fmt: skip
     assert list(frame.columns) == list(results.TYPES)
@@ -111,8 +112,8 @@ def test_a_broken_status_record_is_a_failure(tmp_path: Path, content: str) -> No
 
 def test_nothing_at_all_is_a_table_too(tmp_path: Path) -> None:
     frame = results.comparison(tmp_path, ONE)
-    assert frame["status"].tolist() == ["not run", "not run"]
-    assert frame["method"].tolist() == ["do nothing", "gatys"]
+    assert frame["status"].tolist() == ["not run"] * 3
+    assert frame["method"].tolist() == ["do nothing", "floor", "gatys"]
     assert "not run" in results.to_text(frame)
 
 
@@ -125,12 +126,14 @@ def test_the_text_is_aligned_and_names_the_reasons(project: Path) -> None:
     table, note, reasons = text.split("\n\n")
     assert note.startswith("frechet: on mini features; comparable within this table only, not with")
     lines = table.splitlines()
-    assert len(lines) == 2 + 6
+    assert len(lines) == 2 + 7
     end = lines[0].index("frechet") + len("frechet")
-    assert [line[:end].split()[-1] for line in lines[2:5]] == ["12.50", "20.00", "16.00"]
+    distances = [line[:end].split()[-1] for line in lines[2:6]]
+    assert distances == ["12.50", "20.00", "16.00", "1.50"]
+    assert "12.3 ± 1.0" in lines[2]
     assert "mini abcdef01" in lines[2]
     assert "24 : 20" in lines[2]
-    assert lines[5][:end].rstrip().endswith("-")
+    assert lines[6][:end].rstrip().endswith("-")
     assert reasons.splitlines() == [
         "cut: train: no memory",
         "cyclegan: train, since 2026-01-02T03:04:05",
@@ -149,7 +152,7 @@ def test_the_csv_can_be_read_back(project: Path) -> None:
     again = pd.read_csv(io.StringIO(results.to_csv(frame)))
     assert again["frechet"].tolist()[:3] == [12.5, 20.0, 16.0]
     assert again["method"].tolist() == frame["method"].tolist()
-    assert again["error"][3] == "train: no\nmemory"
+    assert again["error"][4] == "train: no\nmemory"
 
 
 def picture(root: Path, where: str) -> Path:

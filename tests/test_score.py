@@ -12,9 +12,11 @@ from atelier.config import UserError
 from atelier.metrics import score as scoring
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.kernel import kernel_distance
 from atelier.metrics.score import (
     EvaluateSettings,
     evaluation_features,
+    floor,
     load_reference,
     save_reference,
     score,
@@ -55,13 +57,40 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
     vectors = [embed_files(net, paths, device="cpu", batch=8) for paths in (real, made)]
     found = score(net, *vectors)
     assert found.pop("frechet") == pytest.approx(frechet_distance(*vectors), rel=1e-3)
+    assert {"kid": found.pop("kid"), "kid_sd": found.pop("kid_sd")}.items() <= (
+        kernel_distance(*vectors).items()
+    )
     assert found == {
+        "kid_subset": 3,
         "features": "random",
         "features_hash": net.hash,
         "layer": "relu2_1",
         "n_reference": 4,
         "n_generated": 3,
     }
+
+
+def test_the_floor_compares_halves_that_share_no_painting() -> None:
+    net = random_features("relu2_1")
+    vectors = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
+    found = floor(net, vectors, seed=1)
+    assert (found["n_reference"], found["n_generated"]) == (6, 6)
+    assert found == floor(net, vectors, seed=1) != floor(net, vectors, seed=2)
+    assert found["frechet"] > 0
+    assert found["frechet_sd"] > 0
+    # two copies of every painting: only halves that share none are never equal
+    pairs = torch.arange(2.0).repeat_interleave(2)[:, None]
+    seen = {round(floor(net, pairs, seed=s)["frechet"], 6) for s in range(20)}
+    assert len(seen) > 1
+
+
+def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
+    net = random_features("relu2_1")
+    few, many = (
+        floor(net, torch.randn(n, 8, generator=torch.Generator().manual_seed(n)))["frechet"]
+        for n in (20, 400)
+    )
+    assert many < few / 4
 
 
 def test_equal_sets_score_zero(tmp_path: Path) -> None:

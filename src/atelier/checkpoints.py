@@ -93,8 +93,8 @@ def load_some(networks: nn.Module, path: Path) -> None:
     parts = {key.split(".")[0] for key in found}
     missing = {k for k in own if k.split(".")[0] in parts} - set(fitting)
     if missing or not fitting:
-        name = min(missing, default="any weight")
-        raise UserError(f"{path}: does not fit these settings: no {name} of the right shape")
+        named = f"{min(missing)} is missing or of another shape" if missing else "nothing is known"
+        raise UserError(f"{path}: does not fit these settings: {named}")
     networks.load_state_dict(fitting, strict=False)
 
 

@@ -17,7 +17,7 @@ from atelier.strips import INPUT, columns, strips
 
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
-SHOWN = ("frechet", "n_generated", "n_reference", "features", "seconds_per_picture")
+SHOWN = ("frechet", "kid", "n_generated", "n_reference", "features", "seconds_per_picture")
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> None:

@@ -55,6 +55,7 @@ class Training:
                 f"batch: {self.settings.batch} pictures cannot be divided into {self.parts} equal "
                 f"parts ({team.size} devices × accumulate {self.settings.accumulate})"
             )
+        method.warm_up()
         self.optimizers = dict(method.optimizers())
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]

@@ -18,6 +18,10 @@ from atelier.files import read_json
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
 """Label and file name of the row that scores the photographs themselves."""
+FLOOR = "floor"
+"""Label and file name of the row that scores the paintings against one another."""
+YARDSTICKS = (DO_NOTHING, FLOOR)
+"""Rows that are no methods."""
 
 
 class Metrics(BaseModel):
@@ -27,6 +31,9 @@ class Metrics(BaseModel):
 
     frechet: FiniteFloat
     """Distance of the results to the paintings, in the features named below."""
+    kid: FiniteFloat | None = None
+    """The same by kernels, unbiased; small numbers: tables show it times 1,000."""
+    kid_sd: FiniteFloat | None = None
     features: str
     features_hash: str | None = None
     layer: str | None = None
@@ -42,6 +49,8 @@ TYPES = {
     "method": "object",
     "status": "object",
     "frechet": "float64",
+    "kid": "float64",
+    "kid_sd": "float64",
     "features": "object",
     "features_hash": "object",
     "n_reference": "Int64",
@@ -60,7 +69,7 @@ def methods(params: Params) -> list[str]:
 
 
 def comparison(root: Path, params: Params) -> pd.DataFrame:
-    """One row per method, and one for doing nothing.
+    """One row per method, one for doing nothing, one for the floor.
 
     Args:
         root: the project's folder.
@@ -69,10 +78,11 @@ def comparison(root: Path, params: Params) -> pd.DataFrame:
     Returns:
         The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
         an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
-        first, the least distance on top, then doing nothing, then the rest in the given order.
+        first, the least distance on top, then the yardsticks, then the rest in the given order.
     """
     rows = [_row(root, name, name, params.key(name)) for name in methods(params)]
     rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
+    rows.append(_row(root, FLOOR, FLOOR, params.key(FLOOR)))
     rows.sort(key=_place)
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
@@ -82,8 +92,8 @@ def comparison(root: Path, params: Params) -> pd.DataFrame:
 
 
 def _place(row: dict[str, Any]) -> tuple[int, float]:
-    if row["method"] == DO_NOTHING:
-        return 1, 0.0
+    if row["method"] in YARDSTICKS:
+        return 1, YARDSTICKS.index(row["method"])
     return (0, row["frechet"]) if row["status"] == "ok" else (2, 0.0)
 
 
@@ -144,6 +154,9 @@ def to_text(frame: pd.DataFrame) -> str:
             "method": frame["method"],
             "status": frame["status"],
             "frechet": [_number(value, 2) for value in frame["frechet"]],
+            "kid ×1000": [
+                _spread(*pair) for pair in zip(frame["kid"], frame["kid_sd"], strict=True)
+            ],
             "features": [
                 f"{name} {digest[:8]}".strip() or "-"
                 for name, digest in zip(frame["features"], frame["features_hash"], strict=True)
@@ -178,7 +191,7 @@ def caution(frame: pd.DataFrame) -> str:
 
 
 def _table(shown: pd.DataFrame) -> str:
-    right = {"frechet", "n", "s/picture", "MiB"}
+    right = {"frechet", "kid ×1000", "n", "s/picture", "MiB"}
     lines = [list(shown.columns), *shown.to_numpy().tolist()]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = [
@@ -194,6 +207,10 @@ def _table(shown: pd.DataFrame) -> str:
 
 def _number(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return "-" if math.isnan(mean) else f"{1000 * mean:,.1f} ± {1000 * deviation:,.1f}"
 
 
 def _counts(generated: Any, reference: Any) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -19,6 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from atelier.checkpoints import load_some
+from atelier.config import main_root
 from atelier.methods.base import Extra, Kind
 from atelier.methods.trained import Trained, TrainSettings
 
@@ -40,7 +40,7 @@ class DomainSettings(TrainSettings):
     """Part of the steps at the full learning rate; from there it falls linearly to 0."""
     warm_start: str | None = None
     """Weights to begin with: a ``model.safetensors`` (generators) or a training's ``step-….pt``
-    (all networks); a path from the project's root."""
+    (all networks); a path from the project's root, which DVC does not watch."""
 
 
 class Domain(Trained):
@@ -65,13 +65,13 @@ class Domain(Trained):
         return nn.ModuleDict({"generator": self.networks["generator"]})
 
     def warm_up(self) -> None:
-        """Load the weights that ``warm_start`` names; last thing in ``build``.
+        """Load the weights that ``warm_start`` names.
 
         Raises:
             UserError: the file is missing, broken, or has no weight of this system's shape.
         """
         if self.settings.warm_start:
-            load_some(self.networks, Path(self.settings.warm_start))
+            load_some(self.networks, main_root() / self.settings.warm_start)
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         """One Adam for each entry of ``networks``."""

@@ -92,6 +92,9 @@ class Trained(Method):
         """The part of ``networks`` that ``transform`` needs: delivered, and averaged by ``ema``."""
         return self.networks
 
+    def warm_up(self) -> None:
+        """Change the first weights before a training; done by the engine, never to stylise."""
+
     def extra_state(self) -> dict[str, Any]:
         """What the next step depends on besides networks and optimisers: tensors, numbers, lists.
 

@@ -90,15 +90,13 @@ class Ugatit(Domain):
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
-        """Draw the first weights, or load those ``warm_start`` names.
+        """Draw the first weights.
 
         Raises:
             UserError: the crop is too small for so many layers; says how many it allows.
         """
         check_side(max(settings.global_layers, settings.local_layers), settings.crop)
-        method = cls(settings, seed, device)
-        method.warm_up()
-        return method
+        return cls(settings, seed, device)
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         """Adam with weight decay, for the generators and for the discriminators."""

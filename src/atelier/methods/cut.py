@@ -1,0 +1,218 @@
+"""CUT and FastCUT: one generator, and patches that know where they came from.
+
+After Park, Efros, Zhang & Zhu, "Contrastive learning for unpaired image-to-image translation"
+(ECCV 2020), and its code, taesungp/contrastive-unpaired-translation.
+
+Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``transform``. A tap is
+one of the five layers of the generator whose features are compared, with P patches (positions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from atelier.batches import Batch
+from atelier.methods.domain import Domain, DomainSettings, frozen, to_signed
+from atelier.methods.trained import Losses, seeded
+from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
+from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
+
+
+class CUTSettings(DomainSettings):
+    """Knobs of one ``cut`` entry in ``params.yaml``; the defaults are CUT's.
+
+    FastCUT has ``nce_weight`` 10, ``identity_nce`` false, ``flip_equivariance`` true and
+    ``constant`` 0.75.
+    """
+
+    width: int = Field(64, ge=4)
+    """Channels of the first layer of generator and discriminator."""
+    blocks: int = Field(9, ge=2)
+    """Residual blocks."""
+    antialias: bool = True
+    """Blur where the resolution changes, in both networks; false: as CycleGAN's."""
+    upsample: Upsample = "transposed"
+    """Without ``antialias``: ``resize`` leaves no checkerboard."""
+    gan: Gan = "lsgan"
+    gan_weight: float = Field(1.0, ge=0)
+    nce_weight: float = Field(1.0, ge=0)
+    identity_nce: bool = True
+    """Paintings go through the generator as well, and their patches have to stay."""
+    flip_equivariance: bool = False
+    """Every other step the generator sees mirrored pictures, compared with upright ones."""
+    patches: int = Field(256, ge=2)
+    """Positions compared at each tap."""
+    temperature: float = Field(0.07, gt=0)
+    projection: int = Field(256, ge=8)
+    """Numbers per patch that are compared."""
+    init: Init = "xavier"
+    init_gain: float = Field(0.02, gt=0)
+    """Of the first weights: the standard deviation if ``init`` is ``normal``, else a factor."""
+
+
+class Projector(nn.ModuleList):
+    """The feature network F: two linear layers per tap, then unit length.
+
+    For the generator of width 64 it has 560,384 parameters. Unlike the published code, which makes
+    it in the first step, it is there from the start.
+    """
+
+    def __init__(self, widths: Sequence[int], projection: int = 256) -> None:
+        super().__init__(
+            nn.Sequential(
+                nn.Linear(width, projection), nn.ReLU(), nn.Linear(projection, projection)
+            )
+            for width in widths
+        )
+
+    def forward(self, taps: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
+        """Features (B, C, h, w) and positions (P,) in [0, h·w) per tap to (B, P, D) per tap.
+
+        In float32 under autocast too: a temperature of 0.07 makes small errors large.
+        """
+        with torch.autocast(taps[0].device.type, enabled=False):
+            return [
+                F.normalize(layer(_at(tap.float(), place)), dim=2, eps=1e-7)
+                for layer, tap, place in zip(self, taps, places, strict=True)
+            ]
+
+
+def _at(tap: Tensor, place: Tensor) -> Tensor:
+    """(B, C, h, w) at positions (P,): (B, P, C)."""
+    return tap.permute(0, 2, 3, 1).flatten(1, 2).index_select(1, place)
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
+    """How surely each patch is recognised among those of its own picture (the paper's eq. 3).
+
+    Args:
+        query: (B, P, D), of unit length, from the made picture.
+        key: the same from the input; no gradient flows there.
+        temperature: what the similarities are divided by.
+
+    Returns:
+        (B,): cross-entropy, mean over the patches. Unlike in the published code the batch may have
+        any size.
+    """
+    similar = query @ key.detach().mT / temperature
+    own = torch.arange(query.shape[1], device=query.device).expand(len(query), -1)
+    return F.cross_entropy(similar.mT, own, reduction="none").mean(1)
+
+
+class CUT(Domain):
+    """One generator, ``to_art``; one discriminator; the feature network, ``projector``."""
+
+    Settings = CUTSettings
+    directions: ClassVar[tuple[str, ...]] = ("to_art",)
+
+    def __init__(self, settings: CUTSettings, seed: int, device: str) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        s = settings
+        with seeded(seed):
+            generator = ResNetGenerator(
+                s.width, s.blocks, upsample=s.upsample, antialias=s.antialias
+            )
+            networks = nn.ModuleDict(
+                {
+                    "generator": nn.ModuleDict({"to_art": generator}),
+                    "discriminator": PatchGAN(s.width, antialias=s.antialias),
+                    "projector": Projector(generator.tap_widths, s.projection),
+                }
+            )
+            draw_weights(networks, s.init, s.init_gain)
+        networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks: nn.ModuleDict = networks
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Draw the first weights."""
+        return cls(settings, seed, device)
+
+    @property
+    def generator(self) -> ResNetGenerator:
+        """Photo to art."""
+        found: ResNetGenerator = self.networks["generator"]["to_art"]  # type: ignore[index]
+        return found
+
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """Generator and feature network descend together."""
+        both = (self.networks[name].parameters() for name in ("generator", "projector"))
+        discriminator = self.adam(self.networks["discriminator"].parameters())
+        return {"discriminator": discriminator, "generator": self.adam(chain(*both))}
+
+    def translate(self, image: Tensor, direction: str) -> Tensor:  # noqa: ARG002 - there is one
+        """(B, 3, H, W) to the same shape; to art alone."""
+        return self.generator(image)  # type: ignore[no-any-return]
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """The discriminator, then generator and feature network, on the same fakes."""
+        photo, art = to_signed(batch.content), to_signed(batch.style)
+        pictures = torch.cat([photo, art]) if self.settings.identity_nce else photo
+        flipped = self._flipped(batch)
+        made, taps = self.generator.tapped(pictures.flip(3) if flipped else pictures)
+        yield "discriminator", self._discriminator(art, made[: len(photo)].detach())
+        keys = self._keys(pictures) if flipped else [tap.detach() for tap in taps]
+        nce = self._nce(made, keys, batch, flipped=flipped)
+        yield "generator", self._total(made[: len(photo)], nce.view(-1, len(photo)))
+
+    def _flipped(self, batch: Batch) -> bool:
+        drawn = torch.rand((), generator=batch.generator("flip"))
+        return bool(self.settings.flip_equivariance and drawn < 0.5)
+
+    @torch.no_grad()
+    def _keys(self, pictures: Tensor) -> list[Tensor]:
+        return self.generator.encode(pictures)
+
+    def _nce(self, made: Tensor, keys: list[Tensor], batch: Batch, *, flipped: bool) -> Tensor:
+        """PatchNCE of each made picture (N, 3, H, W), mean over the taps: (N,).
+
+        Unlike the published code, which draws once more for the paintings, all pictures of a step
+        are looked at in the same places.
+        """
+        queries = self.generator.encode(made)
+        if flipped:
+            queries = [query.flip(3) for query in queries]
+        places = self._places(keys, batch)
+        project = self.networks["projector"]
+        with torch.no_grad():
+            known = project(keys, places)
+        found = zip(project(queries, places), known, strict=True)
+        losses = [patch_nce(*pair, self.settings.temperature) for pair in found]
+        return torch.stack(losses).mean(0)
+
+    def _places(self, taps: Sequence[Tensor], batch: Batch) -> list[Tensor]:
+        """Different positions (P,) for every tap; all there are if those are fewer."""
+        generator, most = batch.generator("patches"), self.settings.patches
+        sizes = [tap.shape[2] * tap.shape[3] for tap in taps]
+        drawn = [torch.randperm(size, generator=generator)[:most] for size in sizes]
+        return [place.to(taps[0].device) for place in drawn]
+
+    def _total(self, fake: Tensor, nce: Tensor) -> Losses:
+        """``nce`` is (1, B) of photos or (2, B), paintings second; both rows count half.
+
+        The watched losses are without their weights.
+        """
+        s, judge = self.settings, self.networks["discriminator"]
+        with frozen(judge):
+            gan = adversarial(judge(fake), s.gan, real=True)
+        names = ("nce_to_art", "nce_identity")
+        losses = {name: part.mean() for name, part in zip(names, nce, strict=False)}
+        total = s.gan_weight * gan + s.nce_weight * torch.stack(list(losses.values())).mean()
+        return {"total": total, "gan_to_art": gan, **losses}
+
+    def _discriminator(self, art: Tensor, fake: Tensor) -> Losses:
+        """Unlike CycleGAN's, without earlier fakes."""
+        judge = self.networks["discriminator"]
+        loss = discriminator_loss(judge, art, fake, self.settings.gan)
+        return {"total": loss, "discriminator_art": loss.detach()}
+
+
+METHOD = CUT

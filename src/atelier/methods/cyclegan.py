@@ -1,0 +1,158 @@
+"""CycleGAN: there, back, and nothing lost on the way (Zhu, Park, Isola & Efros, ICCV 2017).
+
+Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``transform``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from atelier.batches import Batch
+from atelier.methods.domain import Domain, DomainSettings, ImagePool, frozen, to_signed
+from atelier.methods.trained import Losses, seeded
+from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
+from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
+
+
+class CycleGANSettings(DomainSettings):
+    """Knobs of one ``cyclegan`` entry in ``params.yaml``."""
+
+    width: int = Field(64, ge=4)
+    """Channels of the first layer of generators and discriminators."""
+    blocks: int = Field(9, ge=1)
+    """Residual blocks; the paper has 9 for crops of 256 pixels, 6 for 128 and less."""
+    upsample: Upsample = "transposed"
+    """``resize`` leaves no checkerboard."""
+    gan: Gan = "lsgan"
+    cycle_weight: float = Field(10.0, ge=0)
+    """The paper's λ, of both cycles."""
+    identity_weight: float = Field(0.5, ge=0)
+    """In parts of ``cycle_weight``: how strongly a generator is to leave pictures of its own
+    domain alone (the paper's §5.2); 0 leaves that out."""
+    pool: int = Field(50, ge=0)
+    """Earlier fakes kept for each discriminator."""
+    init: Init = "normal"
+    init_gain: float = Field(0.02, gt=0)
+    """Of the first weights: the standard deviation if ``init`` is ``normal``, else a factor."""
+
+
+class CycleGAN(Domain):
+    """Two generators, ``to_art`` and ``to_photo``; two discriminators, of ``art`` and ``photo``."""
+
+    Settings = CycleGANSettings
+
+    def __init__(self, settings: CycleGANSettings, seed: int, device: str) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        with seeded(seed):
+            networks = nn.ModuleDict(
+                {
+                    "generator": nn.ModuleDict({k: self._generator() for k in self.directions}),
+                    "discriminator": nn.ModuleDict(
+                        {k: PatchGAN(settings.width) for k in ("art", "photo")}
+                    ),
+                }
+            )
+            draw_weights(networks, settings.init, settings.init_gain)
+        networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks: nn.ModuleDict = networks
+        self.pools = {name: ImagePool(settings.pool) for name in ("art", "photo")}
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Draw the first weights."""
+        return cls(settings, seed, device)
+
+    def _generator(self) -> ResNetGenerator:
+        s = self.settings
+        return ResNetGenerator(s.width, s.blocks, upsample=s.upsample)
+
+    def extra_state(self) -> dict[str, Any]:
+        """The pictures in the pools."""
+        return {name: pool.kept for name, pool in self.pools.items()}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Fill the pools again."""
+        for name, pool in self.pools.items():
+            pool.kept = list(state[name])
+
+    def translate(self, image: Tensor, direction: str) -> Tensor:
+        """(B, 3, H, W) to the same shape, by the generator of that direction."""
+        made: Tensor = self.networks["generator"][direction](image)  # type: ignore[index]
+        return made
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """The generators, then the discriminators on what was generated before the update."""
+        photo, art = to_signed(batch.content), to_signed(batch.style)
+        losses, fakes = self._generators(photo, art)
+        yield "generator", losses
+        yield "discriminator", self._discriminators({"art": art, "photo": photo}, fakes, batch)
+
+    def _generators(self, photo: Tensor, art: Tensor) -> tuple[Losses, dict[str, Tensor]]:
+        """Losses of both generators (the paper's eq. 3 and §5.2) and the fakes, without graph.
+
+        Unlike the published code, pictures that wait for the same generator go through it together;
+        as the norm is each picture's own, that changes nothing.
+        """
+        idle = not self._identity_factor()
+        fake_art, *same_art = self._apply("to_art", photo, *[art][idle:])
+        fake_photo, back_photo, *same_photo = self._apply(
+            "to_photo", art, fake_art, *[photo][idle:]
+        )
+        (back_art,) = self._apply("to_art", fake_photo)
+        losses = {
+            "gan_to_art": self._fools("art", fake_art),
+            "gan_to_photo": self._fools("photo", fake_photo),
+            "cycle_to_art": F.l1_loss(back_photo, photo),
+            "cycle_to_photo": F.l1_loss(back_art, art),
+        }
+        if not idle:
+            losses["identity_to_art"] = F.l1_loss(same_art[0], art)
+            losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
+        fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
+        return {"total": self._total(losses), **losses}, fakes
+
+    def _apply(self, direction: str, *images: Tensor) -> tuple[Tensor, ...]:
+        """``translate`` on several batches at once."""
+        made = self.translate(torch.cat(images), direction)
+        return made.split_with_sizes([len(image) for image in images])
+
+    def _fools(self, domain: str, fake: Tensor) -> Tensor:
+        """The generator's loss: the fake should be taken for real."""
+        judge = self.networks["discriminator"][domain]  # type: ignore[index]
+        with frozen(judge):
+            return adversarial(judge(fake), self.settings.gan, real=True)
+
+    def _identity_factor(self) -> float:
+        return float(self.settings.cycle_weight * self.settings.identity_weight)
+
+    def _total(self, losses: Losses) -> Tensor:
+        """The watched losses are without their weights."""
+        weights = {
+            "gan": 1.0,
+            "cycle": self.settings.cycle_weight,
+            "identity": self._identity_factor(),
+        }
+        parts = [weights[name.split("_")[0]] * loss for name, loss in losses.items()]
+        return torch.stack(parts).sum()
+
+    def _discriminators(
+        self, real: dict[str, Tensor], fakes: dict[str, Tensor], batch: Batch
+    ) -> Losses:
+        """Real pictures against fakes of now and of earlier steps."""
+        losses = {}
+        for name, pool in self.pools.items():
+            shown = pool.query(fakes[name], batch.generator(f"pool {name}"))
+            judge = self.networks["discriminator"][name]  # type: ignore[index]
+            losses[f"discriminator_{name}"] = discriminator_loss(
+                judge, real[name], shown, self.settings.gan
+            )
+        return {"total": torch.stack(list(losses.values())).sum(), **losses}
+
+
+METHOD = CycleGAN

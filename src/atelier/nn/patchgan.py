@@ -1,0 +1,73 @@
+"""The 70×70 patch discriminator and what it is trained with.
+
+After Isola et al., "Image-to-image translation with conditional adversarial networks" (CVPR 2017),
+§3.2.2, as Zhu et al. (ICCV 2017), §7.2, use it: with instance norm and without a condition.
+
+Shapes: B pictures of H×W, pixels in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.resnet import BlurDown
+
+Gan = Literal["lsgan", "vanilla"]
+
+
+class PatchGAN(nn.Sequential):
+    """Five 4×4 convolutions; one verdict per patch of 70×70 pixels.
+
+    (B, 3, H, W) to (B, 1, h, w), not squashed; 256² gives 30×30, and no side may be less than 24.
+    With width 64 2,764,737 parameters, with ``antialias`` (CUT's blur-pooling instead of strides,
+    Park et al., ECCV 2020, §C.2) as many.
+    """
+
+    def __init__(self, width: int = 64, *, antialias: bool = False) -> None:
+        one, two, four, eight = width, 2 * width, 4 * width, 8 * width
+        super().__init__(
+            *_layer(3, one, antialias=antialias, stride=2, norm=False),
+            *_layer(one, two, antialias=antialias, stride=2),
+            *_layer(two, four, antialias=antialias, stride=2),
+            *_layer(four, eight, antialias=antialias, stride=1),
+            nn.Conv2d(eight, 1, 4, padding=1),
+        )
+
+
+def _layer(
+    inputs: int, outputs: int, *, antialias: bool, stride: int, norm: bool = True
+) -> list[nn.Module]:
+    blurred = antialias and stride == 2
+    layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, 1 if blurred else stride, 1)]
+    layers += [InstanceNorm(outputs)] * norm
+    return [*layers, nn.LeakyReLU(0.2), *[BlurDown(outputs)] * blurred]
+
+
+def adversarial(verdict: Tensor, gan: Gan, *, real: bool) -> Tensor:
+    """How far a verdict (any shape) is from "real" or "fake": a mean over all patches.
+
+    Args:
+        verdict: a discriminator's, not squashed.
+        gan: ``lsgan``: squared distance to 1 or 0 (Mao et al. 2017); ``vanilla``: cross-entropy
+            (Goodfellow et al. 2014).
+        real: what it should have said.
+    """
+    wanted = torch.full_like(verdict, float(real), dtype=torch.float32)
+    measure = F.mse_loss if gan == "lsgan" else F.binary_cross_entropy_with_logits
+    return measure(verdict.float(), wanted)
+
+
+def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor, gan: Gan) -> Tensor:
+    """Half of both mistakes: real pictures taken for fake and (B, 3, H, W) fakes for real.
+
+    Both go through at once; with instance norm that is the same.
+    """
+    verdicts = discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
+    return (
+        adversarial(verdicts[0], gan, real=True) + adversarial(verdicts[1], gan, real=False)
+    ) / 2

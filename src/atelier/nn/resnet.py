@@ -1,0 +1,165 @@
+"""The ResNet generator of CycleGAN and CUT.
+
+After Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks"
+(ICCV 2017), §7.2, and, with blur-pooling, Park et al., "Contrastive learning for unpaired
+image-to-image translation" (ECCV 2020), §C.2.
+
+Shapes: B pictures of H×W, sides multiples of 4, pixels in [-1, 1]; w is the width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atelier.nn.instancenorm import InstanceNorm
+
+Upsample = Literal["transposed", "resize"]
+Init = Literal["normal", "xavier"]
+Want = Literal["picture", "taps", "both"]
+LAST_TAP = 5
+"""The residual block after which CUT looks last, counted from 1."""
+
+
+class Residual(nn.Module):
+    """conv, norm, ReLU, conv, norm, plus the input; nothing after the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        first, second = (_reflecting(width, width) for _ in range(2))
+        self.body = nn.Sequential(*_active(first), second, InstanceNorm(width))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """(B, C, h, w) to the same shape."""
+        summed: Tensor = value + self.body(value)
+        return summed
+
+
+class BlurDown(nn.Module):
+    """(B, C, h, w) to half its sides, rounded up, after a binomial blur (Zhang 2019, blur-pool)."""
+
+    blur: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        blur = (row[:, None] * row).expand(width, 1, 3, 3).contiguous()
+        self.register_buffer("blur", blur, persistent=False)
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Every channel by itself; the rim is mirrored."""
+        padded = F.pad(value, (1, 1, 1, 1), "reflect")
+        return F.conv2d(padded, self.blur, stride=2, groups=value.shape[1])
+
+
+class ResNetGenerator(nn.Module):
+    """Down by 4, residual blocks, up by 4; instance norm without affine parameters.
+
+    With width 64 and 9 blocks 11,378,179 parameters, with 6 blocks 7,837,699, whatever
+    ``upsample`` and ``antialias`` are.
+
+    Args:
+        width: channels of the first layer.
+        blocks: how many residual blocks.
+        upsample: ``transposed`` convolutions as published, or ``resize``: nearest ×2 and a
+            convolution, which leaves no checkerboard (Odena et al. 2016).
+        antialias: CUT's: blur after stride 1 on the way down, bilinear ×2 on the way up; then
+            ``upsample`` does not matter.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 9,
+        *,
+        upsample: Upsample = "transposed",
+        antialias: bool = False,
+    ) -> None:
+        super().__init__()
+        one, two, four = width, 2 * width, 4 * width
+        down = [_down(a, b, antialias=antialias) for a, b in ((one, two), (two, four))]
+        up = [_up(a, b, upsample, antialias=antialias) for a, b in ((four, two), (two, one))]
+        first = [nn.ReflectionPad2d(3), *_active(nn.Conv2d(3, one, 7))]
+        middle = [Residual(four) for _ in range(blocks)]
+        last = [nn.ReflectionPad2d(3), nn.Conv2d(one, 3, 7)]
+        self.layers = nn.Sequential(*first, *down[0], *down[1], *middle, *up[0], *up[1], *last)
+        second, inner = len(first) + len(down[0]), len(first) + len(down[0]) + len(down[1])
+        self.taps = (0, len(first), second, inner, inner + min(LAST_TAP, blocks) - 1)
+        self.tap_widths = (3, two, four, four, four)
+
+    def forward(self, image: Tensor, want: Want = "picture") -> Any:
+        """(B, 3, H, W) to the same shape, in [-1, 1], float32; or what the methods below give."""
+        value, found = self._run(image, self.taps[-1] + 1 if want == "taps" else len(self.layers))
+        if want == "taps":
+            return found
+        # In float32 under autocast too: next to ±1 bfloat16 knows no half grey levels.
+        made = value.float().tanh()
+        return made if want == "picture" else (made, found)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Features for CUT, five of them, from (B, 3, H, W); the later layers are not run.
+
+        The padded picture (B, 3, H+6, W+6); the two convolutions that go down, before their norm
+        (B, 2w, …) and (B, 4w, …); the first and the fifth residual block (B, 4w, H/4, W/4).
+        """
+        found: list[Tensor] = self(image, "taps")
+        return found
+
+    def tapped(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The picture, and what ``encode`` gives."""
+        found: tuple[Tensor, list[Tensor]] = self(image, "both")
+        return found
+
+    def _run(self, value: Tensor, end: int) -> tuple[Tensor, list[Tensor]]:
+        found = []
+        for place, layer in enumerate(self.layers[:end]):
+            value = layer(value)
+            found += [value] * self.taps.count(place)
+        return value, found
+
+
+def draw_weights(network: nn.Module, init: Init, gain: float) -> None:
+    """First weights of all convolutions and linear layers; their biases become 0.
+
+    Args:
+        network: changed in place.
+        init: ``normal`` is N(0, gain) (CycleGAN), ``xavier`` Glorot's times ``gain`` (CUT).
+        gain: 0.02 in both publications.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            if init == "normal":
+                nn.init.normal_(layer.weight, 0.0, gain)
+            else:
+                nn.init.xavier_normal_(layer.weight, gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _reflecting(inputs: int, outputs: int) -> nn.Conv2d:
+    """3×3 with reflection padding: the size stays."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
+
+
+def _active(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
+    return [layer, InstanceNorm(layer.out_channels), nn.ReLU()]
+
+
+def _down(inputs: int, outputs: int, *, antialias: bool) -> list[nn.Module]:
+    """Zero padding here, unlike everywhere else in the network, as published."""
+    if antialias:
+        return [*_active(nn.Conv2d(inputs, outputs, 3, 1, 1)), BlurDown(outputs)]
+    return _active(nn.Conv2d(inputs, outputs, 3, 2, 1))
+
+
+def _up(inputs: int, outputs: int, upsample: Upsample, *, antialias: bool) -> list[nn.Module]:
+    if antialias:
+        # The published code's transposed convolution with (1, 3, 3, 1)/4 is this interpolation.
+        blurred = nn.Upsample(scale_factor=2, mode="bilinear")
+        return [blurred, *_active(nn.Conv2d(inputs, outputs, 3, padding=1))]
+    if upsample == "resize":
+        return [nn.Upsample(scale_factor=2), *_active(_reflecting(inputs, outputs))]
+    return _active(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1))

@@ -1,0 +1,111 @@
+"""The parts of Zero-Shot Noise2Noise: down-sampler, network, and many networks side by side.
+
+After Mansour & Heckel (CVPR 2023), §3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+"""Of the leaky ReLU below zero."""
+
+
+def pair_downsample(image: Tensor) -> tuple[Tensor, Tensor]:
+    """D1, D2 of (…, H, W): means over the two diagonals of every 2×2 block, (…, H//2, W//2) each.
+
+    The same as strided convolutions with [[0, ½], [½, 0]] and [[½, 0], [0, ½]] (§3.1 of the paper).
+    The last row or column of an odd size is left out.
+    """
+    height, width = (side // 2 * 2 for side in image.shape[-2:])
+    even = image[..., :height, :width]
+    anti = (even[..., 0::2, 1::2] + even[..., 1::2, 0::2]) / 2
+    main = (even[..., 0::2, 0::2] + even[..., 1::2, 1::2]) / 2
+    return anti, main
+
+
+def pair_view(noisy: Tensor, denoised: Tensor, gain: float = 4.0) -> dict[str, Tensor]:
+    """What the method sees of (C, H, W) and does to it, by title, in [0, 1].
+
+    Differences are multiplied by ``gain`` around middle grey. Where edges or strokes show in what
+    was removed, more than noise was taken away.
+    """
+    first, second = pair_downsample(noisy)
+    views = {
+        "noisy": noisy,
+        "D1": first,
+        "D2": second,
+        "D1 - D2": 0.5 + gain * (first - second),
+        "denoised": denoised,
+        "removed": 0.5 + gain * (noisy - denoised),
+    }
+    return {title: view.clamp(0, 1) for title, view in views.items()}
+
+
+def network(channels: int, width: int) -> nn.Sequential:
+    """One picture's f, which predicts its noise: 22,275 parameters for 3 channels and width 48."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(width, width, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(width, channels, 1),
+    )
+
+
+class Networks(nn.Module):
+    """B independent networks side by side: every layer one convolution of B groups."""
+
+    def __init__(self, alone: Sequence[nn.Sequential]) -> None:
+        """``alone`` are made by ``network``, with the same arguments."""
+        super().__init__()
+        self.count = len(alone)
+        stacked, _ = torch.func.stack_module_state(list(alone))
+        self.weights = nn.ParameterList(
+            nn.Parameter(part.detach().flatten(0, 1)) for part in stacked.values()
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Noise of (N, B, C, H, W): N pictures for each network, to the same shape."""
+        value, layers = pictures.flatten(1, 2), list(self.weights)
+        for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+            if weight is not layers[0]:
+                value = F.leaky_relu_(value, SLOPE)
+            value = F.conv2d(value, weight, bias, padding=weight.shape[3] // 2, groups=self.count)
+        return value.reshape(pictures.shape)
+
+
+class Best:
+    """Every picture's weights at its smallest held-out loss, until its patience is over."""
+
+    def __init__(self, networks: Networks) -> None:
+        self.networks = networks
+        self.weights = [weight.detach().clone() for weight in networks.weights]
+        device = self.weights[0].device
+        self.loss = torch.full((networks.count,), torch.inf, device=device)
+        self.steps = torch.zeros(networks.count, dtype=torch.long, device=device)
+        self.ended = torch.zeros(networks.count, dtype=torch.bool, device=device)
+
+    @torch.no_grad()
+    def watch(self, loss: Tensor, step: int, patience: int) -> None:
+        """Take the weights of the pictures whose loss is the smallest so far.
+
+        Without a copy to the CPU, which a GPU would have to wait for in every step.
+        """
+        better = (loss < self.loss) & ~self.ended
+        self.loss = torch.where(better, loss, self.loss)
+        self.steps = torch.where(better, step, self.steps)
+        for kept, now in zip(self.weights, self.networks.weights, strict=True):
+            mask = better.repeat_interleave(len(kept) // len(better))
+            kept.copy_(torch.where(mask.view(-1, *(1,) * (kept.ndim - 1)), now, kept))
+        self.ended |= step - self.steps >= patience
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Give the networks these weights."""
+        for kept, now in zip(self.weights, self.networks.weights, strict=True):
+            now.copy_(kept)
