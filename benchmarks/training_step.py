@@ -8,13 +8,14 @@ the pictures for Gram matrices, the whole attention map. Like that code it encod
 for another term of the loss; what it does compute twice stands at each function. They take turns
 step by step (forward, losses, backward, optimiser) on pictures held in memory; the first turn does
 not count. In float32 the losses of the first two steps must agree; later on rounding grows.
+``adversarial_step.py`` does the same for the systems with discriminators.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, closing
 from copy import deepcopy
 from functools import partial
@@ -37,6 +38,8 @@ from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
 
 Maps = Mapping[str, Tensor]
+Knobs = dict[str, Any]
+Run = Generator[Mapping[str, float], None, None]
 TAPS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 LIMITS = (1e-3, 1e-2)  # of the losses' relative difference in the first and the second step
 
@@ -44,27 +47,27 @@ LIMITS = (1e-3, 1e-2)  # of the losses' relative difference in the first and the
 class Plain:
     """A system's networks once more, in torch's default layout, and the formula of its loss."""
 
-    def __init__(self, method: Any, formula: Callable[[Plain, Batch], Any]) -> None:
-        self.settings, self.formula = method.settings, formula
-        self.networks, self.features = _contiguous(method.networks), _contiguous(method.features)
-        self.predictor = _contiguous(getattr(method, "predictor", method.features))
+    def __init__(self, method: Any, name: str) -> None:
+        self.settings, self.formula = method.settings, FORMULAS[name]
+        self.networks, self.features = contiguous(method.networks), contiguous(method.features)
+        self.predictor = contiguous(getattr(method, "predictor", method.features))
         self.optimizer = Adam(self.networks.parameters(), lr=self.settings.lr)
         self.kept: dict[str, Tensor] = {}  # from step to step
 
-    def run(self, batches: Batches) -> Generator[float, None, None]:
+    def run(self, batches: Batches) -> Run:
         """Train, one step for every loss that is asked for."""
         for step in count():
             loss = self.formula(self, batches[step])
             self.optimizer.zero_grad()
             torch.autograd.backward(loss)
             self.optimizer.step()
-            yield loss.item()
+            yield {"total": loss.item()}
 
 
-def _contiguous(module: Any) -> Any:
+def contiguous(module: Any) -> Any:
     copy = deepcopy(module).to(memory_format=torch.contiguous_format)
-    for layer in [part for part in copy.modules() if isinstance(part, nn.ReLU)]:
-        layer.inplace = True  # as in torchvision's VGGs
+    for layer in [part for part in copy.modules() if isinstance(part, nn.ReLU | nn.LeakyReLU)]:
+        layer.inplace = True  # as public code has it
     return copy
 
 
@@ -198,30 +201,32 @@ class Held(Batches):
         return Batch(step, 0, *self.parts, names=("held in memory",))
 
 
-def ours(method: Any, held: Held) -> Generator[float, None, None]:
-    """Train through the engine, one step for every loss that is asked for."""
+def ours(method: Any, held: Held) -> Run:
+    """Train through the engine, one step for every dictionary of losses that is asked for."""
     with TemporaryDirectory() as folder:
         for tick in Training(method, held, Path(folder)).run():
-            yield tick.losses["total"]
+            yield tick.losses
 
 
-def compare(knobs: Mapping[str, Any], precisions: list[str], repeats: int) -> dict[Any, float]:
+def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain) -> dict[Any, Any]:
     """Medians of a system's seconds: plain, and ours in each precision; the losses must agree."""
     name, build = knobs["class"], partial(make, where="training_step", seed=0, device="cpu")
     methods: dict[str, Any] = {p: build({**knobs, "precision": p}) for p in precisions}
-    held, plain = Held(methods["float32"]), Plain(methods["float32"], FORMULAS[name])
+    held, plain = Held(methods["float32"]), kind(methods["float32"], name)
     runs = {"plain": plain.run(held), **{p: ours(m, held) for p, m in methods.items()}}
-    seconds, losses = (pd.DataFrame(columns=[*runs], dtype=float) for _ in range(2))
+    seconds, told = pd.DataFrame(columns=[*runs], dtype=float), {key: list[Any]() for key in runs}
     with ExitStack() as stack:
         for run in runs.values():  # closed in reverse: a training gives Ctrl-C back to the former
             stack.enter_context(closing(run))
         for step, key in product(range(repeats + 1), runs):
             began = time.perf_counter()
-            losses.loc[step, key] = next(runs[key])
+            told[key].append(next(runs[key]))
             seconds.loc[step, key] = time.perf_counter() - began
-    differences = (losses["float32"] / losses["plain"] - 1).abs().to_list()
+    losses, wanted = pd.DataFrame(told["float32"]), pd.DataFrame(told["plain"])
+    apart = (losses[wanted.columns] / wanted - 1).abs()
+    differences = apart.max(axis=1, skipna=False).to_list()
     if not all(found < most for found, most in zip(differences, LIMITS, strict=False)):
-        raise ValueError(f"{name}: plain is not the same formula; losses:\n{losses}")
+        raise ValueError(f"{name}: plain is not the same formula; they differ by\n{apart}")
     medians = seconds[1:].median()
     ratios = (medians / medians["plain"])[precisions].add_suffix("/plain")
     rest = {f"loss difference {n}": difference for n, difference in enumerate(differences[:2], 1)}
@@ -229,14 +234,20 @@ def compare(knobs: Mapping[str, Any], precisions: list[str], repeats: int) -> di
     return {**medians.to_dict(), **ratios.to_dict(), **rest}
 
 
-def main(out: Path, features: str, precision: str, repeats: int, width: int, **size: int) -> None:
-    found, precisions = {}, list(dict.fromkeys(["float32", precision]))
-    for name in FORMULAS:
-        found[name] = compare({**block(name, features, width), **size}, precisions, repeats)
+def compare_all(path: Path, blocks: dict[str, Knobs], setting: Knobs, *how: Any) -> None:
+    """``how`` is what ``compare`` takes beside each of the ``blocks``; writes the file ``path``."""
+    found = {}
+    for name, knobs in blocks.items():
+        found[name] = compare(knobs, *how)
         print(name, found[name], flush=True)
     print(pd.DataFrame(found).T.to_string(float_format="{:.4g}".format))
-    setting = {"features": features, "width": width, **size, "threads": torch.get_num_threads()}
-    write_json(out / "training_step.json", {"setting": setting, "systems": found})
+    write_json(path, {"setting": setting | {"threads": torch.get_num_threads()}, "systems": found})
+
+
+def main(out: Path, features: str, precision: str, repeats: int, width: int, **size: int) -> None:
+    blocks = {name: {**block(name, features, width), **size} for name in FORMULAS}
+    setting, file = {"features": features, "width": width, **size}, out / "training_step.json"
+    compare_all(file, blocks, setting, list(dict.fromkeys(["float32", precision])), repeats)
 
 
 if __name__ == "__main__":

@@ -80,9 +80,14 @@ class Projector(nn.ModuleList):
         """
         with torch.autocast(taps[0].device.type, enabled=False):
             return [
-                F.normalize(layer(_at(tap.float(), place)), dim=2, eps=1e-7)
+                _unit(layer(_at(tap.float(), place)))
                 for layer, tap, place in zip(self, taps, places, strict=True)
             ]
+
+
+def _unit(value: Tensor) -> Tensor:
+    """Of length one along dim 2. The first projections are so short that the 1e-7 counts."""
+    return value / (torch.linalg.vector_norm(value, dim=2, keepdim=True) + 1e-7)
 
 
 def _at(tap: Tensor, place: Tensor) -> Tensor:
