@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from atelier.fanout import FanOut, lanes
 STAND_IN = """
 import os, sys, time
 from pathlib import Path
+if "status" in sys.argv:
+    print("a warning", file=sys.stderr)
+    print(Path("stale.json").read_text())
+    sys.exit()
 targets = sys.argv[sys.argv.index("repro") + 1 :]
 name = targets[-1].partition("@")[2] or "shared"
 threads = os.environ.get("OMP_NUM_THREADS", "")
@@ -35,6 +40,9 @@ sys.exit("no" if name == "broken" else 0)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which ``python -m dvc`` is the stand-in."""
     (tmp_path / "dvc.py").write_text(STAND_IN)
+    names = ("a", "b", "c", "d", "broken", "meets", "busy")
+    stale = {f"stylize@{name}": [] for name in names}
+    (tmp_path / "stale.json").write_text(json.dumps({"compare": [], **stale}))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(fanout.time, "sleep", lambda _: None)
     return tmp_path
@@ -50,6 +58,18 @@ def test_shared_work_first_then_the_stages_of_each_method(root: Path) -> None:
     assert first.startswith("reference do_nothing")
     assert others == [f"--single-item train@{m} stylize@{m} evaluate@{m} 3" for m in "ab"]
     assert [line.split(" (")[0] for line in told] == ["a: done", "b: done"]
+
+
+def test_finished_methods_are_not_asked_again(root: Path) -> None:
+    (root / "stale.json").write_text(json.dumps({"compare": [], "evaluate@b": []}))
+    assert len(list(FanOut(["a", "b"], [{}], root).run())) == 1
+    assert [line for line in calls(root) if "@a" in line] == []
+    assert "train@b" in calls(root)[-1]
+
+
+def test_a_status_that_cannot_be_had_stops_nothing(root: Path) -> None:
+    (root / "stale.json").unlink()
+    assert len(list(FanOut(["a", "b"], [{}], root).run())) == 2
 
 
 def test_a_failure_is_told_and_stops_no_other(root: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from atelier.config import UserError
+from atelier.files import read_json
 from atelier.parallel import cores
 
 SHARED = ("reference", "do_nothing")
@@ -74,6 +75,7 @@ class FanOut:
         """
         if _dvc(["repro", *SHARED], self.root, {}, LOGS / "shared.log"):
             raise UserError(f"preparing the pictures failed; see {LOGS / 'shared.log'}")
+        self._leave_out_the_finished()
         with ThreadPoolExecutor(len(self.places)) as pool:
             work = [pool.submit(self._work, lane) for lane in self.places]
             try:
@@ -87,6 +89,13 @@ class FanOut:
                 raise
         for one in work:
             one.result()
+
+    def _leave_out_the_finished(self) -> None:
+        """One question for all of them: asking DVC method by method takes seconds each."""
+        if _dvc(["status", "--json"], self.root, {}, LOGS / "status.log"):
+            return  # then they find out themselves
+        stale = {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
+        self.waiting = deque(name for name in self.waiting if name in stale)
 
     def _work(self, lane: Lane) -> None:
         """Take methods until none waits."""
@@ -114,10 +123,16 @@ def _dvc(arguments: Sequence[str], root: Path, lane: Lane, log: Path) -> int:
     """Exit code of ``dvc``, whose output goes to ``log``; asked again while another one writes."""
     (root / log).parent.mkdir(parents=True, exist_ok=True)
     for _ in range(PATIENCE):
+        errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
         with (root / log).open("w", encoding="utf-8") as out:
             command = [sys.executable, "-m", "dvc", *arguments]
             done = subprocess.run(  # noqa: S603 - DVC, with names of params.yaml
-                command, cwd=root, env={**os.environ, **lane}, stdout=out, stderr=out, check=False
+                command,
+                cwd=root,
+                env={**os.environ, **lane},
+                stdout=out,
+                stderr=errors,
+                check=False,
             )
         if not done.returncode or not any(word in (root / log).read_text() for word in BUSY):
             break
