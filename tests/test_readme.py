@@ -43,7 +43,7 @@ def test_every_make_target_in_the_documents_exists() -> None:
 
 def test_every_atelier_command_in_the_readme_exists() -> None:
     root = get_command(app)
-    for words in re.findall(r"^atelier ([a-z ]+)", README, re.MULTILINE):
+    for words in re.findall(r"^atelier ([a-z -]+)", README, re.MULTILINE):
         command = root
         for word in words.split():
             children = getattr(command, "commands", None)

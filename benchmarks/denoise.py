@@ -1,0 +1,164 @@
+"""PSNR and SSIM of denoised photographs with known noise, beside classic filters.
+
+    python benchmarks/denoise.py OUT data/photos/test --count 24 --size 256
+
+Gaussian noise is clipped to [0, 1], Poisson noise is not, as in the code of Zero-Shot Noise2Noise's
+authors. The filters are SciPy's, channel by channel; Wiener's is told the mean variance of the
+noise that was really added, which no user knows. SSIM is that of the luminance. Seconds a step are
+measured for one picture, and for a batch in one grouped network, with nothing else running.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+from scipy.signal import wiener
+from torch import Generator, Tensor
+
+from atelier import images
+from atelier.config import UserError
+from atelier.denoise import Denoised, DenoiseSettings, denoise, picture_seed
+from atelier.files import write_json
+from atelier.metrics.fidelity import psnr, ssim
+from atelier.noise import NOISES, Noise
+from atelier.sheets import contact_sheet
+from atelier.zsn2n import pair_view
+
+Array = NDArray[np.float32]
+LEVELS: tuple[tuple[Noise, float], ...] = (
+    ("gaussian", 10),
+    ("gaussian", 25),
+    ("gaussian", 50),
+    ("poisson", 50),
+    ("poisson", 25),
+    ("poisson", 10),
+)
+FILTERS: dict[str, Callable[[Array, float], Array]] = {
+    "median 3": lambda picture, _: median_filter(picture, (1, 3, 3)),
+    "median 5": lambda picture, _: median_filter(picture, (1, 5, 5)),
+    "wiener 3": lambda picture, variance: wiener(picture, (1, 3, 3), variance),
+    "wiener 5": lambda picture, variance: wiener(picture, (1, 5, 5), variance),
+}
+"""(3, H, W) and the variance of its noise to (3, H, W); the number is the side of the window."""
+OURS, TIMED_STEPS = "zero-shot", 5
+
+
+def load(photos: Path, count: int, size: int) -> tuple[list[str], Tensor]:
+    """The first pictures of a folder, cropped to squares: their names, and (N, 3, size, size)."""
+    paths = images.find(photos)[:count]
+    if not paths:
+        raise UserError(f"{photos}: holds no pictures; `dvc pull` fetches the sample")
+    pictures = [images.to_tensor(images.resize(images.read(path), size)) for path in paths]
+    return [path.stem for path in paths], torch.stack(pictures)
+
+
+def noised(names: Sequence[str], clean: Tensor, kind: Noise, level: float, seed: int) -> Tensor:
+    """Noise of every picture's own generator."""
+    parts = []
+    for name, picture in zip(names, clean, strict=True):
+        generator = Generator().manual_seed(picture_seed(f"{kind} {level} {name}", seed))
+        parts.append(NOISES[kind](picture, level, generator))
+    return torch.stack(parts)
+
+
+def filtered(way: str, noisy: Tensor, clean: Tensor) -> Tensor:
+    """All pictures through one of ``FILTERS``."""
+    variances = (noisy - clean).square().flatten(1).mean(1).tolist()
+    pairs = zip(noisy.numpy(), variances, strict=True)
+    parts = [torch.from_numpy(FILTERS[way](picture, variance)) for picture, variance in pairs]
+    return torch.stack(parts).float().clamp(0, 1)
+
+
+def denoised(noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int], device: str) -> Tensor:
+    """All pictures through the networks, ``settings.batch`` at once."""
+    parts = []
+    for first in range(0, len(noisy), settings.batch):
+        some = slice(first, first + settings.batch)
+        last = result(noisy[some].to(device), settings, seeds[some])
+        parts.append(last.image.cpu())
+    return torch.cat(parts)
+
+
+def result(noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int]) -> Denoised:
+    *_, last = denoise(noisy, settings, seeds, every=settings.steps)
+    return last
+
+
+def scores(way: str, picture: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, Any]:
+    """Means over the pictures; ``gain`` is the PSNR's, in dB."""
+    found = psnr(picture, clean)
+    gain = found - psnr(noisy, clean)
+    values = {"psnr": found.mean(), "gain": gain.mean(), "worst_gain": gain.min()}
+    values["ssim"] = ssim(picture, clean).mean()
+    return {"way": way, **{name: value.item() for name, value in values.items()}}
+
+
+def seconds_per_step(noisy: Tensor, settings: DenoiseSettings, repeats: int = 3) -> dict[str, Any]:
+    """Of a picture alone, and of a picture in a full batch; the first turn does not count."""
+    few = settings.model_copy(update={"steps": TIMED_STEPS, "fill_batch": False, "patience": None})
+    full = torch.cat([noisy] * (settings.batch // len(noisy) + 1))[: settings.batch]
+    taken: dict[int, list[float]] = {1: [], settings.batch: []}
+    for _, count in product(range(repeats + 1), taken):
+        began = time.perf_counter()
+        result(full[:count], few, range(count)).image.sum().item()  # waits for a GPU
+        taken[count].append((time.perf_counter() - began) / TIMED_STEPS / count)
+    medians = {str(count): median(times[1:]) for count, times in taken.items()}
+    return {"seconds_per_step_and_picture": medians}
+
+
+def main(
+    out: Path, photos: Path, count: int, size: int, seed: int, device: str, **knobs: Any
+) -> None:
+    settings = DenoiseSettings.build({k: v for k, v in knobs.items() if v is not None}, "denoise")
+    names, clean = load(photos, count, size)
+    seeds, rows, sheet = [picture_seed(name, seed) for name in names], [], []
+    for kind, level in LEVELS:
+        noisy = noised(names, clean, kind, level, seed)
+        made = {"noisy": noisy, **{way: filtered(way, noisy, clean) for way in FILTERS}}
+        made[OURS] = denoised(noisy, settings, seeds, device)
+        now = [scores(way, picture, clean, noisy) for way, picture in made.items()]
+        rows += [{"noise": kind, "level": level, **row} for row in now]
+        print(pd.DataFrame(now).to_string(float_format="{:.4g}".format), flush=True)
+        sheet.append([images.to_image(part[0]) for part in (clean, *made.values())])
+        if (kind, level) == ("gaussian", 25):
+            save_views(out / "denoise_pair.png", noisy[0], made[OURS][0])
+    heads, sides = ["clean", *made], [f"{kind} {level:g}" for kind, level in LEVELS]
+    images.save_png(contact_sheet(sheet, heads, sides), out / "denoise.png")
+    speed = seconds_per_step(noisy.to(device), settings)
+    setting = {"pictures": names, "size": size, "seed": seed, **settings.model_dump()}
+    setting |= {"device": device, "threads": torch.get_num_threads(), **speed}
+    write_json(out / "denoise.json", {"setting": setting, "rows": rows})
+    columns = ["noise", "level"]
+    table = pd.DataFrame(rows).pivot_table("psnr", index="way", columns=columns, sort=False)
+    print(table.to_string(float_format="{:.2f}".format), speed, sep="\n")
+
+
+def save_views(path: Path, noisy: Tensor, picture: Tensor) -> None:
+    """A sheet of what the method sees of a picture and does to it."""
+    views = pair_view(noisy, picture)
+    images.save_png(contact_sheet([[*map(images.to_image, views.values())]], [*views]), path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("photos", type=Path)
+    for option, value in {"count": 24, "size": 256, "seed": 0}.items():
+        parser.add_argument(f"--{option}", type=int, default=value)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--preset", choices=["a", "b"])
+    parser.add_argument("--precision", choices=["float32", "bfloat16"])
+    for option in ("steps", "batch", "patience"):
+        parser.add_argument(f"--{option}", type=int, help="as in params.yaml")
+    main(**vars(parser.parse_args()))
