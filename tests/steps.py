@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,8 @@ from torch import Generator, Tensor
 
 from atelier.batches import Batch
 from atelier.methods.trained import Arbitrary, Trained, seeded
+
+T = TypeVar("T")
 
 
 def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
@@ -33,6 +36,17 @@ def descend(method: Trained, batches: Iterable[Batch]) -> list[float]:
         optimizer.step()
         totals.append(total.item())
     return totals
+
+
+def twins(make: Callable[[], T]) -> tuple[T, T]:
+    """Two of one seed, whatever the global generator, which stays as it was."""
+    torch.manual_seed(1)
+    one = make()
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    other = make()
+    assert torch.equal(before, torch.get_rng_state()), "the global generator is not touched"
+    return one, other
 
 
 def let_through(method: Arbitrary) -> None:

@@ -87,7 +87,8 @@ class Projector(nn.ModuleList):
 
 def _unit(value: Tensor) -> Tensor:
     """Of length one along dim 2. The first projections are so short that the 1e-7 counts."""
-    return value / (torch.linalg.vector_norm(value, dim=2, keepdim=True) + 1e-7)
+    length: Tensor = torch.linalg.vector_norm(value, dim=2, keepdim=True)
+    return value / (length + 1e-7)
 
 
 def _at(tap: Tensor, place: Tensor) -> Tensor:
