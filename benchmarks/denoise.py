@@ -29,8 +29,8 @@ from torch import Generator, Tensor
 from atelier import images
 from atelier.config import UserError
 from atelier.denoise import Denoised, DenoiseSettings, denoise, picture_seed
+from atelier.fidelity import psnr, ssim
 from atelier.files import write_json
-from atelier.metrics.fidelity import psnr, ssim
 from atelier.noise import NOISES, Noise
 from atelier.sheets import contact_sheet
 from atelier.zsn2n import pair_view
