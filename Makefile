@@ -11,7 +11,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 demo: $(VENV)/.installed data  ## everything on the embedded sample: pictures, numbers, table
-	atelier fan-out && dvc repro
+	atelier fan-out && dvc repro || { dvc repro --single-item compare; exit 1; }
 	@atelier table
 	@printf '\nPictures side by side:  make dashboard\nRuns and curves:        make ui\n'
 	@printf 'The grid:               results/comparison/grid.png\n'

@@ -18,5 +18,5 @@ if __name__ == "__main__":
         paintings = find(Path("results/prepared/paintings"))
         vectors = embed_files(features, paintings, device=device, batch=settings.batch)
         save_reference(vectors, features, Path("results/reference.safetensors"))
-        record = {"method": "floor", **floor(features, vectors, params.seed)}
+        record = {"method": "floor", **floor(features, vectors)}
         write_json(Path("results/metrics/floor.json"), record)

@@ -43,8 +43,8 @@ def main(name: str, params: Params, team: Team) -> None:
     state = None
     if isinstance(method, Trained):
         state = training.start(method, RESULTS / "prepared", kept, team)
-        if not team.leads:
-            return training.follow(state)
+    if not team.leads:
+        return training.follow(state)
     knobs = {"scale": params.scale, "seed": seed, **block}
     with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
         write_json(kept / RUN, {"run_id": run.id})  # killed, it goes on in the same run
@@ -67,6 +67,6 @@ def begun(kept: Path) -> str | None:
 if __name__ == "__main__":
     with stage("train", sys.argv[1] if leads() else None):
         found = Params.load()
-        spread(int(found.block("devices")))
+        spread(found.devices, pick_device(found))
         with joined(pick_device(found)) as everyone:
             main(sys.argv[1], found, everyone)

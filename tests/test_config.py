@@ -151,3 +151,10 @@ def test_the_root_is_the_nearest_folder_with_parameters(
     monkeypatch.setenv("DVC_ROOT", "/elsewhere")
     assert main_root() == Path("/elsewhere")
     assert project_root() == tmp_path
+
+
+@pytest.mark.parametrize("value", [0, "two", None, 1.5])
+def test_devices_are_a_whole_number(value: object) -> None:
+    assert Params({"devices": 2}).devices == 2
+    with pytest.raises(UserError, match=r"devices: .* is no whole number from 1 up"):
+        _ = Params({"devices": value}).devices

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from atelier.batches import Batch
 from atelier.config import UserError
-from atelier.distributed import ALONE, own_device, spread, started
+from atelier.distributed import ALONE, Team, own_device, spread, started
 from atelier.engine import Training
 from steps import smooth
 from toy import even
@@ -133,14 +133,37 @@ def test_a_script_is_replaced_by_as_many_as_there_are_devices(
     calls: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, command: calls.append(command))
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "cyclegan"])
-    spread(1)
+    spread(1, "cpu")
     assert not calls
-    spread(3)
+    spread(3, "cpu")
     assert calls[0][-3:] == ["--nproc-per-node=3", "stages/train.py", "cyclegan"]
     monkeypatch.setenv("WORLD_SIZE", "3")
-    spread(3)
+    spread(3, "cpu")
     assert len(calls) == 1
     assert started()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cuda", "devices: 2, but 1 GPUs are visible"), ("cuda:1", "needs `device: cuda` or auto")],
+)
+def test_too_few_gpus_are_told_before_anything_is_begun(
+    device: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=message):
+        spread(2, device)
+
+
+def test_a_fault_of_one_process_stops_all_for_the_same_reason(tmp_path: Path) -> None:
+    class Two(Team):
+        def gather(self, value: object) -> list[object]:
+            return [value, "the loss 'total'"]
+
+    one = even(tmp_path, steps=2)
+    one.team = Two()
+    with pytest.raises(UserError, match="step 1: the loss 'total' is not finite"):
+        finished(one)
 
 
 def test_every_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ if name == "busy" and not Path("asked").exists():
     sys.exit("ERROR: Unable to acquire lock. Most likely another DVC process is running")
 with open("calls", "a") as file:
     file.write(" ".join([*targets, threads]) + "\\n")
-if name == "meets":  # two of them, side by side or never
+if name.startswith("meets"):  # two of them, side by side or never
     mine = Path(f"here-{os.getpid()}")
     mine.touch()
     while len(list(Path().glob("here-*"))) < 2:
@@ -40,7 +40,7 @@ sys.exit("no" if name == "broken" else 0)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which ``python -m dvc`` is the stand-in."""
     (tmp_path / "dvc.py").write_text(STAND_IN)
-    names = ("a", "b", "c", "d", "broken", "meets", "busy")
+    names = ("a", "b", "c", "d", "broken", "meets", "meets_too", "busy")
     stale = {f"stylize@{name}": [] for name in names}
     (tmp_path / "stale.json").write_text(json.dumps({"compare": [], **stale}))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -62,7 +62,8 @@ def test_shared_work_first_then_the_stages_of_each_method(root: Path) -> None:
 
 def test_finished_methods_are_not_asked_again(root: Path) -> None:
     (root / "stale.json").write_text(json.dumps({"compare": [], "evaluate@b": []}))
-    assert len(list(FanOut(["a", "b"], [{}], root).run())) == 1
+    told = list(FanOut(["a", "b", "b"], [{}], root).run())
+    assert [line.split(" (")[0] for line in told] == ["a: is done already", "b: done"]
     assert [line for line in calls(root) if "@a" in line] == []
     assert "train@b" in calls(root)[-1]
 
@@ -82,7 +83,7 @@ def test_a_failure_is_told_and_stops_no_other(root: Path) -> None:
 
 
 def test_as_many_at_once_as_there_are_lanes(root: Path) -> None:
-    run = FanOut(["meets", "meets"], [{}, {}], root)
+    run = FanOut(["meets", "meets_too"], [{}, {}], root)
     assert len(list(run.run())) == 2
     assert not run.failed
 
@@ -124,3 +125,4 @@ def test_a_lane_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lanes() == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert lanes(1) == [{"CUDA_VISIBLE_DEVICES": "5"}]
+    assert lanes(devices=2) == [{"CUDA_VISIBLE_DEVICES": "5,7"}]

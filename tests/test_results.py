@@ -110,6 +110,12 @@ def test_a_broken_status_record_is_a_failure(tmp_path: Path, content: str) -> No
     assert "status/gatys.json" in row["error"]
 
 
+def test_without_a_floor_the_row_says_why(project: Path) -> None:
+    put(project, "metrics/floor.json", {"method": "floor", "reason": "needs 4 paintings"})
+    row = results.comparison(project, METHODS).set_index("method").loc["floor"]
+    assert (row["status"], row["error"]) == ("not run", "needs 4 paintings")
+
+
 def test_nothing_at_all_is_a_table_too(tmp_path: Path) -> None:
     frame = results.comparison(tmp_path, ONE)
     assert frame["status"].tolist() == ["not run"] * 3

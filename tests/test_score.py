@@ -84,6 +84,11 @@ def test_the_floor_compares_halves_that_share_no_painting() -> None:
     assert len(seen) > 1
 
 
+def test_too_few_paintings_have_no_floor() -> None:
+    found = floor(random_features("relu2_1"), torch.randn(3, 4))
+    assert found == {"reason": "needs 4 paintings, there are 3"}
+
+
 def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
     net = random_features("relu2_1")
     few, many = (

@@ -134,6 +134,10 @@ def test_unreadable_parameters_are_told_by_the_stage_itself(project: Path) -> No
 
 
 def test_the_device_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="device: cuda:1, but torch sees no GPU"):
+        pick_device(Params({"device": "cuda:1"}))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device(Params({"device": "cuda:1"})) == "cuda:1"
     for there, expected in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)

@@ -424,3 +424,9 @@ def test_a_training_can_start_from_delivered_weights(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         system(**knobs)
+
+
+def test_a_full_generator_refuses_other_sizes_before_it_is_trained() -> None:
+    with pytest.raises(UserError, match="light: true takes any size"):
+        system(light=False).check(64, 48)
+    system(light=True).check(64, 48)

@@ -82,9 +82,12 @@ class Batch:
         """In memory a GPU can read while it computes; torch's loader asks for it."""
         return replace(self, content=self.content.pin_memory(), style=self.style.pin_memory())
 
-    def generator(self, purpose: str = "method") -> Generator:
-        """A CPU generator for the method's own draws in this step, never the global one."""
-        named = f"{purpose} {self.place}" if self.place else purpose
+    def generator(self, purpose: str = "method", *, joint: bool = False) -> Generator:
+        """A CPU generator for the method's own draws in this step, never the global one.
+
+        ``joint`` draws are the same in all parts of a divided batch.
+        """
+        named = f"{purpose} {self.place}" if self.place and not joint else purpose
         return _generator(self.seed, self.step, named)
 
 

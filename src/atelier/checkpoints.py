@@ -100,7 +100,10 @@ def load_some(networks: nn.Module, path: Path) -> None:
 
 def _read_any(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file to start from")
+        raise UserError(
+            f"{path}: there is no such file to start from (.checkpoints and what a stage writes "
+            "are cleared before it runs: copy the file elsewhere)"
+        )
     try:
         if path.suffix != ".pt":
             return load_file(path)

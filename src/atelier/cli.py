@@ -57,7 +57,9 @@ def fan_out(
     methods: Annotated[
         list[str] | None, typer.Argument(help="Default: all of params.yaml.")
     ] = None,
-    lanes: Annotated[int | None, typer.Option(help="Methods at once; default: the GPUs.")] = None,
+    lanes: Annotated[
+        int | None, typer.Option(min=1, help="Methods at once; default: the GPUs.")
+    ] = None,
 ) -> None:
     """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
     # Imported here, because it needs torch, which takes a second
@@ -67,7 +69,8 @@ def fan_out(
     names = methods or params.method_names
     for name in names:
         params.method(name)
-    run = fanout.FanOut(names, fanout.lanes(lanes), root)
+    places = fanout.lanes(lanes, params.devices)
+    run = fanout.FanOut(names, places, root)
     for number, line in enumerate(run.run(), 1):
         typer.echo(f"[{number}/{len(names)}] {line}")
     if run.failed:

@@ -102,6 +102,14 @@ class Params:
         return int(self.block("seed"))
 
     @property
+    def devices(self) -> int:
+        """How many processes share the batch of a training."""
+        found = self.block("devices")
+        if not isinstance(found, int) or found < 1:
+            raise UserError(f"params.yaml: devices: {found!r} is no whole number from 1 up")
+        return found
+
+    @property
     def method_names(self) -> list[str]:
         """Every entry of ``methods``, in the order of the file."""
         return list(self.block("methods"))

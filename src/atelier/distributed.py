@@ -7,16 +7,20 @@ a generator may be applied several times before a backward pass, and a discrimin
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from atelier.config import UserError
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Team:
 
 
 ALONE = Team()
+PR_SET_PDEATHSIG = 1
+"""Name in <sys/prctl.h>."""
 
 
 def started() -> bool:
@@ -73,9 +79,19 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def spread(devices: int) -> None:
-    """Replace this script by ``devices`` processes that run it again, unless it is one of them."""
+def spread(devices: int, device: str) -> None:
+    """Replace this script by ``devices`` processes that run it again, unless it is one of them.
+
+    Raises:
+        UserError: there are not as many GPUs, or one of them is named.
+    """
     if devices > 1 and not started():
+        if ":" in device:
+            raise UserError(f"params.yaml: devices: {devices} needs `device: cuda` or auto")
+        if device == "cuda" and torch.cuda.device_count() < devices:
+            raise UserError(
+                f"params.yaml: devices: {devices}, but {torch.cuda.device_count()} GPUs are visible"
+            )
         launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
         os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])  # noqa: S606 - ourselves
 
@@ -91,6 +107,7 @@ def joined(device: str) -> Iterator[Team]:
     if not started():
         yield ALONE
         return
+    _die_with_the_launcher()
     if device.startswith("cuda"):
         torch.cuda.set_device(own_device(device))
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
@@ -98,3 +115,9 @@ def joined(device: str) -> Iterator[Team]:
         yield Team(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+def _die_with_the_launcher() -> None:
+    """Killed by force, torchrun would leave its processes training on (Linux only)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

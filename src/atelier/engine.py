@@ -55,7 +55,6 @@ class Training:
                 f"batch: {self.settings.batch} pictures cannot be divided into {self.parts} equal "
                 f"parts ({team.size} devices × accumulate {self.settings.accumulate})"
             )
-        method.warm_up()
         self.optimizers = dict(method.optimizers())
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
@@ -66,7 +65,8 @@ class Training:
         self.seconds = {"data": 0.0, "step": 0.0}
         self.history: dict[str, list[float]] = {"step": []}
         self.sums: dict[str, float] = {}
-        self._restore()
+        if not self._restored():
+            method.warm_up()
         if self.settings.compile:
             for network in _called(self.method.networks):
                 network.compile()  # in place: names and weights stay
@@ -88,13 +88,13 @@ class Training:
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
             while self.step < settings.steps:
-                tick = self._one_step(made)
+                # saved after whoever listens has drawn and logged: killed there, it is done again
+                yield self._one_step(made)
                 if self.team.any(asked()):
                     self.save()
                     raise KeyboardInterrupt
                 if self.step % settings.save_every == 0 and self.step < settings.steps:
                     self.save()
-                yield tick
 
     def _one_step(self, made: Iterator[Batch]) -> Tick:
         began = time.monotonic()
@@ -148,8 +148,7 @@ class Training:
 
     def _values(self, losses: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
         values = {key: float(value.detach()) for key, value in losses.items()}
-        for key, value in values.items():
-            self._check(value, f"the loss {key!r}", batch)
+        self._check({f"the loss {key!r}": value for key, value in values.items()}, batch)
         return values
 
     def _update(self, name: str, losses: Mapping[str, float], batch: Batch) -> None:
@@ -167,15 +166,17 @@ class Training:
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
         self.team.average([w.grad for w in weights if w.grad is not None])
         norm = get_total_norm([w.grad for w in weights])
-        self._check(float(norm), "the gradient", batch)
+        self._check({"the gradient": float(norm)}, batch)
         if self.settings.clip_norm:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
 
-    def _check(self, value: float, what: str, batch: Batch) -> None:
-        """Stop before the weights are touched."""
-        if value - value != 0:  # NaN or infinite
+    def _check(self, values: Mapping[str, float], batch: Batch) -> None:
+        """Stop before the weights are touched, every process of the team for the same reason."""
+        # x - x is not 0 for NaN and infinity
+        own = next((what for what, value in values.items() if value - value != 0), None)
+        if found := [what for what in self.team.gather(own) if what]:
             raise UserError(
-                f"step {self.step + 1}: {what} is not finite; lower lr, or set clip_norm "
+                f"step {self.step + 1}: {found[0]} is not finite; lower lr, or set clip_norm "
                 f"(the batch: {', '.join(batch.names)})"
             )
 
@@ -229,10 +230,11 @@ class Training:
         }
         save_state(self.folder, self.step, state)
 
-    def _restore(self) -> None:
+    def _restored(self) -> bool:
+        """Whether there was a state to go on from."""
         state: dict[str, Any] | None = newest_state(self.folder)
         if state is None:
-            return
+            return False
         self.method.networks.load_state_dict(state["networks"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
@@ -245,6 +247,7 @@ class Training:
         self.method.load_extra_state(state["extra"][self.team.rank])
         for name in ("step", "seconds", "history", "sums"):
             setattr(self, name, state[name])
+        return True
 
 
 def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:

@@ -26,7 +26,7 @@ SHARED = ("reference", "do_nothing")
 STAGES = ("train", "stylize", "evaluate")
 LOGS = Path(".checkpoints/fan-out")
 BUSY = ("Unable to acquire lock", "is busy")
-"""What DVC says while another ``dvc`` writes; for milliseconds, but it does not wait for long."""
+"""What DVC says while another ``dvc`` writes and it cannot wait, before it has begun anything."""
 PATIENCE = 40
 """How often a busy DVC is asked again, after a second each."""
 CPU_LANES = 4
@@ -35,19 +35,20 @@ Lane = Mapping[str, str]
 """Environment that gives a method its device."""
 
 
-def lanes(count: int | None = None) -> list[Lane]:
-    """One per GPU; without any, equal shares of the cores.
+def lanes(count: int | None = None, devices: int = 1) -> list[Lane]:
+    """One per GPU, or per ``devices`` GPUs; without any, equal shares of the cores.
 
     Raises:
         UserError: more lanes are asked for than there are GPUs or cores.
     """
     gpus = _gpus()
-    most = len(gpus) or cores()
-    count = count or len(gpus) or min(CPU_LANES, cores())
+    groups = [",".join(gpus[n : n + devices]) for n in range(0, len(gpus) - devices + 1, devices)]
+    most = len(groups) or cores()
+    count = count or len(groups) or min(CPU_LANES, cores())
     if count > most:
         raise UserError(f"{count} methods at once: there are only {most} devices or cores")
-    if gpus:
-        return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:count]]
+    if groups:
+        return [{"CUDA_VISIBLE_DEVICES": group} for group in groups[:count]]
     return [{"OMP_NUM_THREADS": str(max(1, cores() // count))} for _ in range(count)]
 
 
@@ -61,7 +62,7 @@ class FanOut:
     """Methods waiting for a lane; iterate over ``run`` for a line about each as it ends."""
 
     def __init__(self, names: Sequence[str], places: Sequence[Lane], root: Path) -> None:
-        self.waiting, self.places, self.root = deque(names), places, root
+        self.waiting, self.places, self.root = deque(dict.fromkeys(names)), places, root
         self.failed: list[str] = []
         self.told: deque[str] = deque()
         self.changed = threading.Condition()
@@ -87,6 +88,7 @@ class FanOut:
             except BaseException:
                 self.waiting.clear()
                 raise
+        yield from self.told  # what came in between the last look and the end
         for one in work:
             one.result()
 
@@ -95,6 +97,7 @@ class FanOut:
         if _dvc(["status", "--json"], self.root, {}, LOGS / "status.log"):
             return  # then they find out themselves
         stale = {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
+        self.told.extend(f"{name}: is done already" for name in self.waiting if name not in stale)
         self.waiting = deque(name for name in self.waiting if name in stale)
 
     def _work(self, lane: Lane) -> None:
@@ -125,7 +128,7 @@ def _dvc(arguments: Sequence[str], root: Path, lane: Lane, log: Path) -> int:
     for _ in range(PATIENCE):
         errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
         with (root / log).open("w", encoding="utf-8") as out:
-            command = [sys.executable, "-m", "dvc", *arguments]
+            command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
             done = subprocess.run(  # noqa: S603 - DVC, with names of params.yaml
                 command,
                 cwd=root,

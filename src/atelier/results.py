@@ -6,6 +6,7 @@ A missing or broken file is no error here: the table says so.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,19 @@ def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
     row: dict[str, Any] = {"method": label, **_status(root, name, key)}
     if row["status"] != "ok":
         return row
+    if label == FLOOR and (reason := _no_floor(root)):
+        return {**row, "status": "not run", "error": reason}
     try:
         return {**metrics(root, name).model_dump(include=set(TYPES)), **row}
     except UserError as error:
         return {**row, "status": "failed", "error": str(error)}
+
+
+def _no_floor(root: Path) -> str:
+    """Why there are no figures for the paintings themselves, or ""."""
+    with suppress(UserError, AttributeError):  # whatever else is wrong is told with the figures
+        return str(read_json(root / "results/metrics" / f"{FLOOR}.json").get("reason", ""))
+    return ""
 
 
 def _status(root: Path, name: str, key: str) -> dict[str, str]:

@@ -101,6 +101,8 @@ def keep_memory() -> None:
 def pick_device(params: Params) -> str:
     """``device`` of params.yaml; ``auto`` is the GPU when there is one."""
     wanted = str(params.block("device"))
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; set auto or cpu")
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"

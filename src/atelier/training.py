@@ -51,6 +51,8 @@ def train(training: Training, prepared: Path, name: str, watch: Watch, show: Sho
     jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], training.settings
     if training.step:
         print(f"train {name}: goes on after step {training.step} of {s.steps}")
+    content = images.load(jobs[0].content)
+    training.method.check(*content.shape[1:])
     due = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
     for tick in progress(training.run(), s.steps - training.step, f"train {name}"):
         watch(tick)
@@ -59,9 +61,9 @@ def train(training: Training, prepared: Path, name: str, watch: Watch, show: Sho
                 show(photo, tick.step, image)
 
 
-def follow(training: Training) -> None:
-    """Take part in a training that another process of the team leads."""
-    for _ in training.run():
+def follow(training: Training | None) -> None:
+    """Take part in a training that another process of the team leads, if there is one."""
+    for _ in training.run() if training else ():
         pass
 
 

@@ -108,7 +108,8 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
         (B,): cross-entropy, mean over the patches. Unlike in the published code the batch may have
         any size.
     """
-    similar = query @ key.detach().mT / temperature
+    with torch.autocast(query.device.type, enabled=False):
+        similar = query @ key.detach().mT / temperature
     own = torch.arange(query.shape[1], device=query.device).expand(len(query), -1)
     return F.cross_entropy(similar.mT, own, reduction="none").mean(1)
 
@@ -170,7 +171,7 @@ class CUT(Domain):
         yield "generator", self._total(made[: len(photo)], nce.view(-1, len(photo)))
 
     def _flipped(self, batch: Batch) -> bool:
-        drawn = torch.rand((), generator=batch.generator("flip"))
+        drawn = torch.rand((), generator=batch.generator("flip", joint=True))
         return bool(self.settings.flip_equivariance and drawn < 0.5)
 
     @torch.no_grad()
@@ -196,7 +197,7 @@ class CUT(Domain):
 
     def _places(self, taps: Sequence[Tensor], batch: Batch) -> list[Tensor]:
         """Different positions (P,) for every tap; all there are if those are fewer."""
-        generator, most = batch.generator("patches"), self.settings.patches
+        generator, most = batch.generator("patches", joint=True), self.settings.patches
         sizes = [tap.shape[2] * tap.shape[3] for tap in taps]
         drawn = [torch.randperm(size, generator=generator)[:most] for size in sizes]
         return [place.to(taps[0].device) for place in drawn]

@@ -95,6 +95,9 @@ class Trained(Method):
     def warm_up(self) -> None:
         """Change the first weights before a training; done by the engine, never to stylise."""
 
+    def check(self, height: int, width: int) -> None:
+        """Refuse photographs it could not stylise, before it is trained for them (UserError)."""
+
     def extra_state(self) -> dict[str, Any]:
         """What the next step depends on besides networks and optimisers: tensors, numbers, lists.
 

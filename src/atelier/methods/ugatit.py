@@ -104,6 +104,11 @@ class Ugatit(Domain):
         parts = self.networks.items()
         return {name: self.adam(part.parameters(), decay) for name, part in parts}
 
+    def check(self, height: int, width: int) -> None:
+        """A full generator takes one size only."""
+        found: Generator = self.networks["generator"]["to_art"]  # type: ignore[index]
+        found.check(height, width)
+
     def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The discriminators' step, then the generators'."""
         real = {"photo": to_signed(batch.content), "art": to_signed(batch.style)}

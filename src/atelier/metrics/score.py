@@ -70,11 +70,11 @@ def floor(features: Features, paintings: Tensor, seed: int = 0) -> dict[str, Any
 
     What is left between sets of the same kind is the noise of small numbers: no system can be
     expected below it. The halves are smaller than the sets methods are scored with, so for equal
-    numbers it would be lower.
-
-    Raises:
-        UserError: fewer than four paintings.
+    numbers it would be lower. With fewer than four paintings there are no halves to compare, only
+    a ``reason``.
     """
+    if len(paintings) < 4:
+        return {"reason": f"needs 4 paintings, there are {len(paintings)}"}
     generator, half = torch.Generator().manual_seed(seed), len(paintings) // 2
     orders = [torch.randperm(len(paintings), generator=generator) for _ in range(SPLITS)]
     found = [score(features, paintings[o[:half]], paintings[o[half : 2 * half]]) for o in orders]

@@ -129,7 +129,7 @@ class Generator(nn.Module):
         Raises:
             UserError: a full generator is given pictures of another size than its own.
         """
-        self._check(image)
+        self.check(*image.shape[2:])
         attended, logits = self.attention(self.encoder(image))
         value = attended.relu()
         code = self.code(value.flatten(1) if self.crop else value.mean((2, 3)))
@@ -139,8 +139,12 @@ class Generator(nn.Module):
             value = layer(value, gamma, beta)
         return Translated(self.decoder(value).float().tanh(), logits, heat)
 
-    def _check(self, image: Tensor) -> None:
-        height, width = image.shape[2:]
+    def check(self, height: int, width: int) -> None:
+        """Whether pictures of this size can be taken.
+
+        Raises:
+            UserError: a full generator takes one size only.
+        """
         if self.crop and (height, width) != (self.crop, self.crop):
             raise UserError(
                 f"U-GAT-IT with light: false takes pictures of {self.crop}×{self.crop} (its crop) "
