@@ -107,8 +107,10 @@ def hash_of(split: str, n: int) -> int:
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> None:
     frame = table(project)
-    assert set(frame.index) == {*METHODS, "do nothing"}
+    assert set(frame.index) == {*METHODS, "do nothing", "floor"}
     assert (frame["status"] == "ok").all()
+    assert frame.loc["floor", ["n_generated", "n_reference"]].tolist() == [2, 2], "halves of five"
+    frame = frame.drop("floor")
     assert (frame["n_generated"] == 4).all()
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
