@@ -60,7 +60,9 @@ def test_ctrl_c_stops_the_pool_at_once(tmp_path: Path) -> None:
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)  # the parent alone, as a supervisor would
     _, told = child.communicate(timeout=60)
-    assert not re.search(rb"(?<!hash: )(\d+)/\1 in", told), "it did not work to the end before it stopped"
+    assert not re.search(rb"(?<!hash: )(\d+)/\1 in", told), (
+        "it did not work to the end before it stopped"
+    )
     assert child.returncode != 0
     assert b"KeyboardInterrupt" in told
     assert not part.exists()
