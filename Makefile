@@ -10,8 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-demo: $(VENV)/.installed data  ## everything on the embedded sample: pictures, numbers, table
-	atelier fan-out && dvc repro || { dvc repro --single-item compare; exit 1; }
+demo: train-all  ## everything on the embedded sample: pictures, numbers, table
 	@atelier table
 	@printf '\nPictures side by side:  make dashboard\nRuns and curves:        make ui\n'
 	@printf 'The grid:               results/comparison/grid.png\n'

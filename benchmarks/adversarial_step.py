@@ -52,7 +52,7 @@ class Plain:
         for key, part in self.networks.items():  # CUT's projector learns with the generator
             groups.get(key, groups["generator"]).extend(part.parameters())
         adam = partial(Adam, lr=s.lr, betas=(s.beta1, 0.999))
-        adam = partial(adam, weight_decay=getattr(s, "weight_decay", 0.0))  # U-GAT-IT's alone
+        adam = partial(adam, weight_decay=s.weight_decay)
         self.optimizers = {name: adam(weights) for name, weights in groups.items()}
 
     def run(self, batches: Batches) -> Run:

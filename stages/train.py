@@ -44,7 +44,8 @@ def main(name: str, params: Params, team: Team) -> None:
     if isinstance(method, Trained):
         state = training.start(method, RESULTS / "prepared", kept, team)
     if not team.leads:
-        return training.follow(state)
+        training.follow(state)
+        return
     knobs = {"scale": params.scale, "seed": seed, **block}
     with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
         write_json(kept / RUN, {"run_id": run.id})  # killed, it goes on in the same run
@@ -57,7 +58,6 @@ def main(name: str, params: Params, team: Team) -> None:
         run.artifact(out / "card.json")
         write_json(out / "run.json", {"run_id": run.id})
     drop(kept)
-    return None
 
 
 def begun(kept: Path) -> str | None:

@@ -38,6 +38,17 @@ def descend(method: Trained, batches: Iterable[Batch]) -> list[float]:
     return totals
 
 
+def check_identity_loss(method: Arbitrary, without: Arbitrary, seen: Batch) -> None:
+    """Of ``method``, with an identity weight of 100: it is the photograph in its own style."""
+    found, plain = losses_of(method, seen), losses_of(without, seen)
+    assert "identity" not in plain
+    with torch.no_grad():
+        itself = method.blend(seen.content, [seen.style], [1.0], 0.0)
+    expected = (itself - seen.content).square().mean()
+    torch.testing.assert_close(found["identity"], expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found["total"], plain["total"] + 100 * found["identity"])
+
+
 def twins(make: Callable[[], T]) -> tuple[T, T]:
     """Two of one seed, whatever the global generator, which stays as it was."""
     torch.manual_seed(1)

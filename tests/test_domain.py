@@ -118,8 +118,8 @@ def test_one_adam_for_each_network() -> None:
 
 def test_weight_decay_is_part_of_the_gradient() -> None:
     """At gradient 0 it alone moves a weight, by a full step of Adam."""
-    method, weight = small(lr=0.1), nn.Parameter(torch.tensor([5.0]))
-    optimizer = method.adam(iter([weight]), weight_decay=0.01)
+    method, weight = small(lr=0.1, weight_decay=0.01), nn.Parameter(torch.tensor([5.0]))
+    optimizer = method.adam(iter([weight]))
     weight.grad = torch.zeros(1)
     optimizer.step()
     assert weight.item() == pytest.approx(4.9)

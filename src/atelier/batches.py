@@ -91,9 +91,14 @@ class Batch:
         return _generator(self.seed, self.step, named)
 
 
+def seed_of(*parts: object) -> int:
+    """A seed of 56 bits that depends on all ``parts``."""
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
+
+
 def _generator(seed: int, step: int, purpose: str) -> Generator:
-    digest = hashlib.sha256(f"{seed}\0{step}\0{purpose}".encode()).digest()
-    return Generator().manual_seed(int.from_bytes(digest[:7]))
+    return Generator().manual_seed(seed_of(seed, step, purpose))
 
 
 class Batches(Dataset[Batch]):

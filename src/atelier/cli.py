@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from atelier import adopt, fetch, images, results
+from atelier import adopt, fanout, fetch, images, results
 from atelier.config import Params, UserError, project_root
 from atelier.data import counts, splits
 from atelier.nn.weights import convert
@@ -62,9 +62,6 @@ def fan_out(
     ] = None,
 ) -> None:
     """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
-    # Imported here, because it needs torch, which takes a second
-    from atelier import fanout  # noqa: PLC0415
-
     root, params = project_root(), Params.load()
     names = methods or params.method_names
     for name in names:

@@ -78,12 +78,13 @@ def _strips(root: Path, names: Sequence[str]) -> Iterator[Sheet]:
     for name in names:
         for title, rows in strips(root, name).items():
             labels = columns(rows)
-            front = [] if INPUT in labels else ["content"]
+            if INPUT not in labels:
+                labels = ["content", *labels]
             pictures = [
-                [_open(path) for path in (*[photos.get(row)] * len(front), *map(cells.get, labels))]
+                [_open(photos.get(row) if c == "content" else cells.get(c)) for c in labels]
                 for row, cells in rows.items()
             ]
-            yield f"{name}_{title}", pictures, [*front, *labels]
+            yield f"{name}_{title}", pictures, labels
 
 
 def _row(root: Path, photo: Path, methods: Sequence[str]) -> list[Image.Image | None]:

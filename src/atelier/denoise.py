@@ -10,7 +10,6 @@ Shapes: B noisy pictures y of (C, H, W), f the B networks, D1 and D2 the down-sa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
+from atelier.batches import seed_of
 from atelier.config import Settings, UserError
 from atelier.methods.base import Iterate
 from atelier.methods.trained import seeded
@@ -84,7 +84,7 @@ class Denoised(Iterate):
 
 def picture_seed(name: str, seed: int) -> int:
     """Seed of a picture's first weights: of its name, whatever its place in the batch."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{name}".encode()).digest()[:7])
+    return seed_of(seed, name)
 
 
 class Descent:

@@ -164,8 +164,9 @@ class Training:
 
     def _clip(self, optimizer: Optimizer, batch: Batch) -> None:
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
-        self.team.average([w.grad for w in weights if w.grad is not None])
-        norm = get_total_norm([w.grad for w in weights])
+        grads = [w.grad for w in weights]
+        self.team.average(grads)
+        norm = get_total_norm(grads)
         self._check({"the gradient": float(norm)}, batch)
         if self.settings.clip_norm:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)

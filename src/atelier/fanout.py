@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from queue import SimpleQueue
 
 import torch
 
@@ -59,13 +58,15 @@ def _gpus() -> list[str]:
 
 
 class FanOut:
-    """Methods waiting for a lane; iterate over ``run`` for a line about each as it ends."""
+    """Methods and the lanes they share; iterate over ``run`` for a line about each as it ends."""
 
     def __init__(self, names: Sequence[str], places: Sequence[Lane], root: Path) -> None:
-        self.waiting, self.places, self.root = deque(dict.fromkeys(names)), places, root
+        self.names, self.root = list(dict.fromkeys(names)), root
+        self.free: SimpleQueue[Lane] = SimpleQueue()
+        self.count = len(places)
+        for lane in places:
+            self.free.put(lane)
         self.failed: list[str] = []
-        self.told: deque[str] = deque()
-        self.changed = threading.Condition()
 
     def run(self) -> Iterator[str]:
         """Run what all need, then every method.
@@ -76,59 +77,42 @@ class FanOut:
         """
         if _dvc(["repro", *SHARED], self.root, {}, LOGS / "shared.log"):
             raise UserError(f"preparing the pictures failed; see {LOGS / 'shared.log'}")
-        self._leave_out_the_finished()
-        with ThreadPoolExecutor(len(self.places)) as pool:
-            work = [pool.submit(self._work, lane) for lane in self.places]
+        stale = self._stale()
+        yield from (f"{name}: is done already" for name in self.names if name not in stale)
+        with ThreadPoolExecutor(self.count) as pool:
+            work = [pool.submit(self._work, name) for name in self.names if name in stale]
             try:
-                while self.told or not all(one.done() for one in work):
-                    with self.changed:
-                        self.changed.wait(0.2)
-                    while self.told:
-                        yield self.told.popleft()
+                for one in as_completed(work):
+                    yield one.result()
             except BaseException:
-                self.waiting.clear()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        yield from self.told  # what came in between the last look and the end
-        for one in work:
-            one.result()
 
-    def _leave_out_the_finished(self) -> None:
-        """One question for all of them: asking DVC method by method takes seconds each."""
+    def _stale(self) -> set[str]:
+        """Methods with something to do: asking DVC method by method would take seconds each."""
         if _dvc(["status", "--json"], self.root, {}, LOGS / "status.log"):
-            return  # then they find out themselves
-        stale = {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
-        self.told.extend(f"{name}: is done already" for name in self.waiting if name not in stale)
-        self.waiting = deque(name for name in self.waiting if name in stale)
+            return set(self.names)  # then they find out themselves
+        return {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
 
-    def _work(self, lane: Lane) -> None:
-        """Take methods until none waits."""
-        while True:
-            try:
-                name = self.waiting.popleft()
-            except IndexError:
-                return
-            began = time.monotonic()
-            log = LOGS / f"{name}.log"
-            targets = [f"{stage}@{name}" for stage in STAGES]
-            code = _dvc(["repro", "--single-item", *targets], self.root, lane, log)
-            if code:
-                self.failed.append(name)
-            ended = f"failed, see {log}" if code else "done"
-            self._tell(f"{name}: {ended} ({time.monotonic() - began:.0f} s)")
-
-    def _tell(self, line: str) -> None:
-        with self.changed:
-            self.told.append(line)
-            self.changed.notify()
+    def _work(self, name: str) -> str:
+        """Run a method on a free lane; a line about how it ended."""
+        lane, began, log = self.free.get(), time.monotonic(), LOGS / f"{name}.log"
+        targets = [f"{stage}@{name}" for stage in STAGES]
+        code = _dvc(["repro", "--single-item", *targets], self.root, lane, log)
+        self.free.put(lane)
+        if code:
+            self.failed.append(name)
+        ended = f"failed, see {log}" if code else "done"
+        return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
 
 
 def _dvc(arguments: Sequence[str], root: Path, lane: Lane, log: Path) -> int:
     """Exit code of ``dvc``, whose output goes to ``log``; asked again while another one writes."""
     (root / log).parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
     for _ in range(PATIENCE):
-        errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
         with (root / log).open("w", encoding="utf-8") as out:
-            command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
             done = subprocess.run(  # noqa: S603 - DVC, with names of params.yaml
                 command,
                 cwd=root,

@@ -68,13 +68,14 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
     """Jobs in batches of at most ``size`` whose pictures have one size (fit keeps the aspect)."""
 
     def shape(job: Job) -> tuple[int, ...]:
-        return (*_size(job.content), *_size(job.style))
+        return (*size_of(job.content), *size_of(job.style))
 
     groups = [list(group) for _, group in groupby(sorted(jobs, key=shape), key=shape)]
     return [group[i : i + size] for group in groups for i in range(0, len(group), size)]
 
 
-def _size(path: Path) -> tuple[int, int]:
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, without decoding it."""
     with Image.open(path) as image:  # the header only
         return image.size
 
@@ -95,7 +96,7 @@ def stylize(
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
     if len(left) < len(plan):
         print(f"{what}: {len(plan) - len(left)} of {len(plan)} batches are there already")
-    total = sum(method.steps(*_size(plan[n][0].content)[::-1]) for n in left)
+    total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
     for n, iterate in progress(_run(method, plan, left, kept), total, what):
         watch(n, iterate)
     return [BatchRecord(**read_json(_record(kept, n))) for n in range(len(plan))]

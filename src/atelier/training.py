@@ -20,7 +20,7 @@ from atelier.files import write_json
 from atelier.methods.base import Method
 from atelier.methods.trained import Trained
 from atelier.progress import progress
-from atelier.stylize import Job, list_jobs, write_curves
+from atelier.stylize import Job, list_jobs, size_of, write_curves
 
 SNAPSHOT_PHOTOS = 4
 """Test photographs whose pictures are kept as they change in the training."""
@@ -51,8 +51,7 @@ def train(training: Training, prepared: Path, name: str, watch: Watch, show: Sho
     jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], training.settings
     if training.step:
         print(f"train {name}: goes on after step {training.step} of {s.steps}")
-    content = images.load(jobs[0].content)
-    training.method.check(*content.shape[1:])
+    training.method.check(*size_of(jobs[0].content)[::-1])
     due = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
     for tick in progress(training.run(), s.steps - training.step, f"train {name}"):
         watch(tick)

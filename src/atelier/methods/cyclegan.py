@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.batches import Batch
-from atelier.methods.domain import Domain, DomainSettings, ImagePool, frozen, to_signed
+from atelier.methods.domain import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
 from atelier.methods.trained import Losses, seeded
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
@@ -99,7 +99,8 @@ class CycleGAN(Domain):
         Unlike the published code, pictures that wait for the same generator go through it together;
         as the norm is each picture's own, that changes nothing.
         """
-        idle = not self._identity_factor()
+        identity = float(self.settings.cycle_weight * self.settings.identity_weight)
+        idle = not identity
         fake_art, *same_art = self._apply("to_art", photo, *[art][idle:])
         fake_photo, back_photo, *same_photo = self._apply(
             "to_photo", art, fake_art, *[photo][idle:]
@@ -115,7 +116,9 @@ class CycleGAN(Domain):
             losses["identity_to_art"] = F.l1_loss(same_art[0], art)
             losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
         fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
-        return {"total": self._total(losses), **losses}, fakes
+        # the watched losses are without their weights
+        weights = {"gan": 1.0, "cycle": float(self.settings.cycle_weight), "identity": identity}
+        return {"total": weighed(losses, weights), **losses}, fakes
 
     def _apply(self, direction: str, *images: Tensor) -> tuple[Tensor, ...]:
         """``translate`` on several batches at once."""
@@ -127,19 +130,6 @@ class CycleGAN(Domain):
         judge = self.networks["discriminator"][domain]  # type: ignore[index]
         with frozen(judge):
             return adversarial(judge(fake), self.settings.gan, real=True)
-
-    def _identity_factor(self) -> float:
-        return float(self.settings.cycle_weight * self.settings.identity_weight)
-
-    def _total(self, losses: Losses) -> Tensor:
-        """The watched losses are without their weights."""
-        weights = {
-            "gan": 1.0,
-            "cycle": self.settings.cycle_weight,
-            "identity": self._identity_factor(),
-        }
-        parts = [weights[name.split("_")[0]] * loss for name, loss in losses.items()]
-        return torch.stack(parts).sum()
 
     def _discriminators(
         self, real: dict[str, Tensor], fakes: dict[str, Tensor], batch: Batch

@@ -20,7 +20,10 @@ from torch.optim import Adam, Optimizer
 from atelier.checkpoints import load_some
 from atelier.config import main_root
 from atelier.methods.base import Extra, Kind
-from atelier.methods.trained import Trained, TrainSettings
+from atelier.methods.trained import Losses, Trained, TrainSettings
+
+BACK = {"to_art": "to_photo", "to_photo": "to_art"}
+"""The way back."""
 
 
 class DomainSettings(TrainSettings):
@@ -33,6 +36,8 @@ class DomainSettings(TrainSettings):
     """Side of the training crops in pixels; photographs and paintings go through together."""
     beta1: float = Field(0.5, ge=0, lt=1)
     """Of Adam; the second beta is 0.999."""
+    weight_decay: float = Field(0.0, ge=0)
+    """L2 through Adam, not decoupled."""
     load_size: int | None = Field(286, ge=32)
     """Short side before cropping. Unlike the published codes, which stretch to a square, the
     aspect is kept."""
@@ -77,11 +82,11 @@ class Domain(Trained):
         """One Adam for each entry of ``networks``."""
         return {name: self.adam(part.parameters()) for name, part in self.networks.items()}
 
-    def adam(self, weights: Iterator[nn.Parameter], weight_decay: float = 0.0) -> Optimizer:
-        """Adam as the settings say; ``weight_decay`` is L2 through Adam, not decoupled."""
+    def adam(self, weights: Iterator[nn.Parameter]) -> Optimizer:
+        """Adam as the settings say."""
         s = self.settings
         betas = (s.beta1, 0.999)
-        return Adam(weights, lr=s.lr, betas=betas, weight_decay=weight_decay, fused=True)
+        return Adam(weights, lr=s.lr, betas=betas, weight_decay=s.weight_decay, fused=True)
 
     def lr_factor(self, step: int) -> float:
         """1, then a straight line to 0 one step after the end.
@@ -109,15 +114,11 @@ class Domain(Trained):
         image = self.apply(image, direction)
         yield Extra(direction, row, "2 translated", image[0])
         if len(self.directions) == 2:
-            yield Extra(direction, row, "3 back", self.apply(image, _other(direction))[0])
+            yield Extra(direction, row, "3 back", self.apply(image, BACK[direction])[0])
 
     def apply(self, image: Tensor, direction: str) -> Tensor:
         """``translate`` for any size, from and to [0, 1]."""
         return self.applied_to(image, lambda x: to_unit(self.translate(to_signed(x), direction)))
-
-
-def _other(direction: str) -> str:
-    return "to_photo" if direction == "to_art" else "to_art"
 
 
 def to_signed(image: Tensor) -> Tensor:
@@ -128,6 +129,12 @@ def to_signed(image: Tensor) -> Tensor:
 def to_unit(image: Tensor) -> Tensor:
     """[-1, 1] to [0, 1]."""
     return (image + 1) / 2
+
+
+def weighed(losses: Losses, weights: Mapping[str, float]) -> Tensor:
+    """Sum of the losses, each times the weight of the first word of its name."""
+    parts = [weights[name.partition("_")[0]] * loss for name, loss in losses.items()]
+    return torch.stack(parts).sum()
 
 
 @contextmanager

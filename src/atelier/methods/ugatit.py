@@ -9,22 +9,20 @@ Shapes: B photographs and as many paintings of H×W, sides multiples of 4; in [-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from atelier.batches import Batch
 from atelier.methods.base import Extra
-from atelier.methods.domain import Domain, DomainSettings, frozen, to_signed, to_unit
+from atelier.methods.domain import BACK, Domain, DomainSettings, frozen, to_signed, to_unit, weighed
 from atelier.methods.trained import Losses, seeded
 from atelier.nn.cam import CamWeight, jet, spread
 from atelier.nn.ilnorm import clamp_rho
-from atelier.nn.padding import fitted
 from atelier.nn.ugatit import Discriminator, Generator, Judged, check_side, distance
 
 
@@ -60,7 +58,6 @@ class UgatitSettings(DomainSettings):
 
 INPUTS = {"to_art": "photo", "to_photo": "art"}
 TARGETS = {"to_art": "art", "to_photo": "photo"}
-BACK = {"to_art": "to_photo", "to_photo": "to_art"}
 SCALES = ("global", "local")
 """A discriminator of each for both domains."""
 
@@ -69,7 +66,6 @@ class Ugatit(Domain):
     """Two generators and four discriminators, all of them with class activation maps."""
 
     Settings = UgatitSettings
-    multiple: ClassVar[int] = 4
 
     def __init__(self, settings: UgatitSettings, seed: int, device: str) -> None:
         self.settings, self.seed, self.device = settings, seed, device
@@ -97,12 +93,6 @@ class Ugatit(Domain):
         """
         check_side(max(settings.global_layers, settings.local_layers), settings.crop)
         return cls(settings, seed, device)
-
-    def optimizers(self) -> Mapping[str, Optimizer]:
-        """Adam with weight decay, for the generators and for the discriminators."""
-        decay = self.settings.weight_decay
-        parts = self.networks.items()
-        return {name: self.adam(part.parameters(), decay) for name, part in parts}
 
     def check(self, height: int, width: int) -> None:
         """A full generator takes one size only."""
@@ -148,7 +138,7 @@ class Ugatit(Domain):
             losses[f"gan_{way}"] = self._fools(TARGETS[way], fake)
             losses[f"cycle_{way}"] = F.l1_loss(back, real[domain])
             losses |= found
-        return {"total": self._weighed(losses), **losses}
+        return {"total": weighed(losses, self._weights()), **losses}
 
     def _there(self, real: dict[str, Tensor], way: str) -> tuple[Tensor, Losses]:
         """Translations, and a generator's identity and CAM losses.
@@ -171,16 +161,14 @@ class Ugatit(Domain):
             parts = [distance(self._judged(f"{s}_{domain}", fake), 1.0) for s in SCALES]
         return torch.stack(parts).sum()
 
-    def _weighed(self, losses: Losses) -> Tensor:
+    def _weights(self) -> dict[str, float]:
         s = self.settings
-        weights = {
+        return {
             "gan": s.gan_weight,
             "cycle": s.cycle_weight,
             "identity": s.identity_weight,
             "cam": s.cam_loss_weight,
         }
-        found = [weights[name.partition("_")[0]] * loss for name, loss in losses.items()]
-        return torch.stack(found).sum()
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]."""
@@ -205,16 +193,14 @@ class Ugatit(Domain):
 
     def explained(self, image: Tensor, direction: str) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, H, W) in [0, 1], translated, and their heat-maps in colour."""
-        signed = to_signed(image.to(self.device))
-        with self.applying():
-            both = fitted(lambda x: self._with_heat(x, direction), signed, self.multiple)
-        return to_unit(both[:, :3]).clamp(0, 1), jet(both[:, 3])
+        both = self.applied_to(image, lambda x: self._with_heat(to_signed(x), direction))
+        return both[:, :3], jet(both[:, 3])
 
     def _with_heat(self, image: Tensor, direction: str) -> Tensor:
-        """(B, 3, H, W) to (B, 4, H, W): the translation, and the heat-map in [0, 1]."""
+        """(B, 3, H, W) in [-1, 1] to (B, 4, H, W): translation and heat-map, in [0, 1]."""
         made, _, heat = self.networks["generator"][direction](image)  # type: ignore[index]
         heat = F.interpolate(spread(heat), image.shape[2:], mode="bilinear")
-        return torch.cat([made, heat], 1)
+        return torch.cat([to_unit(made), heat], 1)
 
 
 def cam_loss(translated: Tensor, identity: Tensor) -> Tensor:

@@ -16,9 +16,9 @@ Init = Literal["published", "he"]
 LAST_SCALE = 0.1
 
 
-def conv(inputs: int, outputs: int) -> nn.Conv2d:
+def conv(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
     """3×3 with reflection padding: the size stays."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias, padding_mode="reflect")
 
 
 class Decoder(nn.Module):

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atelier.nn.decoder import conv
 from atelier.nn.instancenorm import InstanceNorm
 
 Upsample = Literal["transposed", "resize"]
@@ -27,9 +28,9 @@ LAST_TAP = 5
 class Residual(nn.Module):
     """conv, norm, ReLU, conv, norm, plus the input; nothing after the sum."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, bias: bool = True) -> None:
         super().__init__()
-        first, second = (_reflecting(width, width) for _ in range(2))
+        first, second = (conv(width, width, bias=bias) for _ in range(2))
         self.body = nn.Sequential(*_active(first), second, InstanceNorm(width))
 
     def forward(self, value: Tensor) -> Tensor:
@@ -139,11 +140,6 @@ def draw_weights(network: nn.Module, init: Init, gain: float) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def _reflecting(inputs: int, outputs: int) -> nn.Conv2d:
-    """3×3 with reflection padding: the size stays."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode="reflect")
-
-
 def _active(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
     return [layer, InstanceNorm(layer.out_channels), nn.ReLU()]
 
@@ -161,5 +157,5 @@ def _up(inputs: int, outputs: int, upsample: Upsample, *, antialias: bool) -> li
         blurred = nn.Upsample(scale_factor=2, mode="bilinear")
         return [blurred, *_active(nn.Conv2d(inputs, outputs, 3, padding=1))]
     if upsample == "resize":
-        return [nn.Upsample(scale_factor=2), *_active(_reflecting(inputs, outputs))]
+        return [nn.Upsample(scale_factor=2), *_active(conv(inputs, outputs))]
     return _active(nn.ConvTranspose2d(inputs, outputs, 3, 2, 1, output_padding=1))

@@ -19,6 +19,7 @@ from atelier.config import UserError
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.ilnorm import ILN, AdaILN
 from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.resnet import Residual
 
 SLOPE = 0.2
 STRIDE = 4
@@ -60,20 +61,6 @@ def enlarge(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Upsample(scale_factor=2), conv(inputs, outputs, 3), ILN(outputs), nn.ReLU()]
 
 
-class Residual(nn.Module):
-    """conv, instance norm, ReLU, conv, instance norm, plus the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        layers = block(channels, channels, 3) + block(channels, channels, 3)[:2]
-        self.body = nn.Sequential(*layers)
-
-    def forward(self, value: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape."""
-        changed: Tensor = self.body(value)
-        return value + changed
-
-
 class AdaptiveResidual(nn.Module):
     """conv, AdaILN, ReLU, conv, AdaILN, plus the input."""
 
@@ -107,7 +94,7 @@ class Generator(nn.Module):
             *block(3, width, 7),
             *block(width, 2 * width, 3, 2),
             *block(2 * width, channels, 3, 2),
-            *(Residual(channels) for _ in range(n_res)),
+            *(Residual(channels, bias=False) for _ in range(n_res)),
         )
         self.attention = ClassActivation(channels)
         inputs = channels * (crop // STRIDE) ** 2 if crop else channels
