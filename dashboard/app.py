@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.column_config import NumberColumn, TextColumn
 
-from atelier import results
+from atelier import leaderboard, results
 from atelier.config import Params, UserError, project_root
 from atelier.images import ImageError, read
 from atelier.strips import strips
@@ -83,7 +83,7 @@ def page() -> None:
     try:
         root = project_root()
         params = Params.load(root / "params.yaml")
-        frame = results.comparison(root, params)
+        frame = leaderboard.comparison(root, params)
         header(root, params)
     except UserError as error:
         st.error("The settings cannot be read.", icon=":material/error:")
@@ -125,7 +125,7 @@ def pictures(root: Path, frame: pd.DataFrame) -> None:
         style = painting.stem if painting else "no painting is paired with it"
         card("style", painting, style, f"the painting {style}")
         for row in frame.to_dict("records"):
-            if row["method"] not in results.YARDSTICKS:
+            if row["method"] not in leaderboard.YARDSTICKS:
                 method(root, row, photo)
 
 
@@ -238,10 +238,10 @@ def scores(frame: pd.DataFrame) -> None:
     )
     st.caption(
         "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
-        f"is better; “{results.DO_NOTHING}” is that of the photographs as they are, "
-        f"“{results.FLOOR}” that of the paintings, one half against the other. {NOT_FID}"
+        f"is better; “{leaderboard.DO_NOTHING}” is that of the photographs as they are, "
+        f"“{leaderboard.FLOOR}” that of the paintings, one half against the other. {NOT_FID}"
     )
-    text = results.to_csv(frame)
+    text = leaderboard.to_csv(frame)
     st.download_button(
         "Download as CSV",
         text,

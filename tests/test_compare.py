@@ -8,7 +8,7 @@ from PIL import Image
 
 from atelier.compare import as_metrics, comparison_grid, write_comparison
 from atelier.config import Params, UserError
-from atelier.results import comparison
+from atelier.leaderboard import comparison
 from atelier.strips import columns, strips
 
 PARAMS = Params({"methods": {"gatys": {}, "cut": {}}})

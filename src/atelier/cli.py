@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from atelier import adopt, fanout, fetch, images, results
+from atelier import adopt, fanout, fetch, images, leaderboard
 from atelier.config import Params, UserError, project_root
 from atelier.data import counts, splits
 from atelier.nn.weights import convert
@@ -49,7 +49,7 @@ def sample(
 @app.command()
 def table() -> None:
     """Print the comparison as it stands; a method that failed says why."""
-    typer.echo(results.to_text(results.comparison(project_root(), Params.load())))
+    typer.echo(leaderboard.to_text(leaderboard.comparison(project_root(), Params.load())))
 
 
 @app.command("fan-out")

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from atelier import images, results
+from atelier import images, leaderboard, results
 from atelier.config import Params, UserError
 from atelier.files import atomic, write_json
 from atelier.sheets import contact_sheet
@@ -25,16 +25,16 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
 
     A method without results has its row, which says why.
     """
-    frame = results.comparison(root, params)
+    frame = leaderboard.comparison(root, params)
     with atomic(out / "table.csv") as part:
-        part.write_text(results.to_csv(frame), encoding="utf-8")
+        part.write_text(leaderboard.to_csv(frame), encoding="utf-8")
     write_json(out / "comparison.json", as_metrics(frame))
     names = params.method_names
     images.save_png(comparison_grid(root, names), out / "grid.png")
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    print(results.to_text(frame))
+    print(leaderboard.to_text(frame))
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
