@@ -1,0 +1,68 @@
+"""How far a Fréchet distance would move with other generated pictures: delete-a-group jackknife.
+
+Not the bootstrap: its resamples repeat pictures, which lowers the rank of the covariance and
+raises the distance. Between Gaussians (d = 128 and 512; 99 reference and 187 generated vectors;
+eigenvalues ∝ 1/i) its 95 % percentile interval held the mean distance of new samples in none of 40
+cases, since its centre was 5 too high where one standard deviation is 0.8; this one's in 36 and 38
+of 40. With 32 vectors in d = 128 its error was 1.6 times the true one, so the interval is too wide.
+"""
+
+from __future__ import annotations
+
+import torch
+from scipy.special import stdtrit
+from torch import Generator, Tensor
+
+from atelier.config import UserError
+from atelier.metrics.frechet import frechet_distance
+
+GROUPS = 20
+LEVEL = 0.95
+
+
+def leave_out(reference: Tensor, generated: Tensor, *, seed: int = 0) -> Tensor:
+    """Distances without each of ``GROUPS`` random groups of generated pictures, float64 (G,).
+
+    The groups depend on the number of pictures and the seed only. Two systems that stylised the
+    same photographs in the same order leave the same ones out: the error of their difference is
+    ``standard_error(a - b)``, smaller than either's as far as they vary together.
+
+    Raises:
+        UserError: fewer than three generated pictures.
+    """
+    count = len(generated)
+    if count < 3:
+        raise UserError(f"an interval needs at least 3 generated pictures, there are {count}")
+    order = torch.randperm(count, generator=Generator().manual_seed(seed))
+    distances = []
+    for group in order.tensor_split(min(GROUPS, count)):
+        kept = torch.ones(count, dtype=torch.bool)
+        kept[group] = False
+        distances.append(frechet_distance(reference, generated[kept]))
+    return torch.tensor(distances, dtype=torch.float64)
+
+
+def standard_error(left_out: Tensor) -> float:
+    """√((G - 1)/G · Σ(θ - θ̄)²) of the values without each group (Shao & Wu 1989)."""
+    groups = len(left_out)
+    deviations = (left_out - left_out.mean()).square().sum()
+    return float((deviations * (groups - 1) / groups).sqrt())
+
+
+def frechet_interval(reference: Tensor, generated: Tensor, *, seed: int = 0) -> dict[str, float]:
+    """Where the distance of as many other pictures of the same system may lie, in 95 of 100 cases.
+
+    The paintings are taken as given (all systems share them), and so is n: the bias of small sets
+    is in the interval's middle and not in its width.
+
+    Returns:
+        ``frechet_se``, ``frechet_low`` and ``frechet_high`` (at least 0).
+
+    Raises:
+        UserError: fewer than three generated pictures.
+    """
+    left_out = leave_out(reference, generated, seed=seed)
+    value, error = frechet_distance(reference, generated), standard_error(left_out)
+    reach = float(stdtrit(len(left_out) - 1, (1 + LEVEL) / 2)) * error
+    low = max(0.0, value - reach)
+    return {"frechet_se": error, "frechet_low": low, "frechet_high": value + reach}
