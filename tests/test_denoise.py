@@ -151,7 +151,7 @@ def test_the_learning_rate_falls() -> None:
     assert (further.image - three.image).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("knobs", [{}, {"patience": 2}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize("knobs", [{}, {"patience": 2}, {"precision": "bfloat16"}, {"crop": 8}])
 def test_neighbours_change_nothing(knobs: dict[str, Any]) -> None:
     """At one batch size bit for bit, the last picture repeated where one is missing."""
     pictures = noisy()
@@ -185,6 +185,43 @@ def test_noise_goes() -> None:
     worse = gaussian(clean, 25, Generator().manual_seed(0))
     better = result(worse, [0], width=48, steps=150)
     assert (psnr(better.image, clean) - psnr(worse, clean)).item() > 6
+
+
+def test_a_crop_is_a_part_of_the_picture() -> None:
+    """The losses of a window are those of the same pixels alone."""
+    pictures = noisy(height=20, width=16)
+    whole = Descent(pictures, settings(crop=8), SEEDS)
+    rows, columns = window = whole.window()
+    part = Descent(pictures[..., rows, columns].contiguous(), settings(), SEEDS)
+    assert part.noisy.shape == (3, 3, 8, 8)
+    for name, loss in whole.look(window)[1].items():
+        assert torch.equal(loss, part.look()[1][name])
+
+
+def test_windows_lie_everywhere_on_even_pixels() -> None:
+    descent = Descent(noisy(height=13, width=16), settings(crop=7), SEEDS)
+    windows = [descent.window() for _ in range(200)]
+    assert {(rows.start, columns.start) for rows, columns in windows} == {
+        (top, left) for top in (0, 2, 4, 6) for left in (0, 2, 4, 6, 8, 10)
+    }
+    assert {rows.stop - rows.start for rows, _ in windows} == {6}
+
+
+def test_a_crop_denoises_the_whole_picture() -> None:
+    """Every iterate is whole; a crop larger than the picture is the picture, up to odd sides."""
+    seen = [it.image.shape for it in denoise(noisy(), settings(crop=4, steps=3), SEEDS, every=1)]
+    assert seen == [(3, 3, 16, 16)] * 4
+    assert torch.equal(result(noisy(), SEEDS, crop=99).image, result(noisy(), SEEDS).image)
+    with pytest.raises(UserError, match="leave crop at null"):
+        settings(crop=4, patience=3)
+
+
+def test_noise_goes_with_crops_too() -> None:
+    """As below with a quarter of the pixels in each step: at least 5 dB, found 6.2."""
+    clean = torch.from_numpy(render_one(2026, 64, 1, 0)).permute(2, 0, 1).float().unsqueeze(0)
+    worse = gaussian(clean, 25, Generator().manual_seed(0))
+    better = result(worse, [0], width=48, steps=150, crop=32)
+    assert (psnr(better.image, clean) - psnr(worse, clean)).item() > 5
 
 
 def test_iterates() -> None:

@@ -28,7 +28,15 @@ from atelier.methods.base import Iterate, Method
 from atelier.progress import progress
 
 CHECKPOINTS = Path(".checkpoints")
-CODE = ("atelier.methods", "atelier.nn", "atelier.losses", "atelier.engine", "atelier.batches")
+CODE = (
+    "atelier.methods",
+    "atelier.nn",
+    "atelier.losses",
+    "atelier.engine",
+    "atelier.batches",
+    "atelier.denoise",
+    "atelier.zsn2n",
+)
 """Modules whose text decides what a picture looks like."""
 
 EXTRA_PHOTOS = 2

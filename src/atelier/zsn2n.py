@@ -79,6 +79,22 @@ class Networks(nn.Module):
         return value.reshape(pictures.shape)
 
 
+def mean_where(values: Tensor, mask: Tensor) -> Tensor:
+    """Means of (B, h, w) where ``mask`` is set: (B,)."""
+    return (values * mask).sum((1, 2)) / mask.sum((1, 2))
+
+
+def held_out(none: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
+    """Masks (B, h, w), drawn by every picture's own seed; at least one position in, one out."""
+    count = none[0].numel()
+    taken = min(max(1, round(share * count)), count - 1)
+    held = none.flatten(1)
+    for mask, seed in zip(held, seeds, strict=True):
+        generator = torch.Generator().manual_seed(seed)
+        mask[torch.randperm(count, generator=generator)[:taken]] = True
+    return held.view_as(none)
+
+
 class Best:
     """Every picture's weights at its smallest held-out loss, until its patience is over."""
 

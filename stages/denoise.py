@@ -1,0 +1,35 @@
+"""Denoise one method's pictures: Zero-Shot Noise2Noise, a network for every picture."""
+
+import sys
+from pathlib import Path
+
+from atelier.config import Params
+from atelier.denoise import DenoiseSettings
+from atelier.denoiser import Denoiser, denoise_jobs, pictures_digest
+from atelier.files import write_json
+from atelier.images import find
+from atelier.stage import device_name, pick_device, stage
+from atelier.stylize import checkpoint_folder, deliver, drop, mean_curves, stylize, write_curves
+
+
+def main(name: str) -> None:
+    params, out = Params.load(), Path("results/denoised") / name
+    block, device = params.scaled("denoise"), pick_device(params)
+    settings = DenoiseSettings.build(block, "denoise")
+    pictures = find(Path("results/stylized") / name / "images")
+    jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
+    key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
+    kept = checkpoint_folder(f"denoise-{name}", key)
+    records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
+    deliver(jobs, kept, out / "images")
+    curves = mean_curves(records)
+    write_curves(curves, out / "curves.csv", method.places(len(curves["total"])))
+    seconds = sum(record.seconds for record in records) / len(jobs)
+    record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
+    write_json(out / "record.json", {**record, "parameters": settings.model_dump()})
+    drop(kept)
+
+
+if __name__ == "__main__":
+    with stage("denoise", sys.argv[1]):
+        main(sys.argv[1])
