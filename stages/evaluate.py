@@ -1,44 +1,43 @@
-"""Score one method's pictures against the paintings."""
+"""Score one method's pictures, as they are and denoised, against the paintings and photographs."""
 
 import sys
 from pathlib import Path
 
 from atelier.config import Params
 from atelier.files import read_json, write_json
-from atelier.images import find
-from atelier.metrics.embedding import embed_files
-from atelier.metrics.score import EvaluateSettings, evaluation_features, load_reference, score
+from atelier.metrics.pairs import made_pairs
+from atelier.metrics.reference import load_reference
+from atelier.metrics.score import EvaluateSettings, Judge, labelled
 from atelier.stage import pick_device, stage
 from atelier.tracking import open_run
 
+RESULTS, PHOTOS = Path("results"), Path("results/prepared/photos/test")
 COST = ("seconds_per_picture", "peak_memory_mib", "device")
+TRAINING = ("training_seconds", "parameters_trained")
 
 
 def main(name: str) -> None:
-    params, made = Params.load(), Path("results/stylized") / name
-    device, record = pick_device(params), read_json(made / "record.json")
+    params, made, model = Params.load(), RESULTS / "stylized" / name, RESULTS / "models" / name
+    clean = RESULTS / "denoised" / name
+    record, card = read_json(made / "record.json"), read_json(model / "card.json")
     block = params.scaled("evaluate")
-    settings = EvaluateSettings.build(block, "evaluate")
-    features = evaluation_features(settings, device)
-    reference = load_reference(features, Path("results/reference.safetensors"))
+    judge = Judge.load(EvaluateSettings.build(block, "evaluate"), pick_device(params))
+    reference = load_reference(judge, RESULTS / "reference.safetensors")
+    # A system that learns from two folders looks at no single painting.
+    paintings = [] if card["kind"] == "domain" else sorted(reference.styles)
+    cost = {key: record[key] for key in COST}
+    if (model / "training.json").is_file():
+        cost |= {key: read_json(model / "training.json")[key] for key in TRAINING}
     known = {"scale": params.scale, "evaluate": block}
     with open_run(name, "evaluate", known, run_id=record["run_id"]) as run:
-        pictures = find(made / "images")
-        vectors = embed_files(features, pictures, device=device, batch=settings.batch)
-        scores = score(features, reference, vectors)
-        cost = {key: record[key] for key in COST}
-        write_json(
-            Path("results/metrics") / f"{name}.json",
-            {"method": name, **scores, **cost, "run_id": run.id},
+        scores, denoised = (
+            judge.score(reference, made_pairs(folder, PHOTOS, record["pairs"], paintings))
+            for folder in (made / "images", clean / "images")
         )
-        run.summary(
-            {
-                f"frechet_{features.name}": scores["frechet"],
-                f"kid_{features.name}": scores["kid"],
-                "n_reference": scores["n_reference"],
-                "n_generated": scores["n_generated"],
-            }
-        )
+        denoised["seconds_per_picture"] = read_json(clean / "record.json")["seconds_per_picture"]
+        found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **cost}
+        write_json(RESULTS / "metrics" / f"{name}.json", {**found, "run_id": run.id})
+        run.summary(labelled(scores) | labelled(denoised, "denoised."))
 
 
 if __name__ == "__main__":

@@ -1,22 +1,28 @@
-"""Feature vectors of the paintings, which every method is compared with, and their own floor."""
+"""Vectors of the paintings, for all methods; their own floor, and the photographs as they are."""
 
 from pathlib import Path
 
 from atelier.config import Params
+from atelier.data import Pairing
 from atelier.files import write_json
 from atelier.images import find
-from atelier.metrics.embedding import embed_files
-from atelier.metrics.score import EvaluateSettings, evaluation_features, floor, save_reference
+from atelier.metrics.pairs import made_pairs
+from atelier.metrics.reference import floor, look_at, save_reference
+from atelier.metrics.score import EvaluateSettings, Judge
 from atelier.stage import pick_device, stage
 
+RESULTS, PREPARED = Path("results"), Path("results/prepared")
+
 if __name__ == "__main__":
-    with stage("reference"):
+    with stage("reference", "do_nothing"):
         params = Params.load()
-        device = pick_device(params)
         settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
-        features = evaluation_features(settings, device)
-        paintings = find(Path("results/prepared/paintings"))
-        vectors = embed_files(features, paintings, device=device, batch=settings.batch)
-        save_reference(vectors, features, Path("results/reference.safetensors"))
-        record = {"method": "floor", **floor(features, vectors)}
-        write_json(Path("results/metrics/floor.json"), record)
+        judge = Judge.load(settings, pick_device(params))
+        reference = look_at(judge, find(PREPARED / "paintings"))
+        save_reference(reference, judge, RESULTS / "reference.safetensors")
+        record = {"method": "floor", **floor(judge, reference.vectors)}
+        write_json(RESULTS / "metrics/floor.json", record)
+        photos, styles = PREPARED / "photos/test", Pairing.read(PREPARED / "pairing.json").styles
+        untouched = made_pairs(photos, photos, styles, sorted(reference.styles))
+        record = {"method": "do_nothing", **judge.score(reference, untouched)}
+        write_json(RESULTS / "metrics/do_nothing.json", record)

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from atelier.metrics.pairs import Eyes
+from atelier.metrics.perceptual import STYLE_LAYERS, content_layer
+from atelier.metrics.score import Judge
 from atelier.nn import calibration, features
 from atelier.nn.features import Features, load_features
 from atelier.nn.weights import StateDict
@@ -39,6 +42,12 @@ def random_features(*layers: str, unit_activations: bool = False) -> Features:
     with pytest.MonkeyPatch.context() as patch:
         quick_random(patch)
         return load_features("random", layers, unit_activations=unit_activations)
+
+
+def judge() -> Judge:
+    """Scores by random features."""
+    perceptual = random_features(*STYLE_LAYERS, content_layer("random"), unit_activations=True)
+    return Judge(random_features("relu2_1"), Eyes(perceptual, None, "cpu"), batch=8)
 
 
 def vgg_state(name: str, seed: int = 0) -> StateDict:

@@ -76,11 +76,11 @@ def test_code_dependencies_are_the_import_closure(name: str, deps: list[str]) ->
     if method and stage in {"train", "stylize"}:  # found by name at run time, not by an import
         starts.append(SOURCE / "methods" / f"{PARAMS['methods'][method]['class']}.py")
     listed, needed = {path for dep in deps for path in files(ROOT / dep)}, closure(*starts)
-    # A method's stages list nn/ as a whole, the base of the adversarial systems and the losses of
-    # the others: DVC cannot give every method a list of its own.
-    own = {SOURCE / "methods/domain.py", SOURCE / "losses.py"}
-    shared = own | set((SOURCE / "nn").glob("*.py"))
-    blocks = shared if stage in {"train", "stylize"} else set()
+    # nn/ is listed as a whole. A method's stages list the base of the adversarial systems and the
+    # losses of the others, too: DVC cannot give every method a list of its own.
+    blocks = set((SOURCE / "nn").glob("*.py"))
+    if stage in {"train", "stylize"}:
+        blocks |= {SOURCE / "methods/domain.py", SOURCE / "losses.py"}
     assert needed <= listed
     assert listed - needed <= blocks
 

@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 
 from atelier import leaderboard
-from atelier.config import Params
+from atelier.config import Params, UserError
+from atelier.tables import to_text
 
 GOOD = {
     "method": "gatys", "frechet": 12.5, "features": "mini", "features_hash": "abcdef0123456789",
     "layer": "relu3", "n_reference": 20, "n_generated": 24, "size": [64, 64],
     "seconds_per_picture": 0.25, "peak_memory_mib": 512.4, "device": "cpu", "run_id": "r1",
 }  # fmt: skip
+AFTER = {"frechet": 11.0, "kid": 0.02, "content": 0.3, "features": "mini"}
 COST = ("seconds_per_picture", "peak_memory_mib", "device", "run_id")
 METHODS = Params({"methods": {key: {} for key in ["slow", "gatys", "cut", "cyclegan", "adain"]}})
 ONE = Params({"methods": {"gatys": {"steps": 5}}})
@@ -28,8 +30,12 @@ def put(root: Path, where: str, content: object) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    put(tmp_path, "metrics/slow.json", {**GOOD, "frechet": 20})
-    put(tmp_path, "metrics/gatys.json", {**GOOD, "kid": 0.0123, "kid_sd": 0.001})
+    put(tmp_path, "metrics/slow.json", {**GOOD, "frechet": 20, "kid": 0.01, "ssim": 0.7})
+    put(
+        tmp_path,
+        "metrics/gatys.json",
+        {**GOOD, "kid": 0.0123, "kid_sd": 0.001, "ssim": 0.5, "denoised": AFTER},
+    )
     put(tmp_path, "metrics/do_nothing.json", {**GOOD, "frechet": 16.0, **dict.fromkeys(COST)})
     put(tmp_path, "metrics/floor.json", {**GOOD, "frechet": 1.5, **dict.fromkeys(COST)})
     put(tmp_path, "metrics/cut.json", GOOD)
@@ -69,6 +75,31 @@ def test_a_finished_row_holds_what_the_file_holds(project: Path) -> None:
     assert (row["n_reference"], row["n_generated"]) == (20, 24)
     assert (row["seconds_per_picture"], row["peak_memory_mib"]) == (0.25, 512.4)
     assert (row["device"], row["error"]) == ("cpu", "")
+
+
+def test_the_denoised_pictures_have_columns_of_their_own(project: Path) -> None:
+    frame = leaderboard.comparison(project, METHODS).set_index("method")
+    assert frame.loc["gatys", ["denoised_frechet", "denoised_content"]].tolist() == [11.0, 0.3]
+    assert frame.loc["gatys", "frechet"] == 12.5
+    assert pd.isna(frame.loc["slow", "denoised_frechet"])
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [("frechet", ["gatys", "slow"]), ("kid", ["slow", "gatys"]), ("ssim", ["slow", "gatys"]),
+     ("denoised_frechet", ["gatys", "slow"]), ("lpips", ["slow", "gatys"])],
+)  # fmt: skip
+def test_the_chosen_column_sorts(project: Path, column: str, expected: list[str]) -> None:
+    """The best on top, most for SSIM; without values in the order of the settings."""
+    frame = leaderboard.comparison(project, METHODS, column)
+    assert frame["method"].tolist()[:2] == expected
+    asked = Params({"methods": {"slow": {}, "gatys": {}}, "compare": {"sort": column}})
+    assert leaderboard.comparison(project, asked)["method"].tolist()[:2] == expected
+
+
+def test_only_numbers_sort(project: Path) -> None:
+    with pytest.raises(UserError, match="'device' is no column to sort by: frechet"):
+        leaderboard.comparison(project, METHODS, "device")
 
 
 def test_a_status_record_hides_the_figures_of_an_earlier_run(project: Path) -> None:
@@ -119,33 +150,7 @@ def test_nothing_at_all_is_a_table_too(tmp_path: Path) -> None:
     frame = leaderboard.comparison(tmp_path, ONE)
     assert frame["status"].tolist() == ["not run"] * 3
     assert frame["method"].tolist() == ["do nothing", "floor", "gatys"]
-    assert "not run" in leaderboard.to_text(frame)
-
-
-def test_the_text_is_aligned_and_names_the_reasons(project: Path) -> None:
-    text = leaderboard.to_text(leaderboard.comparison(project, METHODS))
-    table, note, reasons = text.split("\n\n")
-    assert note.startswith("frechet: on mini features; comparable within this table only, not with")
-    lines = table.splitlines()
-    assert len(lines) == 2 + 7
-    end = lines[0].index("frechet") + len("frechet")
-    distances = [line[:end].split()[-1] for line in lines[2:6]]
-    assert distances == ["12.50", "20.00", "16.00", "1.50"]
-    assert "12.3 ± 1.0" in lines[2]
-    assert "mini abcdef01" in lines[2]
-    assert "24 : 20" in lines[2]
-    assert lines[6][:end].rstrip().endswith("-")
-    assert reasons.splitlines() == [
-        "cut: train: no memory",
-        "cyclegan: train, since 2026-01-02T03:04:05",
-    ]
-
-
-def test_only_the_network_of_fid_needs_no_caution(project: Path) -> None:
-    frame = leaderboard.comparison(project, METHODS)
-    assert "not with a published FID" in leaderboard.caution(frame)
-    assert leaderboard.caution(frame.assign(features="inception_fid")) == ""
-    assert leaderboard.caution(frame.assign(features="")) == ""
+    assert "not run" in to_text(frame)
 
 
 def test_the_csv_can_be_read_back(project: Path) -> None:

@@ -90,6 +90,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     edit(folder, "scales", "demo", "prepare", "size", value=40)
     edit(folder, "scales", "demo", "prepare", "test_photos", value=4)
     keep(folder, METHODS)
+    edit(folder, "scales", "demo", "denoise", "steps", value=4)
     for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
         edit(folder, "scales", "demo", method, "steps", value=steps)
     edit(folder, "scales", "demo", "adain", "crop", value=32)
@@ -114,8 +115,11 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> Non
     assert (frame["n_generated"] == 4).all()
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
+    assert frame["content"]["do nothing"] == 0 < frame["content"]["gatys"]
+    assert (frame["denoised_frechet"] > 0).sum() == len(METHODS)
     for method in METHODS:
-        assert len(list((project / f"results/stylized/{method}/images").glob("*.png"))) == 4
+        for step in ("stylized", "denoised"):
+            assert len(list((project / f"results/{step}/{method}/images").glob("*.png"))) == 4
     with Image.open(project / "results/comparison/grid.png") as grid:
         assert grid.width > 4 * 40
     assert not list((project / ".checkpoints").glob("*"))
@@ -146,7 +150,12 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
         record = json.loads((project / f"results/metrics/{method}.json").read_text())
         name, status, metrics, points = runs[record["run_id"]]
         assert (name, status, points) == (method, "FINISHED", 2)
-        assert {"frechet_mini", "seconds_per_picture", "stylize.peak_memory_mib"} <= set(metrics)
+        assert {
+            "frechet_mini",
+            "denoised.frechet_mini",
+            "seconds_per_picture",
+            "stylize.peak_memory_mib",
+        } <= set(metrics)
 
 
 def test_nothing_changed_runs_nothing(project: Path) -> None:
@@ -164,7 +173,9 @@ def test_a_comment_in_a_picture_sheet_retrains_nothing(project: Path) -> None:
 
 def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path) -> None:
     edit(project, "methods", "gatys", "content_weight", value=2.0)
-    assert repro(project) == {"train@gatys", "stylize@gatys", "evaluate@gatys", "compare"}
+    assert repro(project) == {
+        *("train@gatys", "stylize@gatys", "denoise@gatys", "evaluate@gatys", "compare")
+    }
     edit(project, "methods", "gatys", "content_weight", value=1.0)
     assert repro(project) <= {"compare"}  # the rest comes back from the cache
 

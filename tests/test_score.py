@@ -1,4 +1,4 @@
-"""Scoring two folders of pictures."""
+"""Scoring a set of pictures: networks by name, features of files, one record with all it needs."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ import torch
 
 from atelier import images
 from atelier.config import UserError
+from atelier.fidelity import ssim
 from atelier.metrics import score as scoring
-from atelier.metrics.embedding import embed_files
+from atelier.metrics.embedding import ahead, embed_files
 from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kernel import kernel_distance
+from atelier.metrics.pairs import Eyes, Pair, made_pairs, painting_named, pair_scores
+from atelier.metrics.perceptual import (
+    content_distance,
+    perceive,
+    set_style_distance,
+    style_distance,
+)
+from atelier.metrics.reference import look_at
 from atelier.metrics.score import (
     EvaluateSettings,
+    Judge,
+    bounds,
+    distances,
     evaluation_features,
-    floor,
-    load_reference,
-    save_reference,
-    score,
+    labelled,
 )
-from nets import quick_random, random_features
+from nets import judge, quick_random, random_features
 from pictures import save
 
 
@@ -51,72 +61,155 @@ def test_no_pictures_and_unreadable_ones_are_errors(tmp_path: Path) -> None:
         embed_files(net, [tmp_path / "broken.png"], device="cpu", batch=4)
 
 
+def test_the_next_batches_are_loaded_ahead_in_order() -> None:
+    loaded: list[int] = []
+
+    def load(n: int) -> int:
+        loaded.append(n)
+        return n * n
+
+    found = ahead(load, range(9))
+    assert next(found) == 0
+    assert list(found) == [n * n for n in range(1, 9)]
+    assert loaded == list(range(9))
+
+
+def test_sets_larger_than_their_dimension_are_scored_the_same_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw = torch.Generator().manual_seed(0)
+    a, b = torch.randn(30, 6, generator=draw), torch.randn(40, 6, generator=draw) + 1
+    assert distances(a, b)["frechet"] == pytest.approx(frechet_distance(a, b), rel=1e-6)
+    assert distances(a[:5], b)["frechet"] == frechet_distance(a[:5], b)
+    monkeypatch.setattr(scoring, "frechet_distance", lambda *_: -1.0)
+    assert distances(a, b)["frechet"] > 0, "by covariances"
+    assert distances(a[:5], b)["frechet"] == -1
+
+
+def test_bounds_need_pictures_enough() -> None:
+    draw = torch.Generator().manual_seed(0)
+    vectors = [torch.randn(n, 6, generator=draw) for n in (20, 2, 7, 9)]
+    found = [set(bounds(vectors[0], generated)) for generated in vectors[1:]]
+    interval = {"frechet_se", "frechet_low", "frechet_high"}
+    assert found == [set(), interval, interval | {"frechet_inf", "frechet_inf_se"}]
+
+
+def test_numbers_carry_the_name_of_their_network() -> None:
+    record = {"frechet": 1, "kid": 0.5, "content": 2.0, "features": "mini", "perceptual": "vgg19"}
+    assert labelled({**record, "ssim": 0.25, "style": 3.0}, "denoised.") == {
+        "denoised.frechet_mini": 1.0,
+        "denoised.kid_mini": 0.5,
+        "denoised.content_vgg19": 2.0,
+        "denoised.style_vgg19": 3.0,
+        "denoised.ssim": 0.25,
+    }
+
+
+def make_pairs(root: Path, count: int = 3, painting: str | None = "00.png") -> list[Pair]:
+    made, photos = (pictures(root / name, range(k, k + count)) for name, k in (("m", 5), ("p", 9)))
+    return [Pair(m, p, painting) for m, p in zip(made, photos, strict=True)]
+
+
 def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
-    net = random_features("relu2_1")
-    real, made = pictures(tmp_path / "a", range(4)), pictures(tmp_path / "b", range(5, 8))
-    vectors = [embed_files(net, paths, device="cpu", batch=8) for paths in (real, made)]
-    found = score(net, *vectors)
-    assert found.pop("frechet") == pytest.approx(frechet_distance(*vectors), rel=1e-3)
-    assert {"kid": found.pop("kid"), "kid_sd": found.pop("kid_sd")}.items() <= (
-        kernel_distance(*vectors).items()
-    )
+    own = judge()
+    reference = look_at(own, pictures(tmp_path / "paintings", range(4)))
+    pairs = make_pairs(tmp_path)
+    found = own.score(reference, pairs)
+    vectors = embed_files(own.features, [p.picture for p in pairs], device="cpu", batch=8)
+    assert found.pop("frechet") == pytest.approx(frechet_distance(reference.vectors, vectors))
+    kernel = kernel_distance(reference.vectors, vectors)
+    assert {key: found.pop(key) for key in kernel} == kernel
+    interval = frechet_interval(reference.vectors, vectors)
+    assert {key: found.pop(key) for key in interval} == interval
+    expected = pair_scores(own.eyes, pairs, reference.styles, 8)
+    assert {key: found.pop(key) for key in expected} == expected
     assert found == {
-        "kid_subset": 3,
         "features": "random",
-        "features_hash": net.hash,
+        "features_hash": own.features.hash,
         "layer": "relu2_1",
+        "perceptual": "random",
+        "perceptual_hash": own.eyes.perceptual.hash,
         "n_reference": 4,
         "n_generated": 3,
     }
 
 
-def test_the_floor_compares_halves_that_share_no_painting() -> None:
-    net = random_features("relu2_1")
-    vectors = torch.randn(12, 5, generator=torch.Generator().manual_seed(0))
-    found = floor(net, vectors, seed=1)
-    assert (found["n_reference"], found["n_generated"]) == (6, 6)
-    assert found == floor(net, vectors, seed=1) != floor(net, vectors, seed=2)
-    assert found["frechet"] > 0
-    assert found["frechet_sd"] > 0
-    # two copies of every painting: only halves that share none are never equal
-    pairs = torch.arange(2.0).repeat_interleave(2)[:, None]
-    seen = {round(floor(net, pairs, seed=s)["frechet"], 6) for s in range(20)}
-    assert len(seen) > 1
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_pairs_are_judged_one_by_one_whatever_the_batch(tmp_path: Path, batch: int) -> None:
+    """Means of what the formulas give for every pair, of different sizes."""
+    own, pairs = judge(), make_pairs(tmp_path)
+    wide = [save(tmp_path / f"wide_{n}.png", n, (48, 36)) for n in (20, 21)]
+    pairs.append(Pair(wide[0], wide[1], "01.png"))
+    styles = look_at(own, pictures(tmp_path / "paintings", range(3))).styles
+    found = pair_scores(own.eyes, pairs, styles, batch)
+    rows = []
+    for pair in pairs:
+        result, photo = (images.load(path)[None] for path in (pair.picture, pair.photo))
+        seen, original = (perceive(own.eyes.perceptual, picture) for picture in (result, photo))
+        row = {"content": content_distance(seen, original), "ssim": ssim(result, photo)}
+        row["style"] = style_distance(seen.style, styles[pair.painting or ""][None])
+        row["style_set"] = set_style_distance(seen.style, torch.stack(list(styles.values())))
+        rows.append({key: value.item() for key, value in row.items()})
+    means = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+    assert found == pytest.approx(means, rel=1e-4)
 
 
-def test_too_few_paintings_have_no_floor() -> None:
-    found = floor(random_features("relu2_1"), torch.randn(3, 4))
-    assert found == {"reason": "needs 4 paintings, there are 3"}
+def test_an_untouched_photograph_keeps_everything(tmp_path: Path) -> None:
+    own = judge()
+    styles = look_at(own, pictures(tmp_path / "paintings", range(3))).styles
+    photo = save(tmp_path / "photo.png", 7, (40, 32))
+    found = pair_scores(own.eyes, [Pair(photo, photo, None)], styles, 4)
+    assert (found["content"], found["ssim"]) == (0, pytest.approx(1))
+    assert found["style_set"] > 0
+    assert "style" not in found, "it was to look like no single painting"
 
 
-def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
-    net = random_features("relu2_1")
-    few, many = (
-        floor(net, torch.randn(n, 8, generator=torch.Generator().manual_seed(n)))["frechet"]
-        for n in (20, 400)
-    )
-    assert many < few / 4
+def test_lpips_is_scored_where_it_has_a_network(tmp_path: Path) -> None:
+    own = judge()
+    eyes = Eyes(own.eyes.perceptual, lambda a, b: (a - b).abs().mean((1, 2, 3)), "cpu")  # type: ignore[arg-type]
+    reference = look_at(own, pictures(tmp_path / "paintings", range(4)))
+    pairs = make_pairs(tmp_path)
+    assert "lpips" not in pair_scores(own.eyes, pairs, reference.styles, 4)
+    assert pair_scores(eyes, pairs, reference.styles, 4)["lpips"] > 0
 
 
-def test_equal_sets_score_zero(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, range(3))
-    net = random_features("relu2_1")
-    vectors = embed_files(net, paths, device="cpu", batch=3)
-    assert score(net, vectors, vectors.flip(0))["frechet"] == pytest.approx(0, abs=1e-6)
+def test_pictures_of_other_sizes_than_their_photographs_are_named(tmp_path: Path) -> None:
+    own = judge()
+    styles = look_at(own, pictures(tmp_path / "paintings", range(3))).styles
+    one, other = save(tmp_path / "one.png", 0, (40, 32)), save(tmp_path / "other.png", 0, (48, 32))
+    with pytest.raises(UserError, match=r"one\.png is 40×32 but .*other\.png is 48×32"):
+        pair_scores(own.eyes, [Pair(one, other, None)], styles, 4)
 
 
-def test_the_reference_comes_back_and_belongs_to_its_features(tmp_path: Path) -> None:
-    net, path = random_features("relu2_1"), tmp_path / "reference.safetensors"
-    vectors = torch.rand(5, 128)
-    save_reference(vectors, net, path)
-    assert torch.equal(load_reference(net, path), vectors)
-    with pytest.raises(UserError, match=r"relu2_1.*relu1_2.*run dvc repro reference"):
-        load_reference(random_features("relu1_2"), path)
-    path.write_bytes(b"torn")
-    with pytest.raises(UserError, match="cannot be read"):
-        load_reference(net, path)
-    with pytest.raises(UserError, match="cannot be read"):
-        load_reference(net, tmp_path / "none.safetensors")
+def test_a_painting_is_found_by_name_stem_or_place() -> None:
+    names = ["a.png", "b.png"]
+    assert [painting_named(which, names) for which in ("b.png", "b", 1, 0)] == [
+        "b.png", "b.png", "b.png", "a.png",
+    ]  # fmt: skip
+    assert [painting_named(which, names) for which in ("c", 2, "")] == [None] * 3
+    assert painting_named("a", []) is None, "a system that looks at no single painting"
+
+
+def test_pairs_of_a_record(tmp_path: Path) -> None:
+    found = made_pairs(tmp_path / "m", tmp_path / "p", {"y": "a.png", "x": 0}, ["a.png"])
+    assert found == [
+        Pair(tmp_path / "m/x.png", tmp_path / "p/x.png", "a.png"),
+        Pair(tmp_path / "m/y.png", tmp_path / "p/y.png", "a.png"),
+    ]
+
+
+def test_all_networks_are_those_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick_random(monkeypatch)
+    monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path / "nowhere"))
+    knobs = {"features": "random", "perceptual": "random", "lpips": "vgg16"}
+    found = Judge.load(EvaluateSettings.build(knobs, "evaluate"), "cpu")
+    assert (found.features.name, found.eyes.perceptual.name) == ("random", "random")
+    assert found.eyes.lpips is None
+    told = capsys.readouterr().err
+    assert "which is not a folder\nno LPIPS then" in told
+    assert "lpips_network" not in found.names()
 
 
 @pytest.mark.parametrize(("asked", "layer"), [(None, "relu4_1"), ("relu1_2", "relu1_2")])

@@ -1,27 +1,25 @@
-"""``atelier``: the commands a user types; each is a few lines over a function of the package."""
+"""``atelier``: the commands a user types; each is a few lines over a function of the package.
+
+Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+"""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from atelier import adopt, fanout, fetch, images, leaderboard
+from atelier import cli_apply, cli_data
 from atelier.config import Params, UserError, project_root
-from atelier.data import counts, splits
-from atelier.nn.weights import convert
-from atelier.parallel import parallel
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-data_app = typer.Typer(no_args_is_help=True, help="Bring your own pictures, or the public ones.")
 weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
-app.add_typer(data_app, name="data")
+app.add_typer(cli_data.app, name="data")
 app.add_typer(weights_app, name="weights")
-
-Force = Annotated[bool, typer.Option("--force", help="Delete data that DVC does not have.")]
+for command in (*cli_apply.COMMANDS, cli_data.sample):
+    app.command()(command)
 
 
 @app.callback()
@@ -30,26 +28,32 @@ def _atelier() -> None:
 
 
 @app.command()
-def sample(
-    out: Annotated[Path, typer.Option(help="Folder to write; must be missing or empty.")] = Path(
-        "data"
-    ),
-    seed: Annotated[int, typer.Option(help="Another seed gives other pictures.")] = 2026,
-) -> None:
-    """Render the small sample data set: landscapes and paintings drawn by formula."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: is not an empty folder; move it away, or choose another --out")
-    # Imported here, because no other command needs the renderer.
-    from atelier.sample import render_sample  # noqa: PLC0415
+def table() -> None:
+    """Print the comparison as it stands; a method that failed says why."""
+    from atelier.leaderboard import comparison  # noqa: PLC0415
+    from atelier.tables import to_text  # noqa: PLC0415
 
-    render_sample(out, seed=seed)
-    _tell(counts(splits(out)), f"in {out}")
+    typer.echo(to_text(comparison(project_root(), Params.load())))
 
 
 @app.command()
-def table() -> None:
-    """Print the comparison as it stands; a method that failed says why."""
-    typer.echo(leaderboard.to_text(leaderboard.comparison(project_root(), Params.load())))
+def doctor() -> None:
+    """Say what is installed, which device and which networks are there, what a run will use."""
+    from atelier.doctor import examine  # noqa: PLC0415
+
+    lines = list(examine(project_root(), Params.load()))
+    typer.echo(cli_apply.columns(["what", "state", "found"], [list(line) for line in lines]))
+    if any(line.state == "wrong" for line in lines):
+        raise UserError("what is marked `wrong` has to be put right first")
+
+
+@app.command()
+def register() -> None:
+    """Describe the runs in MLflow and register every trained method; `dvc repro` does it too."""
+    from atelier.registry import publish  # noqa: PLC0415
+
+    for line in publish(project_root(), Params.load()):
+        typer.echo(line)
 
 
 @app.command("fan-out")
@@ -62,6 +66,8 @@ def fan_out(
     ] = None,
 ) -> None:
     """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
+    from atelier import fanout  # noqa: PLC0415
+
     root, params = project_root(), Params.load()
     names = methods or params.method_names
     for name in names:
@@ -81,64 +87,9 @@ def weights_convert(
     name: Annotated[str | None, typer.Option(help="Network; default: from the file name.")] = None,
 ) -> None:
     """Write a network's weights as the file that ATELIER_WEIGHTS looks for."""
+    from atelier.nn.weights import convert  # noqa: PLC0415
+
     typer.echo(f"wrote {convert(source, out, name)}; now: export ATELIER_WEIGHTS={out.resolve()}")
-
-
-@data_app.command("use")
-def data_use(
-    path: Annotated[Path, typer.Argument(help="Folder with photos/train, photos/test, paintings")],
-    force: Force = False,
-) -> None:
-    """Make a folder of pictures the project's data (a copy; the folder stays as it is)."""
-    root = project_root()
-    _tell(adopt.adopt(path, root, force=force), f"in {root / 'data'}, tracked by data.dvc")
-    typer.echo("Next: dvc repro")
-
-
-@data_app.command("fetch")
-def data_fetch(
-    url: Annotated[str, typer.Option(help="Archive with trainA, trainB and testB.")] = fetch.URL,
-    sha256: Annotated[str | None, typer.Option(help="Expected hash, if you know it.")] = None,
-    force: Force = False,
-) -> None:
-    """Download the public paintings and photographs and make them the project's data."""
-    root = project_root()
-    adopt.check_replaceable(root, force=force)
-    folder = root / ".checkpoints" / "fetch" / "data"
-    shutil.rmtree(folder, ignore_errors=True)  # unpacked by a run that did not finish
-    source = fetch.fetch(url, folder, sha256=sha256)
-    typer.echo(f"{source['bytes'] / 2**20:.1f} MiB, sha256 {source['sha256']}")
-    try:
-        data_use(folder, force)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@data_app.command("check")
-def data_check(
-    path: Annotated[Path | None, typer.Argument(help="Default: the project's data.")] = None,
-) -> None:
-    """Count the pictures of every split and name those that cannot be read."""
-    folder = path or project_root() / "data"
-    found = splits(folder)
-    paths = [picture for pictures in found.values() for picture in pictures]
-    broken = [reason for reason in parallel(_problem, paths, "check") if reason]
-    _tell(counts(found), f"in {folder}")
-    if broken:
-        raise UserError("\n".join([f"{len(broken)} of {len(paths)} cannot be read", *broken]))
-
-
-def _problem(path: Path) -> str | None:
-    try:
-        images.read(path)
-    except images.ImageError as error:
-        return str(error)
-    return None
-
-
-def _tell(sizes: dict[str, int], where: str) -> None:
-    found = ", ".join(f"{count} {split}" for split, count in sizes.items())
-    typer.echo(f"{found} {where}")
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from atelier import images, leaderboard, results
+from atelier import images, leaderboard, results, tables
+from atelier.charts import pareto
 from atelier.config import Params, UserError
 from atelier.files import atomic, write_json
 from atelier.sheets import contact_sheet
@@ -17,24 +18,30 @@ from atelier.strips import INPUT, columns, strips
 
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
-SHOWN = ("frechet", "kid", "n_generated", "n_reference", "features", "seconds_per_picture")
+SHOWN = (
+    *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
+    *("n_generated", "n_reference", "features", "seconds_per_picture"),
+)
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> None:
-    """Write ``table.csv``, ``comparison.json``, ``grid.png`` and ``sheets`` below ``out``.
+    """Write tables, ``comparison.json``, ``pareto.png``, ``grid.png``, ``sheets`` below ``out``.
 
     A method without results has its row, which says why.
     """
     frame = leaderboard.comparison(root, params)
-    with atomic(out / "table.csv") as part:
-        part.write_text(leaderboard.to_csv(frame), encoding="utf-8")
+    texts = {"table.csv": leaderboard.to_csv(frame), "table.md": tables.to_markdown(frame)}
+    for name, text in texts.items():
+        with atomic(out / name) as part:
+            part.write_text(text, encoding="utf-8")
+    images.save_png(pareto(frame), out / "pareto.png")
     write_json(out / "comparison.json", as_metrics(frame))
     names = params.method_names
     images.save_png(comparison_grid(root, names), out / "grid.png")
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    print(leaderboard.to_text(frame))
+    print(tables.to_text(frame))
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

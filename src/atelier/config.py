@@ -78,6 +78,9 @@ class Params:
             raise UserError(f"{path}: expected a mapping of settings, found {type(tree).__name__}")
         return cls(tree)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._tree
+
     def block(self, *keys: str) -> Any:
         """The value below ``keys``; a missing one is named."""
         value: Any = self._tree

@@ -21,8 +21,8 @@ from atelier.config import UserError
 from atelier.files import read_json
 from atelier.parallel import cores
 
-SHARED = ("reference", "do_nothing")
-STAGES = ("train", "stylize", "evaluate")
+SHARED = ("reference",)
+STAGES = ("train", "stylize", "denoise", "evaluate")
 LOGS = Path(".checkpoints/fan-out")
 BUSY = ("Unable to acquire lock", "is busy")
 """What DVC says while another ``dvc`` writes and it cannot wait, before it has begun anything."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from atelier.config import Params, UserError
+from atelier.config import Params, Settings, UserError
 from atelier.files import read_json
 from atelier.results import plain
 
@@ -25,61 +25,120 @@ YARDSTICKS = (DO_NOTHING, FLOOR)
 """Rows that are no methods."""
 
 
-class Metrics(BaseModel):
-    """What ``results/metrics/<method>.json`` says of a method."""
+BETTER_HIGH = ("ssim",)
+"""Columns whose larger values are better."""
+
+
+class CompareSettings(Settings):
+    """Knobs of the ``compare`` step."""
+
+    sort: str = "frechet"
+    """Column the table is sorted by, the best on top."""
+
+    @classmethod
+    def of(cls, params: Params) -> Self:
+        """Those of ``params.yaml``, which may leave them out."""
+        known = "compare" in params
+        return cls.build(params.block("compare") if known else {}, "compare")
+
+
+class Scores(BaseModel):
+    """How one set of pictures was scored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     frechet: FiniteFloat
-    """Distance of the results to the paintings, in the features named below."""
+    """Distance of the pictures to the paintings, in the features named below."""
     kid: FiniteFloat | None = None
     """The same by kernels, unbiased; small numbers: tables show it times 1,000."""
     kid_sd: FiniteFloat | None = None
+    content: FiniteFloat | None = None
+    """To the photographs, in the perceptual features named below."""
+    style: FiniteFloat | None = None
+    """To the painting each was to look like; None for systems that look at none."""
+    style_set: FiniteFloat | None = None
+    """To the average of all paintings."""
+    ssim: FiniteFloat | None = None
+    lpips: FiniteFloat | None = None
+    artfid: FiniteFloat | None = None
+
+
+class Metrics(Scores):
+    """What ``results/metrics/<method>.json`` says of a method."""
+
+    frechet_low: FiniteFloat | None = None
+    frechet_high: FiniteFloat | None = None
+    """Where it may lie for as many other pictures of the same system, in 95 of 100 cases."""
+    frechet_inf: FiniteFloat | None = None
+    """Extrapolated to infinitely many pictures."""
+    denoised: Scores | None = None
+    """The same pictures after Zero-Shot Noise2Noise."""
     features: str
     features_hash: str | None = None
     layer: str | None = None
+    perceptual: str | None = None
+    perceptual_hash: str | None = None
+    lpips_network: str | None = None
     n_reference: int | None = None  # paintings
     n_generated: int | None = None  # stylised photographs
     seconds_per_picture: FiniteFloat | None = None
     peak_memory_mib: FiniteFloat | None = None
+    training_seconds: FiniteFloat | None = None
+    parameters_trained: int | None = None
+    kind: str | None = None
     device: str | None = None
     run_id: str | None = None
 
+    def row(self) -> dict[str, Any]:
+        """The columns of the table; those of the denoised pictures are called ``denoised_…``."""
+        found = self.model_dump(include=set(TYPES))
+        after = self.denoised.model_dump() if self.denoised else {}
+        return found | {f"denoised_{k}": v for k, v in after.items() if f"denoised_{k}" in TYPES}
 
+
+NUMBERS = (
+    *("frechet", "frechet_low", "frechet_high", "frechet_inf", "kid", "kid_sd"),
+    *("content", "style", "style_set", "ssim", "lpips", "artfid"),
+    *("denoised_frechet", "denoised_kid", "denoised_content", "denoised_style", "denoised_ssim"),
+    *("seconds_per_picture", "peak_memory_mib", "training_seconds"),
+)
+COUNTS = ("parameters_trained", "n_reference", "n_generated")
+NETWORKS = (
+    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
+    "lpips_network",
+)
 TYPES = {
-    "method": "object",
-    "status": "object",
-    "frechet": "float64",
-    "kid": "float64",
-    "kid_sd": "float64",
-    "features": "object",
-    "features_hash": "object",
-    "n_reference": "Int64",
-    "n_generated": "Int64",
-    "seconds_per_picture": "float64",
-    "peak_memory_mib": "float64",
-    "device": "object",
-    "error": "object",
+    **dict.fromkeys(("method", "status", "kind"), "object"),
+    **dict.fromkeys(NUMBERS, "float64"),
+    **dict.fromkeys(COUNTS, "Int64"),
+    **dict.fromkeys((*NETWORKS, "device", "error"), "object"),
 }
 """Columns of ``comparison`` and their types; texts are "" where unknown."""
 
 
-def comparison(root: Path, params: Params) -> pd.DataFrame:
+def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFrame:
     """One row per method, one for doing nothing, one for the floor.
 
     Args:
         root: the project's folder.
         params: names the methods, and tells whether a failure happened with these settings.
+        sort: a column of numbers; default: ``compare.sort`` of the settings.
 
     Returns:
         The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
         an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
-        first, the least distance on top, then the yardsticks, then the rest in the given order.
+        first, the best on top, then the yardsticks, then the rest in the given order.
+
+    Raises:
+        UserError: ``sort`` is no column to sort by.
     """
+    by = sort or CompareSettings.of(params).sort
+    if by not in (*NUMBERS, *COUNTS):
+        raise UserError(f"{by!r} is no column to sort by: {', '.join((*NUMBERS, *COUNTS))}")
     rows = [_row(root, name, name, params.key(name)) for name in params.method_names]
     rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
     rows.append(_row(root, FLOOR, FLOOR, params.key(FLOOR)))
-    rows.sort(key=_place)
+    rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
         row |= {name: row.get(name) or "" for name in texts}
@@ -87,10 +146,14 @@ def comparison(root: Path, params: Params) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
 
 
-def _place(row: dict[str, Any]) -> tuple[int, float]:
+def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
+    """Without a value in the column, a finished method stands behind those that have one."""
     if row["method"] in YARDSTICKS:
         return 1, YARDSTICKS.index(row["method"])
-    return (0, row["frechet"]) if row["status"] == "ok" else (2, 0.0)
+    if row["status"] != "ok":
+        return 2, 0.0
+    value = row.get(by)
+    return 0, math.inf if value is None else value * (-1 if by in BETTER_HIGH else 1)
 
 
 def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
@@ -101,7 +164,7 @@ def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
     if label == FLOOR and (reason := _no_floor(root)):
         return {**row, "status": "not run", "error": reason}
     try:
-        return {**metrics(root, name).model_dump(include=set(TYPES)), **row}
+        return {**metrics(root, name).row(), **row}
     except UserError as error:
         return {**row, "status": "failed", "error": str(error)}
 
@@ -150,76 +213,6 @@ def metrics(root: Path, method: str) -> Metrics:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
-
-
-def to_text(frame: pd.DataFrame) -> str:
-    """The comparison as a table of fixed width, for the terminal; reasons stand below it."""
-    shown = pd.DataFrame(
-        {
-            "method": frame["method"],
-            "status": frame["status"],
-            "frechet": [_number(value, 2) for value in frame["frechet"]],
-            "kid ×1000": [
-                _spread(*pair) for pair in zip(frame["kid"], frame["kid_sd"], strict=True)
-            ],
-            "features": [
-                f"{name} {digest[:8]}".strip() or "-"
-                for name, digest in zip(frame["features"], frame["features_hash"], strict=True)
-            ],
-            "n": [
-                _counts(*pair)
-                for pair in zip(frame["n_generated"], frame["n_reference"], strict=True)
-            ],
-            "s/picture": [_number(value, 3) for value in frame["seconds_per_picture"]],
-            "MiB": [_number(value, 0) for value in frame["peak_memory_mib"]],
-            "device": [name or "-" for name in frame["device"]],
-        }
-    )
-    reasons = [
-        f"{method}: {' '.join(reason.split())}"
-        for method, reason in zip(frame["method"], frame["error"], strict=True)
-        if reason
-    ]
-    parts = [_table(shown), caution(frame), "\n".join(reasons)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def caution(frame: pd.DataFrame) -> str:
-    """What the distances must not be compared with; "" when all are FID proper."""
-    others = sorted(set(frame["features"]) - {"", "inception_fid"})
-    if not others:
-        return ""
-    return (
-        f"frechet: on {', '.join(others)} features; comparable within this table only, "
-        "not with a published FID"
-    )
-
-
-def _table(shown: pd.DataFrame) -> str:
-    right = {"frechet", "kid ×1000", "n", "s/picture", "MiB"}
-    lines = [list(shown.columns), *shown.to_numpy().tolist()]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    texts = [
-        "  ".join(
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(lines[0], line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([texts[0], rule, *texts[1:]])
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def _spread(mean: float, deviation: float) -> str:
-    return "-" if math.isnan(mean) else f"{1000 * mean:,.1f} ± {1000 * deviation:,.1f}"
-
-
-def _counts(generated: Any, reference: Any) -> str:
-    return "-" if pd.isna(generated) or pd.isna(reference) else f"{generated} : {reference}"
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -1,9 +1,12 @@
-"""Feature vectors of a folder of pictures, decoded and batched alike for every set."""
+"""Pictures of a set, decoded alike and batched, and their feature vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +16,12 @@ from atelier.config import UserError
 from atelier.nn.features import Features
 from atelier.progress import progress
 
+A = TypeVar("A")
+B = TypeVar("B")
+
+AHEAD = 2
+"""Batches decoded while the network looks at another one."""
+
 
 def embed_files(features: Features, paths: Sequence[Path], *, device: str, batch: int) -> Tensor:
     """(n, d) in the order of ``paths``; pictures of other sizes than their neighbours go alone.
@@ -20,21 +29,41 @@ def embed_files(features: Features, paths: Sequence[Path], *, device: str, batch
     Raises:
         UserError: there is no picture, or one cannot be read (named).
     """
-    if not paths:
+    chunks = chunked(paths, batch)
+    found = progress(ahead(_load, chunks), len(chunks), f"{features.name} features")
+    stacks = (stack for loaded in found for stack in same_size(loaded))
+    return torch.cat([features.embed(stack.to(device)).cpu() for stack in stacks])
+
+
+def chunked(items: Sequence[A], size: int) -> list[Sequence[A]]:
+    """``items`` in their order, ``size`` at a time.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not items:
         raise UserError("no pictures to measure")
-    rows, chunks = [], _chunks(paths, batch)
-    for chunk in progress(chunks, len(chunks), f"{features.name} features"):
-        loaded = [images.load(path) for path in chunk]
-        rows += [features.embed(part.to(device)).cpu() for part in _same_size(loaded)]
-    return torch.cat(rows)
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def _chunks(paths: Sequence[Path], batch: int) -> list[Sequence[Path]]:
-    return [paths[start : start + batch] for start in range(0, len(paths), batch)]
+def ahead(load: Callable[[A], B], tasks: Sequence[A]) -> Iterator[B]:
+    """``load`` of every task in their order; the next ones are loaded in the background."""
+    waiting: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for task in tasks:
+            waiting.append(pool.submit(load, task))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _same_size(loaded: Sequence[Tensor]) -> list[Tensor]:
-    """One batch when all sizes agree, otherwise one batch per picture."""
+def same_size(loaded: Sequence[Tensor]) -> list[Tensor]:
+    """One stack when all sizes agree, otherwise one for each."""
     if len({image.shape for image in loaded}) == 1:
         return [torch.stack(list(loaded))]
     return [image[None] for image in loaded]
+
+
+def _load(paths: Sequence[Path]) -> list[Tensor]:
+    return [images.load(path) for path in paths]

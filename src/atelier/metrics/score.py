@@ -3,29 +3,136 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
 
-import torch
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from atelier.config import Settings, UserError
-from atelier.files import atomic
+from atelier.metrics.artfid import artfid_product
+from atelier.metrics.embedding import embed_files
+from atelier.metrics.extrapolate import extrapolated_frechet
 from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kernel import kernel_distance
+from atelier.metrics.lpips import Lpips, load_lpips
+from atelier.metrics.pairs import Eyes, Pair, pair_scores
+from atelier.metrics.perceptual import perceptual_features
+from atelier.metrics.statistics import Statistics, frechet_from
 from atelier.nn.features import EMBEDDING_LAYER, Features, load_features
+
+NETWORK_OF = {
+    **dict.fromkeys(("frechet", "frechet_low", "frechet_high", "frechet_inf"), "features"),
+    **dict.fromkeys(("kid", "kid_sd"), "features"),
+    **dict.fromkeys(("content", "style", "style_set"), "perceptual"),
+}
+"""Number → the entry of its record that names what it depends on."""
 
 
 class EvaluateSettings(Settings):
     """Knobs of the ``evaluate`` step."""
 
     features: str
+    """Network of the Fréchet and the kernel distance."""
     otherwise: str | None = None
+    """Taken for ``features`` when those cannot be had, and named beside every value."""
     layer: str | None = None
+    perceptual: str = "mini"
+    """Network of the content and the style distance."""
+    lpips: str | None = None
+    """Network of LPIPS; without its weights, or with null, the column stays empty."""
     batch: int = Field(16, ge=1)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """All networks that score, loaded."""
+
+    features: Features
+    eyes: Eyes
+    batch: int
+
+    @classmethod
+    def load(cls, settings: EvaluateSettings, device: str) -> Self:
+        """What the settings name.
+
+        Raises:
+            UserError: weights that cannot be had and have no substitute.
+        """
+        perceptual = perceptual_features(settings.perceptual, device)
+        eyes = Eyes(perceptual, _lpips(settings.lpips, device), device)
+        return cls(evaluation_features(settings, device), eyes, settings.batch)
+
+    def names(self) -> dict[str, str]:
+        """Networks and hashes, to stand beside every value."""
+        found = {
+            "features": self.features.name,
+            "features_hash": self.features.hash,
+            "layer": self.features.layers[0],
+            "perceptual": self.eyes.perceptual.name,
+            "perceptual_hash": self.eyes.perceptual.hash,
+        }
+        lpips = self.eyes.lpips
+        return found if lpips is None else {**found, "lpips_network": f"{lpips.name} {lpips.hash}"}
+
+    def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
+        """The record of one system's pictures: to the paintings, pair by pair, and the networks."""
+        pictures, device = [pair.picture for pair in pairs], self.eyes.device
+        vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
+        found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
+        found |= pair_scores(self.eyes, pairs, reference.styles, self.batch)
+        if "lpips" in found:
+            found["artfid"] = artfid_product(found["lpips"], found["frechet"])
+        return {**found, **self.names()}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known of the paintings, once for all methods."""
+
+    vectors: Tensor
+    """(n, d) for the distances between sets."""
+    styles: dict[str, Tensor]
+    """File name → style vector (D,), see ``perceptual.style_vector``."""
+
+
+def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a record, those that depend on a network with its name: ``frechet_mini``."""
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, int | float):
+            network = record.get(NETWORK_OF.get(name, ""))
+            found[f"{prefix}{name}_{network}" if network else f"{prefix}{name}"] = float(value)
+    return found
+
+
+def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
+    """Distances of two sets of vectors, and how many there are."""
+    return {
+        "frechet": _frechet(reference, generated),
+        **kernel_distance(reference, generated),
+        "n_reference": len(reference),
+        "n_generated": len(generated),
+    }
+
+
+def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
+    """How sure the Fréchet distance is, as far as the numbers of pictures allow to say."""
+    found: dict[str, float] = {}
+    for known in (frechet_interval, extrapolated_frechet):
+        with suppress(UserError):  # too few pictures
+            found |= known(reference, generated)
+    return found
+
+
+def _frechet(reference: Tensor, generated: Tensor) -> float:
+    """By the vectors, or, where both sets are larger than their dimension, by covariances."""
+    if min(len(reference), len(generated)) <= reference.shape[1]:
+        return frechet_distance(reference, generated)
+    return frechet_from(Statistics.of(reference), Statistics.of(generated))
 
 
 def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
@@ -49,66 +156,9 @@ def _load(name: str, layer: str | None, device: str) -> Features:
     return load_features(name, [layer], unit_activations=unit, device=device)
 
 
-def score(features: Features, reference: Tensor, generated: Tensor) -> dict[str, Any]:
-    """Distances of two sets of vectors, with all that must stand beside the values."""
-    return {
-        "frechet": frechet_distance(reference, generated),
-        **kernel_distance(reference, generated),
-        "features": features.name,
-        "features_hash": features.hash,
-        "layer": features.layers[0],
-        "n_reference": len(reference),
-        "n_generated": len(generated),
-    }
-
-
-SPLITS = 10
-
-
-def floor(features: Features, paintings: Tensor, seed: int = 0) -> dict[str, Any]:
-    """Scores of one half of the paintings against the other, means over ``SPLITS`` random halves.
-
-    What is left between sets of the same kind is the noise of small numbers: no system can be
-    expected below it. The halves are smaller than the sets methods are scored with, so for equal
-    numbers it would be lower. With fewer than four paintings there are no halves to compare, only
-    a ``reason``.
-    """
-    if len(paintings) < 4:
-        return {"reason": f"needs 4 paintings, there are {len(paintings)}"}
-    generator, half = torch.Generator().manual_seed(seed), len(paintings) // 2
-    orders = [torch.randperm(len(paintings), generator=generator) for _ in range(SPLITS)]
-    found = [score(features, paintings[o[:half]], paintings[o[half : 2 * half]]) for o in orders]
-    values = {key: torch.tensor([one[key] for one in found]) for key in ("frechet", "kid")}
-    spread = {f"{key}_sd": value.std().item() for key, value in values.items()}
-    return {**found[0], **{key: value.mean().item() for key, value in values.items()}, **spread}
-
-
-def save_reference(vectors: Tensor, features: Features, path: Path) -> None:
-    """Write the paintings' vectors (n, d) and what they were made with, atomically."""
-    with atomic(path) as part:
-        save_file({"vectors": vectors.contiguous()}, part, metadata=_signature(features))
-
-
-def load_reference(features: Features, path: Path) -> Tensor:
-    """The paintings' vectors (n, d).
-
-    Raises:
-        UserError: missing, broken, or made with other features than ``features``.
-    """
+def _lpips(name: str | None, device: str) -> Lpips | None:
     try:
-        with safe_open(path, "pt") as file:
-            vectors: Tensor = file.get_tensor("vectors")
-            made_with = file.metadata()
-    except (OSError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro reference") from None
-    if made_with != _signature(features):
-        raise UserError(
-            f"{path}: was made with {made_with}, the pictures are measured with "
-            f"{_signature(features)}; run dvc repro reference on this machine"
-        )
-    return vectors
-
-
-def _signature(features: Features) -> dict[str, str]:
-    return {"features": features.name, "hash": features.hash, "layer": features.layers[0]}
+        return load_lpips(name, device) if name else None
+    except UserError as error:
+        print(f"evaluate: {error}\nno LPIPS then", file=sys.stderr)
+        return None

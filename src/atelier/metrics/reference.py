@@ -1,0 +1,94 @@
+"""What is known of the paintings: vectors and styles, kept for all methods, and their own floor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from atelier import images
+from atelier.config import UserError
+from atelier.files import atomic
+from atelier.metrics.embedding import ahead, chunked, embed_files, same_size
+from atelier.metrics.perceptual import perceive
+from atelier.metrics.score import Judge, Reference, distances
+from atelier.progress import progress
+
+SPLITS = 10
+NAMES = ("features", "features_hash", "layer", "perceptual", "perceptual_hash")
+"""What vectors depend on."""
+
+
+def look_at(judge: Judge, paintings: Sequence[Path]) -> Reference:
+    """Compute all that methods are compared with."""
+    device, batch = judge.eyes.device, judge.batch
+    vectors = embed_files(judge.features, paintings, device=device, batch=batch)
+    chunks = chunked(paintings, batch)
+    loaded = progress(ahead(_load, chunks), len(chunks), "style of the paintings")
+    stacks = (stack for some in loaded for stack in same_size(some))
+    seen = [perceive(judge.eyes.perceptual, stack.to(device)).style.cpu() for stack in stacks]
+    names = [path.name for path in paintings]
+    return Reference(vectors, dict(zip(names, torch.cat(seen), strict=True)))
+
+
+def _load(paths: Sequence[Path]) -> list[Tensor]:
+    return [images.load(path) for path in paths]
+
+
+def floor(judge: Judge, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
+    """Scores of one half of the paintings against the other, means over ``SPLITS`` random halves.
+
+    What is left between sets of the same kind is the noise of small numbers: no system can be
+    expected below it. The halves are smaller than the sets methods are scored with, so for equal
+    numbers it would be lower. With fewer than four paintings there are no halves to compare, only
+    a ``reason``.
+    """
+    if len(vectors) < 4:
+        return {"reason": f"needs 4 paintings, there are {len(vectors)}"}
+    generator, half = torch.Generator().manual_seed(seed), len(vectors) // 2
+    orders = [torch.randperm(len(vectors), generator=generator) for _ in range(SPLITS)]
+    found = [distances(vectors[o[:half]], vectors[o[half : 2 * half]]) for o in orders]
+    values = {key: torch.tensor([one[key] for one in found]) for key in ("frechet", "kid")}
+    spread = {f"{key}_sd": value.std().item() for key, value in values.items()}
+    means = {key: value.mean().item() for key, value in values.items()}
+    return {**found[0], **means, **spread, **judge.names()}
+
+
+def save_reference(reference: Reference, judge: Judge, path: Path) -> None:
+    """Write the paintings' vectors and what they were made with, atomically."""
+    known = {**_signature(judge), "paintings": json.dumps(list(reference.styles))}
+    styles = torch.stack(list(reference.styles.values()))
+    with atomic(path) as part:
+        save_file({"vectors": reference.vectors.contiguous(), "styles": styles}, part, known)
+
+
+def load_reference(judge: Judge, path: Path) -> Reference:
+    """Read them.
+
+    Raises:
+        UserError: missing, broken, or made with other networks than ``judge``'s.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            vectors, styles = file.get_tensor("vectors"), file.get_tensor("styles")
+            made_with = file.metadata()
+    except (OSError, SafetensorError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro reference") from None
+    names = json.loads(made_with.pop("paintings", "[]"))
+    if made_with != _signature(judge):
+        raise UserError(
+            f"{path}: was made with {made_with}, the pictures are measured with "
+            f"{_signature(judge)}; run dvc repro reference on this machine"
+        )
+    return Reference(vectors, dict(zip(names, styles, strict=True)))
+
+
+def _signature(judge: Judge) -> dict[str, str]:
+    return {name: judge.names()[name] for name in NAMES}
