@@ -1,96 +1,79 @@
-"""The page in every state a project can be in."""
+"""*Compare*, and every page in the states a project can be in."""
 
-import json
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
 
-APP = Path(__file__).parents[1] / "dashboard" / "app.py"
-METRICS = {
-    "frechet": 12.5, "features": "mini", "features_hash": "abcd", "n_reference": 4,
-    "n_generated": 2, "seconds_per_picture": 0.5, "peak_memory_mib": 100, "device": "cpu",
-}  # fmt: skip
+from projects import (
+    METRICS,
+    alts,
+    component,
+    finished_project,
+    fresh_project,
+    heads,
+    put,
+    show,
+    words,
+)
 
-
-def put(root: Path, where: str, content: object) -> Path:
-    path = root / "results" / where
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if content is Image:
-        Image.new("RGB", (8, 8), "teal").save(path)
-    else:
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
+PAGES = ("compare", "leaderboard", "runs", "try_it")
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    text = "scale: demo\nscales: {demo: {}}\nmethods: {gatys: {}, cut_x: {}}\n"
-    (tmp_path / "params.yaml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return fresh_project(tmp_path)
 
 
 @pytest.fixture
 def done(fresh: Path) -> Path:
-    for photo in ("alps", "beach"):
-        put(fresh, f"prepared/photos/test/{photo}.png", Image)
-        put(fresh, f"stylized/gatys/images/{photo}.png", Image)
-        put(fresh, f"stylized/cut_x/images/{photo}.png", Image)
-    put(fresh, "prepared/paintings/iris.png", Image)
-    put(fresh, "prepared/pairing.json", {"alps": "iris.png", "beach": "iris.png"})
-    put(fresh, "prepared/manifest.json", {"digest": "0123456789abcdef"})
-    put(fresh, "metrics/gatys.json", METRICS)
-    put(fresh, "metrics/cut_x.json", {**METRICS, "frechet": 9.25})
-    put(fresh, "metrics/do_nothing.json", {**METRICS, "frechet": 30})
-    put(fresh, "metrics/floor.json", {**METRICS, "frechet": 2})
-    return fresh
+    return finished_project(fresh)
 
 
-def show(**query: str) -> AppTest:
-    app = AppTest.from_file(str(APP), default_timeout=20)
-    for key, value in query.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.markdown, app.caption, app.info, app.warning, app.error, app.code)
-    return "\n".join(element.value for kind in kinds for element in kind).replace("\\", "")
-
-
-def alts(app: AppTest) -> list[str]:
-    return [image.alt for block in app.get("image") for image in block.proto.imgs]
-
-
-def test_a_fresh_project_is_told_what_to_run(fresh: Path) -> None:
-    app = show()
+@pytest.mark.parametrize("page", PAGES)
+def test_a_fresh_project_is_told_what_to_run(fresh: Path, page: str) -> None:
+    app = show(page)
     assert "Nothing has been trained yet" in app.info[0].value
     assert app.code[0].value.split("\n")[0].startswith("make demo")
     assert "dvc repro" in app.code[0].value
-    assert not app.dataframe
-    assert not app.selectbox
+    assert not app.dataframe or page == "runs"
+    assert not app.get("image")
 
 
-def test_two_methods_stand_beside_content_and_style(done: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("text", ["scale: [", "methods: {a: {}}", ""])
+def test_broken_settings_are_explained(fresh: Path, text: str, page: str) -> None:
+    (fresh / "params.yaml").write_text(text)
+    app = show(page)
+    assert "settings cannot be read" in app.error[0].value
+    assert "params.yaml" in app.code[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_broken_files_stop_no_page(done: Path, page: str) -> None:
+    for where in ("metrics/gatys.json", "prepared/pairing.json", "prepared/manifest.json"):
+        put(done, where, "{")
+    for name in ("card", "training", "run"):
+        put(done, f"models/cut_x/{name}.json", "[]")
+    put(done, "curves/cut_x.csv", "step,total\n1,much\n")
+    put(done, "stylized/cut_x/images/alps.png", "no picture at all")
+    put(done, "snapshots/cut_x/alps/step 000010.png", "")
+    show(page)
+
+
+def test_methods_stand_beside_content_and_style(done: Path) -> None:
     app = show()
-    assert alts(app) == [
+    assert alts(app)[:4] == [
         "the photograph alps", "the painting iris", "alps by cut_x", "alps by gatys",
     ]  # fmt: skip
     text = words(app)
     assert text.index("cut_x") < text.index("gatys")
     assert "ok · Fréchet 9.25" in text
     assert "Scale `demo` · data set `0123456789ab` · 2 test photographs" in text
-    assert "lower is better" in text
     assert not app.info
     assert not app.warning
-    table = app.dataframe[0].value
-    assert table["method"].tolist() == ["cut_x", "gatys", "do nothing", "floor"]
-    assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 2.0]
-    assert app.get("download_button")
 
 
 def test_pictures_are_served_as_they_are(done: Path) -> None:
@@ -100,15 +83,18 @@ def test_pictures_are_served_as_they_are(done: Path) -> None:
 
 def test_the_photograph_is_turned_and_is_part_of_the_address(done: Path) -> None:
     app = show()
+    film = component(app, "filmstrip")
+    assert [cell["name"] for cell in film["pictures"]] == ["alps", "beach"]
+    assert all(cell["src"].startswith("data:image/webp;base64,") for cell in film["pictures"])
+    assert film["chosen"] == "alps"
     assert app.button[1].label == "Next"
     app.button[1].click().run()
     assert app.query_params["photo"] == "beach"
     assert alts(app)[0] == "the photograph beach"
+    assert component(app, "filmstrip")["chosen"] == "beach"
     app.button[1].click().run()
     assert alts(app)[0] == "the photograph alps"
-    again = show(photo="beach")
-    assert again.selectbox[0].value == "beach"
-    assert alts(again)[3] == "beach by gatys"
+    assert alts(show(photo="beach"))[3] == "beach by gatys"
 
 
 @pytest.mark.parametrize("asked", ["nonsense", "../../params", ""])
@@ -118,6 +104,59 @@ def test_an_address_with_no_such_photograph_shows_another(done: Path, asked: str
     assert alts(app)[0] == "the photograph alps"
 
 
+def test_many_photographs_come_a_window_of_thumbnails_at_a_time(done: Path) -> None:
+    (done / "results/prepared/pairing.json").unlink()
+    for n in range(60):
+        put(done, f"prepared/photos/test/p{n:02}.png", Image, n)
+    first = component(show(), "filmstrip")
+    assert (len(first["pictures"]), first["before"], first["after"]) == (48, "", "p46")
+    last = component(show(photo="p59"), "filmstrip")
+    assert (len(last["pictures"]), last["before"], last["after"]) == (14, "alps", "")
+
+
+def test_only_the_chosen_methods_are_shown(done: Path) -> None:
+    app = show(methods=["gatys"])
+    assert alts(app)[:3] == ["the photograph alps", "the painting iris", "alps by gatys"]
+    assert "alps by cut_x" not in alts(app)
+    app = show()
+    app.button_group(key="methods").set_value(["cut_x"]).run()
+    assert "alps by gatys" not in alts(app)
+    app.button_group(key="methods").set_value([]).run()
+    assert alts(app)[:2] == ["the photograph alps", "the painting iris"]
+    assert not app.exception
+
+
+def test_the_link_reproduces_the_view(done: Path) -> None:
+    asked = {"photo": "beach", "methods": ["gatys"], "size": "3", "left": "style", "zoom": "2,3,4"}
+    app = show(**asked)
+    link = next(code.value for code in app.code if "?" in code.value)
+    for part in ("photo=beach", "methods=gatys", "size=3", "left=style", "zoom=2%2C3%2C4"):
+        assert part in link.split("?")[1].split("&")
+    assert component(app, "loupe") == {"view": "2,3,4"}
+    assert component(app, "slider")["left"]["name"] == "style"
+
+
+def test_two_pictures_lie_on_each_other_pixel_by_pixel(done: Path) -> None:
+    app = show()
+    given = component(app, "slider")
+    made = (done / "results/stylized/cut_x/images/alps.png").read_bytes()
+    assert given["right"]["src"] == f"data:image/png;base64,{b64encode(made).decode()}"
+    assert (given["left"]["name"], given["right"]["name"]) == ("content", "cut_x")
+    assert (given["width"], given["height"], given["enlarged"]) == (640, 640, True)
+
+
+def test_denoised_pictures_can_be_shown_and_compared(done: Path) -> None:
+    assert not show().toggle
+    clean = put(done, "denoised/gatys/images/alps.png", Image, 9).read_bytes()
+    put(done, "metrics/gatys.json", {**METRICS, "denoised": {"frechet": 11}})
+    app = show(left="gatys", right="gatys denoised")
+    assert component(app, "slider")["right"]["src"].endswith(b64encode(clean).decode())
+    app.toggle[0].set_value(True).run()
+    assert "alps by gatys, denoised" in alts(app)
+    assert "alps by cut_x" in alts(app)
+    assert "ok · Fréchet 11.00" in words(app)
+
+
 def test_a_failed_method_says_why_in_its_place(done: Path) -> None:
     record = {"stage": "train", "state": "failed", "error": "out of *memory*"}
     put(done, "status/gatys.json", record)
@@ -125,9 +164,7 @@ def test_a_failed_method_says_why_in_its_place(done: Path) -> None:
     assert "alps by gatys" not in alts(app)
     assert "alps by cut_x" in alts(app)
     assert any(m.value == r"train\: out of \*memory\*" for m in app.markdown)
-    table = app.dataframe[0].value.set_index("method")
-    assert table.loc["gatys", "status"] == "failed"
-    assert table["frechet"].isna()["gatys"]
+    assert "out of *memory*" in words(show("runs", run="gatys"))
 
 
 def test_a_running_method_says_since_when(done: Path) -> None:
@@ -135,27 +172,26 @@ def test_a_running_method_says_since_when(done: Path) -> None:
     assert "train, since noon" in words(show())
 
 
+def test_methods_that_have_not_been_run_are_named(done: Path) -> None:
+    for where in ("metrics/gatys.json", *(f"stylized/gatys/images/{p}.png" for p in ("alps",))):
+        (done / "results" / where).unlink()
+    app = show()
+    assert "Not run yet: `gatys`" in words(app)
+    assert "dvc repro evaluate@gatys" in words(app)
+    assert "alps by cut_x" in alts(app)
+
+
 def test_a_missing_and_a_broken_picture_leave_the_rest(done: Path) -> None:
     (done / "results/stylized/gatys/images/alps.png").unlink()
     put(done, "stylized/cut_x/images/alps.png", "no picture at all")
     (done / "results/prepared/paintings/iris.png").unlink()
+    (done / "results/snapshots/cut_x/alps/step 000010.png").unlink()
     app = show()
     assert alts(app) == ["the photograph alps"]
     text = words(app)
     assert "no picture" in text
     assert "alps.png is not a picture of a known kind" in text
     assert "no painting is paired with it" in text
-
-
-def test_broken_json_is_reported_where_it_matters(done: Path) -> None:
-    put(done, "metrics/gatys.json", "{")
-    put(done, "prepared/pairing.json", "{")
-    put(done, "prepared/manifest.json", "{")
-    app = show()
-    assert app.dataframe[0].value.set_index("method").loc["gatys", "status"] == "failed"
-    text = words(app)
-    assert "results/metrics/gatys.json: cannot be read as JSON" in text
-    assert "ok · Fréchet 9.25" in text
 
 
 def test_pictures_without_scores_are_shown(done: Path) -> None:
@@ -165,12 +201,6 @@ def test_pictures_without_scores_are_shown(done: Path) -> None:
     assert "alps by gatys" in alts(app)
     assert "not scored yet" in words(app)
     assert not app.info
-    assert not app.dataframe
-
-
-def test_scores_of_different_features_come_with_a_warning(done: Path) -> None:
-    put(done, "metrics/gatys.json", {**METRICS, "features_hash": "other"})
-    assert "different features" in show().warning[0].value
 
 
 def test_prepared_pictures_alone_are_shown_with_what_to_run(fresh: Path) -> None:
@@ -181,22 +211,16 @@ def test_prepared_pictures_alone_are_shown_with_what_to_run(fresh: Path) -> None
     assert app.button[1].disabled
 
 
-@pytest.mark.parametrize("text", ["scale: [", "methods: {a: {}}", ""])
-def test_broken_settings_are_explained(fresh: Path, text: str) -> None:
-    (fresh / "params.yaml").write_text(text)
-    app = show()
-    assert "settings cannot be read" in app.error[0].value
-    assert "params.yaml" in app.code[0].value
-
-
 def test_strips_are_shown_for_the_methods_that_have_some(done: Path) -> None:
-    assert "In the making and in between" not in [header.value for header in show().header]
-    put(done, "snapshots/gatys/alps/step 000010.png", Image)
     put(done, "stylized/gatys/extras/strength/beach/0.4.png", Image)
-    app = show()
-    assert "In the making and in between" in [header.value for header in app.header]
-    assert "step 000010" in words(app)
-    app.selectbox[2].select("strength").run()
-    assert not app.exception
-    assert "0.4" in words(app)
-    assert "step 000010" not in words(app)
+    app = show(method="gatys")
+    assert "In the making and in between" in heads(app)
+    assert "beach by gatys, strength 0.4" in alts(app)
+    app = show(method="cut_x")
+    assert "alps by cut_x, snapshots step 000010" in alts(app)
+
+
+def test_a_file_that_changes_is_looked_at_again(done: Path) -> None:
+    before = component(show(), "filmstrip")["pictures"][0]["src"]
+    put(done, "prepared/photos/test/alps.png", Image, 99)
+    assert component(show(), "filmstrip")["pictures"][0]["src"] != before

@@ -1,6 +1,8 @@
 """Pictures and names found below results/, and nothing outside."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,21 @@ def test_photographs_paintings_and_results_find_each_other(tmp_path: Path) -> No
     assert results.stylised(tmp_path, "cut", "a") is None
 
 
+def test_denoised_pictures_and_every_painting_are_found(tmp_path: Path) -> None:
+    clean = picture(tmp_path, "denoised/gatys/images/a.png")
+    assert results.denoised(tmp_path, "gatys", "a") == clean
+    assert results.denoised(tmp_path, "gatys", "b") is None
+    other, own = (picture(tmp_path, f"prepared/{f}.png") for f in ("styles/a", "paintings/z"))
+    assert results.paintings(tmp_path) == [own, other]
+
+
+def test_looking_at_results_loads_no_torch() -> None:
+    """It would take longer than the dashboard has for its first view."""
+    modules = "atelier.results, atelier.runs, atelier.leaderboard, atelier.strips"
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("pairing", ["{", "[1]", '{"pairs": 3}', '{"a": 3}'])
 def test_a_broken_pairing_hides_no_photograph(tmp_path: Path, pairing: str) -> None:
     photo = picture(tmp_path, "prepared/photos/test/a.png")
@@ -58,6 +75,7 @@ def test_no_path_leads_out_of_the_results(tmp_path: Path, name: str) -> None:
     put(tmp_path, "prepared/pairing.json", {"a": name})
     assert results.stylised(tmp_path, "gatys", name) is None
     assert results.stylised(tmp_path, name, "a") is None
+    assert results.denoised(tmp_path, "gatys", name) is None
     assert results.painting_for(tmp_path, "a") is None
     with pytest.raises(UserError):
         leaderboard.metrics(tmp_path, name)

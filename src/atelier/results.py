@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from atelier.config import UserError
-from atelier.data import Pairing
 from atelier.files import read_json
+
+# Nothing here may import torch, not even by the way of ``atelier.data``: that takes longer than
+# the dashboard has for its first view.
 
 
 def test_photos(root: Path) -> list[Path]:
@@ -19,9 +21,18 @@ def test_photos(root: Path) -> list[Path]:
 
 def _pairs(root: Path) -> dict[str, str]:
     try:
-        return Pairing.read(root / "results/prepared/pairing.json").styles
+        found = read_json(root / "results/prepared/pairing.json")
     except UserError:
         return {}
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        return {}
+    return found
+
+
+def paintings(root: Path) -> list[Path]:
+    """Every picture that can give a style, sorted: the paintings, then those by others."""
+    folders = (root / "results/prepared/paintings", root / "results/prepared/styles")
+    return [path for folder in folders for path in sorted(folder.glob("*.png"))]
 
 
 def painting_for(root: Path, photo: str) -> Path | None:
@@ -32,11 +43,19 @@ def painting_for(root: Path, photo: str) -> Path | None:
 
 def stylised(root: Path, method: str, photo: str) -> Path | None:
     """The picture a method made of the test photograph with this stem, if there is one."""
+    return _made(root / "results/stylized", method, photo)
+
+
+def denoised(root: Path, method: str, photo: str) -> Path | None:
+    """The same picture after the denoising step, if there is one."""
+    return _made(root / "results/denoised", method, photo)
+
+
+def _made(folder: Path, method: str, photo: str) -> Path | None:
     try:
-        folder = root / "results/stylized" / plain(method) / "images"
+        return _existing(folder / plain(method) / "images", f"{photo}.png")
     except UserError:
         return None
-    return _existing(folder, f"{photo}.png")
 
 
 def digest(root: Path) -> str | None:

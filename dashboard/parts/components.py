@@ -1,0 +1,93 @@
+"""The page's own components: a chooser by thumbnails, a linked zoom, a line between two pictures.
+
+Their HTML, CSS and JavaScript lie in ``assets/`` and are sent inline: nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+from parts.pictures import address, look, magnification, thumbnail
+
+ASSETS = Path(__file__).parent / "assets"
+WINDOW = 48
+"""So many thumbnails at once; a set of thousands stays quick."""
+SLIDER_SIDE = 640
+"""Small pictures are enlarged to about this width under the line."""
+
+
+def asset(name: str) -> str:
+    """Text of a file in ``assets/``."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _component(name: str) -> st.components.v2.types.ComponentRenderer:
+    html, css, js = (asset(f"{name}.{kind}") for kind in ("html", "css", "js"))
+    return st.components.v2.component(f"atelier_{name}", html=html, css=css, js=js)
+
+
+FILMSTRIP, LOUPE, SLIDER = (_component(name) for name in ("filmstrip", "loupe", "slider"))
+
+
+def filmstrip(
+    label: str, files: Mapping[str, Path], chosen: str, key: str, pick: Callable[[str], None]
+) -> None:
+    """Thumbnails of the pictures around the chosen one; ``pick`` is called with another name."""
+    names = list(files)
+    start = names.index(chosen) // WINDOW * WINDOW if chosen in names else 0
+    shown = names[start : start + WINDOW]
+    data = {
+        "label": label,
+        "chosen": chosen,
+        "pictures": [{"name": name, "src": thumbnail(files[name])} for name in shown],
+        "before": names[start - WINDOW] if start else "",
+        "after": names[start + WINDOW] if start + WINDOW < len(names) else "",
+    }
+
+    def picked() -> None:
+        if name := st.session_state[key].get("picked"):
+            pick(name)
+
+    FILMSTRIP(key=key, data=data, on_picked_change=picked)
+
+
+def loupe() -> None:
+    """Zoom all pictures of the page alike; the place is part of the address."""
+    asked = st.query_params.get("zoom", "")
+    found = LOUPE(key="loupe", data={"view": asked}, on_view_change=lambda: None)
+    if found.view:
+        st.query_params["zoom"] = found.view
+    elif found.view == "" and asked:
+        del st.query_params["zoom"]
+
+
+class Shown(NamedTuple):
+    """A picture for the slider: its name, the bytes of its PNG, its size in pixels."""
+
+    name: str
+    content: bytes
+    size: tuple[int, int]
+
+    @classmethod
+    def file(cls, name: str, path: Path) -> Shown:
+        """A picture of ``results/`` that ``look`` has found to be whole."""
+        seen = look(path)
+        return cls(name, path.read_bytes(), (seen.width, seen.height))
+
+
+def slider(left: Shown, right: Shown, key: str) -> None:
+    """Two pictures on each other and a line to drag; the right one takes the left one's size."""
+    width, height = left.size
+    factor = magnification(width, SLIDER_SIDE)
+    data = {
+        "left": {"name": left.name, "alt": left.name, "src": address(left.content)},
+        "right": {"name": right.name, "alt": right.name, "src": address(right.content)},
+        "width": width * factor,
+        "height": height * factor,
+        "enlarged": factor > 1,
+    }
+    SLIDER(key=key, data=data)

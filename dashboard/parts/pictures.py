@@ -1,0 +1,131 @@
+"""Pictures of ``results/`` on a page: checked, at true pixels, with thumbnails that are kept.
+
+The pictures below ``results/`` are the bench's own 8-bit PNGs, so Pillow alone reads them here:
+``atelier.images`` would bring torch along, and with it seconds before the first view.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+from PIL import Image, UnidentifiedImageError
+from streamlit.delta_generator import DeltaGenerator
+
+from parts.project import literal
+
+SIDE = 256
+"""Pictures are enlarged by whole numbers, up to this width in CSS pixels."""
+THUMB = 72
+"""Longer side of a thumbnail, in pixels; shown at two thirds of it, sharp on fine screens too."""
+Stamp = tuple[int, int]
+
+
+class Look(NamedTuple):
+    """What a file holds: its size in pixels, or why it cannot be shown."""
+
+    width: int
+    height: int
+    problem: str = ""
+
+
+def look(path: Path) -> Look:
+    """Decode a picture once; the answer is kept until the file changes."""
+    stamp = _stamp(path)
+    return Look(*_look(str(path), stamp)) if stamp else Look(0, 0, f"{path.name} is missing")
+
+
+def thumbnail(path: Path) -> str:
+    """A small copy as a data address; "" for a picture that cannot be shown."""
+    stamp = _stamp(path)
+    return _thumbnail(str(path), stamp) if stamp and not look(path).problem else ""
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@st.cache_data(max_entries=20_000, show_spinner=False)
+def _look(path: str, stamp: Stamp) -> tuple[int, int, str]:  # noqa: ARG001 - part of the key
+    """Tuples, not ``Look``: the cache outlives a reload of this module."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture.width, picture.height, ""
+    except UnidentifiedImageError:
+        reason = "is not a picture of a known kind"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = f"is broken or truncated ({error})"
+    return 0, 0, f"{Path(path).name} {reason}"
+
+
+@st.cache_data(max_entries=20_000, show_spinner=False)
+def _thumbnail(path: str, stamp: Stamp) -> str:  # noqa: ARG001 - part of the key
+    with Image.open(path) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    kept = BytesIO()
+    small.save(kept, "WEBP", quality=75)
+    return address(kept.getvalue(), "image/webp")
+
+
+def address(content: bytes, kind: str = "image/png") -> str:
+    """Bytes as a data address, which needs no server."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def magnification(width: int, side: int = SIDE) -> int:
+    """By which whole number a picture of ``width`` pixels is enlarged to about ``side``."""
+    return max(1, side // width) if width else 1
+
+
+def grid(name: str, factor: int) -> DeltaGenerator:
+    """A row of cards, wrapped, whose pictures are zoomed together (see ``loupe``)."""
+    kind = "enlarged" if factor > 1 else "plain"
+    return st.container(key=f"linked-{kind}-{name}", horizontal=True, gap="xsmall")
+
+
+def card(
+    head: str,
+    path: Path | None,
+    caption: str,
+    alt: str = "",
+    *,
+    factor: int = 1,
+    reason: str = "no picture",
+) -> None:
+    """A titled picture, ``factor`` CSS pixels for each of its own, or ``reason`` in its place."""
+    seen = look(path) if path else Look(0, 0, reason)
+    width = seen.width * factor or SIDE
+    with st.container(width=width, gap="xxsmall"):
+        st.markdown(f"**{literal(head)}**")
+        if path and not seen.problem:
+            # By default Streamlit makes a JPEG of it, and with no width it shrinks a wide one.
+            st.image(str(path), width=width, output_format="PNG", alt=alt)
+        else:
+            with st.container(height=SIDE // 2, border=True):
+                st.markdown(literal(seen.problem))
+        st.caption(literal(caption))
+
+
+def rows(name: str, cells: Mapping[str, Mapping[str, Path]], by: str, first: str = "") -> None:
+    """Strips of pictures: one row per photograph, that of ``first`` on top."""
+    for row in sorted(cells, key=lambda row: row != first):
+        factor = common_factor(cells[row].values())
+        with grid(f"{name}-{row}", factor):
+            for column, path in cells[row].items():
+                card(column, path, row, f"{row} by {by}, {name} {column}", factor=factor)
+
+
+def common_factor(paths: Iterable[Path]) -> int:
+    """The magnification of pictures that stand side by side."""
+    widths = [seen.width for path in paths if not (seen := look(path)).problem]
+    return magnification(max(widths, default=0))

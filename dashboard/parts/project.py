@@ -1,0 +1,98 @@
+"""The project a page shows: its settings, its table, and what to say where there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from atelier import leaderboard, results
+from atelier.config import Params, UserError, project_root
+
+RUN = """\
+make demo     # everything on the pictures that come with the project, about six minutes
+dvc repro     # everything on your own pictures, as params.yaml says"""
+
+
+@dataclass(frozen=True)
+class Project:
+    """One state of the project, read anew for every view."""
+
+    root: Path
+    params: Params
+    frame: pd.DataFrame
+    """See ``leaderboard.comparison``."""
+
+    @property
+    def methods(self) -> pd.DataFrame:
+        """The rows that are methods, best first."""
+        return self.frame[~self.frame["method"].isin(leaderboard.YARDSTICKS)]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has been trained or made yet."""
+        below = self.root / "results"
+        made = (below / "stylized").is_dir() or any(below.glob("models/*/card.json"))
+        return not made and bool((self.frame["status"] == "not run").all())
+
+
+def begin(title: str) -> Project:
+    """Head of every page.
+
+    Raises:
+        UserError: settings that cannot be read; the page ends there, see ``explain``.
+    """
+    st.title(title, anchor=False)
+    root = project_root()
+    path = root / "params.yaml"
+    params = _params(path, (path.stat().st_mtime_ns, path.stat().st_size))
+    found = Project(root, params, leaderboard.comparison(root, params))
+    _scale(found)
+    if found.fresh:
+        _what_to_run()
+    return found
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _params(path: Path, stamp: tuple[int, int]) -> Params:  # noqa: ARG001 - part of the key
+    """Parsing the file takes longer than all the rest of a view."""
+    return Params.load(path)
+
+
+def explain(error: UserError) -> None:
+    """What ended the page, in the words of the sentence it came with."""
+    st.error("The settings cannot be read.", icon=":material/error:")
+    st.code(str(error), language=None, wrap_lines=True)
+
+
+def _scale(project: Project) -> None:
+    digest = results.digest(project.root)
+    data = f"data set `{digest[:12]}`" if digest else "no data prepared"
+    count = len(results.test_photos(project.root))
+    photos = f" · {count} test photographs" if count else ""
+    help_ = "The scale is set in params.yaml: demo is quick, full is the reports' own."
+    st.caption(f"Scale `{project.params.scale}` · {data}{photos}", help=help_)
+
+
+def _what_to_run() -> None:
+    icon = ":material/info:"
+    st.info("Nothing has been trained yet. In the project's folder, run one of", icon=icon)
+    st.code(RUN, language="shell")
+
+
+def literal(text: object) -> str:
+    """``text`` with the signs of Markdown taken as they are: names come from files."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>()#+!|~:$" else sign for sign in str(text))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names one after the other, each as code."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def title(name: str) -> str:
+    """``to_art`` as people read it."""
+    return name.replace("_", " ").capitalize()

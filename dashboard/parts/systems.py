@@ -1,0 +1,88 @@
+"""Trained methods applied to a visitor's pictures. Imports torch: only *Try it* imports this."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from threading import Lock
+
+import streamlit as st
+from PIL import Image
+
+from atelier.apply import Applied, applicable, load_applied, shrunk
+from atelier.config import Params, UserError
+from atelier.images import ImageError, read
+from atelier.methods.base import Kind
+from atelier.recipes import recipe
+from atelier.stage import pick_device
+
+__all__ = ["applicable", "kind", "load", "opened", "png", "shrunk", "stylised"]
+ONE_AT_A_TIME = Lock()
+"""Two visitors share the methods, their memory and the machine."""
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def opened(content: bytes, name: str) -> Image.Image:
+    """An uploaded picture as the bench sees every picture: upright, 8-bit sRGB, no alpha.
+
+    Raises:
+        UserError: no picture, broken, or too large; with the name it was uploaded under.
+    """
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        try:
+            return read(file.name)
+        except ImageError as error:
+            raise UserError(f"{name} {error.reason}") from None
+
+
+def kind(root: Path, params: Params, name: str) -> Kind:
+    """See ``methods.base``; asked for before anything large is read."""
+    return recipe(root, params, name).kind
+
+
+def load(root: Path, params: Params, name: str) -> Applied:
+    """A method with its weights, kept until they or its settings change.
+
+    Raises:
+        UserError: not trained, or trained with other settings.
+    """
+    files = sorted((root / "results/models" / name).glob("*"))
+    stamps = [(path.name, path.stat().st_mtime_ns) for path in files]
+    return _load(root, params, name, (params.key(name), tuple(stamps)))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _load(root: Path, _params: Params, name: str, stamp: object) -> Applied:  # noqa: ARG001 - key
+    return load_applied(root, _params, name, pick_device(_params))
+
+
+def stylised(
+    applied: Applied,
+    photo: Image.Image,
+    style: Image.Image | None,
+    strength: float,
+    progress: Callable[[float], None],
+) -> Image.Image:
+    """The result, of the size of the photograph; ``progress`` is told the part that is done.
+
+    Raises:
+        UserError: what the method cannot do, or too little memory.
+    """
+    with ONE_AT_A_TIME:
+        return applied.stylize(
+            photo,
+            style if applied.needs_style else None,
+            strength=strength if applied.has_strength else None,
+            watch=lambda iterate: progress(iterate.step / iterate.total),
+        )
+
+
+def png(picture: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG."""
+    kept = BytesIO()
+    picture.save(kept, "PNG", compress_level=1)
+    return kept.getvalue()

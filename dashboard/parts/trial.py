@@ -1,0 +1,186 @@
+"""The work of *Try it*: the visitor's pictures, what is to be done with them, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import streamlit as st
+from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
+
+from atelier import results
+from atelier.config import UserError
+from parts import components, project, systems
+from parts.project import Project, literal
+
+TYPES = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"]
+MEGABYTES = 50
+SIDES = (256, 512, 1024, 2048)
+SHOWN = 432
+"""Width in CSS pixels; what is downloaded is as large as it was made."""
+OWN = "a picture of my own"
+Made = dict[str, bytes | str]
+"""Method to the bytes of its PNG, or to the sentence that says why there is none."""
+
+
+def trial(found: Project) -> None:
+    """From the photograph to the results."""
+    names = ready(found, systems.applicable(found.root, found.params))
+    if not names:
+        return
+    st.caption("Your pictures stay on this machine and are not kept.")
+    photo = upload("Your photograph", "own photo")
+    kind = {name: systems.kind(found.root, found.params, name) for name in names}
+    chosen = choose_methods(names, kind)
+    kinds = {kind[name] for name in chosen}
+    style = choose_style(found) if kinds & {"arbitrary", "optimise"} else None
+    strength = choose_strength() if "arbitrary" in kinds else 1.0
+    if photo is None:
+        return
+    small = shrink(photo)
+    if st.button("Stylise", type="primary", disabled=not chosen):
+        made = run(found, chosen, (small, style), strength)
+        st.session_state["made"] = (systems.png(small), small.size, made)
+    if kept := st.session_state.get("made"):
+        show(*kept)
+
+
+def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
+    """Methods that can be applied now; why the others cannot."""
+    names = [name for name, reason in reasons.items() if not reason]
+    lacking = {name: reason for name, reason in reasons.items() if reason}
+    if not names and not found.fresh:
+        st.info("No method can be applied yet.", icon=":material/info:")
+    if lacking and not found.fresh:
+        with st.expander(f"{len(lacking)} of {len(reasons)} methods cannot be applied"):
+            lines = [f"- **{literal(name)}:** {literal(why)}" for name, why in lacking.items()]
+            st.markdown("\n".join(lines))
+    return names
+
+
+def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
+    """The methods to apply; a quick one to begin with."""
+    quick = [name for name in names if kind[name] != "optimise"]
+    default = (quick or names)[:1]
+    chosen = st.pills("Methods", names, selection_mode="multi", default=default, key="apply")
+    slow = [name for name in chosen if kind[name] == "optimise"]
+    if slow:
+        st.caption(f"{project.listed(slow)}: optimises every picture anew, which takes minutes.")
+    return chosen
+
+
+def upload(label: str, key: str) -> Image.Image | None:
+    """A picture the visitor brings; what is wrong with it is said in a sentence."""
+    limit = f"At most {MEGABYTES} MB; {', '.join(TYPES)}."
+    file = st.file_uploader(label, TYPES, key=key, max_upload_size=MEGABYTES, help=limit)
+    if file is None:
+        return None
+    try:
+        return systems.opened(file.getvalue(), file.name)
+    except UserError as error:
+        st.error(literal(error))
+        return None
+
+
+def shrink(photo: Image.Image) -> Image.Image:
+    """The photograph no larger than chosen, with a notice when that changes it."""
+    most = max(photo.size)
+    sides = [*(side for side in SIDES if side < most), most]
+    side = most
+    if len(sides) > 1:
+        hint = "Larger takes longer; very large pictures are computed in tiles."
+        first = sides[min(1, len(sides) - 2)]
+        side = st.select_slider("Longest side in pixels", sides, first, help=hint, width=320)
+    small = systems.shrunk(photo, side)
+    if small.size != photo.size:
+        was, now = (f"{picture.width} × {picture.height}" for picture in (photo, small))
+        st.info(f"The photograph has {was} pixels and is shrunk to {now}.")
+    return small
+
+
+def choose_style(found: Project) -> Image.Image | None:
+    """A painting of the project, or one the visitor brings."""
+    files = {path.stem: path for path in results.paintings(found.root)}
+    name = st.selectbox("Style", [*files, OWN], key="style", width=320)
+    components.filmstrip("Paintings", files, name, "paintings", turn)
+    if name == OWN:
+        return upload("The style", "own style")
+    try:
+        return systems.opened(files[name].read_bytes(), files[name].name)
+    except (UserError, OSError) as error:
+        st.error(literal(error))
+        return None
+
+
+def turn(style: str) -> None:
+    """Take another painting."""
+    st.session_state["style"] = style
+
+
+def choose_strength() -> float:
+    """How far to go, for methods that can be applied in part."""
+    hint = "For methods that take any painting. 0: the photograph; 1: the whole style."
+    return float(st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320))
+
+
+def run(
+    found: Project,
+    names: list[str],
+    pictures: tuple[Image.Image, Image.Image | None],
+    strength: float,
+) -> Made:
+    """Apply one method after the other; one that fails stops no other."""
+    made: Made = {}
+    bar = st.progress(0.0)
+    for place, name in enumerate(names):
+        show_part = partial(_show_part, bar, f"{name} ({place + 1} of {len(names)})")
+        show_part(0.0)
+        try:
+            applied = systems.load(found.root, found.params, name)
+            made[name] = systems.png(systems.stylised(applied, *pictures, strength, show_part))
+        except UserError as error:
+            made[name] = str(error)
+    bar.empty()
+    return made
+
+
+def _show_part(bar: DeltaGenerator, text: str, part: float) -> None:
+    bar.progress(part, text)
+
+
+def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
+    """Each result beside its name, to look at and to take away."""
+    st.header("Results", anchor=False)
+    done = {name: content for name, content in made.items() if isinstance(content, bytes)}
+    for name, problem in made.items():
+        if isinstance(problem, str):
+            st.error(f"**{literal(name)}** {literal(problem)}")
+    with st.container(key="linked-plain-results", horizontal=True):
+        result("your photograph", photo, size)
+        for name, content in done.items():
+            result(name, content, size)
+    if done:
+        under_the_line({"your photograph": photo, **done}, size)
+
+
+def result(name: str, content: bytes, size: tuple[int, int]) -> None:
+    """A card with a way to download it."""
+    with st.container(width=min(size[0], SHOWN), gap="xsmall"):
+        st.markdown(f"**{literal(name)}**")
+        st.image(content, width="stretch", output_format="PNG", alt=name)
+        label, file = "Download PNG", f"{name.replace(' ', '_')}.png"
+        icon, kind = ":material/download:", "image/png"
+        st.download_button(
+            label, content, file, kind, key=f"get {name}", icon=icon, on_click="ignore"
+        )
+
+
+def under_the_line(pictures: Mapping[str, bytes], size: tuple[int, int]) -> None:
+    """Any two of them on each other."""
+    names = list(pictures)
+    with st.container(horizontal=True):
+        left = st.selectbox("Left", names, width=240)
+        right = st.selectbox("Right", names, index=1, width=240)
+    both = [components.Shown(name, pictures[name], size) for name in (left, right)]
+    components.slider(both[0], both[1], "tried")

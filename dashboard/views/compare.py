@@ -1,0 +1,191 @@
+"""Compare: one photograph, its painting, and what the methods make of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from atelier import results
+from atelier.strips import SNAPSHOTS, strips
+from parts import components, pictures, project
+from parts.project import Project, literal
+
+STRIPS = {
+    SNAPSHOTS: "The same test photographs as the training goes on.",
+    "strength": "From the photograph (0) to its painting's style (1).",
+    "mixture": "From one painting's style (0) to another's (1).",
+    "to_art": "A photograph, as a painting, and back. CAM: where the network looks.",
+    "to_photo": "A painting, as a photograph, and back. CAM: where the network looks.",
+}
+CONTENT, STYLE, DENOISED = "content", "style", " denoised"
+SIZES = ("1", "2", "3", "4")  # texts, as in the address
+
+
+def page() -> None:
+    """Draw the page from top to bottom."""
+    found = project.begin("Compare")
+    photos = {path.stem: path for path in results.test_photos(found.root)}
+    if not photos:
+        return
+    photo = choose(photos)
+    rows = choose_methods(found, photo)
+    factor = view(found, photos[photo], rows)
+    cards(found, photos[photo], rows, factor)
+    two(found, photos[photo])
+    more(found, photo)
+    link(photo, rows)
+
+
+def choose(photos: Mapping[str, Path]) -> str:
+    """The photograph to show; it is part of the address, so a view can be shared."""
+    asked = st.query_params.get("photo")
+    if asked is not None and asked not in photos:
+        st.warning("The address names a test photograph that does not exist; here is another.")
+    names = list(photos)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Test photograph", names, key="photo", bind="query-params", width=220)
+        place = names.index(name)
+        for label, icon, step in (("Previous", "arrow_back", -1), ("Next", "arrow_forward", 1)):
+            to, sign = names[(place + step) % len(names)], f":material/{icon}:"
+            alone = len(names) == 1
+            st.button(label, icon=sign, on_click=turn, args=(to,), disabled=alone)
+        st.caption(f"{place + 1} of {len(names)}", width="content")
+        with st.container(key="wide-film"):
+            components.filmstrip("Test photographs", photos, name, "film", turn)
+    return name
+
+
+def turn(photo: str) -> None:
+    """Turn to a photograph; Streamlit carries it into the address."""
+    st.session_state["photo"] = photo
+
+
+def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
+    """Rows of the methods to show; those of which there is nothing to show are named."""
+    rows = {str(row["method"]): row for row in found.methods.to_dict("records")}
+    there = [name for name, row in rows.items() if has_something(found.root, row, photo)]
+    absent = [name for name in rows if name not in there]
+    chosen = there
+    if there:
+        chosen = st.pills(
+            "Methods", there, selection_mode="multi", default=there, key="methods",
+            bind="query-params", wrap=True,
+        )  # fmt: skip
+    if absent and not found.fresh:
+        command = f"dvc repro evaluate@{absent[0]}"
+        st.caption(f"Not run yet: {project.listed(absent)}; for one of them, `{command}`.")
+    return [{str(key): value for key, value in rows[name].items()} for name in chosen]
+
+
+def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
+    """Whether a method has a picture, a score or a failure to show."""
+    return row["status"] != "not run" or results.stylised(root, row["method"], photo) is not None
+
+
+def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
+    """The controls of how the pictures are shown; returns how much they are enlarged."""
+    default = SIZES[min(pictures.magnification(pictures.look(photo).width), len(SIZES)) - 1]
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        factor = st.segmented_control(
+            "Screen pixels per pixel", SIZES, default=default, required=True, key="size",
+            bind="query-params",
+        )  # fmt: skip
+        if any(results.denoised(found.root, row["method"], photo.stem) for row in rows):
+            st.toggle("Denoised", key="denoised", bind="query-params")
+        with st.container(key="wide-loupe"):
+            components.loupe()
+    return int(factor or default)
+
+
+def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
+    """Content, style and every method side by side."""
+    painting = results.painting_for(found.root, photo.stem)
+    style = painting.stem if painting else "no painting is paired with it"
+    with pictures.grid("grid", factor):
+        name = photo.stem
+        pictures.card(CONTENT, photo, name, f"the photograph {name}", factor=factor)
+        pictures.card(STYLE, painting, style, f"the painting {style}", factor=factor)
+        for row in rows:
+            method(found.root, row, name, factor)
+
+
+def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
+    """A method's picture with its score, or the reason why there is none."""
+    name, status = str(row["method"]), str(row["status"])
+    if status in {"failed", "running"}:
+        pictures.card(name, None, status, reason=str(row["error"]))
+        return
+    path, alt, figure = results.stylised(root, name, photo), f"{photo} by {name}", "frechet"
+    if st.session_state.get("denoised") and (clean := results.denoised(root, name, photo)):
+        path, alt, figure = clean, f"{alt}, denoised", "denoised_frechet"
+    score = f"ok · Fréchet {row[figure]:.2f}" if status == "ok" else "not scored yet"
+    pictures.card(name, path, score, alt, factor=factor)
+
+
+def two(found: Project, photo: Path) -> None:
+    """A line to drag between any two of the pictures."""
+    sides = offered(found.root, photo, list(found.methods["method"]))
+    if len(sides) < 2:
+        return
+    st.header("Two on each other", anchor=False)
+    names = list(sides)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        left = st.selectbox("Left", names, key="left", bind="query-params", width=240)
+        right = st.selectbox(
+            "Right",
+            names,
+            index=min(2, len(names) - 1),
+            key="right",
+            bind="query-params",
+            width=240,
+        )
+    problems = [
+        seen.problem for name in (left, right) if (seen := pictures.look(sides[name])).problem
+    ]
+    if problems:
+        st.markdown(literal("; ".join(problems)))
+        return
+    both = [components.Shown.file(name, sides[name]) for name in (left, right)]
+    components.slider(both[0], both[1], "slider")
+
+
+def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
+    """Every picture of this photograph, by the name it is chosen with."""
+    found = {CONTENT: photo, STYLE: results.painting_for(root, photo.stem)}
+    for name in methods:
+        found[name] = results.stylised(root, name, photo.stem)
+        found[name + DENOISED] = results.denoised(root, name, photo.stem)
+    return {name: path for name, path in found.items() if path}
+
+
+def more(found: Project, photo: str) -> None:
+    """Snapshots of the training and strips of strengths and mixtures, method by method."""
+    every = {name: strips(found.root, name) for name in found.params.method_names}
+    left = {name: kinds for name, kinds in every.items() if kinds}
+    if not left:
+        return
+    st.header("In the making and in between", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Method", list(left), key="method", bind="query-params", width=240)
+        titles = list(left[name])
+        kind = st.selectbox(
+            "Strip", titles, format_func=project.title, key="strip", bind="query-params", width=240
+        )
+    st.caption(STRIPS.get(kind, ""))
+    pictures.rows(kind, left[name][kind], name, photo)
+
+
+def link(photo: str, rows: list[dict[str, Any]]) -> None:
+    """The address of this view in full, to copy."""
+    methods = [str(row["method"]) for row in rows]
+    query = {**st.query_params.to_dict(), "photo": photo, "methods": methods}
+    base = str(st.context.url or "").split("?")[0]
+    with st.popover("Link to this view", icon=":material/link:"):
+        st.code(f"{base}?{urlencode(query, doseq=True)}", language=None, wrap_lines=True)
+
+
+page()

@@ -1,0 +1,129 @@
+"""Leaderboard: every method's figures beside its picture, and what they were measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from atelier import leaderboard, results, runs
+from atelier.published import published
+from parts import charts, components, pictures, project
+from parts.columns import COLUMNS, NOT_FID, PICTURE, arranged
+from parts.project import Project, literal
+
+
+def page() -> None:
+    """Draw the page from top to bottom."""
+    found = project.begin("Leaderboard")
+    if (found.frame["status"] == "not run").all():
+        return
+    photos = {path.stem: path for path in results.test_photos(found.root)}
+    photo = choose(photos) if photos else ""
+    table(found, photos, photo)
+    explain(found)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        plot(found.frame)
+    with right:
+        card(found)
+    others()
+
+
+def choose(photos: Mapping[str, Path]) -> str:
+    """The photograph whose pictures stand in the table."""
+    names = list(photos)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        # Not bound to the address: st.switch_page refuses to leave a page with a bound parameter.
+        name = st.selectbox("Test photograph", names, key="of", persist_state="session", width=220)
+        with st.container(key="wide-film"):
+            components.filmstrip("Test photographs", photos, name, "film", turn)
+    return name
+
+
+def turn(photo: str) -> None:
+    """Turn to a photograph; Streamlit carries it into the address."""
+    st.session_state["of"] = photo
+
+
+def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
+    """The figures; selected rows can be taken to the comparison, and all of it as a file."""
+    done = found.frame[found.frame["status"] == "ok"]
+    if len(done[["features", "features_hash"]].drop_duplicates()) > 1:
+        st.warning("The rows were scored with different features: their distances do not compare.")
+    frame = found.frame.assign(
+        **{
+            PICTURE: [
+                picture(found.root, name, photos.get(photo)) for name in found.frame["method"]
+            ]
+        }
+    )
+    state = st.dataframe(
+        arranged(frame), placeholder="–", column_config=COLUMNS, hide_index=True, height="content",
+        row_height=56, key="rows", on_select="rerun", selection_mode="multi-row",
+        alt="Figures of every method",
+    )  # fmt: skip
+    chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
+    with st.container(horizontal=True):
+        compare([name for name in chosen if name not in leaderboard.YARDSTICKS], photo)
+        text = leaderboard.to_csv(found.frame)
+        icon = ":material/download:"
+        st.download_button("Download as CSV", text, "comparison.csv", icon=icon, on_click="ignore")
+
+
+def picture(root: Path, name: str, photo: Path | None) -> str:
+    """Thumbnail for a row: of the method's picture, or of what a yardstick is about."""
+    if photo is None:
+        return ""
+    own = {leaderboard.DO_NOTHING: photo, leaderboard.FLOOR: results.painting_for(root, photo.stem)}
+    path = own[name] if name in own else results.stylised(root, name, photo.stem)
+    return pictures.thumbnail(path) if path else ""
+
+
+def compare(chosen: list[str], photo: str) -> None:
+    """A way to the comparison of the selected rows."""
+    hint = "Select rows in the column at the left edge of the table."
+    if st.button("Compare the selected rows", type="primary", disabled=not chosen, help=hint):
+        # Not by the address: a value that is a widget's default would leave its last one standing.
+        st.session_state.update({"photo": photo, "methods": chosen})
+        st.switch_page("views/compare.py")
+
+
+def explain(found: Project) -> None:
+    """What the figures mean, and why some are missing."""
+    st.caption(
+        "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
+        f"is better; “{leaderboard.DO_NOTHING}” is that of the photographs as they are, "
+        f"“{leaderboard.FLOOR}” that of the paintings, one half against the other. {NOT_FID}"
+    )
+    for row in found.frame[found.frame["status"] == "failed"].to_dict("records"):
+        st.error(f"**{literal(row['method'])}** {literal(row['error'])}")
+
+
+def plot(frame: pd.DataFrame) -> None:
+    """The Pareto plot, where there are two figures to plot."""
+    st.header("Style against its price", anchor=False)
+    charts.pareto(frame[frame["status"] == "ok"], leaderboard.YARDSTICKS)
+
+
+def card(found: Project) -> None:
+    """With what the first finished row was scored; the others with the same unless warned above."""
+    done = found.frame[found.frame["status"] == "ok"]["method"]
+    names = [name for name in done if name not in leaderboard.YARDSTICKS]
+    lines = runs.protocol(found.root, found.params, names[0]) if names else {}
+    if lines:
+        st.header("Protocol", anchor=False)
+        rows = [f"- **{literal(name)}:** {literal(text)}" for name, text in lines.items()]
+        st.markdown("\n".join(rows))
+
+
+def others() -> None:
+    """Published figures, apart from ours."""
+    with st.expander("Published, other data and protocol"):
+        st.caption("Not comparable with the table above, nor its rows with one another.")
+        st.dataframe(published(), hide_index=True, alt="Published figures")
+
+
+page()

@@ -1,0 +1,147 @@
+"""Runs: how each method was trained, what it was trained with, and how to do it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from atelier import results, runs
+from atelier.config import UserError
+from atelier.strips import SNAPSHOTS, strips
+from parts import charts, pictures, project
+from parts.project import Project, literal
+
+# Entries of training.json: label and format. (A text below it would be shown on the page.)
+FIGURES = {
+    "steps": ("Steps", "{:,.0f}"),
+    "training_seconds": ("Training", "{:,.0f} s"),
+    "seconds_per_step": ("A step", "{:.3f} s"),
+    "parameters_trained": ("Parameters", "{:,.0f}"),
+    "file_mb": ("Weights", "{:,.1f} MB"),
+    "photos": ("Photographs", "{:,.0f}"),
+    "styles": ("Paintings", "{:,.0f}"),
+}
+
+
+def page() -> None:
+    """Draw the page from top to bottom."""
+    found = project.begin("Runs")
+    names = found.params.method_names
+    if not names:
+        return
+    name = st.selectbox("Method", names, key="run", bind="query-params", width=320)
+    state(found, name)
+    figures(found, name)
+    curves(found, name)
+    samples(found, name)
+    again(found, name)
+    knobs(found, names, name)
+
+
+def state(found: Project, name: str) -> None:
+    """What became of the method, what it is, and where its run is."""
+    row = found.methods.set_index("method").loc[name]
+    card = runs.record(found.root, name, "card")
+    parts = [f"**{literal(row['status'])}**"]
+    if "kind" in card:
+        parts.append(f"kind `{card['kind']}`")
+    if card.get("features"):
+        parts.append(f"features `{card['features']}` {card.get('features_hash', '')}")
+    st.markdown(" · ".join(parts))
+    if row["error"]:
+        st.error(literal(row["error"]))
+    elif row["status"] != "not run":
+        mlflow(found, name)
+
+
+def mlflow(found: Project, name: str) -> None:
+    """A link to the run, or why there is none."""
+    url, problem = runs.run_page(runs.run_id(found.root, name))
+    if problem:
+        st.caption(problem)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.link_button("Run in MLflow", url, icon=":material/open_in_new:")
+        st.caption("`make ui` serves it.", width="content")
+
+
+def figures(found: Project, name: str) -> None:
+    """What the training took."""
+    record = runs.record(found.root, name, "training")
+    shown = {key: record[key] for key in FIGURES if isinstance(record.get(key), int | float)}
+    if not shown:
+        return
+    with st.container(horizontal=True, gap="large"):
+        for key, value in shown.items():
+            label, form = FIGURES[key]
+            st.metric(label, form.format(value), width="content")
+
+
+def curves(found: Project, name: str) -> None:
+    """Losses of the training and of the stylisation."""
+    try:
+        frames = runs.curves(found.root, name)
+    except UserError as error:
+        st.warning(literal(error))
+        return
+    if not frames:
+        return
+    st.header("Curves", anchor=False)
+    logarithmic = st.toggle("Logarithmic", value=True, key="log", bind="query-params")
+    for kind, frame in frames.items():
+        st.caption(f"Losses of the {kind}, by step.")
+        names = ", ".join(str(column) for column in frame)
+        charts.curves(frame, f"{kind} of {name}: {names}", logarithmic=logarithmic)
+
+
+def samples(found: Project, name: str) -> None:
+    """The test sheet as the training went on."""
+    shots = strips(found.root, name).get(SNAPSHOTS)
+    if not shots:
+        return
+    st.header("Samples", anchor=False)
+    photos = {path.stem: path for path in results.test_photos(found.root)}
+    with_photo = {
+        row: {**({"photograph": photos[row]} if row in photos else {}), **cells}
+        for row, cells in shots.items()
+    }
+    pictures.rows(SNAPSHOTS, with_photo, name)
+
+
+def again(found: Project, name: str) -> None:
+    """The commands that make it again, and one that tries something else."""
+    st.header("Commands", anchor=False)
+    changed = runs.changes(found.root, found.params, name)
+    command = runs.command(found.root, found.params, name)
+    other = runs.experiment(found.params, name)
+    if changed:
+        st.warning("params.yaml is another by now; the command sets back what has changed:")
+        st.dataframe(_changes(changed), alt="Changed parameters")
+    st.code(f"{command}\n\n# something else:\n{other}", language="shell", wrap_lines=True)
+
+
+def _changes(changed: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
+    texts = {name: [str(value) for value in pair] for name, pair in changed.items()}
+    return pd.DataFrame.from_dict(texts, orient="index", columns=["of the run", "in params.yaml"])
+
+
+def knobs(found: Project, names: list[str], name: str) -> None:
+    """Parameters of several methods beside each other, those that differ first."""
+    st.header("Parameters", anchor=False)
+    classes = {other: found.params.method(other).get("class") for other in names}
+    kin = [other for other in names if classes[other] == classes[name]]
+    others = st.multiselect(
+        "Beside each other", names, default=kin, key=f"beside {name}", placeholder="Methods"
+    )
+    if not others:
+        return
+    frame = runs.differences(found.root, found.params, others)
+    if len(others) == 1:
+        frame = frame.drop(columns="differs")
+    st.dataframe(frame, height="content", alt=f"Parameters of {', '.join(others)}")
+
+
+page()
