@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from atelier.config import UserError
-from atelier.metrics.kernel import kernel, kernel_distance, mmd
+from atelier.metrics.kernel import SUBSETS, kernel, kernel_distance, mmd
 
 
 def drawn(n: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -39,6 +39,22 @@ def test_subsets_as_large_as_the_sets_leave_no_spread() -> None:
     assert found["kid"] == pytest.approx(float(mmd(x, y)), rel=1e-9)
     assert found["kid_sd"] == pytest.approx(0, abs=1e-9)
     assert found["kid_subset"] == 7
+
+
+def test_all_subsets_at_once_are_the_same_as_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = drawn(9, 0), drawn(6, 1, shift=0.5)
+    draw = torch.Generator().manual_seed(2)
+    each = torch.stack(
+        [
+            mmd(x[torch.randperm(9, generator=draw)[:6]], y[torch.randperm(6, generator=draw)])
+            for _ in range(SUBSETS)
+        ]
+    )
+    for rows in (1024, 4):  # the kernel matrix whole, and in pieces
+        monkeypatch.setattr("atelier.metrics.kernel.ROWS", rows)
+        found = kernel_distance(x, y, seed=2)
+        assert found["kid"] == pytest.approx(float(each.mean()), rel=1e-9)
+        assert found["kid_sd"] == pytest.approx(float(each.std(correction=0)), rel=1e-9)
 
 
 def test_it_is_unbiased() -> None:

@@ -10,7 +10,6 @@ of 40. With 32 vectors in d = 128 its error was 1.6 times the true one, so the i
 from __future__ import annotations
 
 import torch
-from scipy.special import stdtrit
 from torch import Generator, Tensor
 
 from atelier.config import UserError
@@ -61,6 +60,8 @@ def frechet_interval(reference: Tensor, generated: Tensor, *, seed: int = 0) -> 
     Raises:
         UserError: fewer than three generated pictures.
     """
+    from scipy.special import stdtrit  # noqa: PLC0415 - takes longer to import than to use
+
     left_out = leave_out(reference, generated, seed=seed)
     value, error = frechet_distance(reference, generated), standard_error(left_out)
     reach = float(stdtrit(len(left_out) - 1, (1 + LEVEL) / 2)) * error
