@@ -12,6 +12,8 @@ from PIL import Image
 from atelier.leaderboard import FLOOR, YARDSTICKS
 
 INCHES, DPI = (8.0, 5.2), 110
+LABEL = (85, 10)
+"""Width and height a name takes, in points: where two would touch, one moves down."""
 
 
 def pareto(frame: pd.DataFrame) -> Image.Image:
@@ -29,10 +31,11 @@ def pareto(frame: pd.DataFrame) -> Image.Image:
         _points(axes, methods)
     for row in done[done["method"].isin(YARDSTICKS)].to_dict("records"):
         axes.plot(row["content"], row["frechet"], "k+")
-        _name(axes, row)
-    for row in frame[frame["method"] == FLOOR].to_dict("records"):
-        if not pd.isna(row["frechet"]):
-            axes.axhline(row["frechet"], color="grey", lw=0.8, ls=":", label="floor")
+    for value in frame.loc[frame["method"] == FLOOR, "frechet"].dropna():
+        axes.axhline(value, color="grey", lw=0.8, ls=":")
+        axes.text(1, value, "floor ", transform=axes.get_yaxis_transform(), ha="right", va="bottom")
+    axes.margins(x=0.1)
+    _names(figure, axes, done[done["method"] != FLOOR])
     return _drawn(figure, axes, frame)
 
 
@@ -53,13 +56,24 @@ def _points(axes: Axes, methods: pd.DataFrame) -> None:
     least = seconds.min()
     areas = 40 * (seconds / least).fillna(1).clip(1, 400) ** 0.5  # 400 times as long: 20 times
     axes.scatter(methods["content"], methods["frechet"], s=areas, alpha=0.7)
-    for row in methods.to_dict("records"):
-        _name(axes, row)
 
 
-def _name(axes: Axes, row: dict[object, object]) -> None:
-    place = (row["content"], row["frechet"])
-    axes.annotate(str(row["method"]), place, (5, 4), textcoords="offset points", fontsize=8)
+def _names(figure: Figure, axes: Axes, done: pd.DataFrame) -> None:
+    """Beside the points, from the top down; one that would touch another moves below it."""
+    taken: list[tuple[float, float]] = []
+    for row in done.sort_values("frechet", ascending=False).to_dict("records"):
+        place = (row["content"], row["frechet"])
+        across, up = axes.transData.transform(place) * 72 / figure.dpi  # points
+        level = min([up, *(y - LABEL[1] for x, y in taken if _touch(x - across, y - up))])
+        taken.append((across, level))
+        shift = (6, level - up + 3)
+        line = {"arrowstyle": "-", "color": "grey", "lw": 0.4} if level < up else None
+        text = str(row["method"])
+        axes.annotate(text, place, shift, textcoords="offset points", size=8, arrowprops=line)
+
+
+def _touch(across: float, up: float) -> bool:
+    return abs(across) < LABEL[0] and up < LABEL[1]
 
 
 def _drawn(figure: Figure, axes: Axes, frame: pd.DataFrame) -> Image.Image:
