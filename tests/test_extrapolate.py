@@ -81,6 +81,6 @@ def test_the_draws_are_seeded() -> None:
 
 
 def test_too_small_a_set_is_refused() -> None:
-    with pytest.raises(UserError, match="at least 8 pictures in a set, not 7"):
+    with pytest.raises(UserError, match="at least 30 pictures in a set, not 7"):
         extrapolated_frechet(*samples(0, 7, 40))
     assert extrapolated_frechet(*samples(0, 7, 40), shrink="generated")["frechet_inf"] > 0

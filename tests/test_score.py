@@ -88,7 +88,7 @@ def test_sets_larger_than_their_dimension_are_scored_the_same_way(
 
 def test_bounds_need_pictures_enough() -> None:
     draw = torch.Generator().manual_seed(0)
-    vectors = [torch.randn(n, 6, generator=draw) for n in (20, 2, 7, 9)]
+    vectors = [torch.randn(n, 6, generator=draw) for n in (40, 2, 20, 30)]
     found = [set(bounds(vectors[0], generated)) for generated in vectors[1:]]
     interval = {"frechet_se", "frechet_low", "frechet_high"}
     assert found == [set(), interval, interval | {"frechet_inf", "frechet_inf_se"}]
