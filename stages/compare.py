@@ -1,11 +1,15 @@
-"""Put all methods beside one another: a table, a grid of pictures, one JSON for DVC."""
+"""Put all methods beside one another: tables, grid, JSON; runs and models go into MLflow."""
 
 from pathlib import Path
 
 from atelier.compare import write_comparison
 from atelier.config import Params
+from atelier.registry import publish
 from atelier.stage import stage
 
 if __name__ == "__main__":
     with stage("compare"):
-        write_comparison(Path(), Params.load(), Path("results/comparison"))
+        params = Params.load()
+        write_comparison(Path(), params, Path("results/comparison"))
+        for line in publish(Path(), params):
+            print(line)

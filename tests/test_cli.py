@@ -1,6 +1,8 @@
 """The commands that read results and bring weights; those for data have a file of their own."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +38,7 @@ def test_table_prints_every_method_and_why_one_failed(
 ) -> None:
     assert atelier(monkeypatch, "table") == 0
     shown = capsys.readouterr().out
-    assert "7.25" in shown
+    assert "7.2" in shown
     assert "cut: train: no weights" in shown
 
 
@@ -46,6 +48,33 @@ def test_table_outside_a_project_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert atelier(monkeypatch, "table") == 1
     assert capsys.readouterr().err.startswith("error: no params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        (["--help"], ("torch", "pandas", "PIL", "numpy")),
+        (["table"], ("torch", "mlflow")),
+        (["stylize", "--help"], ("torch", "pandas", "PIL", "numpy")),
+    ],
+)
+def test_what_needs_no_torch_does_not_wait_for_it(
+    project: Path, words: list[str], absent: tuple[str, ...]
+) -> None:
+    code = (
+        "import sys\nfrom atelier.cli import app\n"
+        f"sys.argv = ['atelier', *{words}]\n"
+        "try:\n    app()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {absent} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_register_tells_each_model(project: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("atelier.registry.publish", lambda *_: iter(["cut: version 1", "adain: 2"]))
+    assert atelier(monkeypatch, "register") == 0
+    assert capsys.readouterr().out == "cut: version 1\nadain: 2\n"
 
 
 def test_weights_convert_writes_the_file_the_resolver_looks_for(

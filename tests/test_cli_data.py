@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from atelier import adopt, cli, fetch
+from atelier import adopt, fetch
 from atelier.cli import app, main
 from atelier.config import UserError
 from atelier.data import splits
@@ -78,7 +78,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "splits", interrupt)
+    monkeypatch.setattr("atelier.data.splits", interrupt)
     assert run(monkeypatch, "data", "check", "data") == 130
 
 

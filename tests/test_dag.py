@@ -12,7 +12,7 @@ SOURCE = ROOT / "src" / "atelier"
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # They watch, say or record; no result depends on them.
-OBSERVERS = {"tracking", "runstore", "provenance", "progress", "stage"}
+OBSERVERS = {"tracking", "registry", "runstore", "provenance", "progress", "stage"}
 
 
 def imported(path: Path) -> set[str]:

@@ -16,7 +16,9 @@ from atelier import provenance, runstore, tracking
 from atelier.tracking import Run, open_run
 
 NAMES = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-IDENTITY = {**os.environ, **NAMES, "DVC_NO_ANALYTICS": "1"}
+BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+"""DVC's queue starts its worker as ``dvc``."""
+IDENTITY = {**os.environ, **NAMES, "DVC_NO_ANALYTICS": "1", "PATH": BIN}
 PARAMS = {"method": {"steps": 10, "layers": ["a", "b"]}, "seed": 0}
 
 
@@ -24,7 +26,7 @@ PARAMS = {"method": {"steps": 10, "layers": ["a", "b"]}, "seed": 0}
 def empty_store(tmp_path_factory) -> Path:
     """A store without runs; making its tables takes a second, copying it none."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Run("none")._attempt("tracking", lambda: tracking._connect(f"sqlite:///{path}"))
+    Run("none").attempt("tracking", lambda: tracking.connect(f"sqlite:///{path}"))
     return path
 
 
@@ -41,7 +43,7 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def store():
-    return tracking._mlflow().MlflowClient(runstore.store_uri())
+    return tracking.library().MlflowClient(runstore.store_uri())
 
 
 def stored(run_id: str | None):
@@ -231,14 +233,30 @@ stages:
 """
 TRAIN = """\
 from pathlib import Path
+from atelier.config import Params
 from atelier.tracking import open_run
-with open_run("gatys", "train", {"cwd": str(Path.cwd())}) as run:
+known = {"cwd": str(Path.cwd()), "scale": Params.load().block("scale")}
+with open_run("gatys", "train", known) as run:
     Path("run.json").write_text(str(run.id))
 """
 
 
+WAYS = {
+    "workspace": [["exp", "run", "--name", "brave-cat", "-S", "scale=full"]],
+    "temp": [["exp", "run", "--temp", "--name", "brave-cat", "-S", "scale=full"]],
+    "queue": [
+        ["exp", "run", "--queue", "--name", "brave-cat", "-S", "scale=full"],
+        ["exp", "run", "--run-all"],
+    ],
+}
+"""How an experiment can be run; only the first works in the project's own folder."""
+
+
 @pytest.mark.slow
-def test_a_dvc_experiment_in_a_copy_tracks_into_the_main_root(project: Path) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_dvc_experiment_tracks_into_the_main_root_wherever_it_runs(
+    project: Path, way: str
+) -> None:
     (project / "dvc.yaml").write_text(STAGES.format(python=sys.executable))
     (project / "train.py").write_text(TRAIN)
     (project / ".gitignore").write_text("/run.json\n/mlflow.db*\n/mlartifacts\n")
@@ -248,17 +266,25 @@ def test_a_dvc_experiment_in_a_copy_tracks_into_the_main_root(project: Path) -> 
         [*dvc, "init", "-q"],
         ["git", "add", "."],
         ["git", "commit", "-m", "first"],
-        [*dvc, "exp", "run", "--temp", "--name", "brave-cat", "-S", "scale=full"],
+        *([*dvc, *words] for words in WAYS[way]),
     ):
         done = subprocess.run(
-            command, cwd=project, capture_output=True, text=True, check=False, env=IDENTITY
+            command,
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=IDENTITY,
+            timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    runs = store().search_runs(["1"])
-    assert [run.info.status for run in runs] == ["FINISHED"]
-    assert runs[0].data.params["cwd"] != str(project)
-    assert runs[0].data.tags["DVC_EXP_NAME"] == "brave-cat"
-    assert runs[0].data.tags["DVC_STAGE"] == "train"
+    (run,) = store().search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["cwd"] == str(project)) is (way == "workspace")
+    assert run.data.params["scale"] == "full"
+    assert run.data.tags["DVC_EXP_NAME"] == "brave-cat"
+    assert run.data.tags["DVC_STAGE"] == "train"
+    assert run.info.run_name == "gatys brave-cat"
 
 
 @pytest.mark.slow
@@ -344,6 +370,31 @@ def test_lost_pictures_do_not_end_the_curves(project: Path, caplog) -> None:
     assert stored(run.id).data.metrics["loss"] == 3.0
     assert len(caplog.records) == 1
     assert "no pictures and files" in caplog.records[0].getMessage()
+
+
+def test_a_run_can_be_described(caplog) -> None:
+    with open_run("gatys", "train", {}) as run:
+        run.note("**gatys** on `mini`")
+    assert stored(run.id).data.tags["mlflow.note.content"] == "**gatys** on `mini`"
+    assert not caplog.records
+
+
+def test_what_the_process_uses_is_sampled_with_the_points(monkeypatch) -> None:
+    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.0)
+    with open_run("gatys", "train", {}) as run:
+        run.metrics({"loss": 1.0}, 0)
+    found = stored(run.id).data.metrics
+    assert found["system/train.cpu_percent"] >= 0
+    assert found.get("system/train.memory_mib", 100) > 50
+
+
+def test_an_attempt_gives_what_the_store_gave_or_nothing(caplog) -> None:
+    with open_run("gatys", "train", {}) as run:
+        assert run.attempt("name", lambda: run.client.get_run(run.id).info.run_name)
+        assert run.attempt("division", lambda: 1 / 0) is None
+        assert run.attempt("division", lambda: 1) is None, "it was given up"
+        assert run.attempt("other things", lambda: 2) == 2
+    assert [r.getMessage().partition(" from")[0] for r in caplog.records] == ["MLflow: no division"]
 
 
 def test_a_closed_run_takes_nothing_more() -> None:

@@ -34,6 +34,8 @@ class CompareSettings(Settings):
 
     sort: str = "frechet"
     """Column the table is sorted by, the best on top."""
+    champion: str = "frechet"
+    """Figure that decides which training of a method MLflow calls its champion."""
 
     @classmethod
     def of(cls, params: Params) -> Self:

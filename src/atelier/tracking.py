@@ -20,12 +20,15 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from atelier.gauges import Gauges
 from atelier.images import to_image
 from atelier.provenance import context, flatten, peak_memory_mib, run_name
 from atelier.runstore import brief, clean, follow_move, probe, store_uri, text_of
 
 EXPERIMENT = "atelier"
 FLUSH_SECONDS = 5.0
+NOTE = "mlflow.note.content"
+"""Tag of the description that MLflow shows, in Markdown."""
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 """MLflow's limits for one ``log_batch``."""
 
@@ -53,7 +56,7 @@ def open_run(
         run_id: what an earlier stage of this method recorded, if any.
     """
     run = Run(stage)
-    run._attempt("tracking", lambda: run._start(method, params, tags or {}, run_id or None))
+    run.attempt("tracking", lambda: run._start(method, params, tags or {}, run_id or None))
     return run
 
 
@@ -67,6 +70,12 @@ class Run:
         self._off: set[str] = set()
         self._buffer: list[Any] = []
         self._flushed = self._began = time.monotonic()
+        self._gauges = Gauges()
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client on the store of this run; to be used inside ``attempt`` only."""
+        return self._client
 
     @property
     def id(self) -> str | None:
@@ -87,10 +96,14 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Send the points that wait."""
+        """Send the points that wait, and what the process has used since the last time."""
+        now, used = time.monotonic(), self._gauges.read(FLUSH_SECONDS)
+        if self._client is not None:
+            step = round(now - self._began)
+            self._buffer += [_metric(f"system/{self._stage}.{k}", v, step) for k, v in used.items()]
         points, self._buffer = self._buffer, []
-        self._flushed = time.monotonic()
-        self._attempt("tracking", lambda: _send(self._client, self._id, "metrics", points))
+        self._flushed = now
+        self.attempt("tracking", lambda: _send(self._client, self._id, "metrics", points))
 
     def summary(self, values: Mapping[str, SupportsFloat | None]) -> None:
         """Log final figures, at once; None is left out."""
@@ -104,18 +117,22 @@ class Run:
             picture = to_image(image) if isinstance(image, Tensor) else image
             self._client.log_image(self._id, picture, key=clean(key), step=step, synchronous=True)
 
-        self._attempt("pictures and files", send)
+        self.attempt("pictures and files", send)
 
     def artifact(self, path: Path | str, folder: str | None = None) -> None:
         """Copy a file into the run, below ``folder``."""
         send = self._client and self._client.log_artifact
-        self._attempt("pictures and files", lambda: send(self._id, str(path), folder))
+        self.attempt("pictures and files", lambda: send(self._id, str(path), folder))
+
+    def note(self, text: str) -> None:
+        """Describe the run in Markdown: what MLflow shows above its figures."""
+        self.attempt("tracking", lambda: self._client.set_tag(self._id, NOTE, text_of(text)))
 
     def close(self, status: str = "FINISHED") -> None:
         """Log the stage's time and peak memory and leave the run in ``status``."""
         cost = {"seconds": time.monotonic() - self._began, "peak_memory_mib": peak_memory_mib()}
         self.summary({f"{self._stage}.{name}": value for name, value in cost.items()})
-        self._attempt("tracking", lambda: self._client.set_terminated(self._id, status))
+        self.attempt("tracking", lambda: self._client.set_terminated(self._id, status))
         self._off.add("tracking")
 
     def __enter__(self) -> Self:
@@ -132,8 +149,12 @@ class Run:
         else:
             self.close("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
 
-    def _attempt(self, what: str, call: Callable[[], T]) -> T | None:
-        """Call the store; at the first failure say so and leave ``what`` alone from then on."""
+    def attempt(self, what: str, call: Callable[[], T]) -> T | None:
+        """Call the store; at the first failure say so and leave ``what`` alone from then on.
+
+        Returns:
+            What ``call`` returned; None when it failed or was not called.
+        """
         if self._off & {"tracking", what}:
             return None
         try:
@@ -153,7 +174,7 @@ class Run:
             self._off.add("tracking")
             return
         _dead.add(uri)  # until the contrary is shown
-        client, experiment = _connect(uri)
+        client, experiment = connect(uri)
         flat = {clean(key): text_of(value) for key, value in flatten(params).items()}
         new = flat if old is None else _additions(client, old, flat)
         if old is not None and new is not None:
@@ -170,16 +191,16 @@ class Run:
         _dead.discard(uri)
 
 
-def _connect(uri: str) -> tuple[Any, str]:
+def connect(uri: str) -> tuple[Any, str]:
     """A client and the experiment's id; the first process makes the schema, the others wait."""
     if not uri.startswith("sqlite:///"):
-        client = _mlflow().MlflowClient(uri)
+        client = library().MlflowClient(uri)
         return client, _experiment(client, None).experiment_id
     database = Path(uri.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=60):
         probe(database)
-        client = _mlflow().MlflowClient(uri)
+        client = library().MlflowClient(uri)
         artifacts = str(database.parent / "mlartifacts")
         found = _experiment(client, artifacts)
         if not os.environ.get("MLFLOW_TRACKING_URI") and found.artifact_location != artifacts:
@@ -187,10 +208,11 @@ def _connect(uri: str) -> tuple[Any, str]:
     return client, found.experiment_id
 
 
-def _mlflow() -> Any:
+def library() -> Any:
     """MLflow, imported when first needed, because that takes a second, and told to be brief."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # MLflow's own 7 tries of 120 s would hold the training up when a server is gone.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -206,7 +228,7 @@ def _experiment(client: Any, artifacts: str | None) -> Any:
     if found is None:
         try:
             client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-        except _mlflow().MlflowException as error:
+        except library().MlflowException as error:
             # On a server, another process may have been first.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -220,7 +242,7 @@ def _additions(client: Any, run_id: str, params: dict[str, str]) -> dict[str, st
     """Parameters to add to a run, or None when it is missing, deleted or holds other values."""
     try:
         run = client.get_run(run_id)
-    except _mlflow().MlflowException as error:
+    except library().MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise
@@ -240,11 +262,11 @@ def _send(client: Any, run_id: str | None, kind: str, items: list[Any]) -> None:
 
 def _entities(kind: str, values: Mapping[str, Any]) -> list[Any]:
     """``Param`` or ``RunTag`` objects with keys and lengths that MLflow takes."""
-    make = getattr(_mlflow().entities, kind)
+    make = getattr(library().entities, kind)
     return [make(clean(key), text_of(value)) for key, value in values.items() if value is not None]
 
 
 def _metric(name: str, value: SupportsFloat, step: int) -> Any:
     number = float(value)
     number = number if math.isfinite(number) else math.nan
-    return _mlflow().entities.Metric(clean(name), number, int(time.time() * 1000), step)
+    return library().entities.Metric(clean(name), number, int(time.time() * 1000), step)

@@ -1,0 +1,79 @@
+"""A method in a few lines of Markdown: its card, its figures, how to get the same again."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from atelier.config import UserError
+from atelier.files import read_json
+
+FIGURES = {
+    "frechet": "Fréchet distance",
+    "kid": "kernel distance",
+    "content": "content distance",
+    "style": "style distance",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+    "artfid": "ArtFID",
+    "seconds_per_picture": "seconds per picture",
+    "training_seconds": "seconds of training",
+    "parameters_trained": "trained parameters",
+}
+"""What ``results/metrics/<method>.json`` and the card may hold, in this order."""
+
+
+def describe(root: Path, name: str) -> str:
+    """What MLflow shows of a method; what is not there yet is left out."""
+    card, found = _read(root, "models", name, "card"), _read(root, "metrics", name)
+    block = card.get("parameters")
+    system = headline(block.get("class") if isinstance(block, Mapping) else None)
+    rows = [(text, _number(found.get(key, card.get(key)))) for key, text in FIGURES.items()]
+    table = "\n".join(f"| {text} | {value} |" for text, value in rows if value)
+    head = f"**{name}** · {system}" if system else f"**{name}**"
+    return "\n\n".join(part for part in (head, _table(table), *_facts(card, found, name)) if part)
+
+
+def headline(system: Any) -> str:
+    """First line of the file a system stands in: its name, idea and source."""
+    if not isinstance(system, str):
+        return ""
+    try:
+        text = importlib.import_module(f"atelier.methods.{system}").__doc__
+    except ImportError:
+        return system
+    return (text or system).partition("\n")[0]
+
+
+def _read(root: Path, *parts: str) -> Mapping[str, Any]:
+    with suppress(UserError):
+        found = read_json(Path(root, "results", *parts).with_suffix(".json"))
+        if isinstance(found, Mapping):
+            return found
+    return {}
+
+
+def _table(rows: str) -> str:
+    return f"| figure | value |\n|---|---:|\n{rows}" if rows else ""
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list[str]:
+    counted = f"{found.get('n_generated')} pictures against {found.get('n_reference')} paintings"
+    eyes = f"{found.get('features')} {str(found.get('features_hash') or '')[:8]}".strip()
+    learnt = f"Trained with {card.get('features')} {card.get('features_hash')}."
+    about = [f"Kind: {card['kind']}."] if "kind" in card else []
+    about += [learnt] if card.get("features") and card.get("kind") != "optimise" else []
+    return [
+        f"Distances on {eyes}, {counted}; lower is better." if found else "",
+        " ".join(about),
+        f"Again: `dvc repro evaluate@{name}`. Pictures and weights are among the artifacts.",
+    ]

@@ -1,0 +1,49 @@
+"""A small project with methods of every kind whose weights were drawn, not learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from atelier.checkpoints import save_weights
+from atelier.files import write_json
+from atelier.methods.base import make
+from atelier.methods.trained import Trained
+
+LAYERS = {"content_layers": ["relu3_1"], "style_layers": ["relu2_1", "relu3_1"]}
+METHODS: dict[str, dict[str, Any]] = {
+    "fast_night": {
+        "class": "fast", "style": "night", "features": "mini", "width": 4, "steps": 1, **LAYERS
+    },
+    "adain": {"class": "adain", "features": "mini", "steps": 1, "init": "he"},
+    "cut": {"class": "cut", "width": 4, "blocks": 2, "steps": 1},
+    "gatys": {
+        "class": "gatys", "features": "mini", "steps": 3, "optimizer": "adam", "lr": 0.02,
+        "content_layers": ["relu3_1"],
+    },
+}  # fmt: skip
+"""One per kind: per_style, arbitrary, domain, optimise."""
+
+
+def project(root: Path, *trained: str) -> Path:
+    """``params.yaml`` with all ``METHODS`` and, of those named, a card and weights."""
+    root.mkdir(parents=True, exist_ok=True)
+    scaled = dict.fromkeys(METHODS)
+    tree: dict[str, Any] = {"scale": "demo", "seed": 1, "device": "cpu", "methods": METHODS}
+    tree["scales"] = {"demo": scaled}
+    (root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    for name in trained:
+        train(root, name)
+    return root
+
+
+def train(root: Path, name: str, **knobs: Any) -> Path:
+    """Card and weights of a method as the train stage leaves them; returns their folder."""
+    block, folder = {**METHODS[name], **knobs}, root / "results/models" / name
+    method = make(block, name, seed=1, device="cpu")
+    assert isinstance(method, Trained)
+    save_weights(method.applied.state_dict(), folder / "model.safetensors")
+    write_json(folder / "card.json", {"method": name, **method.card(), "parameters": block})
+    return folder
