@@ -42,6 +42,14 @@ def test_table_prints_every_method_and_why_one_failed(
     assert "cut: train: no weights" in shown
 
 
+def test_table_is_sorted_as_asked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert atelier(monkeypatch, "table", "--sort", "kid") == 0
+    assert atelier(monkeypatch, "table", "--sort", "beauty") == 1
+    assert "'beauty' is no column to sort by" in capsys.readouterr().err
+
+
 def test_table_outside_a_project_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,12 +28,16 @@ def _atelier() -> None:
 
 
 @app.command()
-def table() -> None:
+def table(
+    sort: Annotated[
+        str | None, typer.Option(help="Column, the best on top; default: compare.sort.")
+    ] = None,
+) -> None:
     """Print the comparison as it stands; a method that failed says why."""
     from atelier.leaderboard import comparison  # noqa: PLC0415
     from atelier.tables import to_text  # noqa: PLC0415
 
-    typer.echo(to_text(comparison(project_root(), Params.load())))
+    typer.echo(to_text(comparison(project_root(), Params.load(), sort)))
 
 
 @app.command()
