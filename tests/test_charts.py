@@ -5,18 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from atelier.charts import front, pareto
+from atelier.charts import pareto
 from test_tables import MINI, frame, row
 
 
 def points(*places: tuple[float, float]) -> pd.DataFrame:
     rows = [row(str(n), content=c, frechet=f, **MINI) for n, (c, f) in enumerate(places)]
     return frame(*rows)
-
-
-def test_the_front_is_what_none_beats_in_both() -> None:
-    found = front(points((0.1, 9), (0.2, 5), (0.3, 6), (0.4, 5), (0.5, 1), (0.1, 10)))
-    assert found["method"].tolist() == ["0", "1", "4"]
 
 
 def colours(picture: pd.DataFrame) -> int:

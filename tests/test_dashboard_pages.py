@@ -4,11 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from parts.charts import front
 from parts.columns import arranged
 from projects import METRICS, RUN, alts, finished_project, heads, put, show, words
 
@@ -96,12 +94,6 @@ def test_the_plot_draws_the_front(done: Path) -> None:
     app = show("leaderboard")
     assert "seconds_per_picture" in spec(app)
     assert "No other method beats these in both figures: cut_x." in words(app)
-
-
-def test_a_method_is_on_the_front_when_none_beats_it_in_both() -> None:
-    rows = [("slow", 9, 1), ("fair", 5, 5), ("beaten", 6, 6), ("quick", 1, 9), ("equal", 9, 1)]
-    frame = pd.DataFrame(rows, columns=["method", "x", "y"])
-    assert front(frame, "x", "y") == ["quick", "fair", "slow"]
 
 
 def test_a_run_shows_what_it_left(done: Path) -> None:

@@ -159,3 +159,9 @@ def test_the_csv_can_be_read_back(project: Path) -> None:
     assert again["frechet"].tolist()[:3] == [12.5, 20.0, 16.0]
     assert again["method"].tolist() == frame["method"].tolist()
     assert again["error"][4] == "train: no\nmemory"
+
+
+def test_a_method_is_on_the_front_when_none_beats_it_in_both() -> None:
+    rows = [("slow", 9, 1), ("fair", 5, 5), ("beaten", 6, 6), ("quick", 1, 9), ("equal", 9, 1)]
+    frame = pd.DataFrame([*rows, ("far", 1, 10)], columns=["method", "x", "y"])
+    assert leaderboard.front(frame, "x", "y")["method"].tolist() == ["quick", "fair", "slow"]

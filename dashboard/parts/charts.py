@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from atelier.leaderboard import front
+
 BELOW = {"orient": "bottom", "columns": 2}
 FRONT, BEHIND, YARDSTICK = "on the front", "behind it", "no method"
 
@@ -44,7 +46,7 @@ def pareto(frame: pd.DataFrame, yardsticks: tuple[str, ...]) -> None:
     if len(shown) < 2:
         return
     outside = shown["method"].isin(yardsticks)
-    best = front(shown[~outside], x, "frechet")
+    best = [str(name) for name in front(shown[~outside], x)["method"]]
     places = [
         YARDSTICK if out else FRONT if name in best else BEHIND
         for name, out in zip(shown["method"], outside, strict=True)
@@ -55,16 +57,6 @@ def pareto(frame: pd.DataFrame, yardsticks: tuple[str, ...]) -> None:
     kept = kept.assign(place=places, seconds_per_picture=seconds)
     st.vega_lite_chart(kept, _pareto_spec(x, title), height=460, alt=_told(best))
     st.caption(f"{_told(best)} Larger circles: slower.")
-
-
-def front(frame: pd.DataFrame, x: str, y: str) -> list[str]:
-    """Methods that no other one beats in both figures (less is better), by ``x``."""
-    best: list[str] = []
-    least = float("inf")
-    for _, row in frame.sort_values([x, y]).iterrows():
-        if row[y] < least:
-            best, least = [*best, str(row["method"])], float(row[y])
-    return best
 
 
 def _told(best: list[str]) -> str:

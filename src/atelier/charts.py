@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from atelier.leaderboard import FLOOR, YARDSTICKS
+from atelier.leaderboard import FLOOR, YARDSTICKS, front
 
 INCHES, DPI = (8.0, 5.2), 110
 LABEL = (85, 10)
@@ -37,13 +37,6 @@ def pareto(frame: pd.DataFrame) -> Image.Image:
     axes.margins(x=0.1)
     _names(figure, axes, done[done["method"] != FLOOR])
     return _drawn(figure, axes, frame)
-
-
-def front(methods: pd.DataFrame) -> pd.DataFrame:
-    """The rows no other row beats in both ``content`` and ``frechet``, by ``content``."""
-    ordered = methods.sort_values(["content", "frechet"])
-    best = ordered["frechet"].cummin().shift(fill_value=float("inf"))
-    return ordered[ordered["frechet"] < best]
 
 
 def _front(axes: Axes, methods: pd.DataFrame) -> None:

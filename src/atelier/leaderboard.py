@@ -217,6 +217,13 @@ def metrics(root: Path, method: str) -> Metrics:
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
 
 
+def front(methods: pd.DataFrame, x: str = "content", y: str = "frechet") -> pd.DataFrame:
+    """The rows no other row beats in both columns (less is better), by ``x``: Pareto's front."""
+    ordered = methods.sort_values([x, y])
+    best = ordered[y].astype(float).cummin().shift(fill_value=math.inf)
+    return ordered[ordered[y] < best]
+
+
 def to_csv(frame: pd.DataFrame) -> str:
     """The comparison as CSV with a head line; an unknown value is an empty field."""
     return str(frame.to_csv(index=False, lineterminator="\n"))
