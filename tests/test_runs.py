@@ -140,3 +140,10 @@ def test_the_protocol_says_what_the_figures_were_made_with(root: Path) -> None:
     assert found["Reference set"] == "4 paintings of the data set 0123456789ab"
     assert (found["Resize"], found["Seed"], found["Scale"]) == ("crop to 8 pixels", "42", "demo")
     assert "LPIPS" not in found
+
+
+def test_the_setting_is_what_all_rows_share(root: Path, tmp_path: Path) -> None:
+    found = runs.setting(root, params(root))
+    assert found.startswith("reference set: 4 paintings of the data set 0123456789ab · resize: ")
+    assert found.endswith(" · seed: 42 · scale: demo")
+    assert runs.setting(tmp_path / "nowhere", params(root)) == ""

@@ -82,6 +82,12 @@ def test_only_the_network_of_fid_needs_no_caution(mixed: pd.DataFrame) -> None:
     assert caution(mixed.assign(features="")) == ""
 
 
+def test_what_all_rows_share_stands_in_the_protocol_line(mixed: pd.DataFrame) -> None:
+    for text in (to_text(mixed, "seed: 42"), to_markdown(mixed, "seed: 42")):
+        (line,) = [line for line in text.splitlines() if line.startswith("frechet, kid: ")]
+        assert line.endswith(" · seed: 42")
+
+
 def test_nothing_finished_has_no_protocol() -> None:
     none = frame(row("gatys", status="not run"))
     assert protocol(none) == ["", ""]

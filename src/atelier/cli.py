@@ -34,10 +34,12 @@ def table(
     ] = None,
 ) -> None:
     """Print the comparison as it stands; a method that failed says why."""
+    from atelier import runs  # noqa: PLC0415
     from atelier.leaderboard import comparison  # noqa: PLC0415
     from atelier.tables import to_text  # noqa: PLC0415
 
-    typer.echo(to_text(comparison(project_root(), Params.load(), sort)))
+    root, params = project_root(), Params.load()
+    typer.echo(to_text(comparison(root, params, sort), runs.setting(root, params)))
 
 
 @app.command()

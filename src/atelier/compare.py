@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from atelier import images, leaderboard, results, tables
+from atelier import images, leaderboard, results, runs, tables
 from atelier.charts import pareto
 from atelier.config import Params, UserError
 from atelier.files import atomic, write_json
@@ -30,7 +30,11 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
     A method without results has its row, which says why.
     """
     frame = leaderboard.comparison(root, params)
-    texts = {"table.csv": leaderboard.to_csv(frame), "table.md": tables.to_markdown(frame)}
+    setting = runs.setting(root, params)
+    texts = {
+        "table.csv": leaderboard.to_csv(frame),
+        "table.md": tables.to_markdown(frame, setting),
+    }
     for name, text in texts.items():
         with atomic(out / name) as part:
             part.write_text(text, encoding="utf-8")
@@ -41,7 +45,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    print(tables.to_text(frame))
+    print(tables.to_text(frame, setting))
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

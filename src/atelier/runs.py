@@ -42,6 +42,8 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
     """How a method was scored, as people read it: what must stand beside every figure."""
     with suppress(UserError):
         found = _mapping(root / "results/metrics" / f"{plain(method)}.json")
+        if not found:
+            return {}
         made = _mapping(root / "results/prepared/manifest.json")
         size = made.get("settings") or params.scaled("prepare")
         lines = {
@@ -57,6 +59,14 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
         }
         return {name: text for name, text in lines.items() if text}
     return {}
+
+
+def setting(root: Path, params: Params) -> str:
+    """What all rows share, on one line: reference set, resize, seed and scale; "" before a run."""
+    names = (*params.method_names, "do_nothing")
+    found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
+    kept = ("Reference set", "Resize", "Seed", "Scale")
+    return " · ".join(f"{name.lower()}: {found[name]}" for name in kept if name in found)
 
 
 def _joined(found: Mapping[str, Any], *keys: str) -> str:

@@ -90,25 +90,32 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
     return found.drop(columns=drop)
 
 
-def to_text(frame: pd.DataFrame) -> str:
-    """The comparison as a table of fixed width, for the terminal; reasons stand below it."""
+def to_text(frame: pd.DataFrame, setting: str = "") -> str:
+    """The comparison as a table of fixed width, for the terminal; reasons stand below it.
+
+    ``setting`` is that of ``runs.setting``, a line below the table.
+    """
     reasons = [
         f"{method}: {' '.join(reason.split())}"
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
-    parts = [_columns(shown(frame)), *protocol(frame), "\n".join(reasons)]
+    parts = [_columns(shown(frame)), *protocol(frame, setting), "\n".join(reasons)]
     return "\n\n".join(part for part in parts if part)
 
 
-def to_markdown(frame: pd.DataFrame) -> str:
+def to_markdown(frame: pd.DataFrame, setting: str = "") -> str:
     """The comparison and, apart from it, what others have published."""
-    parts = [_pipes(shown(frame)), *protocol(frame), "## Published, other data and protocol"]
+    parts = [
+        _pipes(shown(frame)),
+        *protocol(frame, setting),
+        "## Published, other data and protocol",
+    ]
     parts.append("Not comparable with the table above, nor its rows with one another.")
     return "\n\n".join([*parts, _pipes(published())]) + "\n"
 
 
-def protocol(frame: pd.DataFrame) -> list[str]:
+def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
     """What the figures were made with, and what they must not be compared with."""
     done = frame[frame["status"] == "ok"]
     lines = [
@@ -117,7 +124,7 @@ def protocol(frame: pd.DataFrame) -> list[str]:
         _made_with(done, "lpips", "lpips_network"),
         "denoised: frechet after Zero-Shot Noise2Noise" if _any(done, "denoised_frechet") else "",
     ]
-    return [" · ".join(line for line in lines if line), caution(frame)]
+    return [" · ".join(line for line in (*lines, setting) if line), caution(frame)]
 
 
 def _any(frame: pd.DataFrame, column: str) -> bool:
