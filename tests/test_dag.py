@@ -101,6 +101,13 @@ def test_every_method_has_a_block_in_every_scale() -> None:
         assert not missing, f"scales.{scale} lacks {missing}"
 
 
+def test_every_trained_method_is_one_of_dvcs_models() -> None:
+    models = yaml.safe_load((ROOT / "models/dvc.yaml").read_text())["artifacts"]
+    trained = {name for name, b in PARAMS["methods"].items() if b["class"] != "gatys"}
+    assert set(models) == trained
+    assert {m["path"] for m in models.values()} == {f"../results/models/{n}" for n in trained}
+
+
 def test_closure_sees_an_import_inside_a_function(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("def f():\n    from atelier.metrics import frechet\n")

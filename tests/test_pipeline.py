@@ -145,7 +145,7 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
         " for r in c.search_runs([e])}))"
     )
     runs = json.loads(run(project, sys.executable, "-c", script).stdout)
-    assert sorted(value[0] for value in runs.values()) == sorted(METHODS)
+    assert sorted(value[0] for value in runs.values()) == sorted([*METHODS, "comparison"])
     for method in ("gatys", "gatys_lbfgs"):
         record = json.loads((project / f"results/metrics/{method}.json").read_text())
         name, status, metrics, points = runs[record["run_id"]]
