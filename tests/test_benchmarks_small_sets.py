@@ -26,7 +26,7 @@ def test_from_pictures_to_the_figure(
 ) -> None:
     monkeypatch.setattr(benchmark, "SIZES", (4, 8, 12))
     monkeypatch.setattr(benchmark, "GAUSSIAN_SIZES", ((10, 10), (20, 20), (20, 40)))
-    for folder, count in (("paintings", 18), ("photos", 11)):
+    for folder, count in (("paintings", 62), ("photos", 32)):
         for n in range(count):
             save(tmp_path / folder / f"{n}.png", seed=n + 100 * count, size=(32, 32))
     folders = [tmp_path / name for name in ("out", "paintings", "photos")]
@@ -36,10 +36,10 @@ def test_from_pictures_to_the_figure(
     found = json.loads((tmp_path / "out/small_sets.json").read_text())
     assert found["setting"]["features"]["features"] == "mini"
     assert found["setting"]["features"]["hash"]
-    assert (found["setting"]["paintings"], found["setting"]["photographs"]) == (18, 11)
+    assert (found["setting"]["paintings"], found["setting"]["photographs"]) == (62, 32)
     sizes = {name: [row["n"] for row in rows] for name, rows in found["curves"].items()}
-    assert sizes == {"floor": [4, 8, 9], "photographs": [4, 8, 11]}
-    assert found["extrapolated"]["photographs"]["n"] == 11
+    assert sizes == {"floor": [4, 8, 12, 31], "photographs": [4, 8, 12, 32]}
+    assert found["extrapolated"]["photographs"]["n"] == 32
     with Image.open(tmp_path / "out/small_sets.png") as figure:
         assert figure.width == 1400
     (tmp_path / "photos/0.png").unlink()  # not needed when the vectors are kept
