@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
@@ -47,6 +48,14 @@ def fresh_project(root: Path) -> Path:
     """Nothing has been run."""
     (root / "params.yaml").write_text(PARAMS)
     return root
+
+
+def alone_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The finished project as the working directory, without the caller's DVC and MLflow."""
+    monkeypatch.chdir(root)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    return finished_project(root)
 
 
 def finished_project(root: Path) -> Path:

@@ -8,15 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from parts.columns import arranged
-from projects import METRICS, RUN, alts, finished_project, heads, put, show, words
+from projects import METRICS, RUN, alone_in, alts, heads, put, show, words
 
 
 @pytest.fixture
 def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return finished_project(tmp_path)
+    return alone_in(tmp_path, monkeypatch)
 
 
 def spec(app: AppTest) -> str:

@@ -11,17 +11,14 @@ from dvc.utils.hydra import apply_overrides
 
 from atelier import runs
 from atelier.config import Params, UserError
-from projects import RUN, finished_project, put
+from projects import RUN, alone_in, put
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return finished_project(tmp_path)
+    return alone_in(tmp_path, monkeypatch)
 
 
 def params(root: Path) -> Params:

@@ -46,9 +46,10 @@ def table(
 def doctor() -> None:
     """Say what is installed, which device and which networks are there, what a run will use."""
     from atelier.doctor import examine  # noqa: PLC0415
+    from atelier.tables import aligned  # noqa: PLC0415
 
     lines = list(examine(project_root(), Params.load()))
-    typer.echo(cli_apply.columns(["what", "state", "found"], [list(line) for line in lines]))
+    typer.echo(aligned(["what", "state", "found"], [list(line) for line in lines]))
     if any(line.state == "wrong" for line in lines):
         raise UserError("what is marked `wrong` has to be put right first")
 

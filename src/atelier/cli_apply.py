@@ -29,6 +29,7 @@ def methods() -> None:
     """List the methods of params.yaml: what each is, and whether it can be applied now."""
     from atelier.apply import applicable  # noqa: PLC0415
     from atelier.recipes import system  # noqa: PLC0415
+    from atelier.tables import aligned  # noqa: PLC0415
 
     params, rows = Params.load(), []
     reasons = applicable(project_root(), params)
@@ -36,19 +37,9 @@ def methods() -> None:
         found = system(params.method(name), f"methods.{name}")
         about = (sys.modules[found.__module__].__doc__ or "").partition("\n")[0]
         rows.append([name, found.kind, "no" if reason else "ready", TAKES[found.kind], about])
-    typer.echo(columns(["method", "kind", "status", "takes", "system"], rows))
+    typer.echo(aligned(["method", "kind", "status", "takes", "system"], rows))
     for reason in filter(None, reasons.values()):
         typer.echo(reason)
-
-
-def columns(head: list[str], rows: list[list[str]]) -> str:
-    """Cells under one another; the last column is as long as it is."""
-    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, rule, *rows)
-    )
 
 
 def stylize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,8 +13,8 @@ from atelier.published import published
 Cell = Callable[[dict[Any, Any]], str]
 
 
-def _fixed(column: str, digits: int, factor: float = 1) -> Cell:
-    return lambda row: _number(row[column] * factor, digits)
+def _fixed(column: str, digits: int) -> Cell:
+    return lambda row: _number(row[column], digits)
 
 
 def _number(value: float, digits: int) -> str:
@@ -150,11 +150,17 @@ def caution(frame: pd.DataFrame) -> str:
 
 
 def _columns(cells: pd.DataFrame) -> str:
-    lines = [list(cells.columns), *cells.to_numpy().tolist()]
+    head = list(cells.columns)
+    return aligned(head, cells.to_numpy().tolist(), set(head) - LEFT)
+
+
+def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ()) -> str:
+    """Cells under one another below a rule; the columns named in ``right`` end in line."""
+    lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = [
         "  ".join(
-            cell.ljust(width) if name in LEFT else cell.rjust(width)
+            cell.rjust(width) if name in right else cell.ljust(width)
             for name, cell, width in zip(lines[0], line, widths, strict=True)
         ).rstrip()
         for line in lines

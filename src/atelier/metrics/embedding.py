@@ -29,10 +29,23 @@ def embed_files(features: Features, paths: Sequence[Path], *, device: str, batch
     Raises:
         UserError: there is no picture, or one cannot be read (named).
     """
+    what = f"{features.name} features"
+    return look_at_files(features.embed, paths, device=device, batch=batch, what=what)
+
+
+def look_at_files(
+    look: Callable[[Tensor], Tensor],
+    paths: Sequence[Path],
+    *,
+    device: str,
+    batch: int,
+    what: str,
+) -> Tensor:
+    """``look`` of stacks (b, 3, H, W) in [0, 1], (b, d) each, put together: (n, d)."""
     chunks = chunked(paths, batch)
-    found = progress(ahead(_load, chunks), len(chunks), f"{features.name} features")
+    found = progress(ahead(_load, chunks), len(chunks), what)
     stacks = (stack for loaded in found for stack in same_size(loaded))
-    return torch.cat([features.embed(stack.to(device)).cpu() for stack in stacks])
+    return torch.cat([look(stack.to(device)).cpu() for stack in stacks])
 
 
 def chunked(items: Sequence[A], size: int) -> list[Sequence[A]]:

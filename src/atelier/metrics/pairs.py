@@ -62,22 +62,23 @@ def pair_scores(
     Raises:
         UserError: a picture that cannot be read, or is too small.
     """
-    parts = [_judge(eyes, some, both, styles) for some, both in _stacks(pairs, batch)]
+    every = torch.stack(list(styles.values()))
+    parts = [_judge(eyes, some, both, styles, every) for some, both in _stacks(pairs, batch)]
     common = set(parts[0]).intersection(*parts)
     return {name: torch.cat([p[name] for p in parts]).mean().item() for name in sorted(common)}
 
 
 def _judge(
-    eyes: Eyes, pairs: Sequence[Pair], both: Tensor, styles: Mapping[str, Tensor]
+    eyes: Eyes, pairs: Sequence[Pair], both: Tensor, styles: Mapping[str, Tensor], every: Tensor
 ) -> dict[str, Tensor]:
-    """Values (b,) of pictures and photographs (b, 2, 3, H, W)."""
+    """Values (b,) of pictures and photographs (b, 2, 3, H, W); ``every``: the styles as (n, D)."""
     result, photo = both.to(eyes.device).unbind(1)
     seen = perceive(eyes.perceptual, result)
     found = {"content": content_distance(seen, perceive(eyes.perceptual, photo))}
     found["ssim"] = ssim(result, photo)
     if eyes.lpips is not None:
         found["lpips"] = eyes.lpips(result, photo)
-    vectors, every = seen.style.cpu(), torch.stack(list(styles.values()))
+    vectors = seen.style.cpu()
     found["style_set"] = set_style_distance(vectors, every)
     own = [styles[pair.painting] for pair in pairs if pair.painting is not None]
     if len(own) == len(pairs):

@@ -12,13 +12,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from atelier import images
 from atelier.config import UserError
 from atelier.files import atomic
-from atelier.metrics.embedding import ahead, chunked, embed_files, same_size
+from atelier.metrics.embedding import embed_files, look_at_files
 from atelier.metrics.perceptual import perceive
 from atelier.metrics.score import Judge, Reference, distances
-from atelier.progress import progress
 
 SPLITS = 10
 NAMES = ("features", "features_hash", "layer", "perceptual", "perceptual_hash")
@@ -29,16 +27,15 @@ def look_at(judge: Judge, paintings: Sequence[Path]) -> Reference:
     """Compute all that methods are compared with."""
     device, batch = judge.eyes.device, judge.batch
     vectors = embed_files(judge.features, paintings, device=device, batch=batch)
-    chunks = chunked(paintings, batch)
-    loaded = progress(ahead(_load, chunks), len(chunks), "style of the paintings")
-    stacks = (stack for some in loaded for stack in same_size(some))
-    seen = [perceive(judge.eyes.perceptual, stack.to(device)).style.cpu() for stack in stacks]
+    styles = look_at_files(
+        lambda stack: perceive(judge.eyes.perceptual, stack).style,
+        paintings,
+        device=device,
+        batch=batch,
+        what="style of the paintings",
+    )
     names = [path.name for path in paintings]
-    return Reference(vectors, dict(zip(names, torch.cat(seen), strict=True)))
-
-
-def _load(paths: Sequence[Path]) -> list[Tensor]:
-    return [images.load(path) for path in paths]
+    return Reference(vectors, dict(zip(names, styles, strict=True)))
 
 
 def floor(judge: Judge, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
