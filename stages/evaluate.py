@@ -7,9 +7,8 @@ from atelier.config import Params
 from atelier.files import read_json, write_json
 from atelier.metrics.pairs import made_pairs
 from atelier.metrics.reference import load_reference
-from atelier.metrics.score import EvaluateSettings, Judge, labelled
+from atelier.metrics.score import EvaluateSettings, Judge
 from atelier.stage import pick_device, stage
-from atelier.tracking import open_run
 
 RESULTS, PHOTOS = Path("results"), Path("results/prepared/photos/test")
 COST = ("seconds_per_picture", "peak_memory_mib", "device")
@@ -20,24 +19,21 @@ def main(name: str) -> None:
     params, made, model = Params.load(), RESULTS / "stylized" / name, RESULTS / "models" / name
     clean = RESULTS / "denoised" / name
     record, card = read_json(made / "record.json"), read_json(model / "card.json")
-    block = params.scaled("evaluate")
-    judge = Judge.load(EvaluateSettings.build(block, "evaluate"), pick_device(params))
+    settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
+    judge = Judge.load(settings, pick_device(params))
     reference = load_reference(judge, RESULTS / "reference.safetensors")
     # A system that learns from two folders looks at no single painting.
     paintings = [] if card["kind"] == "domain" else sorted(reference.styles)
     cost = {key: record[key] for key in COST}
     if (model / "training.json").is_file():
         cost |= {key: read_json(model / "training.json")[key] for key in TRAINING}
-    known = {"scale": params.scale, "evaluate": block}
-    with open_run(name, "evaluate", known, run_id=record["run_id"]) as run:
-        scores, denoised = (
-            judge.score(reference, made_pairs(folder, PHOTOS, record["pairs"], paintings))
-            for folder in (made / "images", clean / "images")
-        )
-        denoised["seconds_per_picture"] = read_json(clean / "record.json")["seconds_per_picture"]
-        found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **cost}
-        write_json(RESULTS / "metrics" / f"{name}.json", {**found, "run_id": run.id})
-        run.summary(labelled(scores) | labelled(denoised, "denoised."))
+    scores, denoised = (
+        judge.score(reference, made_pairs(folder, PHOTOS, record["pairs"], paintings))
+        for folder in (made / "images", clean / "images")
+    )
+    denoised["seconds_per_picture"] = read_json(clean / "record.json")["seconds_per_picture"]
+    found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **cost}
+    write_json(RESULTS / "metrics" / f"{name}.json", {**found, "run_id": record["run_id"]})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from PIL import Image
 from atelier import registry, runstore, tracking
 from atelier.apply import load_applied
 from atelier.config import Params, UserError
-from atelier.files import write_json
+from atelier.files import read_json, write_json
 from atelier.registry import publish
 from atelier.tracking import open_run
 from models import METHODS, project, train
@@ -92,6 +92,27 @@ def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
     assert "| cut " in run.data.tags["mlflow.note.content"]
     names = {file.path for file in client().list_artifacts(run.info.run_id)}
     assert names == {"grid.png", "models"}, "adain has no run of its own; sheets are left out"
+
+
+def test_a_methods_run_gets_its_scores_and_a_grid(root: Path) -> None:
+    for split in ("photos/test", "paintings"):
+        (root / "results/prepared" / split).mkdir(parents=True)
+        ramp().save(root / "results/prepared" / split / "a.png")
+    score(root, "cut", frechet=20.0, ssim=0.5, denoised={**SCORE, "frechet": 19.0})
+    go(root)
+    own = str(read_json(root / "results/models/cut/run.json")["run_id"])
+    found = client().get_run(own).data.metrics
+    assert (found["frechet_mini"], found["ssim"], found["denoised.frechet_mini"]) == (20, 0.5, 19)
+    assert "grid.png" in {file.path for file in client().list_artifacts(own)}
+
+
+def test_scores_that_are_there_are_not_written_again(root: Path) -> None:
+    go(root)
+    own = str(read_json(root / "results/models/cut/run.json")["run_id"])
+    score(root, "cut", frechet=20.0, ssim=0.5)
+    go(root)
+    history = [len(client().get_metric_history(own, name)) for name in ("frechet_mini", "ssim")]
+    assert history == [1, 1]
 
 
 def test_nothing_new_makes_no_version(root: Path) -> None:

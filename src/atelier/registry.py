@@ -15,12 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from atelier import leaderboard, tables
+from atelier.compare import comparison_grid
 from atelier.config import Params, UserError
 from atelier.describe import describe
 from atelier.files import read_json
+from atelier.metrics.score import labelled
 from atelier.results import digest
-from atelier.runstore import text_of
-from atelier.tracking import NOTE, Run, library, open_run
+from atelier.tracking import Run, library, open_run, report
 from atelier.training import WEIGHTS, weights_digest
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
@@ -77,12 +78,15 @@ class _Model:
         folder = self.root / "results/models" / self.name
         own = self._own_run(folder)
         if own:
-            self.run.client.set_tag(own, NOTE, text_of(describe(self.root, self.name)))
+            self._report(own)
         weights = weights_digest(folder)
         if weights is None or not (folder / "card.json").is_file():
             return ""
-        version = self._known(weights) or self._add(folder, weights, own or str(self.run.id))
-        self._score(version)
+        version = self._known(weights)
+        if version:
+            self._score(version)
+        else:
+            version = self._add(folder, weights, str(own.info.run_id if own else self.run.id))
         champion = self._crown(version)
         crowned = f", which is the {ALIAS}" if champion == version else f"; {ALIAS}: {champion}"
         return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}"
@@ -92,13 +96,25 @@ class _Model:
         """Name of the registered model."""
         return PREFIX + self.name
 
-    def _own_run(self, folder: Path) -> str | None:
+    def _own_run(self, folder: Path) -> Any:
         """The run it was trained in; None where this store does not have it."""
         with suppress(UserError, KeyError, library().MlflowException):
             found = self.run.client.get_run(str(read_json(folder / "run.json")["run_id"]))
             if found.info.lifecycle_stage == "active":
-                return str(found.info.run_id)
+                return found
         return None
+
+    def _report(self, own: Any) -> None:
+        """Give the method's run its scores, its pictures in a grid and a description.
+
+        Here and not in ``evaluate``: MLflow takes longer to load than the scores to compute.
+        """
+        found, text = self._metrics(), describe(self.root, self.name)
+        figures = labelled(found) | labelled(found.get("denoised", {}), "denoised.")
+        if report(self.run.client, own, figures, text):
+            with suppress(UserError):  # the photographs are gone
+                grid = comparison_grid(self.root, [self.name])
+                self.run.client.log_image(own.info.run_id, grid, artifact_file="grid.png")
 
     def _versions(self) -> list[Any]:
         return list(self.run.client.search_model_versions(f"name='{self.model}'"))
@@ -116,19 +132,28 @@ class _Model:
             _save(folder, Path(made, self.name))
             client.log_artifacts(run_id, str(Path(made, self.name)), place)
         # "runs:/" and not the place on disk, which changes when the project is moved
-        source, tags = f"runs:/{run_id}/{place}", {"weights": weights}
-        found = client.create_model_version(self.model, source, run_id=run_id, tags=tags)
+        source, tags = f"runs:/{run_id}/{place}", {"weights": weights, **self._tags()}
+        text = describe(self.root, self.name)
+        found = client.create_model_version(
+            self.model, source, run_id=run_id, tags=tags, description=text
+        )
         return str(found.version)
 
     def _score(self, version: str) -> None:
-        """Write the figures and their protocol to the version, and what it is."""
-        client, found = self.run.client, self._metrics()
+        """Bring a version's figures and its description up to date."""
+        client, text = self.run.client, describe(self.root, self.name)
+        had = client.get_model_version(self.model, version).tags
+        for key, value in self._tags().items():
+            if had.get(key) != value:
+                client.set_model_version_tag(self.model, version, key, value)
+        client.update_model_version(self.model, version, description=text)
+
+    def _tags(self) -> dict[str, str]:
+        """The figures, and the protocol they belong to."""
+        found = self._metrics()
         protocol = " ".join(str(found.get(key)) for key in PROTOCOL)
         tags = {"protocol": f"{protocol} {digest(self.root)}", **_figures(found)}
-        for key, value in tags.items():
-            client.set_model_version_tag(self.model, version, key, str(value))
-        text = describe(self.root, self.name)
-        client.update_model_version(self.model, version, description=text)
+        return {key: str(value) for key, value in tags.items()}
 
     def _metrics(self) -> Mapping[str, Any]:
         path = self.root / "results/metrics" / f"{self.name}.json"

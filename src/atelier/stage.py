@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import errno
+import gc
 import platform
 import sys
 from collections.abc import Iterator
@@ -33,6 +35,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     metrics of an earlier run that lie beside it must not be taken for its own.
     """
     keep_memory()
+    atexit.register(gc.freeze)  # looking for garbage among all modules takes a second at the end
     note = _Note(name, method)
     note.write("running", since=datetime.now(UTC).isoformat())
     try:

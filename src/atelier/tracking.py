@@ -48,7 +48,7 @@ def open_run(
 
     Args:
         method: entry of ``methods`` in ``params.yaml``.
-        stage: ``train``, ``stylize`` or ``evaluate``; prefix of the cost figures.
+        stage: ``train``, ``stylize`` or ``compare``; prefix of the cost figures.
         params: knobs, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
             holds another value of one of them is not continued, and the new run names it in its
             tag ``continues``. So does one whose ``run_id`` is not in the store.
@@ -189,6 +189,19 @@ class Run:
         self._client, self._id = client, run_id
         self._began = time.monotonic()
         _dead.discard(uri)
+
+
+def report(client: Any, run: Any, figures: Mapping[str, float], note: str) -> int:
+    """Write what is new of the figures, and a description, to a run of MLflow that has ended.
+
+    Returns:
+        How many figures were new.
+    """
+    had = run.data.metrics
+    points = [_metric(k, v, 0) for k, v in figures.items() if had.get(clean(k)) != v]
+    _send(client, run.info.run_id, "metrics", points)
+    client.set_tag(run.info.run_id, NOTE, text_of(note))
+    return len(points)
 
 
 def connect(uri: str) -> tuple[Any, str]:
