@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
-from atelier.batches import Batch, Batches
+from atelier.core.batches import Batch, Batches
 from atelier.nn.cam import ClassActivation
 from atelier.nn.ilnorm import EPS, ILN, AdaILN
 from atelier.nn.ugatit import smallest_side

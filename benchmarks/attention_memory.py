@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from atelier.files import write_json
+from atelier.core.files import write_json
 from atelier.nn.attention import STD_EPS, attention_moments
 
 BACKWARD = (False, True)

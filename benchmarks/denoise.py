@@ -28,11 +28,11 @@ from scipy.signal import wiener
 from skimage.restoration import denoise_nl_means
 from torch import Generator, Tensor
 
-from atelier import images
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.fidelity import psnr, ssim
+from atelier.core.files import write_json
 from atelier.denoise import Denoised, DenoiseSettings, denoise, picture_seed
-from atelier.fidelity import psnr, ssim
-from atelier.files import write_json
 from atelier.noise import NOISES, Noise
 from atelier.sheets import contact_sheet
 from atelier.zsn2n import pair_view

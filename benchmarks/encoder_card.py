@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from atelier.files import read_json, write_json
+from atelier.core.files import read_json, write_json
 
 STEPS = 100
 NAMES = ("random", "mini", "vgg19")

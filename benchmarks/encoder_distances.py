@@ -16,9 +16,9 @@ from pathlib import Path
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scipy.stats import spearmanr
 
-from atelier import images
+from atelier.core import images
+from atelier.core.files import write_json
 from atelier.distill.corpus import split
-from atelier.files import write_json
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.score import EvaluateSettings, evaluation_features

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from atelier import images
-from atelier.data import pair
+from atelier.core import images
+from atelier.core.data import pair
+from atelier.core.files import write_json
+from atelier.core.losses import content_loss, gram, gram_loss
 from atelier.distill.corpus import split
-from atelier.files import write_json
-from atelier.losses import content_loss, gram, gram_loss
 from atelier.methods.base import make
 from atelier.nn.features import Features, load_features
 from atelier.progress import progress

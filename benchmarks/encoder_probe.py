@@ -19,9 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from atelier import images
+from atelier.core import images
+from atelier.core.files import write_json
 from atelier.distill.corpus import held_out
-from atelier.files import write_json
 from atelier.metrics.score import EvaluateSettings, evaluation_features
 from atelier.progress import progress
 

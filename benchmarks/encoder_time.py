@@ -15,7 +15,7 @@ from statistics import median
 
 import torch
 
-from atelier.files import write_json
+from atelier.core.files import write_json
 from atelier.nn.features import Features, load_features
 from atelier.nn.mini import WIDTHS
 

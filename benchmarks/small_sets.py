@@ -27,9 +27,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor
 
-from atelier import images
-from atelier.config import UserError
-from atelier.files import atomic, write_json
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.files import atomic, write_json
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.extrapolate import extrapolated_frechet
 from atelier.metrics.frechet import frechet_distance

@@ -30,10 +30,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from atelier.batches import Batch, Batches
-from atelier.engine import Training
-from atelier.files import write_json
-from atelier.losses import mean_std, mean_std_loss
+from atelier.core.batches import Batch, Batches
+from atelier.core.files import write_json
+from atelier.core.losses import mean_std, mean_std_loss
+from atelier.learn.engine import Training
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
 

@@ -10,7 +10,7 @@ from threading import Thread
 
 import streamlit as st
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from parts import project
 from parts.components import asset
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from atelier.compare import write_comparison
-from atelier.config import Params
+from atelier.core.config import Params
 from atelier.registry import publish
 from atelier.stage import stage
 

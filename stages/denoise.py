@@ -3,13 +3,20 @@
 import sys
 from pathlib import Path
 
-from atelier.config import Params
+from atelier.core.config import Params
+from atelier.core.files import write_json
+from atelier.core.images import find
 from atelier.denoise import DenoiseSettings
 from atelier.denoiser import Denoiser, denoise_jobs, pictures_digest
-from atelier.files import write_json
-from atelier.images import find
+from atelier.learn.stylize import (
+    checkpoint_folder,
+    deliver,
+    drop,
+    mean_curves,
+    stylize,
+    write_curves,
+)
 from atelier.stage import device_name, pick_device, stage
-from atelier.stylize import checkpoint_folder, deliver, drop, mean_curves, stylize, write_curves
 
 
 def main(name: str) -> None:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from atelier.config import Params
-from atelier.files import read_json, write_json
+from atelier.core.config import Params
+from atelier.core.files import read_json, write_json
 from atelier.metrics.pairs import made_pairs
 from atelier.metrics.reference import load_reference
 from atelier.metrics.score import EvaluateSettings, Judge

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from atelier.config import Params
+from atelier.core.config import Params
 from atelier.prepare import PrepareSettings, prepare
 from atelier.stage import stage
 

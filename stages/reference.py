@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from atelier.config import Params
-from atelier.data import Pairing
-from atelier.files import write_json
-from atelier.images import find
+from atelier.core.config import Params
+from atelier.core.data import Pairing
+from atelier.core.files import write_json
+from atelier.core.images import find
 from atelier.metrics.pairs import made_pairs
 from atelier.metrics.reference import floor, look_at, save_reference
 from atelier.metrics.score import EvaluateSettings, Judge

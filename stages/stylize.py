@@ -3,12 +3,9 @@
 import sys
 from pathlib import Path
 
-from atelier.config import Params
-from atelier.files import read_json, write_json
-from atelier.methods.base import Iterate, make
-from atelier.provenance import peak_memory_mib
-from atelier.stage import device_name, pick_device, stage
-from atelier.stylize import (
+from atelier.core.config import Params
+from atelier.core.files import read_json, write_json
+from atelier.learn.stylize import (
     checkpoint_folder,
     deliver,
     drop,
@@ -18,8 +15,11 @@ from atelier.stylize import (
     write_curves,
     write_extras,
 )
+from atelier.learn.training import restore, weights_digest
+from atelier.methods.base import Iterate, make
+from atelier.provenance import peak_memory_mib
+from atelier.stage import device_name, pick_device, stage
 from atelier.tracking import Run, open_run
-from atelier.training import restore, weights_digest
 
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from atelier import training
-from atelier.config import Params
-from atelier.distributed import Team, joined, leads, own_device, spread
-from atelier.engine import Tick, Training
-from atelier.files import read_json, write_json
+from atelier.core.config import Params
+from atelier.core.distributed import Team, joined, leads, own_device, spread
+from atelier.core.files import read_json, write_json
+from atelier.learn import training
+from atelier.learn.engine import Tick, Training
+from atelier.learn.stylize import checkpoint_folder, drop
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.stage import pick_device, stage
-from atelier.stylize import checkpoint_folder, drop
 from atelier.tracking import Run, open_run
 
 RESULTS, RUN = Path("results"), "run.json"

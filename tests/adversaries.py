@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from atelier.batches import Batch, Batches
-from atelier.engine import Training
+from atelier.core.batches import Batch, Batches
+from atelier.learn.engine import Training
 from atelier.methods.domain import Domain
 from atelier.methods.trained import Losses
 from pictures import save

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from atelier.checkpoints import save_weights
-from atelier.files import write_json
+from atelier.core.checkpoints import save_weights
+from atelier.core.files import write_json
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from atelier.batches import Batch
+from atelier.core.batches import Batch
 from atelier.methods.trained import Arbitrary, Trained, seeded
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from atelier.batches import Batch
-from atelier.config import UserError
-from atelier.losses import mean_std
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.core.losses import mean_std
 from atelier.methods import adaattn
 from atelier.methods.adaattn import LOSS_LAYERS, AdaAttN
 from atelier.methods.base import make

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from atelier.batches import Batch
-from atelier.config import UserError
-from atelier.losses import mean_std
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.core.losses import mean_std
 from atelier.methods.adain import AdaIN, adain
 from atelier.methods.base import make
 from atelier.nn import features

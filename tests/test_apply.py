@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from atelier import apply, images
+from atelier import apply
 from atelier.apply import applicable, load_applied
-from atelier.config import Params, UserError
+from atelier.core import images
+from atelier.core.config import Params, UserError
 from atelier.methods.base import Iterate
 from models import METHODS, project, train
 from pictures import ramp

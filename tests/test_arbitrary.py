@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from atelier.batches import Batch, Batches
-from atelier.config import UserError
+from atelier.core.batches import Batch, Batches
+from atelier.core.config import UserError
 from atelier.methods import arbitrary
 from atelier.methods.arbitrary import Predicted, PredictedSettings
 from atelier.methods.base import make

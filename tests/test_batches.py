@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from atelier import images
-from atelier.batches import Batch, Batches, BatchPlan, loader
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.batches import Batch, Batches, BatchPlan, loader
+from atelier.core.config import UserError
 from pictures import ramp, save
 
 PLAN = BatchPlan(batch=2, style_batch=3, crop=16, style_crop=20)

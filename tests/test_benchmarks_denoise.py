@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from pictures import save
 from scripts import script
 from steps import smooth

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Generator
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from pictures import save
 from scripts import script
 

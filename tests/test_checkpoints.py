@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from atelier.checkpoints import load_weights, newest_state, save_state, save_weights
-from atelier.config import UserError
+from atelier.core.checkpoints import load_weights, newest_state, save_state, save_weights
+from atelier.core.config import UserError
 
 
 def test_weights_come_back(tmp_path: Path) -> None:

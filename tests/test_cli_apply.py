@@ -9,7 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from atelier import cli, images
+from atelier import cli
+from atelier.core import images
 from models import project, train
 from pictures import ramp, save
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from atelier import adopt, fetch
 from atelier.cli import app, main
-from atelier.config import UserError
-from atelier.data import splits
+from atelier.core.config import UserError
+from atelier.core.data import splits
 from pictures import data_folder, save
 
 COUNTS = {"photos/train": 4, "photos/test": 3, "paintings": 2}
@@ -78,7 +78,7 @@ def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("atelier.data.splits", interrupt)
+    monkeypatch.setattr("atelier.core.data.splits", interrupt)
     assert run(monkeypatch, "data", "check", "data") == 130
 
 

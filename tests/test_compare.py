@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from atelier.compare import as_metrics, comparison_grid, write_comparison
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
 from atelier.leaderboard import comparison
 from atelier.strips import columns, strips
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError
 
-from atelier.config import Params, Settings, UserError, main_root, project_root
+from atelier.core.config import Params, Settings, UserError, main_root, project_root
 
 TREE: dict[str, Any] = {
     "scale": "demo",

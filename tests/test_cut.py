@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import adversaries as ad
-from atelier.batches import Batch
-from atelier.config import UserError
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cut import CUT, CUTSettings, Projector, patch_nce
 from atelier.methods.domain import to_signed

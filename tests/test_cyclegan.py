@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import adversaries as ad
-from atelier.batches import Batch
-from atelier.config import UserError
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cyclegan import CycleGAN, CycleGANSettings
 from atelier.methods.domain import to_signed

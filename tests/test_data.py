@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from atelier.config import UserError
-from atelier.data import Pairing, choose, pair
+from atelier.core.config import UserError
+from atelier.core.data import Pairing, choose, pair
 from atelier.naming import stems, text
 
 PHOTOS = [f"photo_{n:03d}" for n in range(50)]

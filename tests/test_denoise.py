@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
+from atelier.core.fidelity import psnr
 from atelier.denoise import Denoised, DenoiseSettings, Descent, denoise, picture_seed
-from atelier.fidelity import psnr
 from atelier.methods.trained import seeded
 from atelier.noise import gaussian
 from atelier.sample.render import render_one

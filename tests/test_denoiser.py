@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier import images
+from atelier.core import images
 from atelier.denoise import DenoiseSettings, denoise
 from atelier.denoiser import Denoiser, denoise_jobs, pictures_digest
-from atelier.stylize import deliver, stylize
+from atelier.learn.stylize import deliver, stylize
 from pictures import save
 
 SETTINGS = DenoiseSettings.build({"width": 4, "steps": 12, "batch": 2}, "denoise")

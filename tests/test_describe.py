@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atelier.core.files import write_json
 from atelier.describe import describe, headline
-from atelier.files import write_json
 from models import project
 
 

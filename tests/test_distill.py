@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
+from atelier.core.files import read_json
+from atelier.core.losses import gram, gram_loss
 from atelier.distill import adversary, corpus
 from atelier.distill.adversary import Adversary
 from atelier.distill.corpus import SHORT_SIDE, Corpus, damage, held_out, jitter, read_small, split
@@ -25,8 +27,6 @@ from atelier.distill.relations import (
     vector_distances,
 )
 from atelier.distill.train import TAPS, DistillSettings, Training
-from atelier.files import read_json
-from atelier.losses import gram, gram_loss
 from atelier.nn.features import load_features
 from atelier.nn.mini import Mini, initialise
 from nets import random_features

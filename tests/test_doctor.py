@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from atelier import doctor
-from atelier.config import Params
+from atelier.core.config import Params
 from atelier.doctor import Line, examine, needed
 from models import project
 from pictures import data_folder

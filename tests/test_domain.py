@@ -11,9 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 import adversaries as ad
-from atelier.batches import Batch
-from atelier.checkpoints import save_state, save_weights
-from atelier.config import UserError
+from atelier.core.batches import Batch
+from atelier.core.checkpoints import save_state, save_weights
+from atelier.core.config import UserError
 from atelier.methods.domain import (
     Domain,
     DomainSettings,

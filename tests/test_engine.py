@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from atelier.batches import Batch
-from atelier.config import UserError
-from atelier.engine import Tick, Training
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.learn.engine import Tick, Training
 from atelier.methods.trained import Losses
 from toy import Toy, toy, training
 

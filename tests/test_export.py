@@ -10,7 +10,7 @@ import torch
 
 from atelier import export
 from atelier.apply import Applied, load_applied
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
 from atelier.export import export_onnx
 from models import project
 

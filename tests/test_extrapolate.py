@@ -9,7 +9,7 @@ import torch
 from scipy.stats import linregress
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics import extrapolate
 from atelier.metrics.extrapolate import POINTS, Shrunk, extrapolated_frechet, line
 from atelier.metrics.frechet import frechet_distance

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from atelier import fanout
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.fanout import FanOut, lanes
 
 STAND_IN = """

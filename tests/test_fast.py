@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atelier.batches import Batch, Batches
-from atelier.config import UserError
+from atelier.core.batches import Batch, Batches
+from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.fast import Fast, FastSettings, TransNet
 from atelier.methods.trained import seeded

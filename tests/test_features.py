@@ -10,7 +10,7 @@ from pytorch_fid import inception as pytorch_fid
 from torch import Tensor, nn
 from torchvision import models
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn import calibration, features
 from atelier.nn.features import RescaledPool, load_features, squeezenet_layers, vgg_layers
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, digest

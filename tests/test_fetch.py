@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from atelier import archive
-from atelier.config import UserError
-from atelier.data import splits
+from atelier.core.config import UserError
+from atelier.core.data import splits
+from atelier.core.files import read_json
 from atelier.fetch import Patience, download, fetch
-from atelier.files import read_json
 from pictures import ramp
 
 QUICK = Patience(timeout=1.0, attempts=2, pause=0.01)

@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Generator, Tensor
 
-from atelier.config import UserError
-from atelier.fidelity import psnr, ssim
+from atelier.core.config import UserError
+from atelier.core.fidelity import psnr, ssim
 
 
 def pictures(seed: int, channels: int = 3) -> Tensor:

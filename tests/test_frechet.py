@@ -8,7 +8,7 @@ import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics.frechet import frechet_distance
 
 

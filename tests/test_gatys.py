@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
 from atelier.methods import gatys
 from atelier.methods.base import Iterate, make
 from atelier.methods.gatys import Average, Canvas, Gatys, GatysSettings

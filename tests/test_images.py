@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from atelier import images
+from atelier.core import images
 from pictures import bomb_png, profile_of_linear_light, ramp
 
 GREY16 = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from atelier import images
-from atelier.config import UserError
-from atelier.files import read_json, write_json
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.files import read_json, write_json
 from pictures import profile_of_linear_light, ramp
 
 

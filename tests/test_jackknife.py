@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics import jackknife
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.jackknife import GROUPS, frechet_interval, leave_out, standard_error

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics.kernel import SUBSETS, kernel, kernel_distance, mmd
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from atelier import leaderboard
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
 from atelier.tables import to_text
 
 GOOD = {

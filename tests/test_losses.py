@@ -10,8 +10,8 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from atelier import losses
-from atelier.losses import COVARIANCE_EPS, STYLE_LOSSES, gram, total_variation
+from atelier.core import losses
+from atelier.core.losses import COVARIANCE_EPS, STYLE_LOSSES, gram, total_variation
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

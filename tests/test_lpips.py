@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics import lpips
 from atelier.metrics.lpips import TAPS, Lpips, load_heads, load_lpips
 from atelier.nn import features

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier import images
-from atelier.batches import Batch
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.metanet import MetaNet
 from atelier.nn.weights import StateDict

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn import weights
 from atelier.nn.features import load_features
 from atelier.nn.mini import WIDTHS, Mini, initialise, mini_network

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from atelier import images
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 from atelier.parallel import parallel
 from atelier.progress import progress
 from pictures import data_folder, save

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.config import UserError
-from atelier.losses import STD_EPS, STYLE_LOSSES
+from atelier.core.config import UserError
+from atelier.core.losses import STD_EPS, STYLE_LOSSES
 from atelier.metrics import perceptual
 from atelier.metrics.perceptual import (
     STYLE_LAYERS,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from atelier import images
 from atelier import prepare as step
-from atelier.config import UserError
-from atelier.data import Pairing
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.data import Pairing
 from atelier.prepare import PrepareSettings, prepare
 from pictures import bomb_png, data_folder, save
 

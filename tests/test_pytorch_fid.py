@@ -19,7 +19,7 @@ from pytorch_fid import inception
 from pytorch_fid.fid_score import get_activations
 from torch import Tensor
 
-from atelier import images
+from atelier.core import images
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.frechet import frechet_distance
 from atelier.nn.features import load_features

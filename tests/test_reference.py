@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier import images
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.perceptual import perceive
 from atelier.metrics.reference import floor, load_reference, look_at, save_reference

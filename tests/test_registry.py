@@ -16,8 +16,8 @@ from PIL import Image
 
 from atelier import registry, runstore, tracking
 from atelier.apply import load_applied
-from atelier.config import Params, UserError
-from atelier.files import read_json, write_json
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_json, write_json
 from atelier.registry import publish
 from atelier.tracking import open_run
 from models import METHODS, project, train

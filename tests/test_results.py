@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from atelier import leaderboard, results
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 
 def put(root: Path, where: str, content: object) -> None:

@@ -10,7 +10,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from atelier import runs
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
 from projects import RUN, alone_in, put
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.sample import render_sample
 from atelier.sample.render import KINDS, LANDSCAPES, PAINTINGS, render_one, write_one
 from atelier.sample.strokes import Brush, Canvas

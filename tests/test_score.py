@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier import images
-from atelier.config import UserError
-from atelier.fidelity import ssim
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.fidelity import ssim
 from atelier.metrics import score as scoring
 from atelier.metrics.embedding import ahead, embed_files
 from atelier.metrics.frechet import frechet_distance

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from atelier import stage as module
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
 from atelier.stage import STATUS, device_name, pick_device, stage
 
 

@@ -11,7 +11,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.statistics import Statistics, frechet_from
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier import images, stylize
+from atelier.core import images
+from atelier.learn import stylize
+from atelier.learn.stylize import BatchRecord, Job
 from atelier.methods.base import Iterate, Kind, Method
-from atelier.stylize import BatchRecord, Job
 from pictures import save
 
 

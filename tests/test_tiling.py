@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.methods.trained import seeded
 from atelier.nn import features
 from atelier.nn.decoder import TAPS, Decoder, conv

@@ -233,7 +233,7 @@ stages:
 """
 TRAIN = """\
 from pathlib import Path
-from atelier.config import Params
+from atelier.core.config import Params
 from atelier.tracking import open_run
 known = {"cwd": str(Path.cwd()), "scale": Params.load().block("scale")}
 with open_run("gatys", "train", known) as run:

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from atelier import images, training
-from atelier.engine import Tick
+from atelier.core import images
+from atelier.learn import training
+from atelier.learn.engine import Tick
 from atelier.methods.trained import TrainSettings
 from pictures import data_folder
 from toy import Toy

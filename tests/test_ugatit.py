@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atelier.batches import Batch, Batches
-from atelier.checkpoints import save_weights
-from atelier.config import UserError
-from atelier.engine import Training
+from atelier.core.batches import Batch, Batches
+from atelier.core.checkpoints import save_weights
+from atelier.core.config import UserError
+from atelier.learn.engine import Training
 from atelier.methods.base import Extra, make
 from atelier.methods.trained import Losses
 from atelier.methods.ugatit import Ugatit, UgatitSettings, cam_loss

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator as Random
 from torch import Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.methods.trained import seeded
 from atelier.nn.cam import ClassActivation, jet, spread
 from atelier.nn.ilnorm import ILN, AdaILN

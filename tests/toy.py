@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from atelier.batches import Batch, Batches
-from atelier.distributed import ALONE, Team
-from atelier.engine import Training
+from atelier.core.batches import Batch, Batches
+from atelier.core.distributed import ALONE, Team
+from atelier.learn.engine import Training
 from atelier.methods.base import Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
 from pictures import save

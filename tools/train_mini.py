@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 
-from atelier.config import UserError
+from atelier.core.config import UserError
+from atelier.core.files import read_json, write_json
 from atelier.distill.corpus import Corpus, split
 from atelier.distill.export import export, held_out_losses
 from atelier.distill.train import TAPS, DistillSettings, Training
-from atelier.files import read_json, write_json
 from atelier.nn.features import load_features
 from atelier.progress import progress
 from atelier.tracking import Run, open_run

@@ -1,7 +1,7 @@
 """Pictures of ``results/`` on a page: checked, at true pixels, with thumbnails that are kept.
 
 The pictures below ``results/`` are the bench's own 8-bit PNGs, so Pillow alone reads them here:
-``atelier.images`` would bring torch along, and with it seconds before the first view.
+``atelier.core.images`` would bring torch along, and with it seconds before the first view.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from atelier import leaderboard, results
-from atelier.config import Params, UserError, project_root
+from atelier.core.config import Params, UserError, project_root
 
 RUN = """\
 make demo     # everything on the pictures that come with the project, about seven minutes

@@ -12,8 +12,8 @@ import streamlit as st
 from PIL import Image
 
 from atelier.apply import Applied, applicable, load_applied, shrunk
-from atelier.config import Params, UserError
-from atelier.images import ImageError, read
+from atelier.core.config import Params, UserError
+from atelier.core.images import ImageError, read
 from atelier.methods.base import Kind
 from atelier.recipes import recipe
 from atelier.stage import pick_device

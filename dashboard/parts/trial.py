@@ -10,7 +10,7 @@ from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from atelier import results
-from atelier.config import UserError
+from atelier.core.config import UserError
 from parts import components, project, systems
 from parts.project import Project, literal
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from atelier import results, runs
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.strips import SNAPSHOTS, strips
 from parts import charts, pictures, project
 from parts.project import Project, literal

@@ -9,8 +9,8 @@ import sys
 import uuid
 from pathlib import Path
 
-from atelier.config import UserError
-from atelier.data import counts, splits
+from atelier.core.config import UserError
+from atelier.core.data import counts, splits
 from atelier.progress import progress
 
 

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from atelier import images
-from atelier.config import Params, UserError
+from atelier.core import images
+from atelier.core.config import Params, UserError
+from atelier.learn.training import WEIGHTS, restore
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained
 from atelier.nn.recolour import recolour
 from atelier.recipes import Recipe, recipe, untrained, weights_at
-from atelier.training import WEIGHTS, restore
 
 SMALLEST = 32
 """Side in pixels below which most systems have no statistics, or nothing to mirror at the rim."""

@@ -8,10 +8,10 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from atelier.config import UserError
-from atelier.data import REQUIRED
-from atelier.files import atomic_folder
-from atelier.images import SUFFIXES
+from atelier.core.config import UserError
+from atelier.core.data import REQUIRED
+from atelier.core.files import atomic_folder
+from atelier.core.images import SUFFIXES
 
 FOLDERS = {"trainA": "paintings", "trainB": "photos/train", "testB": "photos/test"}
 """Folder of the archive to folder of the project. testA repeats paintings of trainA."""

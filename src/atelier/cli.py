@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from atelier import cli_apply, cli_data
-from atelier.config import Params, UserError, project_root
+from atelier.core.config import Params, UserError, project_root
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.config import Params, UserError, project_root
+from atelier.core.config import Params, UserError, project_root
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, as PNG.")]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.config import UserError, project_root
+from atelier.core.config import UserError, project_root
 
 app = typer.Typer(no_args_is_help=True, help="Bring your own pictures, or the public ones.")
 Force = Annotated[bool, typer.Option("--force", help="Delete data that DVC does not have.")]
@@ -26,7 +26,7 @@ def sample(
     """Render the small sample data set: landscapes and paintings drawn by formula."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is not an empty folder; move it away, or choose another --out")
-    from atelier.data import counts, splits  # noqa: PLC0415
+    from atelier.core.data import counts, splits  # noqa: PLC0415
     from atelier.sample import render_sample  # noqa: PLC0415
 
     render_sample(out, seed=seed)
@@ -73,7 +73,7 @@ def check(
     path: Annotated[Path | None, typer.Argument(help="Default: the project's data.")] = None,
 ) -> None:
     """Count the pictures of every split and name those that cannot be read."""
-    from atelier.data import counts, splits  # noqa: PLC0415
+    from atelier.core.data import counts, splits  # noqa: PLC0415
     from atelier.parallel import parallel  # noqa: PLC0415
 
     folder = path or project_root() / "data"
@@ -87,7 +87,7 @@ def check(
 
 def problem(path: Path) -> str | None:
     """Why a picture cannot be read; None when it can."""
-    from atelier import images  # noqa: PLC0415
+    from atelier.core import images  # noqa: PLC0415
 
     try:
         images.read(path)

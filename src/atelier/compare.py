@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from atelier import images, leaderboard, results, runs, tables
+from atelier import leaderboard, results, runs, tables
 from atelier.charts import pareto
-from atelier.config import Params, UserError
-from atelier.files import atomic, write_json
+from atelier.core import images
+from atelier.core.config import Params, UserError
+from atelier.core.files import atomic, write_json
 from atelier.sheets import contact_sheet
 from atelier.strips import INPUT, columns, strips
 

@@ -20,8 +20,8 @@ from torch import Generator, Tensor, nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
-from atelier.batches import seed_of
-from atelier.config import Settings, UserError
+from atelier.core.batches import seed_of
+from atelier.core.config import Settings, UserError
 from atelier.methods.base import Iterate
 from atelier.methods.trained import seeded
 from atelier.zsn2n import Best, Networks, held_out, mean_where, network, pair_downsample

@@ -10,8 +10,8 @@ from typing import ClassVar, Self
 from torch import Tensor
 
 from atelier.denoise import DenoiseSettings, denoise
+from atelier.learn.stylize import Job
 from atelier.methods.base import Iterate, Kind, Method
-from atelier.stylize import Job
 
 LOOKS = 5
 """Iterates on the way, for progress and curves."""

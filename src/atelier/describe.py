@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from atelier.config import UserError
-from atelier.files import read_json
+from atelier.core.config import UserError
+from atelier.core.files import read_json
 
 FIGURES = {
     "frechet": "Fréchet distance",

@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from atelier.config import Params, UserError
-from atelier.data import counts, splits
+from atelier.core.config import Params, UserError
+from atelier.core.data import counts, splits
 from atelier.nn.weights import PUBLISHED, SHIPPED
 from atelier.parallel import cores
 from atelier.recipes import weights_at

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from atelier.apply import Applied
-from atelier.config import UserError
-from atelier.files import atomic
+from atelier.core.config import UserError
+from atelier.core.files import atomic
 from atelier.methods.trained import Trained
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")

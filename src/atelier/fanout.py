@@ -17,8 +17,8 @@ from queue import SimpleQueue
 
 import torch
 
-from atelier.config import UserError
-from atelier.files import read_json
+from atelier.core.config import UserError
+from atelier.core.files import read_json
 from atelier.parallel import cores
 
 SHARED = ("reference",)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from atelier.archive import unpack
-from atelier.config import UserError
-from atelier.files import write_json
+from atelier.core.config import UserError
+from atelier.core.files import write_json
 from atelier.progress import progress
 
 URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/vangogh2photo.zip"

@@ -13,8 +13,8 @@ from typing import Any, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 
-from atelier.config import Params, Settings, UserError
-from atelier.files import read_json
+from atelier.core.config import Params, Settings, UserError
+from atelier.core.files import read_json
 from atelier.results import plain
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"

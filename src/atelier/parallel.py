@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.progress import progress
 
 A = TypeVar("A")

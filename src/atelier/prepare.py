@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from atelier import images
-from atelier.config import Settings, UserError
-from atelier.data import REQUIRED, Pairing, splits
-from atelier.files import atomic_folder, write_json
+from atelier.core import images
+from atelier.core.config import Settings, UserError
+from atelier.core.data import REQUIRED, Pairing, splits
+from atelier.core.files import atomic_folder, write_json
 from atelier.naming import stems, text
 from atelier.parallel import cores, parallel
 from atelier.progress import progress

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from atelier.config import UserError, project_root
+from atelier.core.config import UserError, project_root
 
 
 def run_name(method: str) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from atelier.config import Params, UserError
-from atelier.files import read_json
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_json
 from atelier.methods.base import Kind, Method, method_class
 from atelier.nn import weights
 

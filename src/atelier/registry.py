@@ -16,13 +16,13 @@ from typing import Any
 
 from atelier import leaderboard, tables
 from atelier.compare import comparison_grid
-from atelier.config import Params, UserError
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_json
 from atelier.describe import describe
-from atelier.files import read_json
+from atelier.learn.training import WEIGHTS, weights_digest
 from atelier.metrics.score import labelled
 from atelier.results import digest
 from atelier.tracking import Run, library, open_run, report
-from atelier.training import WEIGHTS, weights_digest
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
 CODE = Path(__file__).with_name("served.py")

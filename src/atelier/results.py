@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from atelier.config import UserError
-from atelier.files import read_json
+from atelier.core.config import UserError
+from atelier.core.files import read_json
 
-# Nothing here may import torch, not even by the way of ``atelier.data``: that takes longer than
-# the dashboard has for its first view.
+# Nothing here may import torch, not even by the way of ``core.data``: that takes longer than the
+# dashboard has for its first view.
 
 
 def test_photos(root: Path) -> list[Path]:

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from atelier.config import Params, UserError
-from atelier.files import read_json
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_json
 from atelier.provenance import flatten
 from atelier.results import plain
 from atelier.runstore import store_uri

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from atelier.config import main_root
+from atelier.core.config import main_root
 
 VALUE_CHARACTERS = 5000
 """Longer values are cut: MLflow refuses them above 6000 (parameters) or 8000 (tags)."""

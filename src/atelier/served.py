@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from atelier import images
 from atelier.apply import Applied, build
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 from atelier.recipes import recipe_in
 from atelier.tracking import library
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from atelier.images import resize
+from atelier.core.images import resize
 
 PAPER, INK, GREY, HATCH = "#ffffff", "#1f2328", "#eceef1", "#cfd4da"
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

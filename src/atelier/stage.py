@@ -16,8 +16,8 @@ from typing import NoReturn
 
 import torch
 
-from atelier.config import Params, UserError
-from atelier.files import write_json
+from atelier.core.config import Params, UserError
+from atelier.core.files import write_json
 
 STATUS = Path("results/status")
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"

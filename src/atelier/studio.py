@@ -13,12 +13,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from atelier import images, naming
+from atelier import naming
 from atelier.apply import Applied, memory
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 from atelier.denoise import DenoiseSettings, denoise, picture_seed
+from atelier.learn.stylize import size_of
 from atelier.progress import progress
-from atelier.stylize import size_of
 
 EVERY = 50
 """Steps of the denoiser from one line of progress to the next."""

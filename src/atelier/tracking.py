@@ -20,8 +20,8 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from atelier.core.images import to_image
 from atelier.gauges import Gauges
-from atelier.images import to_image
 from atelier.provenance import context, flatten, peak_memory_mib, run_name
 from atelier.runstore import brief, clean, follow_move, probe, store_uri, text_of
 

@@ -14,8 +14,8 @@ import torch
 from torch import Generator, Tensor
 from torch.optim import Adam
 
+from atelier.core.losses import content_loss, gram, gram_loss
 from atelier.distill.corpus import Corpus
-from atelier.losses import content_loss, gram, gram_loss
 from atelier.nn.mini import Mini
 
 CONTENT = "relu4_1"

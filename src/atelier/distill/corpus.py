@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from atelier import images
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 from atelier.parallel import parallel
 
 SHORT_SIDE = 256

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Generator
 
+from atelier.core.files import atomic, write_json
 from atelier.distill.corpus import Corpus, damage
 from atelier.distill.relations import WEIGHTS
 from atelier.distill.train import Training
-from atelier.files import atomic, write_json
 from atelier.nn.mini import WIDTHS
 from atelier.nn.weights import digest
 

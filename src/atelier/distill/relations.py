@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atelier.losses import content_loss, gram
+from atelier.core.losses import content_loss, gram
 
 Activations = Mapping[str, Tensor]
 THINNED = {"relu1_1": 4, "relu2_1": 2}

@@ -17,11 +17,11 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import AdamW
 
-from atelier.config import Settings, UserError
+from atelier.core.config import Settings, UserError
+from atelier.core.files import atomic
 from atelier.distill.adversary import Adversary
 from atelier.distill.corpus import Corpus, damage, jitter
 from atelier.distill.relations import WEIGHTS, Adapters, relations
-from atelier.files import atomic
 from atelier.nn.features import Features
 from atelier.nn.mini import WIDTHS, Mini, initialise
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from atelier.batches import Batch
-from atelier.losses import content_loss, mean_std, mean_std_loss
+from atelier.core.batches import Batch
+from atelier.core.losses import content_loss, mean_std, mean_std_loss
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import (
     AdaAttention,

@@ -14,8 +14,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from atelier.batches import Batch
-from atelier.losses import content_loss, mean_std, mean_std_loss
+from atelier.core.batches import Batch
+from atelier.core.losses import content_loss, mean_std, mean_std_loss
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, start_lively

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from atelier.batches import Batch
-from atelier.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
+from atelier.core.batches import Batch
+from atelier.core.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
 from atelier.methods.base import layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.augment import augment_styles

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
-from atelier.config import Settings, UserError
+from atelier.core.config import Settings, UserError
 
 Kind = Literal["optimise", "per_style", "arbitrary", "domain"]
 

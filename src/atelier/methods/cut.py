@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from atelier.batches import Batch
+from atelier.core.batches import Batch
 from atelier.methods.domain import Domain, DomainSettings, frozen, to_signed
 from atelier.methods.trained import Losses, seeded
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from atelier.batches import Batch
+from atelier.core.batches import Batch
 from atelier.methods.domain import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
 from atelier.methods.trained import Losses, seeded
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss

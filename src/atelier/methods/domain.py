@@ -17,8 +17,8 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from atelier.checkpoints import load_some
-from atelier.config import main_root
+from atelier.core.checkpoints import load_some
+from atelier.core.config import main_root
 from atelier.methods.base import Extra, Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings
 

@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from atelier.batches import Batch, BatchPlan
-from atelier.config import UserError
-from atelier.losses import (
+from atelier.core.batches import Batch, BatchPlan
+from atelier.core.config import UserError
+from atelier.core.losses import (
     STYLE_LOSSES,
     StyleLoss,
     Target,

@@ -19,8 +19,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from atelier.config import Settings, UserError
-from atelier.losses import (
+from atelier.core.config import Settings, UserError
+from atelier.core.losses import (
     STYLE_LOSSES,
     StyleLoss,
     Target,

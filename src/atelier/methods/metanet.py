@@ -20,10 +20,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from atelier import images
-from atelier.batches import Batch, BatchPlan
-from atelier.config import UserError
-from atelier.losses import (
+from atelier.core import images
+from atelier.core.batches import Batch, BatchPlan
+from atelier.core.config import UserError
+from atelier.core.losses import (
     GramNorm,
     TotalVariation,
     content_loss,

@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from atelier.batches import Batch, BatchPlan
-from atelier.config import Settings
+from atelier.core.batches import Batch, BatchPlan
+from atelier.core.config import Settings
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.padding import fitted
 from atelier.nn.recolour import recolour

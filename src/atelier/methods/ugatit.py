@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from atelier.batches import Batch
+from atelier.core.batches import Batch
 from atelier.methods.base import Extra
 from atelier.methods.domain import BACK, Domain, DomainSettings, frozen, to_signed, to_unit, weighed
 from atelier.methods.trained import Losses, seeded

@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from atelier import images
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 from atelier.nn.features import Features
 from atelier.progress import progress
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics.frechet import frechet_distance
 
 POINTS = 15

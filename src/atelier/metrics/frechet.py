@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 
 def frechet_distance(reference: Tensor, generated: Tensor) -> float:

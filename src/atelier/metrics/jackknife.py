@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.metrics.frechet import frechet_distance
 
 GROUPS = 20

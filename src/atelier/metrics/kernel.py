@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 SUBSETS = 100
 LARGEST = 1000

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.features import Features, load_features
 from atelier.nn.weights import StateDict, digest, read_weights
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from atelier import images
-from atelier.fidelity import ssim
+from atelier.core import images
+from atelier.core.fidelity import ssim
 from atelier.metrics.embedding import ahead, chunked, same_size
 from atelier.metrics.lpips import Lpips
 from atelier.metrics.perceptual import (

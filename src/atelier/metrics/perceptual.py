@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atelier.config import UserError
-from atelier.losses import content_loss, mean_std
+from atelier.core.config import UserError
+from atelier.core.losses import content_loss, mean_std
 from atelier.nn.features import Features, load_features
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")

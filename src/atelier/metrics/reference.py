@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from atelier.config import UserError
-from atelier.files import atomic
+from atelier.core.config import UserError
+from atelier.core.files import atomic
 from atelier.metrics.embedding import embed_files, look_at_files
 from atelier.metrics.perceptual import perceive
 from atelier.metrics.score import Judge, Reference, distances

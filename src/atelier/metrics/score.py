@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import Field
 from torch import Tensor
 
-from atelier.config import Settings, UserError
+from atelier.core.config import Settings, UserError
 from atelier.metrics.artfid import artfid_product
 from atelier.metrics.embedding import embed_files
 from atelier.metrics.extrapolate import extrapolated_frechet

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 KEYS = ("count", "total", "outer")
 

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.calibration import normalise_activations, random_vgg19
 from atelier.nn.inception import fid_network, inception_network
 from atelier.nn.mini import mini_network

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.instancenorm import instance_norm
 from atelier.nn.padding import fitted
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD

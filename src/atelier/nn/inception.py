@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.weights import StateDict
 
 INCEPTION_LAYERS = ("Mixed_5d", "Mixed_6e", "Mixed_7c")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, load_strictly
 
 WIDTHS = {"relu1_1": 32, "relu2_1": 64, "relu3_1": 128, "relu4_1": 160, "relu5_1": 208}

@@ -20,7 +20,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.decoder import Decoder
 from atelier.nn.features import Features
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.ilnorm import ILN, AdaILN
 from atelier.nn.instancenorm import InstanceNorm

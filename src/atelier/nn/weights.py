@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from atelier.config import UserError
-from atelier.files import atomic
+from atelier.core.config import UserError
+from atelier.core.files import atomic
 
 StateDict = dict[str, Tensor]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atelier.config import UserError
-from atelier.files import atomic
+from atelier.core.config import UserError
+from atelier.core.files import atomic
 from atelier.progress import progress
 from atelier.sample import fields, gardens, interiors, nights, shores, wilds
 from atelier.sample.noise import Field

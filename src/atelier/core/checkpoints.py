@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from atelier.config import UserError
-from atelier.files import atomic
+from atelier.core.config import UserError
+from atelier.core.files import atomic
 
 KEPT = 2
 """States kept: should the newest be unreadable, the one before it is there."""

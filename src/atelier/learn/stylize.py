@@ -20,10 +20,10 @@ from typing import Any
 
 from PIL import Image
 
-from atelier import images
-from atelier.config import UserError
-from atelier.data import Pairing
-from atelier.files import atomic, read_json, write_json
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.data import Pairing
+from atelier.core.files import atomic, read_json, write_json
 from atelier.methods.base import Iterate, Method
 from atelier.progress import progress
 
@@ -31,9 +31,9 @@ CHECKPOINTS = Path(".checkpoints")
 CODE = (
     "atelier.methods",
     "atelier.nn",
-    "atelier.losses",
-    "atelier.engine",
-    "atelier.batches",
+    "atelier.core.losses",
+    "atelier.learn.engine",
+    "atelier.core.batches",
     "atelier.denoise",
     "atelier.zsn2n",
 )

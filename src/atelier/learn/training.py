@@ -10,17 +10,17 @@ from typing import Any
 
 from torch import Tensor
 
-from atelier import images
-from atelier.batches import Batches
-from atelier.checkpoints import load_weights, save_weights
-from atelier.data import choose
-from atelier.distributed import ALONE, Team
-from atelier.engine import Tick, Training
-from atelier.files import write_json
+from atelier.core import images
+from atelier.core.batches import Batches
+from atelier.core.checkpoints import load_weights, save_weights
+from atelier.core.data import choose
+from atelier.core.distributed import ALONE, Team
+from atelier.core.files import write_json
+from atelier.learn.engine import Tick, Training
+from atelier.learn.stylize import Job, list_jobs, size_of, write_curves
 from atelier.methods.base import Method
 from atelier.methods.trained import Trained
 from atelier.progress import progress
-from atelier.stylize import Job, list_jobs, size_of, write_curves
 
 SNAPSHOT_PHOTOS = 4
 """Test photographs whose pictures are kept as they change in the training."""

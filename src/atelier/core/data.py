@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.config import UserError
-from atelier.files import read_json, write_json
-from atelier.images import find
+from atelier.core.config import UserError
+from atelier.core.files import read_json, write_json
+from atelier.core.images import find
 
 REQUIRED = ("photos/train", "photos/test", "paintings")
 """Folders every data folder has: contents to train on, contents to judge on, styles."""

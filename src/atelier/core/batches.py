@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from atelier import images
-from atelier.config import UserError
+from atelier.core import images
+from atelier.core.config import UserError
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from atelier.batches import Batch, Batches, loader
-from atelier.checkpoints import newest_state, save_state
-from atelier.config import UserError
-from atelier.distributed import ALONE, Team
+from atelier.core.batches import Batch, Batches, loader
+from atelier.core.checkpoints import newest_state, save_state
+from atelier.core.config import UserError
+from atelier.core.distributed import ALONE, Team
 from atelier.methods.trained import Trained
 
 

@@ -15,9 +15,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from atelier.colour import BROKEN, normalise
-from atelier.config import UserError
-from atelier.files import atomic
+from atelier.core.colour import BROKEN, normalise
+from atelier.core.config import UserError
+from atelier.core.files import atomic
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
 """What ``find`` takes for a picture, compared in lower case."""

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of R, G, B (ITU-R BT.601), as in Wang's own code."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from atelier.config import UserError
+from atelier.core.config import UserError
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What all stages stand on: settings, files, pictures, batches, losses."""

@@ -1,0 +1,1 @@
+"""How any system is trained and applied; nothing here knows a particular one."""
