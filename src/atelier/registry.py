@@ -18,6 +18,7 @@ from atelier import leaderboard, tables
 from atelier.compare import comparison_grid
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json
+from atelier.core.images import save_png
 from atelier.describe import describe
 from atelier.learn.training import WEIGHTS, weights_digest
 from atelier.metrics.score import labelled
@@ -112,9 +113,10 @@ class _Model:
         found, text = self._metrics(), describe(self.root, self.name)
         figures = labelled(found) | labelled(found.get("denoised", {}), "denoised.")
         if report(self.run.client, own, figures, text):
-            with suppress(UserError):  # the photographs are gone
-                grid = comparison_grid(self.root, [self.name])
-                self.run.client.log_image(own.info.run_id, grid, artifact_file="grid.png")
+            with suppress(UserError), TemporaryDirectory() as made:  # the photographs are gone
+                path = Path(made, "grid.png")
+                save_png(comparison_grid(self.root, [self.name]), path)
+                self.run.client.log_artifact(own.info.run_id, str(path))
 
     def _versions(self) -> list[Any]:
         return list(self.run.client.search_model_versions(f"name='{self.model}'"))
