@@ -46,8 +46,10 @@ def test_ctrl_c_stops_the_pool_at_once(tmp_path: Path) -> None:
     for n in range(70):
         (train / f"big_{n}.png").symlink_to(big)
     code = (
-        "from pathlib import Path; from atelier.prepare import *\n"
+        "import signal; from pathlib import Path; from atelier.prepare import *\n"
         "if __name__ == '__main__':\n"
+        # a shell's background jobs, such as these tests may be, start with Ctrl-C ignored
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    prepare(Path('data'), Path('out'), PrepareSettings(size=2048, workers=2), 0)\n"
     )
     (tmp_path / "go.py").write_text(code)
