@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import errno
 import gc
@@ -35,7 +34,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     metrics of an earlier run that lie beside it must not be taken for its own.
     """
     keep_memory()
-    atexit.register(gc.freeze)  # looking for garbage among all modules takes a second at the end
+    gc.freeze()  # what is loaded is no garbage: looking through it at the end takes up to a second
     note = _Note(name, method)
     note.write("running", since=datetime.now(UTC).isoformat())
     try:
