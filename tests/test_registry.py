@@ -193,10 +193,19 @@ def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
 def test_a_model_is_text_and_safetensors(root: Path) -> None:
     go(root)
     files = {path.name for path in (root / "mlartifacts").rglob("*") if "cut" in path.parts}
-    assert files >= {"served.py", "card.json", "model.safetensors", "MLmodel"}
+    assert files >= {"mlmodel.py", "card.json", "model.safetensors", "MLmodel"}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth"))]
     (written,) = (root / "mlartifacts").glob("*/artifacts/models/cut/requirements.txt")
     assert "atelier" not in written.read_text(), "its name on the public index is not ours"
+
+
+def test_one_saved_with_code_of_old_is_saved_again(root: Path, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "CODE", shutil.copy(registry.CODE, root / "served.py"))
+    go(root)
+    monkeypatch.undo()
+    monkeypatch.chdir(root)
+    assert go(root)[1] == "cut: version 2 of atelier-cut, which is the champion"
+    assert load("atelier-cut").predict(PHOTO).shape == PHOTO.shape
 
 
 def test_models_survive_a_move_of_the_project(root: Path, monkeypatch) -> None:

@@ -26,7 +26,7 @@ from atelier.results import digest
 from atelier.tracking import Run, library, open_run, report
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
-CODE = Path(__file__).with_name("served.py")
+CODE = Path(__file__).with_name("mlmodel.py")
 PROTOCOL = ("features", "features_hash", "n_generated", "n_reference")
 """Figures of different protocols are not compared."""
 
@@ -122,7 +122,9 @@ class _Model:
         return list(self.run.client.search_model_versions(f"name='{self.model}'"))
 
     def _known(self, weights: str) -> str | None:
-        found = [v.version for v in self._versions() if v.tags.get("weights") == weights]
+        """The version with these weights, unless the code it was saved with is of old."""
+        wanted = {"weights": weights, "code": CODE.name}
+        found = [v.version for v in self._versions() if wanted.items() <= v.tags.items()]
         return str(found[0]) if found else None
 
     def _add(self, folder: Path, weights: str, run_id: str) -> str:
@@ -134,7 +136,8 @@ class _Model:
             _save(folder, Path(made, self.name))
             client.log_artifacts(run_id, str(Path(made, self.name)), place)
         # "runs:/" and not the place on disk, which changes when the project is moved
-        source, tags = f"runs:/{run_id}/{place}", {"weights": weights, **self._tags()}
+        source, tags = f"runs:/{run_id}/{place}", {"weights": weights, "code": CODE.name}
+        tags |= self._tags()
         text = describe(self.root, self.name)
         found = client.create_model_version(
             self.model, source, run_id=run_id, tags=tags, description=text

@@ -1,8 +1,9 @@
 """A trained method as an MLflow model: pictures in, pictures out (models from code).
 
-MLflow keeps a copy of this file beside ``card.json`` and ``model.safetensors`` and runs it where
-the model is loaded; nothing is pickled. The package has to be installed there, and the perceptual
-network if the method looks with one (``atelier doctor``); weights of another one are refused.
+MLflow keeps a copy of ``mlmodel.py`` beside ``card.json`` and ``model.safetensors`` and runs it
+where the model is loaded; nothing is pickled. The package has to be installed there, and the
+perceptual network if the method looks with one (``atelier doctor``); weights of another one are
+refused.
 
     champion = "models:/atelier-adain@champion"
     model = mlflow.pyfunc.load_model(champion, model_config={"device": "cpu"})  # or as it is
@@ -139,4 +140,6 @@ class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
         return made if several else made[0]
 
 
-mlflow.models.set_model(Served())
+def serve() -> None:
+    """Tell MLflow that this is the model; ``mlmodel.py`` calls it."""
+    mlflow.models.set_model(Served())
