@@ -30,9 +30,9 @@ from torch import Generator, Tensor
 
 from atelier.core import images
 from atelier.core.config import UserError
-from atelier.core.fidelity import psnr, ssim
 from atelier.core.files import write_json
 from atelier.denoise import Denoised, DenoiseSettings, denoise, picture_seed
+from atelier.metrics.fidelity import psnr, ssim
 from atelier.noise import NOISES, Noise
 from atelier.sheets import contact_sheet
 from atelier.zsn2n import pair_view

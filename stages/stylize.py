@@ -1,6 +1,8 @@
 """Stylise the test photographs with one method; if it optimises them, its run shows how."""
 
 import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from atelier.core.config import Params
@@ -52,27 +54,23 @@ def main(name: str) -> None:
         "weights": weights_digest(model),
     }
     kept = checkpoint_folder(f"stylize-{name}", key)
-    if method.kind == "optimise":
-        known = {"scale": params.scale, "seed": params.seed, **block}
-        with open_run(name, "stylize", known, run_id=run_id) as run:
-            records = stylize(
-                method, jobs, kept, lambda n, it: watch(run, n, it), f"stylize {name}"
-            )
-        run_id = run.id
-    else:  # nothing to watch; the figures come to the run with the comparison
-        records = stylize(method, jobs, kept, lambda *_: None, f"stylize {name}")
-    deliver(jobs, kept, out / "images")
-    write_extras(method, jobs, out / "extras")
-    write_curves(mean_curves(records), out / "curves.csv")
-    record = {
-        "method": name,
-        "run_id": run_id,
-        "seconds_per_picture": sum(record.seconds for record in records) / len(jobs),
-        "peak_memory_mib": peak_memory_mib(),
-        "device": device_name(device),
-        "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
-    }
-    write_json(out / "record.json", record)
+    known = {"scale": params.scale, "seed": params.seed, **block}
+    live = method.kind == "optimise"  # elsewhere there is nothing to watch; `compare` logs the rest
+    with open_run(name, "stylize", known, run_id=run_id) if live else nullcontext() as run:
+        seen = partial(watch, run) if run else lambda *_: None
+        records = stylize(method, jobs, kept, seen, f"stylize {name}")
+        deliver(jobs, kept, out / "images")
+        write_extras(method, jobs, out / "extras")
+        write_curves(mean_curves(records), out / "curves.csv")
+        record = {
+            "method": name,
+            "run_id": run.id if run else run_id,
+            "seconds_per_picture": sum(record.seconds for record in records) / len(jobs),
+            "peak_memory_mib": peak_memory_mib(),
+            "device": device_name(device),
+            "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
+        }
+        write_json(out / "record.json", record)
     drop(kept)
 
 

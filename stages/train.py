@@ -6,9 +6,9 @@ from pathlib import Path
 from torch import Tensor
 
 from atelier.core.config import Params
-from atelier.core.distributed import Team, joined, leads, own_device, spread
 from atelier.core.files import read_json, write_json
 from atelier.learn import training
+from atelier.learn.distributed import Team, joined, leads, own_device, spread
 from atelier.learn.engine import Tick, Training
 from atelier.learn.stylize import checkpoint_folder, drop
 from atelier.methods.base import make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterator
 
@@ -18,6 +17,6 @@ def _same_main() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_freeze(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage run in this process would keep all there is, and torch's compiler complains of it."""
-    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr("atelier.stage.spare_collection", lambda: None)

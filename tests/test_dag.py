@@ -13,7 +13,8 @@ DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 # They watch, say or record; no result depends on them.
 OBSERVERS = {"tracking", "registry", "runstore", "provenance", "progress", "stage"}
-
+# Listed as a whole, although no stage needs every file: each line of dvc.lock costs DVC time at the
+# end of every stage. What a change there re-runs is told in docs/log.md.
 WHOLE = ("core", "learn", "nn")
 
 
@@ -78,7 +79,6 @@ def test_code_dependencies_are_the_import_closure(name: str, deps: list[str]) ->
     if method and stage in {"train", "stylize"}:  # found by name at run time, not by an import
         starts.append(SOURCE / "methods" / f"{PARAMS['methods'][method]['class']}.py")
     listed, needed = {path for dep in deps for path in files(ROOT / dep)}, closure(*starts)
-    # These are listed as a whole: every line of dvc.lock costs DVC time at the end of each stage.
     # A method's stages list the base of the adversarial systems, too: DVC cannot give every method
     # a list of its own.
     blocks = {file for folder in WHOLE for file in (SOURCE / folder).glob("*.py")}

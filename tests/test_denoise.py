@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from atelier.core.config import UserError
-from atelier.core.fidelity import psnr
 from atelier.denoise import Denoised, DenoiseSettings, Descent, denoise, picture_seed
 from atelier.methods.trained import seeded
+from atelier.metrics.fidelity import psnr
 from atelier.noise import gaussian
 from atelier.sample.render import render_one
 from atelier.zsn2n import Networks, network, pair_downsample, pair_view

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atelier.core.files import write_json
 from atelier.describe import describe, headline
 from models import project
 
@@ -18,8 +17,7 @@ def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
         "n_generated": 8,
         "n_reference": 16,
     }
-    write_json(tmp_path / "results/metrics/adain.json", {**scored, **about})
-    text = describe(tmp_path, "adain")
+    text = describe(tmp_path, "adain", {**scored, **about})
     assert text.startswith("**adain** · AdaIN: any painting by its channel statistics (Huang")
     assert "| Fréchet distance | 12.35 |\n| SSIM | 0.5 |\n| seconds of training | 61 |\n" in text
     assert "| trained parameters | 766,499 |" in text
@@ -29,10 +27,10 @@ def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
-    assert describe(tmp_path, "adain").splitlines() == [
+    assert describe(tmp_path, "adain", {}).splitlines() == [
         "**adain**",
         "",
-        "Again: `dvc repro evaluate@adain`. Pictures and weights are among the artifacts.",
+        "Again: `dvc repro evaluate@adain compare`. Grid and weights are among the artifacts.",
     ]
 
 

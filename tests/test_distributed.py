@@ -13,7 +13,7 @@ from torch import Tensor
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
-from atelier.core.distributed import ALONE, Team, own_device, spread, started
+from atelier.learn.distributed import ALONE, Team, own_device, spread, started
 from atelier.learn.engine import Training
 from steps import smooth
 from toy import even
@@ -22,7 +22,7 @@ CHILD = """
 import sys
 from pathlib import Path
 import torch
-from atelier.core.distributed import joined
+from atelier.learn.distributed import joined
 from toy import even
 folder, steps, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 with joined("cpu") as team:

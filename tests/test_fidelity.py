@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Generator, Tensor
 
 from atelier.core.config import UserError
-from atelier.core.fidelity import psnr, ssim
+from atelier.metrics.fidelity import psnr, ssim
 
 
 def pictures(seed: int, channels: int = 3) -> Tensor:

@@ -156,6 +156,12 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
             "seconds_per_picture",
             "stylize.peak_memory_mib",
         } <= set(metrics)
+    record = json.loads((project / "results/metrics/adain.json").read_text())
+    _, status, metrics, _ = runs[record["run_id"]]
+    assert status == "FINISHED"
+    assert {"frechet_mini", "denoised.frechet_mini", "seconds_per_picture"} <= set(metrics)
+    seconds = {name for name in metrics if name.endswith(".seconds")}
+    assert seconds == {"train.seconds"}, "no other stage of a trained method loads MLflow"
 
 
 def test_nothing_changed_runs_nothing(project: Path) -> None:

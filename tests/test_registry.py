@@ -91,7 +91,7 @@ def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
     assert run.data.params["champion"] == "frechet"
     assert "| cut " in run.data.tags["mlflow.note.content"]
     names = {file.path for file in client().list_artifacts(run.info.run_id)}
-    assert names == {"grid.png", "models"}, "adain has no run of its own; sheets are left out"
+    assert names == {"grid.png"}, "sheets are left out"
 
 
 def test_a_methods_run_gets_its_scores_and_a_grid(root: Path) -> None:
@@ -113,6 +113,66 @@ def test_scores_that_are_there_are_not_written_again(root: Path) -> None:
     go(root)
     history = [len(client().get_metric_history(own, name)) for name in ("frechet_mini", "ssim")]
     assert history == [1, 1]
+
+
+def test_a_failed_method_gets_no_scores_of_an_earlier_training(root: Path) -> None:
+    go(root)
+    train(root, "cut", width=8)
+    with open_run("cut", "train", {}) as run:
+        write_json(root / "results/models/cut/run.json", {"run_id": run.id})
+    key = Params.load().key("cut")
+    failed = {"stage": "stylize", "state": "failed", "error": "no", "key": key}
+    write_json(root / "results/status/cut.json", failed)
+    assert go(root)[1] == "cut: version 2 of atelier-cut", "no champion without figures"
+    found = client().get_run(run.id)
+    assert "frechet_mini" not in found.data.metrics
+    assert found.data.tags["status"] == "failed"
+    champion = client().get_model_version_by_alias("atelier-cut", "champion")
+    assert str(champion.version) == "1"
+
+
+@pytest.mark.parametrize("run_id", [None, "0" * 32])
+def test_a_result_whose_run_is_not_here_gets_one(root: Path, run_id: str | None) -> None:
+    score(root, "adain", frechet=30.0, run_id=run_id)
+    go(root)
+    go(root)
+    (run,) = client().search_runs(["1"], "tags.method = 'adain'")
+    assert (run.data.metrics["frechet_mini"], run.info.status) == (30, "FINISHED")
+    assert run.data.tags["stands_for"] == str(run_id)
+
+
+def test_the_run_of_the_scores_comes_before_that_of_the_training(root: Path) -> None:
+    with open_run("cut", "stylize", {}) as run:
+        score(root, "cut", frechet=20.0, run_id=run.id)
+    go(root)
+    assert client().get_run(str(run.id)).data.metrics["frechet_mini"] == 20
+
+
+def test_a_picture_that_fails_costs_no_model(root: Path, monkeypatch, caplog) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(registry, "comparison_grid", full)
+    assert len(go(root)) == 2
+    assert "no scores of adain from here on" in caplog.text
+
+
+def test_other_settings_of_the_evaluation_stand_at_the_run(root: Path) -> None:
+    own, seen = str(read_json(root / "results/models/cut/run.json")["run_id"]), []
+    for eyes in ("mini", "vgg19"):
+        score(root, "cut", frechet=20.0, perceptual=eyes)
+        go(root)
+        seen.append(client().get_run(own).data.tags["protocol"])
+    assert " mini " in seen[0]
+    assert " vgg19 " in seen[1]
+
+
+def test_a_champion_by_a_denoised_figure(root: Path) -> None:
+    text = (root / "params.yaml").read_text()
+    text = text.replace("champion: frechet", "champion: denoised_frechet")
+    (root / "params.yaml").write_text(text)
+    score(root, "cut", frechet=20.0, denoised={**SCORE, "frechet": 19.0})
+    assert go(root)[1] == "cut: version 1 of atelier-cut, which is the champion"
 
 
 def test_nothing_new_makes_no_version(root: Path) -> None:
@@ -200,11 +260,13 @@ def test_a_model_is_text_and_safetensors(root: Path) -> None:
 
 
 def test_one_saved_with_code_of_old_is_saved_again(root: Path, monkeypatch) -> None:
-    monkeypatch.setattr(registry, "CODE", shutil.copy(registry.CODE, root / "served.py"))
-    go(root)
-    monkeypatch.undo()
-    monkeypatch.chdir(root)
-    assert go(root)[1] == "cut: version 2 of atelier-cut, which is the champion"
+    with monkeypatch.context() as old:
+        old.setattr(registry, "CODE", shutil.copy(registry.CODE, root / "served.py"))
+        score(root, "cut", frechet=10.0)
+        go(root)
+    score(root, "cut", frechet=20.0)
+    told = go(root)[1]
+    assert told == "cut: version 2 of atelier-cut, which is the champion", "the better is of old"
     assert load("atelier-cut").predict(PHOTO).shape == PHOTO.shape
 
 

@@ -9,9 +9,9 @@ import torch
 
 from atelier.core import images
 from atelier.core.config import UserError
-from atelier.core.fidelity import ssim
 from atelier.metrics import score as scoring
 from atelier.metrics.embedding import ahead, embed_files
+from atelier.metrics.fidelity import ssim
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kernel import kernel_distance

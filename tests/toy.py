@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch, Batches
-from atelier.core.distributed import ALONE, Team
+from atelier.learn.distributed import ALONE, Team
 from atelier.learn.engine import Training
 from atelier.methods.base import Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded

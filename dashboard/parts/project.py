@@ -13,7 +13,7 @@ from atelier import leaderboard, results
 from atelier.core.config import Params, UserError, project_root
 
 RUN = """\
-make demo     # everything on the pictures that come with the project, about seven minutes
+make demo     # everything on the pictures that come with the project, about five minutes
 dvc repro     # everything on your own pictures, as params.yaml says"""
 
 

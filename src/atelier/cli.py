@@ -56,7 +56,7 @@ def doctor() -> None:
 
 @app.command()
 def register() -> None:
-    """Describe the runs in MLflow and register every trained method; `dvc repro` does it too."""
+    """Write scores to the runs in MLflow and register trained methods; `dvc repro` does it too."""
     from atelier.registry import publish  # noqa: PLC0415
 
     for line in publish(project_root(), Params.load()):

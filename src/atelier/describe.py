@@ -26,9 +26,9 @@ FIGURES = {
 """What ``results/metrics/<method>.json`` and the card may hold, in this order."""
 
 
-def describe(root: Path, name: str) -> str:
-    """What MLflow shows of a method; what is not there yet is left out."""
-    card, found = _read(root, "models", name, "card"), _read(root, "metrics", name)
+def describe(root: Path, name: str, found: Mapping[str, Any]) -> str:
+    """What MLflow shows of a method with the scores ``found``; what is not there is left out."""
+    card = _read(root, "models", name, "card")
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
     rows = [(text, _number(found.get(key, card.get(key)))) for key, text in FIGURES.items()]
@@ -75,5 +75,5 @@ def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list
     return [
         f"Distances on {eyes}, {counted}; lower is better." if found else "",
         " ".join(about),
-        f"Again: `dvc repro evaluate@{name}`. Pictures and weights are among the artifacts.",
+        f"Again: `dvc repro evaluate@{name} compare`. Grid and weights are among the artifacts.",
     ]

@@ -22,8 +22,8 @@ def run_name(method: str) -> str:
 def context(stage: str) -> dict[str, str]:
     """Tags that say where this process runs: commit, dirty flag, DVC stage and experiment.
 
-    The stages of a run can stem from different commits, so each has its own pair of git tags; the
-    plain pair is that of the last stage.
+    The stages of a run can stem from different commits, so each that opens it has its own pair of
+    git tags; the plain pair is that of the last one.
     """
     git = git_tags()
     own = {f"{stage}.{key}": value for key, value in git.items()}

@@ -1,4 +1,4 @@
-"""The comparison in MLflow: its run, a description of every method's run, a model of every method.
+"""The comparison in MLflow: its run, every method's scores in its own, a model of every method.
 
 A trained method is the registered model ``atelier-<method>``: a version per training, and the alias
 ``champion`` for the one that scored best. The model lies in the training's run and is what
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import pandas as pd
 
 from atelier import leaderboard, tables
 from atelier.compare import comparison_grid
@@ -23,11 +26,14 @@ from atelier.describe import describe
 from atelier.learn.training import WEIGHTS, weights_digest
 from atelier.metrics.score import labelled
 from atelier.results import digest
-from atelier.tracking import Run, library, open_run, report
+from atelier.tracking import NOTE, Run, library, open_run, report
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
 CODE = Path(__file__).with_name("mlmodel.py")
-PROTOCOL = ("features", "features_hash", "n_generated", "n_reference")
+PROTOCOL = (
+    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
+    *("n_generated", "n_reference"),
+)
 """Figures of different protocols are not compared."""
 
 
@@ -45,7 +51,7 @@ def champion_metric(params: Params) -> str:
 
 
 def publish(root: Path, params: Params) -> Iterator[str]:
-    """Log the comparison, describe every method's run, register what is new; a line for each model.
+    """Log the comparison, every method's scores in its run, and new models; a line for each model.
 
     A store that cannot be used is told of in one line; nothing is raised for it.
     """
@@ -57,8 +63,10 @@ def publish(root: Path, params: Params) -> Iterator[str]:
         run.note(tables.to_markdown(frame))
         for path in sorted((root / "results/comparison").glob("*.*")):
             run.artifact(path)
+        rows = {row["method"]: row for row in frame.to_dict("records")}
         for name in params.method_names:
-            model = _Model(root, name, run, metric)
+            model = _Model(root, name, run, metric, rows[name])
+            run.attempt(f"scores of {name}", model.report)
             line = run.attempt(f"model of {name}", model.publish)
             if line:
                 yield line
@@ -73,21 +81,40 @@ class _Model:
     run: Run
     """Of the comparison."""
     metric: str
+    row: Mapping[Any, Any]
+    """Of the leaderboard: without figures if the method failed after an earlier success."""
+
+    def report(self) -> None:
+        """Give the method's run its pictures in a grid, its scores and a description.
+
+        Here and not in ``evaluate``: MLflow takes longer to load than the scores to compute.
+        """
+        own = self._own_run
+        if own is None:
+            return
+        figures = labelled(self._scores) | labelled(self._scores.get("denoised") or {}, "denoised.")
+        tags = {"status": str(self.row["status"]), NOTE: self._text}
+        if figures:
+            tags |= {"protocol": self._protocol}
+            self._show(str(own.info.run_id))
+        report(self.run.client, own, figures, tags)
+
+    def _show(self, run_id: str) -> None:
+        with suppress(UserError), TemporaryDirectory() as made:  # the photographs are gone
+            path = Path(made, "grid.png")
+            save_png(comparison_grid(self.root, [self.name]), path)
+            self.run.client.log_artifact(run_id, str(path))
 
     def publish(self) -> str:
-        """Describe its run and register its weights; "" when there are none."""
+        """Register the weights; "" when there are none."""
         folder = self.root / "results/models" / self.name
-        own = self._own_run(folder)
-        if own:
-            self._report(own)
         weights = weights_digest(folder)
         if weights is None or not (folder / "card.json").is_file():
             return ""
-        version = self._known(weights)
-        if version:
-            self._score(version)
-        else:
-            version = self._add(folder, weights, str(own.info.run_id if own else self.run.id))
+        known = [v for v in self._versions() if v.tags.get("weights") == weights]
+        version = str(known[0].version) if known else self._add(folder, weights)
+        if known:
+            self._update(known[0])
         champion = self._crown(version)
         crowned = f", which is the {ALIAS}" if champion == version else f"; {ALIAS}: {champion}"
         return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}"
@@ -97,75 +124,76 @@ class _Model:
         """Name of the registered model."""
         return PREFIX + self.name
 
-    def _own_run(self, folder: Path) -> Any:
-        """The run it was trained in; None where this store does not have it."""
-        with suppress(UserError, KeyError, library().MlflowException):
-            found = self.run.client.get_run(str(read_json(folder / "run.json")["run_id"]))
-            if found.info.lifecycle_stage == "active":
-                return found
-        return None
+    @cached_property
+    def _own_run(self) -> Any:
+        """The run of the result; one that stands for it where this store lacks it; None: no result.
 
-    def _report(self, own: Any) -> None:
-        """Give the method's run its scores, its pictures in a grid and a description.
-
-        Here and not in ``evaluate``: MLflow takes longer to load than the scores to compute.
+        A result from DVC's cache, or made while there was no store, has no run here.
         """
-        found, text = self._metrics(), describe(self.root, self.name)
-        figures = labelled(found) | labelled(found.get("denoised", {}), "denoised.")
-        if report(self.run.client, own, figures, text):
-            with suppress(UserError), TemporaryDirectory() as made:  # the photographs are gone
-                path = Path(made, "grid.png")
-                save_png(comparison_grid(self.root, [self.name]), path)
-                self.run.client.log_artifact(own.info.run_id, str(path))
+        card = _read(self.root / "results/models" / self.name / "run.json")
+        named = [one.get("run_id") for one in (self._scores, card)]
+        for run_id in filter(None, named):
+            with suppress(library().MlflowException):
+                found = self.run.client.get_run(run_id)
+                if found.info.lifecycle_stage == "active":
+                    return found
+        return self._stand_in(str(named[0])) if self._scores else None
+
+    def _stand_in(self, lost: str) -> Any:
+        client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
+        wanted = f"tags.method = '{self.name}' and tags.stands_for = '{lost}'"
+        for found in client.search_runs(place, wanted, max_results=1):
+            return found
+        with open_run(self.name, "compare", {}, {"stands_for": lost}) as made:
+            return client.get_run(made.id)
 
     def _versions(self) -> list[Any]:
-        return list(self.run.client.search_model_versions(f"name='{self.model}'"))
+        """Those whose code still runs, newest first."""
+        found = self.run.client.search_model_versions(f"name='{self.model}'")
+        return [version for version in found if version.tags.get("code") == CODE.name]
 
-    def _known(self, weights: str) -> str | None:
-        """The version with these weights, unless the code it was saved with is of old."""
-        wanted = {"weights": weights, "code": CODE.name}
-        found = [v.version for v in self._versions() if wanted.items() <= v.tags.items()]
-        return str(found[0]) if found else None
-
-    def _add(self, folder: Path, weights: str, run_id: str) -> str:
-        client, mlflow = self.run.client, library()
+    def _add(self, folder: Path, weights: str) -> str:
+        client, mlflow, own = self.run.client, library(), self._own_run
         with suppress(mlflow.MlflowException):  # it is there
-            client.create_registered_model(self.model, description=describe(self.root, self.name))
-        place = f"{FOLDER}/{self.name}"
+            client.create_registered_model(self.model, description=self._text)
+        place, run_id = f"{FOLDER}/{self.name}", str(own.info.run_id if own else self.run.id)
         with TemporaryDirectory() as made:
             _save(folder, Path(made, self.name))
             client.log_artifacts(run_id, str(Path(made, self.name)), place)
         # "runs:/" and not the place on disk, which changes when the project is moved
         source, tags = f"runs:/{run_id}/{place}", {"weights": weights, "code": CODE.name}
-        tags |= self._tags()
-        text = describe(self.root, self.name)
         found = client.create_model_version(
-            self.model, source, run_id=run_id, tags=tags, description=text
+            self.model, source, run_id=run_id, tags=tags | self._tags(), description=self._text
         )
         return str(found.version)
 
-    def _score(self, version: str) -> None:
+    def _update(self, known: Any) -> None:
         """Bring a version's figures and its description up to date."""
-        client, text = self.run.client, describe(self.root, self.name)
-        had = client.get_model_version(self.model, version).tags
+        client = self.run.client
         for key, value in self._tags().items():
-            if had.get(key) != value:
-                client.set_model_version_tag(self.model, version, key, value)
-        client.update_model_version(self.model, version, description=text)
+            if known.tags.get(key) != value:
+                client.set_model_version_tag(self.model, known.version, key, value)
+        client.update_model_version(self.model, known.version, description=self._text)
 
     def _tags(self) -> dict[str, str]:
         """The figures, and the protocol they belong to."""
-        found = self._metrics()
-        protocol = " ".join(str(found.get(key)) for key in PROTOCOL)
-        tags = {"protocol": f"{protocol} {digest(self.root)}", **_figures(found)}
-        return {key: str(value) for key, value in tags.items()}
+        row = {k: self.row[k] for k in leaderboard.NUMBERS if not pd.isna(self.row[k])}
+        return {"protocol": self._protocol, **{key: str(value) for key, value in row.items()}}
 
-    def _metrics(self) -> Mapping[str, Any]:
+    @property
+    def _protocol(self) -> str:
+        known = " ".join(str(self._scores.get(key)) for key in PROTOCOL)
+        return f"{known} {digest(self.root)}"
+
+    @property
+    def _text(self) -> str:
+        return describe(self.root, self.name, self._scores)
+
+    @cached_property
+    def _scores(self) -> Mapping[str, Any]:
+        """What `evaluate` wrote; nothing if it is not of these settings and weights."""
         path = self.root / "results/metrics" / f"{self.name}.json"
-        with suppress(UserError):
-            found = read_json(path)
-            return found if isinstance(found, Mapping) else {}
-        return {}
+        return _read(path) if self.row["status"] == "ok" else {}
 
     def _crown(self, version: str) -> str | None:
         """Give the alias to the best of those scored as ``version`` was; returns the best."""
@@ -179,8 +207,11 @@ class _Model:
         return best
 
 
-def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: found[k] for k in leaderboard.NUMBERS if isinstance(found.get(k), int | float)}
+def _read(path: Path) -> Mapping[str, Any]:
+    with suppress(UserError):
+        found = read_json(path)
+        return found if isinstance(found, Mapping) else {}
+    return {}
 
 
 def _save(folder: Path, target: Path) -> None:

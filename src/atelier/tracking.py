@@ -191,17 +191,12 @@ class Run:
         _dead.discard(uri)
 
 
-def report(client: Any, run: Any, figures: Mapping[str, float], note: str) -> int:
-    """Write what is new of the figures, and a description, to a run of MLflow that has ended.
-
-    Returns:
-        How many figures were new.
-    """
-    had = run.data.metrics
+def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """Write figures and tags to a run of MLflow that has ended; what it has is not repeated."""
+    had, run_id = run.data.metrics, run.info.run_id
     points = [_metric(k, v, 0) for k, v in figures.items() if had.get(clean(k)) != v]
-    _send(client, run.info.run_id, "metrics", points)
-    client.set_tag(run.info.run_id, NOTE, text_of(note))
-    return len(points)
+    _send(client, run_id, "metrics", points)
+    _send(client, run_id, "tags", _entities("RunTag", tags))
 
 
 def connect(uri: str) -> tuple[Any, str]:

@@ -29,7 +29,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from atelier.core.batches import Batch, Batches, loader
 from atelier.core.checkpoints import newest_state, save_state
 from atelier.core.config import UserError
-from atelier.core.distributed import ALONE, Team
+from atelier.learn.distributed import ALONE, Team
 from atelier.methods.trained import Trained
 
 

@@ -14,8 +14,8 @@ from atelier.core import images
 from atelier.core.batches import Batches
 from atelier.core.checkpoints import load_weights, save_weights
 from atelier.core.data import choose
-from atelier.core.distributed import ALONE, Team
 from atelier.core.files import write_json
+from atelier.learn.distributed import ALONE, Team
 from atelier.learn.engine import Tick, Training
 from atelier.learn.stylize import Job, list_jobs, size_of, write_curves
 from atelier.methods.base import Method

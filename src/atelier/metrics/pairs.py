@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from atelier.core import images
-from atelier.core.fidelity import ssim
 from atelier.metrics.embedding import ahead, chunked, same_size
+from atelier.metrics.fidelity import ssim
 from atelier.metrics.lpips import Lpips
 from atelier.metrics.perceptual import (
     content_distance,
