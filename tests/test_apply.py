@@ -121,25 +121,26 @@ def test_pieces_give_the_picture_of_the_whole(root: Path, monkeypatch) -> None:
     assert np.abs(grey(applied.stylize(photo, STYLE)) - whole).max() <= 1
 
 
-def test_too_little_memory_is_a_sentence(root: Path, monkeypatch) -> None:
+MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (MEMORY, UserError, "too little memory for a picture of 75×50 px"),
+        ("a bug", RuntimeError, "a bug"),
+    ],
+)
+def test_too_little_memory_is_a_sentence(
+    root: Path, monkeypatch, raised: str, kind: type[Exception], told: str
+) -> None:
     applied = load(root, "cut")
 
     def fail(*_: object) -> None:
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+        raise RuntimeError(raised)
 
     monkeypatch.setattr(applied.method, "iterates", fail)
-    with pytest.raises(UserError, match="too little memory for a picture of 75×50 px"):
-        applied.stylize(PHOTO)
-
-
-def test_other_errors_are_not_taken_for_memory(root: Path, monkeypatch) -> None:
-    applied = load(root, "cut")
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("a bug")
-
-    monkeypatch.setattr(applied.method, "iterates", fail)
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(kind, match=told):
         applied.stylize(PHOTO)
 
 

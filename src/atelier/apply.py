@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -21,7 +20,9 @@ from atelier.learn.training import WEIGHTS, restore
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained
 from atelier.nn.recolour import recolour
-from atelier.recipes import Recipe, recipe, untrained, weights_at
+from atelier.nn.weights import found_at
+from atelier.provenance import out_of_memory
+from atelier.recipes import Recipe, recipe, untrained
 
 SMALLEST = 32
 """Side in pixels below which most systems have no statistics, or nothing to mirror at the rim."""
@@ -46,7 +47,7 @@ def applicable(root: Path, params: Params) -> dict[str, str]:
 def _obstacle(root: Path, params: Params, name: str) -> str:
     try:
         found = recipe(root, params, name)
-        lacking = [network for network in found.networks if weights_at(network) is None]
+        lacking = [network for network in found.networks if found_at(network) is None]
     except UserError as error:
         return str(error)
     if found.model and not (found.model / WEIGHTS).is_file():
@@ -211,12 +212,11 @@ def _refuse_small(picture: Image.Image, what: str) -> None:
 
 @contextmanager
 def memory(width: int, height: int) -> Iterator[None]:
-    """Too little memory is a sentence; torch has an exception of its own for GPUs only."""
+    """Too little memory is a sentence."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and "can't allocate memory" not in str(error):
+        if not out_of_memory(error):
             raise
         size = f"{width}×{height} px"
         raise UserError(f"too little memory for a picture of {size}; shrink it first") from None

@@ -5,7 +5,6 @@ Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -28,15 +27,16 @@ TAKES = {
 def methods() -> None:
     """List the methods of params.yaml: what each is, and whether it can be applied now."""
     from atelier.apply import applicable  # noqa: PLC0415
+    from atelier.describe import headline  # noqa: PLC0415
     from atelier.recipes import system  # noqa: PLC0415
     from atelier.tables import aligned  # noqa: PLC0415
 
     params, rows = Params.load(), []
     reasons = applicable(project_root(), params)
     for name, reason in reasons.items():
-        found = system(params.method(name), f"methods.{name}")
-        about = (sys.modules[found.__module__].__doc__ or "").partition("\n")[0]
-        rows.append([name, found.kind, "no" if reason else "ready", TAKES[found.kind], about])
+        block = params.method(name)
+        kind, about = system(block, f"methods.{name}").kind, headline(block["class"])
+        rows.append([name, kind, "no" if reason else "ready", TAKES[kind], about])
     typer.echo(aligned(["method", "kind", "status", "takes", "system"], rows))
     for reason in filter(None, reasons.values()):
         typer.echo(reason)

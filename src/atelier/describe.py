@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from atelier.core.config import UserError
-from atelier.core.files import read_json
+from atelier.core.files import read_record
 
 FIGURES = {
     "frechet": "Fréchet distance",
@@ -28,7 +26,7 @@ FIGURES = {
 
 def describe(root: Path, name: str, found: Mapping[str, Any]) -> str:
     """What MLflow shows of a method with the scores ``found``; what is not there is left out."""
-    card = _read(root, "models", name, "card")
+    card = read_record(root / "results/models" / name / "card.json")
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
     rows = [(text, _number(found.get(key, card.get(key)))) for key, text in FIGURES.items()]
@@ -46,14 +44,6 @@ def headline(system: Any) -> str:
     except ImportError:
         return system
     return (text or system).partition("\n")[0]
-
-
-def _read(root: Path, *parts: str) -> Mapping[str, Any]:
-    with suppress(UserError):
-        found = read_json(Path(root, "results", *parts).with_suffix(".json"))
-        if isinstance(found, Mapping):
-            return found
-    return {}
 
 
 def _table(rows: str) -> str:

@@ -15,9 +15,8 @@ import torch
 
 from atelier.core.config import Params, UserError
 from atelier.core.data import counts, splits
-from atelier.nn.weights import PUBLISHED, SHIPPED
+from atelier.nn.weights import PUBLISHED, SHIPPED, found_at
 from atelier.parallel import cores
-from atelier.recipes import weights_at
 from atelier.runstore import probe, store_uri
 from atelier.stage import device_name, pick_device
 
@@ -108,7 +107,7 @@ def _networks(params: Params) -> Iterator[Line]:
     for name in (*SHIPPED, *PUBLISHED):
         used = f"needed by {_some(users[name])}" if name in users else "not needed at this scale"
         try:
-            path = weights_at(name)
+            path = found_at(name)
         except UserError as error:
             yield Line(name, "wrong", str(error))
             continue

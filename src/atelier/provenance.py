@@ -1,4 +1,4 @@
-"""Where and how a run was made: the commit, the DVC stage, the peak memory; knows no tracker."""
+"""Where and how a run was made: the commit, the DVC stage, the memory; knows no tracker."""
 
 from __future__ import annotations
 
@@ -71,3 +71,11 @@ def peak_memory_mib() -> float:
         return float(torch.cuda.max_memory_allocated()) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch has an exception of its own for GPUs only."""
+    torch = sys.modules.get("torch")
+    own = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    told = "DefaultCPUAllocator: can't allocate" in str(error)
+    return own or told or isinstance(error, MemoryError)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json
 from atelier.methods.base import Kind, Method, method_class
-from atelier.nn import weights
 
 CARD = "card.json"
 
@@ -93,21 +89,3 @@ def system(block: Mapping[str, Any], where: str) -> type[Method]:
 def untrained(name: str) -> str:
     """What to do about a method without weights."""
     return f"{name} is not trained; run `dvc repro train@{name}`"
-
-
-def weights_at(network: str) -> Path | None:
-    """The file with a perceptual network's weights; None where it had to be downloaded.
-
-    The order is that of ``nn.weights``.
-    """
-    if network == "random":  # seeded, of no file
-        return Path(weights.__file__)
-    folder = os.environ.get("ATELIER_WEIGHTS")
-    first = Path(folder or "", f"{network}.safetensors")
-    if folder and first.is_file():  # what follows may import torchvision, which takes a second
-        return first
-    places = weights._candidates(network)
-    if network in weights.PUBLISHED:
-        published = Path(weights.published_url(network)).name
-        places = [*places, Path(torch.hub.get_dir(), "checkpoints", published)]
-    return next((path for path in places if path.is_file()), None)

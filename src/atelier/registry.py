@@ -20,7 +20,7 @@ import pandas as pd
 from atelier import leaderboard, tables
 from atelier.compare import comparison_grid
 from atelier.core.config import Params, UserError
-from atelier.core.files import read_json
+from atelier.core.files import read_record
 from atelier.core.images import save_png
 from atelier.describe import describe
 from atelier.learn.training import WEIGHTS, weights_digest
@@ -130,7 +130,7 @@ class _Model:
 
         A result from DVC's cache, or made while there was no store, has no run here.
         """
-        card = _read(self.root / "results/models" / self.name / "run.json")
+        card = read_record(self.root / "results/models" / self.name / "run.json")
         named = [one.get("run_id") for one in (self._scores, card)]
         for run_id in filter(None, named):
             with suppress(library().MlflowException):
@@ -193,7 +193,7 @@ class _Model:
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
         path = self.root / "results/metrics" / f"{self.name}.json"
-        return _read(path) if self.row["status"] == "ok" else {}
+        return read_record(path) if self.row["status"] == "ok" else {}
 
     def _crown(self, version: str) -> str | None:
         """Give the alias to the best of those scored as ``version`` was; returns the best."""
@@ -205,13 +205,6 @@ class _Model:
         best = min(peers, key=lambda v: (sign * float(tags[v][self.metric]), -int(v)))
         self.run.client.set_registered_model_alias(self.model, ALIAS, best)
         return best
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    with suppress(UserError):
-        found = read_json(path)
-        return found if isinstance(found, Mapping) else {}
-    return {}
 
 
 def _save(folder: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json
+from atelier.core.files import read_json, read_record
 
 # Nothing here may import torch, not even by the way of ``core.data``: that takes longer than the
 # dashboard has for its first view.
@@ -60,11 +60,7 @@ def _made(folder: Path, method: str, photo: str) -> Path | None:
 
 def digest(root: Path) -> str | None:
     """Name of the prepared data set, from its manifest."""
-    try:
-        found = read_json(root / "results/prepared/manifest.json")
-    except UserError:
-        return None
-    name = found.get("digest") if isinstance(found, dict) else None
+    name = read_record(root / "results/prepared/manifest.json").get("digest")
     return name if isinstance(name, str) else None
 
 

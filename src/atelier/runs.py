@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from atelier.core.config import Params, UserError
-from atelier.core.files import read_json
+from atelier.core.files import read_record
 from atelier.provenance import flatten
 from atelier.results import plain
 from atelier.runstore import store_uri
@@ -34,17 +34,17 @@ UNSET = "–"
 def record(root: Path, method: str, name: str) -> dict[str, Any]:
     """``results/models/<method>/<name>.json``: ``card``, ``training`` or ``run``; {} without it."""
     with suppress(UserError):
-        return _mapping(root / "results/models" / plain(method) / f"{plain(name)}.json")
+        return read_record(root / "results/models" / plain(method) / f"{plain(name)}.json")
     return {}
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
     """How a method was scored, as people read it: what must stand beside every figure."""
     with suppress(UserError):
-        found = _mapping(root / "results/metrics" / f"{plain(method)}.json")
+        found = read_record(root / "results/metrics" / f"{plain(method)}.json")
         if not found:
             return {}
-        made = _mapping(root / "results/prepared/manifest.json")
+        made = read_record(root / "results/prepared/manifest.json")
         size = made.get("settings") or params.scaled("prepare")
         lines = {
             "Features": _joined(found, "features", "features_hash", "layer"),
@@ -71,14 +71,6 @@ def setting(root: Path, params: Params) -> str:
 
 def _joined(found: Mapping[str, Any], *keys: str) -> str:
     return " ".join(str(found[key]) for key in keys if found.get(key))
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one for a file that is missing, broken or something else."""
-    with suppress(UserError):
-        found = read_json(path)
-        return found if isinstance(found, dict) else {}
-    return {}
 
 
 def curves(root: Path, method: str) -> dict[str, pd.DataFrame]:

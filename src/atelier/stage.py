@@ -17,6 +17,7 @@ import torch
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import write_json
+from atelier.provenance import out_of_memory
 
 STATUS = Path("results/status")
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
@@ -48,17 +49,11 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             note.fail(FULL)
-        if _out_of_memory(error):
+        if out_of_memory(error):
             note.fail(MEMORY)
         note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Torch has an exception of its own for GPUs only."""
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 class _Note:

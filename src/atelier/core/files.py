@@ -6,7 +6,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +72,11 @@ def read_json(path: Path | str) -> Any:
     except (OSError, ValueError) as error:
         reason = f"{path}: cannot be read as JSON ({error})"
         raise UserError(f"{reason}; delete it and run the step that writes it again") from None
+
+
+def read_record(path: Path | str) -> dict[str, Any]:
+    """A JSON object; an empty one for a file that is missing, broken or something else."""
+    with suppress(UserError):
+        found = read_json(path)
+        return found if isinstance(found, dict) else {}
+    return {}

@@ -12,7 +12,7 @@ import importlib
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
@@ -62,30 +62,39 @@ def resolve(name: str) -> StateDict:
     if name not in PUBLISHED and name not in SHIPPED:
         known = ", ".join([*PUBLISHED, *SHIPPED])
         raise UserError(f"no weights of a network named {name!r}; there are {known}")
-    for path in _candidates(name):
-        if path.is_file():
-            return read_weights(path)
+    path = found_at(name)
+    if path:
+        return read_weights(path)
     if name in SHIPPED:
         raise UserError(f"{SHIPPED[name]} is missing from the package; install atelier again")
     return _download(name)
 
 
-def _candidates(name: str) -> list[Path]:
-    folder, shipped = os.environ.get("ATELIER_WEIGHTS"), [SHIPPED[name]] if name in SHIPPED else []
-    if not folder:
-        return shipped
-    if not Path(folder).is_dir():
-        raise UserError(f"ATELIER_WEIGHTS names {folder}, which is not a folder")
-    published = [Path(folder) / Path(published_url(name)).name] if name in PUBLISHED else []
-    return [Path(folder) / f"{name}.safetensors", *published, *shipped]
+def found_at(name: str) -> Path | None:
+    """The file ``resolve`` would read; None where it had to be downloaded."""
+    if name == "random":  # seeded, of no file
+        return Path(__file__)
+    return next((path for path in _places(name) if path.is_file()), None)
+
+
+def _places(name: str) -> Iterator[Path]:
+    """Where the weights may lie; one by one: the published name comes from a slow import."""
+    folder = os.environ.get("ATELIER_WEIGHTS")
+    if folder:
+        if not Path(folder).is_dir():
+            raise UserError(f"ATELIER_WEIGHTS names {folder}, which is not a folder")
+        yield Path(folder) / f"{name}.safetensors"
+        if name in PUBLISHED:
+            yield Path(folder) / Path(published_url(name)).name
+    if name in SHIPPED:
+        yield SHIPPED[name]
+    if name in PUBLISHED:
+        yield Path(torch.hub.get_dir()) / "checkpoints" / Path(published_url(name)).name
 
 
 def _download(name: str) -> StateDict:
-    """Torch's cache, or the owning library's address into that cache (hash checked by torch)."""
+    """From the owning library's address into torch's cache (hash checked by torch)."""
     url, before = published_url(name), socket.getdefaulttimeout()
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if cached.is_file():
-        return read_weights(cached)
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none: a dead network would hang for ever
     try:
         # pytorch-fid's file name carries the start of its hash as torchvision's do
