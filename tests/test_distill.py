@@ -222,6 +222,11 @@ def test_a_checkpoint_of_other_settings_and_a_loss_that_is_not_finite_are_refuse
     run.save(tmp_path / "state.pt")
     with pytest.raises(UserError, match=r"state.pt: was written with other settings; delete it"):
         training(pictures, lr=0.1).restore(tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["pupil"]["stem.weight"]
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other.pt: is of another network; delete it to start"):
+        training(pictures).restore(tmp_path / "other.pt")
     before = weights(run)
     monkeypatch.setattr(run, "losses", lambda *_: {"style": torch.tensor(math.nan)})
     with pytest.raises(UserError, match="not finite at step 2: lower lr"):
@@ -242,6 +247,15 @@ def test_export_writes_what_the_resolver_reads(
     image = pictures.draw(1, seeded())
     for tap, value in features(image).items():
         torch.testing.assert_close(value, run.pupil(image)[tap], rtol=2e-2, atol=2e-2)
+
+
+def test_weights_that_float16_cannot_hold_are_not_written(pictures: Corpus, tmp_path: Path) -> None:
+    run = training(pictures)
+    with torch.no_grad():
+        run.pupil.stem.weight.fill_(1e6)
+    with pytest.raises(UserError, match=r"stem.weight does not fit into float16; nothing is"):
+        export(run, tmp_path, {})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Generator
 
+from atelier.core.config import UserError
 from atelier.core.files import atomic, write_json
 from atelier.distill.corpus import Corpus, damage
 from atelier.distill.relations import WEIGHTS
@@ -43,8 +44,14 @@ def export(training: Training, folder: Path, facts: Mapping[str, Any]) -> Path:
         training: the finished one.
         folder: made when missing.
         facts: what only the caller knows: the data in words, figures, time.
+
+    Raises:
+        UserError: a weight is too large for float16.
     """
     state = {k: v.half().contiguous() for k, v in training.pupil.state_dict().items()}
+    for key, value in state.items():
+        if not bool(value.isfinite().all()):
+            raise UserError(f"{key} does not fit into float16; nothing is written")
     with atomic(folder / "mini.safetensors") as part:
         save_file(state, part, metadata={"name": "mini"})
     card = {

@@ -147,13 +147,16 @@ class Training:
         """Go on from what ``save`` wrote.
 
         Raises:
-            UserError: the file belongs to a training with other settings.
+            UserError: the file belongs to a training with other settings or of another network.
         """
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if state["settings"] != self.settings.model_dump():
             raise UserError(f"{path}: was written with other settings; delete it to start anew")
+        try:
+            for name in ("pupil", "adapters", "optimizer"):
+                getattr(self, name).load_state_dict(state[name])
+        except (RuntimeError, ValueError) as error:
+            raise UserError(f"{path}: is of another network; delete it to start anew") from error
         self.step = state["step"]
-        for name in ("pupil", "adapters", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
         self.adversary.restore(state["adversary"])
         self.generator.set_state(state["generator"])
