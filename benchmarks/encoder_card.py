@@ -34,12 +34,16 @@ def gatys(out: Path) -> dict[str, Any]:
     }
 
 
+def order(path: Path) -> dict[str, Any]:
+    """Of what ``encoder_distances.py`` wrote, the correlations only."""
+    return {key: read_json(path)[key] for key in ("sets", "spearman")}
+
+
 def main(out: Path, card: Path) -> None:
-    probe, distances = read_json(out / "probe.json"), read_json(out / "distances.json")
     figures = {
         "gatys": gatys(out),
-        "probe": probe,
-        "distances": {"sets": distances["sets"], "spearman": distances["spearman"]},
+        "probe": read_json(out / "probe.json"),
+        **{name: order(out / f"{name}.json") for name in ("distances", "systems")},
         "time": read_json(out / "time.json"),
     }
     write_json(card, {**read_json(card), "figures": figures})

@@ -1,10 +1,13 @@
 """Do Fréchet distances on one encoder order stylised sets as those on VGG19 do?
 
     python benchmarks/encoder_distances.py DATA OUT vgg19 random mini
+    python benchmarks/encoder_distances.py results OUT vgg19 random mini
 
-OUT is the folder ``encoder_gatys.py`` wrote: its iterates, the photographs, and filtered versions
-of them made here, each a set of 16 pictures, against all held-out paintings. Spearman's correlation
-over the sets, with the first encoder.
+With pictures: OUT is the folder ``encoder_gatys.py`` wrote: its iterates, the photographs, and
+filtered versions of them made here, each a set of 16, against all held-out paintings. With the
+results of ``dvc repro``: what every system made of the test photographs, before and after
+denoising, and the photographs, against the paintings of the run. Spearman's correlation over the
+sets, with the first encoder.
 """
 
 from __future__ import annotations
@@ -49,19 +52,30 @@ def prepare(data: Path, out: Path) -> tuple[list[Path], dict[str, list[Path]]]:
     return images.find(reference), {one.name: images.find(one) for one in folders}
 
 
+def systems(results: Path) -> tuple[list[Path], dict[str, list[Path]]]:
+    """The paintings of a run of the bench, and the sets of pictures its systems made."""
+    folders = sorted(results.glob("stylized/*/images")) + sorted(results.glob("denoised/*/images"))
+    sets = {f"{one.parts[-3]} {one.parts[-2]}": images.find(one) for one in folders}
+    made = {path.name for paths in sets.values() for path in paths}
+    photos = [path for path in images.find(results / "prepared/photos/test") if path.name in made]
+    return images.find(results / "prepared/paintings"), {"photographs": photos, **sets}
+
+
 def main(data: Path, out: Path, names: list[str]) -> None:
-    reference, sets = prepare(data, out)
+    real = (data / "stylized").is_dir()
+    reference, sets = systems(data) if real else prepare(data, out)
     found: dict[str, dict[str, float]] = {}
     for name in names:
         features = evaluation_features(EvaluateSettings(features=name), "cpu")
-        real = embed_files(features, reference, device="cpu", batch=8)
+        wanted = embed_files(features, reference, device="cpu", batch=8)
         found[name] = {
-            which: frechet_distance(real, embed_files(features, paths, device="cpu", batch=8))
+            which: frechet_distance(wanted, embed_files(features, paths, device="cpu", batch=8))
             for which, paths in sets.items()
         }
     first = list(found[names[0]].values())
     ranks = {name: float(spearmanr(first, list(found[name].values()))[0]) for name in names}
-    write_json(out / "distances.json", {"sets": len(sets), "spearman": ranks, "frechet": found})
+    written = out / ("systems.json" if real else "distances.json")
+    write_json(written, {"sets": len(sets), "spearman": ranks, "frechet": found})
     print(len(sets), "sets; Spearman's correlation with", names[0], ranks)
 
 

@@ -14,6 +14,7 @@ from pictures import save
 from scripts import script
 
 ENCODERS = ["vgg19", "random", "mini"]
+MADE = ["stylized copy", "stylized other", "denoised other"]
 
 
 @pytest.fixture
@@ -33,6 +34,18 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         return vgg_state("vgg19") if name == "vgg19" else weights.resolve(name)
 
     monkeypatch.setattr(features, "resolve", resolve)
+
+
+def results(folder: Path) -> Path:
+    """What a run of the bench leaves of two systems; one of them returns the photographs."""
+    for n in range(4):
+        save(folder / "prepared/paintings" / f"painting{n}.png", seed=10 + n)
+        save(folder / "prepared/photos/test" / f"photo{n}.png", seed=n)
+    for row, made in enumerate(MADE):
+        for n in range(2):
+            name = made.replace(" ", "/")
+            save(folder / name / "images" / f"photo{n}.png", seed=20 * row + n)
+    return folder
 
 
 @pytest.mark.slow
@@ -56,6 +69,11 @@ def test_from_pictures_to_the_card(
     assert found["sets"] == 1 + 2 * 3 + len(distances.FILTERS)
     assert found["spearman"]["vgg19"] == pytest.approx(1)
 
+    distances.main(results(tmp_path / "results"), out, ENCODERS)
+    found = json.loads((out / "systems.json").read_text())
+    assert list(found["frechet"]["mini"]) == ["photographs", *MADE]
+    assert found["frechet"]["mini"]["stylized copy"] == found["frechet"]["mini"]["photographs"]
+
     probe = script("benchmarks/encoder_probe.py")
     monkeypatch.setattr(probe, "SIZE", 32)
     probe.main(data, out, ENCODERS)
@@ -71,7 +89,7 @@ def test_from_pictures_to_the_card(
     card.main(out, tmp_path / "mini.json")
     written = json.loads((tmp_path / "mini.json").read_text())
     assert written["name"] == "mini"
-    assert set(written["figures"]) == {"gatys", "probe", "distances", "time"}
+    assert set(written["figures"]) == {"gatys", "probe", "distances", "systems", "time"}
 
 
 def test_the_share_of_the_distance_closed() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from torch import Generator, Tensor
 from atelier.core.config import UserError
 from atelier.core.files import read_json
 from atelier.core.losses import gram, gram_loss
-from atelier.distill import adversary, corpus
+from atelier.distill import adversary
 from atelier.distill.adversary import Adversary
 from atelier.distill.corpus import SHORT_SIDE, Corpus, damage, held_out, jitter, read_small, split
 from atelier.distill.export import export, held_out_losses
@@ -28,10 +26,9 @@ from atelier.distill.relations import (
 )
 from atelier.distill.train import TAPS, DistillSettings, Training
 from atelier.nn.features import load_features
-from atelier.nn.mini import Mini, initialise
+from atelier.nn.mini import LAYERS, Mini, initialise
 from nets import random_features
 from pictures import save
-from scripts import script
 
 SMALL: dict[str, Any] = {"side": 32, "fresh": 2, "optimised": 1, "warmup": 2}
 
@@ -238,6 +235,7 @@ def test_export_writes_what_the_resolver_reads(
     pictures: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = training(pictures)
+    run.pupil.vector.weight.normal_(generator=seeded())
     export(run, tmp_path, {"steps": 0})
     card = read_json(tmp_path / "mini.json")
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path))
@@ -247,47 +245,15 @@ def test_export_writes_what_the_resolver_reads(
     image = pictures.draw(1, seeded())
     for tap, value in features(image).items():
         torch.testing.assert_close(value, run.pupil(image)[tap], rtol=2e-2, atol=2e-2)
+    run.pupil.taps = LAYERS
+    vector = load_features("mini", ["vector"]).embed(image)
+    torch.testing.assert_close(vector, run.pupil(image)["vector"][..., 0, 0], rtol=2e-2, atol=0.2)
+    assert vector.abs().mean() > 1
 
 
 def test_weights_that_float16_cannot_hold_are_not_written(pictures: Corpus, tmp_path: Path) -> None:
     run = training(pictures)
-    with torch.no_grad():
-        run.pupil.stem.weight.fill_(1e6)
-    with pytest.raises(UserError, match=r"stem.weight does not fit into float16; nothing is"):
+    run.pupil.vector.scale.fill_(1e6)
+    with pytest.raises(UserError, match=r"vector.scale does not fit into float16; nothing is"):
         export(run, tmp_path, {})
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    module = script("tools/train_mini.py")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
-    teacher = random_features(*TAPS, unit_activations=True)
-    monkeypatch.setattr(module, "load_features", lambda *_, **__: teacher)
-    monkeypatch.setattr(module, "SAVE_EVERY", 1)
-    return module
-
-
-def test_the_tool_goes_on_where_it_was_stopped_in_the_same_run(
-    tool: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = DistillSettings(**SMALL, steps=3)
-    tool.main(folder, tmp_path / "whole", settings)
-
-    def stop(steps: Iterator[Any], *_: Any) -> Iterator[Any]:
-        for at in steps:
-            yield at
-            if at.step == 2:
-                raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tool, "progress", stop)
-        with pytest.raises(KeyboardInterrupt):
-            tool.main(folder, tmp_path / "parts", settings)
-    began = read_json(tmp_path / "parts/run.json")["run_id"]
-    tool.main(folder, tmp_path / "parts", settings)
-    assert read_json(tmp_path / "parts/run.json")["run_id"] == began
-    whole, parts = (read_json(tmp_path / name / "mini.json") for name in ("whole", "parts"))
-    assert whole["hash"] == parts["hash"]
-    assert whole["held_out_losses"] == parts["held_out_losses"]
-    assert (whole["steps"], whole["data"]["pictures"]) == (3, len(corpus.split(folder)[0]))

@@ -13,7 +13,7 @@ from torch import Tensor
 from atelier.core.config import UserError
 from atelier.nn import weights
 from atelier.nn.features import load_features
-from atelier.nn.mini import WIDTHS, Mini, initialise, mini_network
+from atelier.nn.mini import LAYERS, LENGTH, WIDTHS, Mini, initialise, mini_network
 from atelier.nn.weights import SHIPPED, digest, resolve
 
 FILE = SHIPPED["mini"]
@@ -37,12 +37,34 @@ def test_the_shipped_file_is_small_whole_and_described_by_its_card() -> None:
     state = load_file(FILE)
     assert FILE.stat().st_size <= 3_000_000
     assert {value.dtype for value in state.values()} == {torch.float16}
-    assert sum(value.numel() for value in state.values()) == 1_382_112 == CARD["parameters"]
+    assert sum(value.numel() for value in state.values()) == 1_498_144 == CARD["parameters"]
     assert digest(state) == CARD["hash"] == load_features("mini", ["relu1_1"]).hash
     assert CARD["taps"] == WIDTHS
     assert CARD["teacher"]["name"] == "vgg19"
     assert CARD["steps"] == CARD["settings"]["steps"]
-    assert {"gatys", "probe", "distances", "time"} <= set(CARD["figures"])
+    assert {"gatys", "probe", "distances", "systems", "time"} <= set(CARD["figures"])
+    assert all(value.isfinite().all() for value in state.values())
+    assert state["vector.scale"].min() > 1e-3
+
+
+def test_the_vector_is_an_affine_map_of_every_channels_mean_and_spread() -> None:
+    network, taps = load_features("mini", ["vector"]).network, load_features("mini", WIDTHS)
+    values = [value.double() for value in taps(scene(48, 64)).values()]
+    known = torch.cat([part(v) for v in values for part in (mean, spread)], 1)
+    head = network.vector.double()
+    expected = ((known - head.shift) / head.scale) @ head.weight.mT
+    found = load_features("mini", ["vector"])(scene(48, 64))["vector"]
+    assert found.shape == (1, LENGTH, 1, 1)
+    torch.testing.assert_close(found[..., 0, 0], expected.float(), rtol=1e-3, atol=1e-3)
+    assert expected.abs().mean() > 0.01
+
+
+def mean(value: Tensor) -> Tensor:
+    return value.mean((2, 3))
+
+
+def spread(value: Tensor) -> Tensor:
+    return (value - value.mean((2, 3), keepdim=True)).square().mean((2, 3)).sqrt()
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 80), (37, 51), (16, 16)])
@@ -59,13 +81,16 @@ def test_it_is_frozen_and_cut_after_the_deepest_tap() -> None:
     assert not any(p.requires_grad for p in features.parameters())
     assert list(features(scene())) == ["relu2_1", "relu1_1"]
     assert sum(p.numel() for p in features.parameters()) == 896 + 18_496 + 36_928
+    assert not list(features.buffers())[2:], "mean and std, no vector"
+    assert len(load_features("mini", ["vector"]).network.stages) == 4
 
 
 def test_golden_values() -> None:
     """The values of the shipped weights; a change of the network or its input scale shows here."""
     golden = json.loads((Path(__file__).parent / "golden_mini.json").read_text())
     assert golden["hash"] == CARD["hash"], "tests/golden_mini.py writes the values anew"
-    found = load_features("mini", WIDTHS)(scene())
+    found = {**load_features("mini", WIDTHS)(scene()), **load_features("mini", ["vector"])(scene())}
+    assert list(golden["values"]) == list(found) == list(LAYERS)
     for tap, values in golden["values"].items():
         torch.testing.assert_close(
             found[tap][0].mean((1, 2))[:8], torch.tensor(values), rtol=1e-3, atol=1e-4
@@ -73,8 +98,8 @@ def test_golden_values() -> None:
 
 
 def test_the_same_picture_gives_the_same_values_bit_for_bit() -> None:
-    first, second = (load_features("mini", ["relu5_1"]).embed(scene()) for _ in range(2))
-    assert first.shape == (1, 208)
+    first, second = (load_features("mini", ["vector"]).embed(scene()) for _ in range(2))
+    assert first.shape == (1, LENGTH)
     assert torch.equal(first, second)
 
 
@@ -127,6 +152,8 @@ def test_a_missing_or_foreign_file_gives_a_sentence(
 def test_layers_and_switches_it_does_not_have_are_named() -> None:
     with pytest.raises(UserError, match=r"mini has no layer 'relu4_2'; it has relu1_1, relu2_1"):
         load_features("mini", ["relu4_2"])
+    with pytest.raises(UserError, match="mini: vector stands for a picture in distances; no loss"):
+        load_features("mini", ["relu4_1", "vector"])
     with pytest.raises(UserError, match="mini: pooling and first_padding are switches of the VGGs"):
         load_features("mini", ["relu4_1"], pooling="average")
 

@@ -212,12 +212,20 @@ def test_all_networks_are_those_of_the_settings(
     assert "lpips_network" not in found.names()
 
 
-@pytest.mark.parametrize(("asked", "layer"), [(None, "relu4_1"), ("relu1_2", "relu1_2")])
+@pytest.mark.parametrize(
+    ("features", "asked", "layer"),
+    [
+        ("random", None, "relu4_1"),
+        ("random", "relu1_2", "relu1_2"),
+        ("mini", None, "vector"),
+        ("mini", "relu5_1", "relu5_1"),
+    ],
+)
 def test_the_layer_is_the_usual_one_or_the_one_asked_for(
-    monkeypatch: pytest.MonkeyPatch, asked: str | None, layer: str
+    monkeypatch: pytest.MonkeyPatch, features: str, asked: str | None, layer: str
 ) -> None:
     quick_random(monkeypatch)
-    settings = EvaluateSettings(features="random", layer=asked)
+    settings = EvaluateSettings(features=features, layer=asked)
     assert evaluation_features(settings, "cpu").layers == (layer,)
 
 
@@ -245,4 +253,4 @@ def test_without_a_substitute_missing_weights_are_an_error(
 
 def test_every_network_without_a_usual_layer_has_that_of_the_vggs() -> None:
     without = set(scoring.EMBEDDING_LAYER) ^ set(scoring.load_features.__globals__["NAMES"])
-    assert without == {"vgg16", "vgg19", "mini"}
+    assert without == {"vgg16", "vgg19"}

@@ -20,6 +20,7 @@ import torch
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json, write_json
+from atelier.distill import head
 from atelier.distill.corpus import Corpus, split
 from atelier.distill.export import export, held_out_losses
 from atelier.distill.train import TAPS, DistillSettings, Training
@@ -57,6 +58,8 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
                 write_json(note, {"run_id": run.id, "seconds": time.monotonic() - began})
                 training.save(checkpoint)
         figures = report(training, check, run)
+        figures["vector"] = fit_vector(training, check)
+        run.metrics({"held_out.vector": figures["vector"]}, training.step)
         facts = {
             "data": {"words": DATA, "pictures": len(kept), "held_out": len(held)},
             "steps": training.step,
@@ -70,6 +73,16 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
         run.artifact(written)
         run.artifact(written.with_suffix(".json"))
     print(f"wrote {written} and its card")
+
+
+def fit_vector(training: Training, check: Corpus) -> float:
+    """Fit the pupil's last layer; returns the share of variance left on held-out pictures."""
+    t, parts = training, []
+    for corpus, batches in ((t.corpus, head.BATCHES), (check, head.BATCHES // 10)):
+        found = head.examples(t.pupil, t.teacher, corpus, t.settings.seed, t.device, batches)
+        parts.append([torch.cat(p) for p in zip(*progress(found, batches, "vector"), strict=True)])
+    fitted = head.fit(t.pupil.vector, *parts[0])
+    return fitted.unexplained(t.pupil.vector, *parts[1])
 
 
 def report(training: Training, check: Corpus, run: Run) -> dict[str, float]:

@@ -63,14 +63,15 @@ class Corpus:
         found = parallel(read_small, list(paths), "reading pictures")
         self.pictures = [torch.from_numpy(one).permute(2, 0, 1) for one in found]
 
-    def draw(self, count: int, generator: Generator) -> Tensor:
+    def draw(self, count: int, generator: Generator, side: int | None = None) -> Tensor:
         """``count`` crops of random pictures, flipped at random: (count, 3, side, side).
 
         A crop takes 7/16 of the short side up to all of it, so that a motif comes in many sizes.
+        They come in the corpus's ``side`` unless told otherwise.
         """
-        return torch.stack([self._crop(generator) for _ in range(count)])
+        return torch.stack([self._crop(generator, side or self.side) for _ in range(count)])
 
-    def _crop(self, generator: Generator) -> Tensor:
+    def _crop(self, generator: Generator, wanted: int) -> Tensor:
         picture = self.pictures[_whole(len(self.pictures), generator)]
         height, width = picture.shape[1:]
         side = SHORT_SIDE * 7 // 16
@@ -78,7 +79,7 @@ class Corpus:
         top = _whole(height - side + 1, generator)
         left = _whole(width - side + 1, generator)
         part = picture[None, :, top : top + side, left : left + side].float().div(255)
-        part = F.interpolate(part, self.side, mode="bilinear", antialias=True)[0]
+        part = F.interpolate(part, wanted, mode="bilinear", antialias=True)[0]
         return part.flip(2) if _whole(2, generator) else part
 
 

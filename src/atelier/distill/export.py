@@ -12,10 +12,11 @@ from torch import Generator
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic, write_json
+from atelier.distill import head
 from atelier.distill.corpus import Corpus, damage
 from atelier.distill.relations import WEIGHTS
 from atelier.distill.train import Training
-from atelier.nn.mini import WIDTHS
+from atelier.nn.mini import LENGTH, WIDTHS
 from atelier.nn.weights import digest
 
 BATCHES, ROWS = 8, 8
@@ -59,6 +60,7 @@ def export(training: Training, folder: Path, facts: Mapping[str, Any]) -> Path:
         "hash": digest(state),
         "parameters": sum(value.numel() for value in state.values()),
         "taps": WIDTHS,
+        "vector": {"length": LENGTH, "ridge": head.RIDGE, "sides": head.SIDES},
         "teacher": {"name": training.teacher.name, "hash": training.teacher.hash},
         "settings": training.settings.model_dump(),
         "loss_weights": WEIGHTS,

@@ -34,9 +34,10 @@ EMBEDDING_LAYER = {
     "inception_fid": "pool3",
     "inception_v3": "Mixed_7c",
     "squeezenet1_1": "fire9",
+    "mini": "vector",
     "random": "relu4_1",
 }
-"""The layer whose spatial mean stands for a picture in distances; relu5_1 for VGGs and mini."""
+"""The layer whose spatial mean stands for a picture in distances; relu5_1 for the VGGs."""
 
 
 class Features(nn.Module):

@@ -1,12 +1,13 @@
 """``mini``: a small perceptual encoder of our own, shipped in the package.
 
-A VGG-like stack with 1.4 million parameters. Its five taps bear the names of the VGG19 layers they
-were taught by (``atelier.distill``): strides 1, 2, 4, 8, 16.
+A VGG-like stack with 1.5 million numbers. Its five taps bear the names of the VGG19 layers they
+were taught by (``atelier.distill``): strides 1, 2, 4, 8, 16. A sixth layer, ``vector``, stands for
+the whole picture in distances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -18,6 +19,8 @@ from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, load_stri
 
 WIDTHS = {"relu1_1": 32, "relu2_1": 64, "relu3_1": 128, "relu4_1": 160, "relu5_1": 208}
 """Tap → channels. The stride doubles from one to the next."""
+VECTOR, LENGTH = "vector", 96
+LAYERS = (*WIDTHS, VECTOR)
 
 
 class Stage(nn.Module):
@@ -38,6 +41,41 @@ class Stage(nn.Module):
         return F.silu(self.second(value))
 
 
+def statistics(taps: Mapping[str, Tensor]) -> Tensor:
+    """Mean and standard deviation of every channel of all taps, over the positions: (B, 2·ΣC)."""
+    flat = [value.float().flatten(2) for value in taps.values()]
+    return torch.cat([part for f in flat for part in (f.mean(2), f.std(2, correction=0))], 1)
+
+
+class Vector(nn.Module):
+    """An affine map of ``statistics``, to the directions in which VGG19's pooled vectors differ.
+
+    Unlike there, where a layer's spatial mean is taken: relu5_1 of a network this small orders sets
+    of pictures less as VGG19 does. Fitted in closed form on pictures of 128 to 256 pixels
+    (``atelier.distill.head``) and never trained, hence buffers.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        inputs = 2 * sum(WIDTHS.values())
+        self.register_buffer("shift", torch.zeros(inputs))
+        self.register_buffer("scale", torch.ones(inputs))
+        self.register_buffer("weight", torch.zeros(LENGTH, inputs))
+
+    def project(self, known: Tensor) -> Tensor:
+        """(B, 2·ΣC) statistics to (B, ``LENGTH``)."""
+        with torch.autocast(known.device.type, enabled=False):  # a thousand terms in 8 bits
+            return ((known - self.shift) / self.scale) @ self.weight.mT
+
+    def forward(self, taps: Mapping[str, Tensor]) -> Tensor:
+        """All taps to (B, ``LENGTH``, 1, 1)."""
+        return self.project(statistics(taps))[..., None, None]
+
+
 class Mini(nn.Module):
     """The network; input is RGB in [0, 1]."""
 
@@ -51,33 +89,39 @@ class Mini(nn.Module):
         self.stem = nn.Conv2d(3, WIDTHS[names[0]], 3, padding=1, padding_mode="replicate")
         steps = pairwise(names)
         self.stages = nn.ModuleDict({b: Stage(WIDTHS[a], WIDTHS[b]) for a, b in steps})
+        self.vector = Vector()
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             # On the CPU whatever the default device: networks are built on `meta` before loading.
             value = torch.tensor(values, device="cpu").view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) in [0, 1] to the tapped activations."""
+        """(B, 3, H, W) in [0, 1] to the layers asked for."""
         value = F.silu(self.stem((image - self.mean) / self.std))
         found = {"relu1_1": value}
         for tap, stage in self.stages.items():
             value = found[tap] = stage(value)
+        if VECTOR in self.taps:
+            found[VECTOR] = self.vector(found)
         return {tap: found[tap] for tap in self.taps}
 
-    def cut(self, taps: Sequence[str]) -> None:
-        """Keep only what ``taps`` need, and give only them."""
-        names = list(WIDTHS)
-        deepest = max(names.index(tap) for tap in taps)
-        self.taps = tuple(taps)
-        for tap in names[deepest + 1 :]:
+    def cut(self, layers: Sequence[str]) -> None:
+        """Keep only what ``layers`` need, and give only them."""
+        self.taps = tuple(layers)
+        deepest = max(LAYERS.index(layer) for layer in layers)
+        for tap in LAYERS[deepest + 1 : -1]:
             del self.stages[tap]
+        if VECTOR not in layers:
+            del self.vector
 
 
 def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
     """The network with the weights of ``state`` (kept as float16), tapped at ``layers``."""
     for layer in layers:
-        if layer not in WIDTHS:
-            raise UserError(f"mini has no layer {layer!r}; it has {', '.join(WIDTHS)}")
+        if layer not in LAYERS:
+            raise UserError(f"mini has no layer {layer!r}; it has {', '.join(LAYERS)}")
+    if VECTOR in layers and len(layers) > 1:
+        raise UserError(f"mini: {VECTOR} stands for a picture in distances; no loss is taken on it")
     with torch.device("meta"):
         network = Mini()
     load_strictly(network, {key: value.float() for key, value in state.items()}, "mini")

@@ -1,0 +1,87 @@
+"""The last layer of ``mini``: from statistics of its taps to VGG19's pooled vector.
+
+Fitted when the training is over, by ridge regression (Hoerl & Kennard 1970) in closed form. Of what
+it predicts only the first principal components are kept, the directions in which pictures differ
+most: with more of them it errs more on held-out crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from atelier.distill.corpus import Corpus, damage
+from atelier.nn.features import Features
+from atelier.nn.mini import LENGTH, WIDTHS, Mini, Vector, statistics
+
+TEACHER_LAYER = "relu5_1"
+ROWS, BATCHES = 8, 1200
+"""Crops of a batch (half as many damaged copies come on top), and batches."""
+SIDES = (128, 256)
+"""Of the crops, in turns: the deviations of a deep layer depend on the size of its map."""
+RIDGE = 0.05
+"""In shares of an input's variance; of 0.002 to 1 it errs least on held-out crops (docs/log.md)."""
+
+
+@torch.no_grad()
+def examples(
+    pupil: Mini, teacher: Features, corpus: Corpus, seed: int, device: str, batches: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batch by batch what the pupil knows, (B, D), and what the teacher says, (B, 512).
+
+    The teacher in bfloat16, for speed; the pupil in float32, as it is used for distances.
+    """
+    generator = Generator().manual_seed(seed)
+    for n in range(batches):
+        fresh = corpus.draw(ROWS, generator, SIDES[n % len(SIDES)])
+        hurt = damage(fresh[: ROWS // 2], generator)
+        pictures = torch.cat([fresh, hurt]).to(device, memory_format=torch.channels_last)
+        with torch.autocast(torch.device(device).type, torch.bfloat16):
+            said = teacher(pictures)[TEACHER_LAYER].float().mean((2, 3))
+        yield statistics(pupil(pictures)).cpu(), said.cpu()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The way back from the vector to the teacher's answer."""
+
+    mean: Tensor
+    """(512,)."""
+    directions: Tensor
+    """(512, ``LENGTH``), orthonormal columns."""
+
+    def unexplained(self, vector: Vector, known: Tensor, said: Tensor) -> float:
+        """Share of the variance of ``said`` (N, 512) that ``vector`` of ``known`` leaves."""
+        told = vector.project(known).double() @ self.directions.mT
+        wanted = said.double() - self.mean
+        return float((wanted - told).square().sum() / wanted.square().sum())
+
+
+@torch.no_grad()
+def fit(vector: Vector, known: Tensor, said: Tensor) -> Fit:
+    """Set ``vector`` so that it answers ``known`` (N, D) with ``said`` (N, 512), projected.
+
+    N has to be at least ``LENGTH``.
+    """
+    known, said = known.double(), said.double()
+    shift, scale, mean = known.mean(0), _spread(known), said.mean(0)
+    inputs = (known - shift) / scale
+    ridge = RIDGE * len(inputs) * torch.eye(inputs.shape[1], dtype=inputs.dtype)
+    weight = torch.linalg.solve(inputs.mT @ inputs + ridge, inputs.mT @ (said - mean))
+    _, _, found = torch.linalg.svd(inputs @ weight, full_matrices=False)
+    directions = found[:LENGTH].mT
+    for name, value in (("shift", shift), ("scale", scale), ("weight", (weight @ directions).mT)):
+        getattr(vector, name).copy_(value)
+    return Fit(mean, directions)
+
+
+def _spread(known: Tensor) -> Tensor:
+    """Deviation of every statistic, (D,), but a tenth of its tap's average at least.
+
+    A channel that hardly ever fires would otherwise count a hundredfold where it does.
+    """
+    parts = torch.split(known.std(0), [width for width in WIDTHS.values() for _ in ("mean", "std")])
+    return torch.cat([part.clamp_min(0.1 * part.mean()) for part in parts])

@@ -1,0 +1,89 @@
+"""The last layer of `mini`: what its fit keeps, guards against, and learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from atelier.distill import head
+from atelier.distill.corpus import Corpus
+from atelier.nn.mini import LENGTH, Mini, Vector, initialise, statistics
+from nets import random_features
+from pictures import save
+
+INPUTS = Vector().weight.shape[1]
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    generator = Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def orthonormal(rows: int, columns: int) -> Tensor:
+    return torch.linalg.qr(drawn(rows, columns, seed=9))[0]
+
+
+@pytest.fixture(autouse=True)
+def without_a_ridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "RIDGE", 1e-9)
+
+
+def test_answers_in_as_many_directions_as_are_kept_come_back_whole() -> None:
+    vector, known = Vector(), 3 + 2 * drawn(INPUTS + 400, INPUTS)
+    said = known @ drawn(INPUTS, LENGTH, seed=1) @ orthonormal(512, LENGTH).mT + 7
+    fitted = head.fit(vector, known[:-9], said[:-9])
+    assert fitted.unexplained(vector, known[-9:].float(), said[-9:]) < 1e-6
+    apart = torch.cdist(*[vector.project(known[-9:].float())] * 2)
+    torch.testing.assert_close(apart, torch.cdist(said[-9:], said[-9:]).float(), rtol=1e-3, atol=1)
+
+
+def test_the_largest_directions_are_kept() -> None:
+    vector, known = Vector(), drawn(INPUTS + 400, INPUTS)
+    sizes = torch.tensor([1.0] * LENGTH + [0.1] * LENGTH, dtype=torch.float64)
+    said = known[:, : 2 * LENGTH] * sizes @ orthonormal(512, 2 * LENGTH).mT
+    left = head.fit(vector, known, said).unexplained(vector, known.float(), said)
+    assert left == pytest.approx(0.01 / 1.01, rel=0.1)
+
+
+def test_a_strong_ridge_answers_with_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "RIDGE", 1e6)
+    vector, known, said = Vector(), drawn(200, INPUTS), drawn(200, 512, seed=1) + 5
+    fitted = head.fit(vector, known, said)
+    torch.testing.assert_close(fitted.mean, said.mean(0))
+    assert fitted.unexplained(vector, known.float(), said) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_channel_that_fired_once_does_not_outweigh_the_rest() -> None:
+    vector, known = Vector(), drawn(300, INPUTS)
+    known[:, 0] = 0
+    known[0, 0] = 1e-3
+    head.fit(vector, known, drawn(300, 512, seed=1))
+    assert 0.05 < vector.scale[0] < vector.scale[1]
+
+
+def test_low_precision_does_not_reach_the_projection() -> None:
+    vector, known = Vector(), drawn(2, INPUTS).float()
+    vector.weight.copy_(drawn(LENGTH, INPUTS, seed=1))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = vector.project(known)
+    assert torch.equal(found, vector.project(known))
+
+
+def test_examples_are_seeded_and_pair_statistics_with_the_teachers_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "SIDES", (32, 48))
+    pictures = Corpus([save(tmp_path / f"{n}.png", seed=n, size=(64, 48)) for n in range(6)], 32)
+    pupil, teacher = Mini(), random_features("relu5_1")
+    initialise(pupil, 0)
+    one, again = (list(head.examples(pupil, teacher, pictures, 0, "cpu", 2)) for _ in range(2))
+    for (known, said), (known_again, said_again) in zip(one, again, strict=True):
+        assert torch.equal(known, known_again)
+        assert torch.equal(said, said_again)
+        assert (known.shape, said.shape) == ((12, INPUTS), (12, 512))
+    crops = pictures.draw(8, Generator().manual_seed(0), 32)
+    torch.testing.assert_close(one[0][0][:8], statistics(pupil(crops)))
+    torch.testing.assert_close(one[0][1][:8], teacher.embed(crops), rtol=0.1, atol=0.02)

@@ -1,0 +1,64 @@
+"""`tools/train_mini.py`: from a folder of pictures to weights and card, stopped and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from atelier.core.files import read_json
+from atelier.distill import corpus, head
+from atelier.distill.train import TAPS, DistillSettings
+from nets import random_features
+from pictures import save
+from scripts import script
+
+SMALL: dict[str, Any] = {"side": 32, "fresh": 2, "optimised": 1, "warmup": 2}
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    module = script("tools/train_mini.py")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    teacher = random_features(*TAPS, unit_activations=True)
+    monkeypatch.setattr(module, "load_features", lambda *_, **__: teacher)
+    monkeypatch.setattr(module, "SAVE_EVERY", 1)
+    monkeypatch.setattr(head, "BATCHES", 20)
+    monkeypatch.setattr(head, "SIDES", (32,))
+    return module
+
+
+def test_the_tool_goes_on_where_it_was_stopped_in_the_same_run(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "pictures"
+    for n in range(24):
+        save(folder / f"{n}.png", seed=n, size=(64 + n, 48))
+    settings = DistillSettings(**SMALL, steps=3)
+    tool.main(folder, tmp_path / "whole", settings)
+
+    def stop(steps: Iterator[Any], *_: Any) -> Iterator[Any]:
+        for at in steps:
+            yield at
+            if at.step == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "progress", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tool.main(folder, tmp_path / "parts", settings)
+    began = read_json(tmp_path / "parts/run.json")["run_id"]
+    tool.main(folder, tmp_path / "parts", settings)
+    assert read_json(tmp_path / "parts/run.json")["run_id"] == began
+    whole, parts = (read_json(tmp_path / name / "mini.json") for name in ("whole", "parts"))
+    assert whole["hash"] == parts["hash"]
+    assert whole["held_out_losses"] == parts["held_out_losses"]
+    assert (whole["steps"], whole["data"]["pictures"]) == (3, len(corpus.split(folder)[0]))
+    assert 0 < whole["held_out_losses"]["vector"] < 1
+    vector = load_file(tmp_path / "whole/mini.safetensors")["vector.weight"]
+    assert vector.isfinite().all()
+    assert vector.abs().mean() > 1e-3, "the tool fits it"
