@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from atelier.core.batches import seed_of
 from atelier.distill import head
 from atelier.distill.corpus import Corpus
 from atelier.nn.mini import LENGTH, Mini, Vector, initialise, statistics
@@ -79,11 +80,16 @@ def test_examples_are_seeded_and_pair_statistics_with_the_teachers_means(
     pictures = Corpus([save(tmp_path / f"{n}.png", seed=n, size=(64, 48)) for n in range(6)], 32)
     pupil, teacher = Mini(), random_features("relu5_1")
     initialise(pupil, 0)
-    one, again = (list(head.examples(pupil, teacher, pictures, 0, "cpu", 2)) for _ in range(2))
+    one, again = (
+        list(head.examples(pupil, teacher, pictures, 0, "cpu", range(2))) for _ in range(2)
+    )
     for (known, said), (known_again, said_again) in zip(one, again, strict=True):
         assert torch.equal(known, known_again)
         assert torch.equal(said, said_again)
         assert (known.shape, said.shape) == ((12, INPUTS), (12, 512))
-    crops = pictures.draw(8, Generator().manual_seed(0), 32)
+    (second,) = head.examples(pupil, teacher, pictures, 0, "cpu", [1])
+    assert torch.equal(second[0], one[1][0]), "whatever came before"
+    assert not torch.equal(one[0][0], one[1][0])
+    crops = pictures.draw(8, Generator().manual_seed(seed_of(0, 0, "vector")), 32)
     torch.testing.assert_close(one[0][0][:8], statistics(pupil(crops)))
     torch.testing.assert_close(one[0][1][:8], teacher.embed(crops), rtol=0.1, atol=0.02)

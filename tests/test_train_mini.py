@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +32,19 @@ def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     return module
 
 
+def stopping(phase: str, after: int, left: list[tuple[str, int]]) -> Any:
+    """A ``progress`` that is stopped in a phase, and tells how much was left of each."""
+
+    def progress(items: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+        left.append((what, total))
+        for done, item in enumerate(items, start=1):
+            yield item
+            if (what, done) == (phase, after):
+                raise KeyboardInterrupt
+
+    return progress
+
+
 def test_the_tool_goes_on_where_it_was_stopped_in_the_same_run(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,16 +54,14 @@ def test_the_tool_goes_on_where_it_was_stopped_in_the_same_run(
     settings = DistillSettings(**SMALL, steps=3)
     tool.main(folder, tmp_path / "whole", settings)
 
-    def stop(steps: Iterator[Any], *_: Any) -> Iterator[Any]:
-        for at in steps:
-            yield at
-            if at.step == 2:
-                raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tool, "progress", stop)
-        with pytest.raises(KeyboardInterrupt):
-            tool.main(folder, tmp_path / "parts", settings)
+    left: list[tuple[str, int]] = []
+    for phase, after in (("mini", 2), ("examples_kept", 7), ("examples_held_out", 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(tool, "progress", stopping(phase, after, left))
+            with pytest.raises(KeyboardInterrupt):
+                tool.main(folder, tmp_path / "parts", settings)
+    kept = [count for what, count in left if what == "examples_kept"]
+    assert kept == [20, 13], "collected examples are not collected again"
     began = read_json(tmp_path / "parts/run.json")["run_id"]
     tool.main(folder, tmp_path / "parts", settings)
     assert read_json(tmp_path / "parts/run.json")["run_id"] == began

@@ -3,9 +3,9 @@
     python tools/train_mini.py DATA OUT [--steps 4500] [--seed 0] [--device cpu]
 
 DATA is searched for pictures at any depth; a tenth, chosen by file name, is held out. VGG19's
-weights are found as everywhere (ATELIER_WEIGHTS). OUT gets the checkpoint and, at the end,
-mini.safetensors (float16) and its card, mini.json. With the seed, the pictures and the number of
-threads equal, the weights are equal bit for bit.
+weights are found as everywhere (ATELIER_WEIGHTS). OUT gets the checkpoint, the examples the last
+layer is fitted to and, at the end, mini.safetensors (float16) and its card, mini.json. With the
+seed, the pictures and the number of threads equal, the weights are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json, write_json
+from atelier.core.files import atomic, read_json, write_json
 from atelier.distill import head
 from atelier.distill.corpus import Corpus, split
 from atelier.distill.export import export, held_out_losses
 from atelier.distill.train import TAPS, DistillSettings, Training
 from atelier.nn.features import load_features
+from atelier.nn.weights import digest
 from atelier.progress import progress
 from atelier.tracking import Run, open_run
 
@@ -48,6 +51,10 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
         before = read_json(note)
     began = time.monotonic() - before["seconds"]
     with open_run("mini", "train", known, run_id=before["run_id"]) as run:
+
+        def note_time() -> None:
+            write_json(note, {"run_id": run.id, "seconds": time.monotonic() - began})
+
         check = Corpus(held, settings.side)
         for at in progress(training.run(), settings.steps - training.step, "mini"):
             if at.step % LOG_EVERY == 0:
@@ -55,10 +62,10 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
             if at.step % CHECK_EVERY == 0:
                 report(training, check, run)
             if at.step % SAVE_EVERY == 0 or at.step == settings.steps:
-                write_json(note, {"run_id": run.id, "seconds": time.monotonic() - began})
+                note_time()
                 training.save(checkpoint)
         figures = report(training, check, run)
-        figures["vector"] = fit_vector(training, check)
+        figures["vector"] = fit_vector(training, check, out, note_time)
         run.metrics({"held_out.vector": figures["vector"]}, training.step)
         facts = {
             "data": {"words": DATA, "pictures": len(kept), "held_out": len(held)},
@@ -75,14 +82,37 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
     print(f"wrote {written} and its card")
 
 
-def fit_vector(training: Training, check: Corpus) -> float:
+def fit_vector(
+    training: Training, check: Corpus, out: Path, note_time: Callable[[], None]
+) -> float:
     """Fit the pupil's last layer; returns the share of variance left on held-out pictures."""
-    t, parts = training, []
-    for corpus, batches in ((t.corpus, head.BATCHES), (check, head.BATCHES // 10)):
-        found = head.examples(t.pupil, t.teacher, corpus, t.settings.seed, t.device, batches)
-        parts.append([torch.cat(p) for p in zip(*progress(found, batches, "vector"), strict=True)])
-    fitted = head.fit(t.pupil.vector, *parts[0])
-    return fitted.unexplained(t.pupil.vector, *parts[1])
+    parts = [
+        collect(training, corpus, batches, out / f"examples_{name}.pt", note_time)
+        for name, corpus, batches in (
+            ("kept", training.corpus, head.BATCHES),
+            ("held_out", check, head.BATCHES // 10),
+        )
+    ]
+    fitted = head.fit(training.pupil.vector, *parts[0])
+    return fitted.unexplained(training.pupil.vector, *parts[1])
+
+
+def collect(
+    training: Training, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
+) -> list[Tensor]:
+    """What to fit to, (N, D) and (N, 512); goes on with what ``path`` has of the same pupil."""
+    t, owner = training, digest(training.pupil.state_dict())
+    before: dict[str, Any] = torch.load(path, weights_only=True) if path.is_file() else {}
+    rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("owner") == owner else []
+    left = range(len(rows), batches)
+    found = head.examples(t.pupil, t.teacher, corpus, t.settings.seed, t.device, left)
+    for pair in progress(found, len(left), path.stem):
+        rows.append(pair)
+        if len(rows) % SAVE_EVERY == 0 or len(rows) == batches:
+            note_time()
+            with atomic(path) as part:
+                torch.save({"owner": owner, "rows": rows}, part)
+    return [torch.cat(part) for part in zip(*rows, strict=True)]
 
 
 def report(training: Training, check: Corpus, run: Run) -> dict[str, float]:

@@ -7,12 +7,13 @@ most: with more of them it errs more on held-out crops.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from atelier.core.batches import seed_of
 from atelier.distill.corpus import Corpus, damage
 from atelier.nn.features import Features
 from atelier.nn.mini import LENGTH, WIDTHS, Mini, Vector, statistics
@@ -28,14 +29,15 @@ RIDGE = 0.05
 
 @torch.no_grad()
 def examples(
-    pupil: Mini, teacher: Features, corpus: Corpus, seed: int, device: str, batches: int
+    pupil: Mini, teacher: Features, corpus: Corpus, seed: int, device: str, batches: Iterable[int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batch by batch what the pupil knows, (B, D), and what the teacher says, (B, 512).
+    """For every batch asked for what the pupil knows, (B, D), and what the teacher says, (B, 512).
 
+    A batch is a function of the seed and its number, so that a stopped collection can go on.
     The teacher in bfloat16, for speed; the pupil in float32, as it is used for distances.
     """
-    generator = Generator().manual_seed(seed)
-    for n in range(batches):
+    for n in batches:
+        generator = Generator().manual_seed(seed_of(seed, n, "vector"))
         fresh = corpus.draw(ROWS, generator, SIDES[n % len(SIDES)])
         hurt = damage(fresh[: ROWS // 2], generator)
         pictures = torch.cat([fresh, hurt]).to(device, memory_format=torch.channels_last)
