@@ -36,7 +36,7 @@ def gatys(out: Path) -> dict[str, Any]:
 
 def order(path: Path) -> dict[str, Any]:
     """Of what ``encoder_distances.py`` wrote, the correlations only."""
-    return {key: read_json(path)[key] for key in ("sets", "spearman")}
+    return {key: read_json(path)[key] for key in ("sets", "pictures", "reference", "spearman")}
 
 
 def main(out: Path, card: Path) -> None:

@@ -6,8 +6,8 @@
 With pictures: OUT is the folder ``encoder_gatys.py`` wrote: its iterates, the photographs, and
 filtered versions of them made here, each a set of 16, against all held-out paintings. With the
 results of ``dvc repro``: what every system made of the test photographs, before and after
-denoising, and the photographs, against the paintings of the run. Spearman's correlation over the
-sets, with the first encoder.
+denoising, and the photographs, against all paintings of the run (``mini`` was taught with most of
+them; it saw none of the sets). Spearman's correlation over the sets, with the first encoder.
 """
 
 from __future__ import annotations
@@ -75,7 +75,12 @@ def main(data: Path, out: Path, names: list[str]) -> None:
     first = list(found[names[0]].values())
     ranks = {name: float(spearmanr(first, list(found[name].values()))[0]) for name in names}
     written = out / ("systems.json" if real else "distances.json")
-    write_json(written, {"sets": len(sets), "spearman": ranks, "frechet": found})
+    counts = {
+        "sets": len(sets),
+        "reference": len(reference),
+        "pictures": len(next(iter(sets.values()))),
+    }
+    write_json(written, {**counts, "spearman": ranks, "frechet": found})
     print(len(sets), "sets; Spearman's correlation with", names[0], ranks)
 
 

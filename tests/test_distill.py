@@ -27,10 +27,9 @@ from atelier.distill.relations import (
 from atelier.distill.train import TAPS, DistillSettings, Training
 from atelier.nn.features import load_features
 from atelier.nn.mini import LAYERS, Mini, initialise
+from distilling import SMALL, many
 from nets import random_features
 from pictures import save
-
-SMALL: dict[str, Any] = {"side": 32, "fresh": 2, "optimised": 1, "warmup": 2}
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -39,10 +38,7 @@ def seeded(seed: int = 0) -> Generator:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("pictures")
-    for n in range(24):
-        save(root / f"{n}.png", seed=n, size=(64 + n, 48))
-    return root
+    return many(tmp_path_factory.mktemp("pictures"))
 
 
 @pytest.fixture(scope="module")

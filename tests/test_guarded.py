@@ -23,7 +23,7 @@ def first_scale() -> float:
 
 
 def descend(
-    steps: int, weight: float = 1.0, far: range = range(0), place: float = 1e3
+    steps: int, weight: float = 1.0, far: range = range(0), place: float = 0.0
 ) -> tuple[list[float], Tensor]:
     """Losses of ``weight``·quartic; in the steps ``far`` the picture is thrown to ``place``."""
     picture = START.clone().requires_grad_()
@@ -84,6 +84,20 @@ def test_a_leap_is_borne_a_fall_is_undone_at_once(leap: float, borne: bool) -> N
         optimizer.advance(loss, last=False)
     assert torch.equal(picture, torch.tensor([1.0, 2.0])) is not borne
     assert bool(optimizer.state) is borne
+
+
+def test_after_a_fall_it_goes_on_downhill_at_once() -> None:
+    losses, _ = descend(50, far=range(4, 5), place=1e3)
+    assert losses[4] > FALL * losses[3]
+    assert losses[5] == min(losses[:6])
+    assert losses[-1] < 0.5 * losses[5]
+
+
+def test_an_infinite_loss_at_the_start_moves_nothing() -> None:
+    picture = torch.tensor([1.0, 2.0]).requires_grad_()
+    picture.grad = torch.tensor([math.inf, 0.1])
+    GuardedLBFGS(picture, lr=1.0, history=5).advance(math.inf, last=False)
+    assert torch.equal(picture, torch.tensor([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -37,7 +37,7 @@ def test_the_shipped_file_is_small_whole_and_described_by_its_card() -> None:
     state = load_file(FILE)
     assert FILE.stat().st_size <= 3_000_000
     assert {value.dtype for value in state.values()} == {torch.float16}
-    assert sum(value.numel() for value in state.values()) == 1_498_144 == CARD["parameters"]
+    assert sum(value.numel() for value in state.values()) == 1_498_240 == CARD["parameters"]
     assert digest(state) == CARD["hash"] == load_features("mini", ["relu1_1"]).hash
     assert CARD["taps"] == WIDTHS
     assert CARD["teacher"]["name"] == "vgg19"
@@ -52,7 +52,7 @@ def test_the_vector_is_an_affine_map_of_every_channels_mean_and_spread() -> None
     values = [value.double() for value in taps(scene(48, 64)).values()]
     known = torch.cat([part(v) for v in values for part in (mean, spread)], 1)
     head = network.vector.double()
-    expected = ((known - head.shift) / head.scale) @ head.weight.mT
+    expected = ((known - head.shift) / head.scale) @ head.weight.mT + head.bias
     found = load_features("mini", ["vector"])(scene(48, 64))["vector"]
     assert found.shape == (1, LENGTH, 1, 1)
     torch.testing.assert_close(found[..., 0, 0], expected.float(), rtol=1e-3, atol=1e-3)
@@ -152,7 +152,7 @@ def test_a_missing_or_foreign_file_gives_a_sentence(
 def test_layers_and_switches_it_does_not_have_are_named() -> None:
     with pytest.raises(UserError, match=r"mini has no layer 'relu4_2'; it has relu1_1, relu2_1"):
         load_features("mini", ["relu4_2"])
-    with pytest.raises(UserError, match="mini: vector stands for a picture in distances; no loss"):
+    with pytest.raises(UserError, match="mini: vector stands for whole pictures and is asked for"):
         load_features("mini", ["relu4_1", "vector"])
     with pytest.raises(UserError, match="mini: pooling and first_padding are switches of the VGGs"):
         load_features("mini", ["relu4_1"], pooling="average")

@@ -65,8 +65,8 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
                 note_time()
                 training.save(checkpoint)
         figures = report(training, check, run)
-        figures["vector"] = fit_vector(training, check, out, note_time)
-        run.metrics({"held_out.vector": figures["vector"]}, training.step)
+        figures["vector_unexplained"] = fit_vector(training, check, out, note_time)
+        run.metrics({"held_out.vector_unexplained": figures["vector_unexplained"]}, training.step)
         facts = {
             "data": {"words": DATA, "pictures": len(kept), "held_out": len(held)},
             "steps": training.step,
@@ -100,8 +100,9 @@ def fit_vector(
 def collect(
     training: Training, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
 ) -> list[Tensor]:
-    """What to fit to, (N, D) and (N, 512); goes on with what ``path`` has of the same pupil."""
-    t, owner = training, digest(training.pupil.state_dict())
+    """What to fit to, (N, D) and (N, 512); goes on with what ``path`` has of the same origin."""
+    t, names = training, (len(corpus.pictures), training.teacher.hash, head.ROWS, *head.SIDES)
+    owner = " ".join(map(str, (digest(t.pupil.state_dict()), *names)))
     before: dict[str, Any] = torch.load(path, weights_only=True) if path.is_file() else {}
     rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("owner") == owner else []
     left = range(len(rows), batches)
@@ -112,7 +113,7 @@ def collect(
             note_time()
             with atomic(path) as part:
                 torch.save({"owner": owner, "rows": rows}, part)
-    return [torch.cat(part) for part in zip(*rows, strict=True)]
+    return [torch.cat(part) for part in zip(*rows[:batches], strict=True)]
 
 
 def report(training: Training, check: Corpus, run: Run) -> dict[str, float]:

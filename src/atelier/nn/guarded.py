@@ -47,7 +47,7 @@ class GuardedLBFGS(LBFGS):
         if loss < self.best:
             self.best, self.kept = loss, self.picture.detach().clone()
         self.leaps = 0 if loss <= RISE * self.best else self.leaps + 1
-        fallen = not loss <= FALL * self.best  # also NaN
+        fallen = loss > FALL * self.best or not math.isfinite(loss)
         lost = self.leaps > PATIENCE or fallen
         if lost:
             self.state.clear()

@@ -51,13 +51,14 @@ class Vector(nn.Module):
     """An affine map of ``statistics``, to the directions in which VGG19's pooled vectors differ.
 
     Unlike there, where a layer's spatial mean is taken: relu5_1 of a network this small orders sets
-    of pictures less as VGG19 does. Fitted in closed form on pictures of 128 to 256 pixels
-    (``atelier.distill.head``) and never trained, hence buffers.
+    of pictures less as VGG19 does. Fitted in closed form (``atelier.distill.head``) and never
+    trained, hence buffers.
     """
 
     shift: Tensor
     scale: Tensor
     weight: Tensor
+    bias: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,11 +66,12 @@ class Vector(nn.Module):
         self.register_buffer("shift", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
         self.register_buffer("weight", torch.zeros(LENGTH, inputs))
+        self.register_buffer("bias", torch.zeros(LENGTH))
 
     def project(self, known: Tensor) -> Tensor:
         """(B, 2·ΣC) statistics to (B, ``LENGTH``)."""
         with torch.autocast(known.device.type, enabled=False):  # a thousand terms in 8 bits
-            return ((known - self.shift) / self.scale) @ self.weight.mT
+            return ((known - self.shift) / self.scale) @ self.weight.mT + self.bias
 
     def forward(self, taps: Mapping[str, Tensor]) -> Tensor:
         """All taps to (B, ``LENGTH``, 1, 1)."""
@@ -116,12 +118,16 @@ class Mini(nn.Module):
 
 
 def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
-    """The network with the weights of ``state`` (kept as float16), tapped at ``layers``."""
+    """The network with the weights of ``state`` (kept as float16), tapped at ``layers``.
+
+    Raises:
+        UserError: an unknown layer, ``vector`` beside another one, or ill-fitting weights.
+    """
     for layer in layers:
         if layer not in LAYERS:
             raise UserError(f"mini has no layer {layer!r}; it has {', '.join(LAYERS)}")
     if VECTOR in layers and len(layers) > 1:
-        raise UserError(f"mini: {VECTOR} stands for a picture in distances; no loss is taken on it")
+        raise UserError(f"mini: {VECTOR} stands for whole pictures and is asked for alone")
     with torch.device("meta"):
         network = Mini()
     load_strictly(network, {key: value.float() for key, value in state.items()}, "mini")
