@@ -24,7 +24,7 @@ ROWS, BATCHES = 8, 1200
 SIDES = (128, 256)
 """Of the crops, in turns: the deviations of a deep layer depend on the size of its map."""
 RIDGE = 0.05
-"""In shares of an input's variance; of 0.002 to 1 it errs least on held-out crops (docs/log.md)."""
+"""In shares of an input's variance; chosen on held-out crops, see docs/log.md."""
 
 
 @torch.no_grad()
