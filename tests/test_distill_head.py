@@ -38,9 +38,13 @@ def test_answers_in_as_many_directions_as_are_kept_come_back_whole() -> None:
     fitted = head.fit(vector, known[:-9], said[:-9])
     assert fitted.unexplained(vector, known[-9:].float(), said[-9:]) < 1e-6
     told = vector.project(known[-9:].float())
-    torch.testing.assert_close(told, (said[-9:] @ fitted.directions).float(), rtol=1e-3, atol=0.1)
+    torch.testing.assert_close(
+        told, (said[-9:] @ fitted.directions * head.SHRINK).float(), rtol=1e-3, atol=0.1
+    )
     apart = torch.cdist(told, told)
-    torch.testing.assert_close(apart, torch.cdist(said[-9:], said[-9:]).float(), rtol=1e-3, atol=1)
+    torch.testing.assert_close(
+        apart, head.SHRINK * torch.cdist(said[-9:], said[-9:]).float(), rtol=1e-3, atol=1
+    )
 
 
 def test_the_largest_directions_are_kept() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import LBFGS
 
-from atelier.nn.guarded import FALL, FIRST, PATIENCE, RISE, GuardedLBFGS
+from atelier.nn.guarded import FIRST, PATIENCE, RISE, GuardedLBFGS
 
 START = torch.tensor([3.0, -2.0])
 
@@ -22,16 +22,14 @@ def first_scale() -> float:
     return FIRST / gradient.square().mean().sqrt().item()
 
 
-def descend(
-    steps: int, weight: float = 1.0, far: range = range(0), place: float = 0.0
-) -> tuple[list[float], Tensor]:
-    """Losses of ``weight``·quartic; in the steps ``far`` the picture is thrown to ``place``."""
+def descend(steps: int, weight: float = 1.0, far: range = range(0)) -> tuple[list[float], Tensor]:
+    """Losses of ``weight``·quartic; in the steps ``far`` the picture is thrown away again."""
     picture = START.clone().requires_grad_()
     optimizer, losses = GuardedLBFGS(picture, lr=1.0, history=10), []
     for step in range(steps):
         if step in far:
             with torch.no_grad():
-                picture.copy_(torch.full((2,), place))
+                picture.copy_(torch.full((2,), 1e3))
         optimizer.zero_grad()
         loss = weight * quartic(picture)
         loss.backward()
@@ -68,36 +66,11 @@ def test_a_tiny_loss_is_minimised_like_a_large_one() -> None:
 
 def test_lost_it_goes_back_to_the_best_and_on_downhill() -> None:
     far = range(4, 5 + PATIENCE)
-    losses, picture = descend(50, far=far, place=-1.5)
-    assert all(RISE * losses[3] < losses[n] < FALL * losses[3] for n in far)
+    losses, picture = descend(50, far=far)
+    assert all(losses[n] > RISE * losses[3] for n in far)
     assert losses[far.stop] == min(losses[: far.stop])
     assert losses[-1] < 0.5 * losses[far.stop]
     assert quartic(picture).item() == min(losses)
-
-
-@pytest.mark.parametrize(("leap", "borne"), [(0.9 * FALL, True), (1.1 * FALL, False)])
-def test_a_leap_is_borne_a_fall_is_undone_at_once(leap: float, borne: bool) -> None:
-    picture = torch.tensor([1.0, 2.0]).requires_grad_()
-    optimizer = GuardedLBFGS(picture, lr=1.0, history=5)
-    for loss in (1.0, leap):
-        picture.grad = torch.tensor([0.1, 0.1]) * loss
-        optimizer.advance(loss, last=False)
-    assert torch.equal(picture, torch.tensor([1.0, 2.0])) is not borne
-    assert bool(optimizer.state) is borne
-
-
-def test_after_a_fall_it_goes_on_downhill_at_once() -> None:
-    losses, _ = descend(50, far=range(4, 5), place=1e3)
-    assert losses[4] > FALL * losses[3]
-    assert losses[5] == min(losses[:6])
-    assert losses[-1] < 0.5 * losses[5]
-
-
-def test_an_infinite_loss_at_the_start_moves_nothing() -> None:
-    picture = torch.tensor([1.0, 2.0]).requires_grad_()
-    picture.grad = torch.tensor([math.inf, 0.1])
-    GuardedLBFGS(picture, lr=1.0, history=5).advance(math.inf, last=False)
-    assert torch.equal(picture, torch.tensor([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -23,6 +23,8 @@ ROWS, BATCHES = 8, 1200
 """Crops of a batch (half as many damaged copies come on top), and batches: 14,400 examples."""
 SIDES = (128, 256)
 """Of the crops, in turns: the deviations of a deep layer depend on the size of its map."""
+SHRINK = (LENGTH / 512) ** 0.5
+"""Of the vector. KID's kernel divides by the length: so it sees inner products as on VGG19."""
 RIDGE = 0.05
 """In shares of an input's variance; chosen on held-out crops, see docs/log.md."""
 
@@ -58,14 +60,14 @@ class Fit:
     def unexplained(self, vector: Vector, known: Tensor, said: Tensor) -> float:
         """Share of the variance of ``said`` (N, 512) that ``vector`` of ``known`` leaves."""
         answer = vector.project(known.to(vector.weight.device)).cpu().double()
-        told = (answer - self.mean @ self.directions) @ self.directions.mT
+        told = (answer / SHRINK - self.mean @ self.directions) @ self.directions.mT
         wanted = said.double() - self.mean
         return float((wanted - told).square().sum() / wanted.square().sum())
 
 
 @torch.no_grad()
 def fit(vector: Vector, known: Tensor, said: Tensor) -> Fit:
-    """Set ``vector`` so that it answers ``known`` (N, D) with ``said`` (N, 512), projected.
+    """Set ``vector`` to answer ``known`` (N, D) with ``said`` (N, 512), projected and shrunk.
 
     N has to be at least ``LENGTH``.
     """
@@ -76,10 +78,11 @@ def fit(vector: Vector, known: Tensor, said: Tensor) -> Fit:
     weight = torch.linalg.solve(inputs.mT @ inputs + ridge, inputs.mT @ (said - mean))
     _, _, found = torch.linalg.svd(inputs @ weight, full_matrices=False)
     directions = found[:LENGTH].mT
+    shrunk = SHRINK * directions
     vector.shift.copy_(shift)
     vector.scale.copy_(scale)
-    vector.weight.copy_((weight @ directions).mT)
-    vector.bias.copy_(mean @ directions)
+    vector.weight.copy_((weight @ shrunk).mT)
+    vector.bias.copy_(mean @ shrunk)
     return Fit(mean, directions)
 
 

@@ -14,8 +14,6 @@ RISE = 3.0
 """A loss above this many times the best one is a leap."""
 PATIENCE = 5
 """Leaps in a row that are borne: a single one teaches L-BFGS the curvature it lacked."""
-FALL = 100.0
-"""A leap above this many times the best loss is not: its curvature would stop all further steps."""
 
 
 class GuardedLBFGS(LBFGS):
@@ -47,8 +45,7 @@ class GuardedLBFGS(LBFGS):
         if loss < self.best:
             self.best, self.kept = loss, self.picture.detach().clone()
         self.leaps = 0 if loss <= RISE * self.best else self.leaps + 1
-        fallen = loss > FALL * self.best or not math.isfinite(loss)
-        lost = self.leaps > PATIENCE or fallen
+        lost = self.leaps > PATIENCE or not math.isfinite(loss)
         if lost:
             self.state.clear()
             self.leaps = 0
