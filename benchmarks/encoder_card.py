@@ -2,7 +2,8 @@
 
     python benchmarks/encoder_card.py OUT src/atelier/nn/mini.json
 
-OUT is the folder the other ``encoder_*.py`` wrote to, for vgg19, random and mini.
+OUT is the folder the other ``encoder_*.py`` wrote to, for vgg19, random and mini;
+``encoder_distances.py`` for its own sets and for a run of the bench.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ With pictures: OUT is the folder ``encoder_gatys.py`` wrote: its iterates, the p
 filtered versions of them made here, each a set of 16, against all held-out paintings. With the
 results of ``dvc repro``: what every system made of the test photographs, before and after
 denoising, and the photographs, against all paintings of the run (``mini`` was taught with most of
-them; it saw none of the sets). Spearman's correlation over the sets, with the first encoder.
+them and of the photographs; it saw nothing the systems made). Spearman's correlation over the sets,
+with the first encoder.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ def systems(results: Path) -> tuple[list[Path], dict[str, list[Path]]]:
     sets = {f"{one.parts[-3]} {one.parts[-2]}": images.find(one) for one in folders}
     made = {path.name for paths in sets.values() for path in paths}
     photos = [path for path in images.find(results / "prepared/photos/test") if path.name in made]
-    return images.find(results / "prepared/paintings"), {"photographs": photos, **sets}
+    sets = {"photographs": photos, **sets}
+    for name, paths in sets.items():
+        if len(paths) != len(photos):
+            sys.exit(f"{name}: {len(paths)} of {len(photos)} pictures; let dvc repro finish first")
+    return images.find(results / "prepared/paintings"), sets
 
 
 def main(data: Path, out: Path, names: list[str]) -> None:

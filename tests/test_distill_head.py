@@ -41,6 +41,8 @@ def test_answers_in_as_many_directions_as_are_kept_come_back_whole() -> None:
     torch.testing.assert_close(
         told, (said[-9:] @ fitted.directions * head.SHRINK).float(), rtol=1e-3, atol=0.1
     )
+    kept = (said[-9:] @ fitted.directions).float()
+    torch.testing.assert_close(told @ told.mT / LENGTH, kept @ kept.mT / 512, rtol=1e-2, atol=0.1)
     apart = torch.cdist(told, told)
     torch.testing.assert_close(
         apart, head.SHRINK * torch.cdist(said[-9:], said[-9:]).float(), rtol=1e-3, atol=1

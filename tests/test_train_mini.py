@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from atelier.core.files import read_json
@@ -69,3 +70,15 @@ def test_the_tool_goes_on_where_it_was_stopped_in_the_same_run(
     vector = load_file(tmp_path / "whole/mini.safetensors")["vector.weight"]
     assert vector.isfinite().all()
     assert vector.abs().mean() > 1e-3, "the tool fits it"
+
+    forget(tmp_path / "parts/examples_kept.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "progress", stopping("", 0, left := []))
+        tool.main(folder, tmp_path / "parts", settings)
+    assert dict(left)["examples_kept"] == 20, "examples of another network are not used"
+    assert dict(left)["examples_held_out"] == 0
+
+
+def forget(path: Path) -> None:
+    """Let the examples in ``path`` be those of another network."""
+    torch.save({**torch.load(path, weights_only=True), "origin": "another"}, path)

@@ -101,10 +101,10 @@ def collect(
     training: Training, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
 ) -> list[Tensor]:
     """What to fit to, (N, D) and (N, 512); goes on with what ``path`` has of the same origin."""
-    t, names = training, (len(corpus.pictures), training.teacher.hash, head.ROWS, *head.SIDES)
-    owner = " ".join(map(str, (digest(t.pupil.state_dict()), *names)))
+    t, pupil = training, digest(training.pupil.state_dict())
+    origin = f"{pupil} {t.teacher.hash} {len(corpus.pictures)} {head.ROWS} {head.SIDES}"
     before: dict[str, Any] = torch.load(path, weights_only=True) if path.is_file() else {}
-    rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("owner") == owner else []
+    rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("origin") == origin else []
     left = range(len(rows), batches)
     found = head.examples(t.pupil, t.teacher, corpus, t.settings.seed, t.device, left)
     for pair in progress(found, len(left), path.stem):
@@ -112,7 +112,7 @@ def collect(
         if len(rows) % SAVE_EVERY == 0 or len(rows) == batches:
             note_time()
             with atomic(path) as part:
-                torch.save({"owner": owner, "rows": rows}, part)
+                torch.save({"origin": origin, "rows": rows}, part)
     return [torch.cat(part) for part in zip(*rows[:batches], strict=True)]
 
 

@@ -1,7 +1,7 @@
 """What the pupil has to get right: the teacher's activations, and its distances.
 
 Style transfer uses an encoder for distances: of Gram matrices (style), of activations (content), of
-pooled vectors (Fréchet; those ``mini`` gives are fitted afterwards, ``head``). So beside the
+pooled vectors (Fréchet; ``mini``'s own is fitted afterwards, in ``head``). So beside the
 activations themselves (through throw-away 1×1 adapters, after FitNets, Romero et al. 2015) the
 distances between the pictures of a batch are matched (relational distillation, Park et al. 2019),
 as logarithms, so that near pairs count like far ones.

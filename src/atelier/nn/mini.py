@@ -48,10 +48,10 @@ def statistics(taps: Mapping[str, Tensor]) -> Tensor:
 
 
 class Vector(nn.Module):
-    """An affine map of ``statistics``, to the directions in which VGG19's pooled vectors differ.
+    """An affine map of ``statistics``: what they tell of VGG19's pooled vector, cut short.
 
-    Unlike there, where a layer's spatial mean is taken: relu5_1 of a network this small orders sets
-    of pictures less as VGG19 does. Fitted in closed form (``atelier.distill.head``) and never
+    Unlike VGG19, where a layer's spatial mean stands for a picture: relu5_1 of this network orders
+    sets of pictures less as VGG19 does. Fitted in closed form (``atelier.distill.head``) and never
     trained, hence buffers.
     """
 
