@@ -37,7 +37,8 @@ def gatys(out: Path) -> dict[str, Any]:
 
 def order(path: Path) -> dict[str, Any]:
     """Of what ``encoder_distances.py`` wrote, the correlations only."""
-    return {key: read_json(path)[key] for key in ("sets", "pictures", "reference", "spearman")}
+    found = read_json(path)
+    return {key: found[key] for key in ("sets", "pictures", "reference", "spearman")}
 
 
 def main(out: Path, card: Path) -> None:
