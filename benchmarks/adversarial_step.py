@@ -26,7 +26,7 @@ from torch.optim import Adam
 
 from atelier.core.batches import Batch, Batches
 from atelier.nn.cam import ClassActivation
-from atelier.nn.ilnorm import EPS, ILN, AdaILN
+from atelier.nn.adalin import EPS, ILN, AdaILN
 from atelier.nn.ugatit import smallest_side
 
 if TYPE_CHECKING:  # mypy takes this folder for a package; its files are scripts

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from atelier.compare import write_comparison
+from atelier.reports.comparison import write_comparison
 from atelier.core.config import Params
-from atelier.registry import publish
-from atelier.stage import stage
+from atelier.serving.registry import publish
+from atelier.tracking.stage import stage
 
 if __name__ == "__main__":
     with stage("compare"):

@@ -6,17 +6,13 @@ from pathlib import Path
 from atelier.core.config import Params
 from atelier.core.files import write_json
 from atelier.core.images import find
-from atelier.denoise import DenoiseSettings
-from atelier.denoiser import Denoiser, denoise_jobs, pictures_digest
-from atelier.learn.stylize import (
-    checkpoint_folder,
-    deliver,
-    drop,
-    mean_curves,
-    stylize,
-    write_curves,
-)
-from atelier.stage import device_name, pick_device, stage
+from atelier.methods.zsn2n import DenoiseSettings
+from atelier.methods.zsn2n import Denoiser, denoise_jobs, pictures_digest
+from atelier.engine.resume import checkpoint_folder, drop
+from atelier.engine.stylize import deliver, stylize
+from atelier.engine.curves import mean_curves, write_curves
+from atelier.core.device import device_name, pick_device
+from atelier.tracking.stage import stage
 
 
 def main(name: str) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from atelier.core.config import Params
 from atelier.core.files import read_json, write_json
-from atelier.metrics.pairs import made_pairs
+from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
-from atelier.metrics.score import EvaluateSettings, Judge
-from atelier.stage import pick_device, stage
+from atelier.metrics.evaluator import EvaluateSettings, Judge
+from atelier.core.device import pick_device
+from atelier.tracking.stage import stage
 
 RESULTS, PHOTOS = Path("results"), Path("results/prepared/photos/test")
 COST = ("seconds_per_picture", "peak_memory_mib", "device")

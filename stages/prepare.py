@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from atelier.core.config import Params
-from atelier.prepare import PrepareSettings, prepare
-from atelier.stage import stage
+from atelier.datasets.prepare import PrepareSettings, prepare
+from atelier.tracking.stage import stage
 
 if __name__ == "__main__":
     with stage("prepare"):

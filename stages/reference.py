@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from atelier.core.config import Params
-from atelier.core.data import Pairing
+from atelier.core.pairing import Pairing
 from atelier.core.files import write_json
 from atelier.core.images import find
-from atelier.metrics.pairs import made_pairs
+from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import floor, look_at, save_reference
-from atelier.metrics.score import EvaluateSettings, Judge
-from atelier.stage import pick_device, stage
+from atelier.metrics.evaluator import EvaluateSettings, Judge
+from atelier.core.device import pick_device
+from atelier.tracking.stage import stage
 
 RESULTS, PREPARED = Path("results"), Path("results/prepared")
 

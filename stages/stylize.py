@@ -7,21 +7,16 @@ from pathlib import Path
 
 from atelier.core.config import Params
 from atelier.core.files import read_json, write_json
-from atelier.learn.stylize import (
-    checkpoint_folder,
-    deliver,
-    drop,
-    list_jobs,
-    mean_curves,
-    stylize,
-    write_curves,
-    write_extras,
-)
-from atelier.learn.training import restore, weights_digest
+from atelier.engine.resume import checkpoint_folder, drop
+from atelier.engine.stylize import deliver, stylize, write_extras
+from atelier.core.pairing import list_jobs
+from atelier.engine.curves import mean_curves, write_curves
+from atelier.methods.trained import restore, weights_digest
 from atelier.methods.base import Iterate, make
-from atelier.provenance import peak_memory_mib
-from atelier.stage import device_name, pick_device, stage
-from atelier.tracking import Run, open_run
+from atelier.tracking.provenance import peak_memory_mib
+from atelier.core.device import device_name, pick_device
+from atelier.tracking.stage import stage
+from atelier.tracking.client import Run, open_run
 
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 

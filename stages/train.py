@@ -5,16 +5,18 @@ from pathlib import Path
 
 from torch import Tensor
 
+from atelier.methods import trained
 from atelier.core.config import Params
 from atelier.core.files import read_json, write_json
-from atelier.learn import training
-from atelier.learn.distributed import Team, joined, leads, own_device, spread
-from atelier.learn.engine import Tick, Training
-from atelier.learn.stylize import checkpoint_folder, drop
+from atelier.engine import train
+from atelier.engine.distributed import Team, joined, leads, own_device, spread
+from atelier.engine.loop import Tick, Training
+from atelier.engine.resume import checkpoint_folder, drop
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
-from atelier.stage import pick_device, stage
-from atelier.tracking import Run, open_run
+from atelier.core.device import pick_device
+from atelier.tracking.stage import stage
+from atelier.tracking.client import Run, open_run
 
 RESULTS, RUN = Path("results"), "run.json"
 
@@ -26,10 +28,10 @@ def learn(state: Training, name: str, run: Run) -> None:
     def show(photo: str, step: int, image: Tensor) -> None:
         run.image(image, f"snapshot_{photo}", step)
 
-    training.train(state, RESULTS / "prepared", name, watch, show)
-    figures = training.deliver(state, name, RESULTS)
+    train.train(state, RESULTS / "prepared", name, watch, show)
+    figures = train.deliver(state, name, RESULTS)
     run.summary({key: value for key, value in figures.items() if not isinstance(value, dict)})
-    run.artifact(RESULTS / "models" / name / training.WEIGHTS)
+    run.artifact(RESULTS / "models" / name / trained.WEIGHTS)
 
 
 def main(name: str, params: Params, team: Team) -> None:
@@ -42,9 +44,9 @@ def main(name: str, params: Params, team: Team) -> None:
     kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
     state = None
     if isinstance(method, Trained):
-        state = training.start(method, RESULTS / "prepared", kept, team)
+        state = train.start(method, RESULTS / "prepared", kept, team)
     if not team.leads:
-        training.follow(state)
+        train.follow(state)
         return
     knobs = {"scale": params.scale, "seed": seed, **block}
     with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
@@ -53,7 +55,7 @@ def main(name: str, params: Params, team: Team) -> None:
             learn(state, name, run)
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
-            training.deliver_nothing(name, RESULTS)
+            train.deliver_nothing(name, RESULTS)
         write_json(out / "card.json", card)
         run.artifact(out / "card.json")
         write_json(out / "run.json", {"run_id": run.id})

@@ -19,4 +19,4 @@ def _same_main() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage run in this process would keep all there is, and torch's compiler complains of it."""
-    monkeypatch.setattr("atelier.stage.spare_collection", lambda: None)
+    monkeypatch.setattr("atelier.tracking.stage.spare_collection", lambda: None)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from atelier.leaderboard import front
+from atelier.reports.leaderboard import front
 
 BELOW = {"orient": "bottom", "columns": 2}
 FRONT, BEHIND, YARDSTICK = "on the front", "behind it", "no method"

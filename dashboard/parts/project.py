@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from atelier import leaderboard, results
+from atelier.reports import leaderboard, outputs
 from atelier.core.config import Params, UserError, project_root
 
 RUN = """\
@@ -69,9 +69,9 @@ def explain(error: UserError) -> None:
 
 
 def _scale(project: Project) -> None:
-    digest = results.digest(project.root)
+    digest = outputs.digest(project.root)
     data = f"data set `{digest[:12]}`" if digest else "no data prepared"
-    count = len(results.test_photos(project.root))
+    count = len(outputs.test_photos(project.root))
     photos = f" · {count} test photographs" if count else ""
     help_ = "The scale is set in params.yaml: demo is quick, full is the reports' own."
     st.caption(f"Scale `{project.params.scale}` · {data}{photos}", help=help_)

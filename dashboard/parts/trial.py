@@ -9,7 +9,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
-from atelier import results
+from atelier.reports import outputs
 from atelier.core.config import UserError
 from parts import components, project, systems
 from parts.project import Project, literal
@@ -101,7 +101,7 @@ def shrink(photo: Image.Image) -> Image.Image:
 
 def choose_style(found: Project) -> Image.Image | None:
     """A painting of the project, or one the visitor brings."""
-    files = {path.stem: path for path in results.paintings(found.root)}
+    files = {path.stem: path for path in outputs.paintings(found.root)}
     name = st.selectbox("Style", [*files, OWN], key="style", width=320)
     components.filmstrip("Paintings", files, name, "paintings", turn)
     if name == OWN:

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from atelier import results
-from atelier.strips import SNAPSHOTS, strips
+from atelier.reports import outputs
+from atelier.reports.outputs import SNAPSHOTS, strips
 from parts import components, pictures, project
 from parts.project import Project, literal
 
@@ -28,7 +28,7 @@ SIZES = ("1", "2", "3", "4")  # texts, as in the address
 def page() -> None:
     """Draw the page from top to bottom."""
     found = project.begin("Compare")
-    photos = {path.stem: path for path in results.test_photos(found.root)}
+    photos = {path.stem: path for path in outputs.test_photos(found.root)}
     if not photos:
         return
     photo = choose(photos)
@@ -83,7 +83,7 @@ def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
 
 def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
     """Whether a method has a picture, a score or a failure to show."""
-    return row["status"] != "not run" or results.stylised(root, row["method"], photo) is not None
+    return row["status"] != "not run" or outputs.stylised(root, row["method"], photo) is not None
 
 
 def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
@@ -94,7 +94,7 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
             "Screen pixels per pixel", SIZES, default=default, required=True, key="size",
             bind="query-params",
         )  # fmt: skip
-        if any(results.denoised(found.root, row["method"], photo.stem) for row in rows):
+        if any(outputs.denoised(found.root, row["method"], photo.stem) for row in rows):
             st.toggle("Denoised", key="denoised", bind="query-params")
         with st.container(key="wide-loupe"):
             components.loupe()
@@ -103,7 +103,7 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
 
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
     """Content, style and every method side by side."""
-    painting = results.painting_for(found.root, photo.stem)
+    painting = outputs.painting_for(found.root, photo.stem)
     style = painting.stem if painting else "no painting is paired with it"
     with pictures.grid("grid", factor):
         name = photo.stem
@@ -119,8 +119,8 @@ def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
     if status in {"failed", "running"}:
         pictures.card(name, None, status, reason=str(row["error"]))
         return
-    path, alt, figure = results.stylised(root, name, photo), f"{photo} by {name}", "frechet"
-    if st.session_state.get("denoised") and (clean := results.denoised(root, name, photo)):
+    path, alt, figure = outputs.stylised(root, name, photo), f"{photo} by {name}", "frechet"
+    if st.session_state.get("denoised") and (clean := outputs.denoised(root, name, photo)):
         path, alt, figure = clean, f"{alt}, denoised", "denoised_frechet"
     score = f"ok · Fréchet {row[figure]:.2f}" if status == "ok" else "not scored yet"
     pictures.card(name, path, score, alt, factor=factor)
@@ -155,10 +155,10 @@ def two(found: Project, photo: Path) -> None:
 
 def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
     """Every picture of this photograph, by the name it is chosen with."""
-    found = {CONTENT: photo, STYLE: results.painting_for(root, photo.stem)}
+    found = {CONTENT: photo, STYLE: outputs.painting_for(root, photo.stem)}
     for name in methods:
-        found[name] = results.stylised(root, name, photo.stem)
-        found[name + DENOISED] = results.denoised(root, name, photo.stem)
+        found[name] = outputs.stylised(root, name, photo.stem)
+        found[name + DENOISED] = outputs.denoised(root, name, photo.stem)
     return {name: path for name, path in found.items() if path}
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from atelier import leaderboard, results, runs
-from atelier.published import published
+from atelier.reports import protocol
+from atelier.reports import leaderboard, outputs, parameters
+from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, NOT_FID, PICTURE, arranged
 from parts.project import Project, literal
@@ -20,7 +21,7 @@ def page() -> None:
     found = project.begin("Leaderboard")
     if (found.frame["status"] == "not run").all():
         return
-    photos = {path.stem: path for path in results.test_photos(found.root)}
+    photos = {path.stem: path for path in outputs.test_photos(found.root)}
     photo = choose(photos) if photos else ""
     table(found, photos, photo)
     explain(found)
@@ -77,8 +78,8 @@ def picture(root: Path, name: str, photo: Path | None) -> str:
     """Thumbnail for a row: of the method's picture, or of what a yardstick is about."""
     if photo is None:
         return ""
-    own = {leaderboard.DO_NOTHING: photo, leaderboard.FLOOR: results.painting_for(root, photo.stem)}
-    path = own[name] if name in own else results.stylised(root, name, photo.stem)
+    own = {leaderboard.DO_NOTHING: photo, leaderboard.FLOOR: outputs.painting_for(root, photo.stem)}
+    path = own[name] if name in own else outputs.stylised(root, name, photo.stem)
     return pictures.thumbnail(path) if path else ""
 
 
@@ -112,7 +113,7 @@ def card(found: Project) -> None:
     """With what the first finished row was scored; the others with the same unless warned above."""
     done = found.frame[found.frame["status"] == "ok"]["method"]
     names = [name for name in done if name not in leaderboard.YARDSTICKS]
-    lines = runs.protocol(found.root, found.params, names[0]) if names else {}
+    lines = protocol.protocol(found.root, found.params, names[0]) if names else {}
     if lines:
         st.header("Protocol", anchor=False)
         rows = [f"- **{literal(name)}:** {literal(text)}" for name, text in lines.items()]

@@ -8,9 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from atelier import results, runs
+from atelier.core import paths
+from atelier.reports import curves
+from atelier.tracking import links
+from atelier.reports import outputs, parameters
 from atelier.core.config import UserError
-from atelier.strips import SNAPSHOTS, strips
+from atelier.reports.outputs import SNAPSHOTS, strips
 from parts import charts, pictures, project
 from parts.project import Project, literal
 
@@ -44,7 +47,7 @@ def page() -> None:
 def state(found: Project, name: str) -> None:
     """What became of the method, what it is, and where its run is."""
     row = found.methods.set_index("method").loc[name]
-    card = runs.record(found.root, name, "card")
+    card = paths.record(found.root, name, "card")
     parts = [f"**{literal(row['status'])}**"]
     if "kind" in card:
         parts.append(f"kind `{card['kind']}`")
@@ -59,7 +62,7 @@ def state(found: Project, name: str) -> None:
 
 def mlflow(found: Project, name: str) -> None:
     """A link to the run, or why there is none."""
-    url, problem = runs.run_page(runs.run_id(found.root, name))
+    url, problem = parameters.run_page(parameters.run_id(found.root, name))
     if problem:
         st.caption(problem)
         return
@@ -70,7 +73,7 @@ def mlflow(found: Project, name: str) -> None:
 
 def figures(found: Project, name: str) -> None:
     """What the training took."""
-    record = runs.record(found.root, name, "training")
+    record = paths.record(found.root, name, "training")
     shown = {key: record[key] for key in FIGURES if isinstance(record.get(key), int | float)}
     if not shown:
         return
@@ -83,7 +86,7 @@ def figures(found: Project, name: str) -> None:
 def curves(found: Project, name: str) -> None:
     """Losses of the training and of the stylisation."""
     try:
-        frames = runs.curves(found.root, name)
+        frames = parameters.curves(found.root, name)
     except UserError as error:
         st.warning(literal(error))
         return
@@ -103,7 +106,7 @@ def samples(found: Project, name: str) -> None:
     if not shots:
         return
     st.header("Samples", anchor=False)
-    photos = {path.stem: path for path in results.test_photos(found.root)}
+    photos = {path.stem: path for path in outputs.test_photos(found.root)}
     with_photo = {
         row: {**({"photograph": photos[row]} if row in photos else {}), **cells}
         for row, cells in shots.items()
@@ -114,9 +117,9 @@ def samples(found: Project, name: str) -> None:
 def again(found: Project, name: str) -> None:
     """The commands that make it again, and one that tries something else."""
     st.header("Commands", anchor=False)
-    changed = runs.changes(found.root, found.params, name)
-    command = runs.command(found.root, found.params, name)
-    other = runs.experiment(found.params, name)
+    changed = parameters.changes(found.root, found.params, name)
+    command = parameters.command(found.root, found.params, name)
+    other = parameters.experiment(found.params, name)
     if changed:
         st.warning("params.yaml is another by now; the command sets back what has changed:")
         st.dataframe(_changes(changed), alt="Changed parameters")
@@ -138,7 +141,7 @@ def knobs(found: Project, names: list[str], name: str) -> None:
     )
     if not others:
         return
-    frame = runs.differences(found.root, found.params, others)
+    frame = parameters.differences(found.root, found.params, others)
     if len(others) == 1:
         frame = frame.drop(columns="differs")
     st.dataframe(frame, height="content", alt=f"Parameters of {', '.join(others)}")

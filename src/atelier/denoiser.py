@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 
 from torch import Tensor
 
-from atelier.denoise import DenoiseSettings, denoise
-from atelier.learn.stylize import Job
+from atelier.methods.zsn2n import DenoiseSettings, denoise
+from atelier.core.pairing import Job
 from atelier.methods.base import Iterate, Kind, Method
 
 LOOKS = 5

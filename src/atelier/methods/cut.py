@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from atelier.core.batches import Batch
-from atelier.methods.domain import Domain, DomainSettings, frozen, to_signed
+from atelier.methods.unpaired import Domain, DomainSettings, frozen, to_signed
 from atelier.methods.trained import Losses, seeded
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights

@@ -20,17 +20,10 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
-from atelier.core.losses import (
-    STYLE_LOSSES,
-    StyleLoss,
-    Target,
-    TotalVariation,
-    content_loss,
-    total_variation,
-)
+from atelier.nn.losses import STYLE_LOSSES, StyleLoss, Target, TotalVariation, content_loss, total_variation
 from atelier.methods.base import Kind, layer_weights
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
-from atelier.nn.features import Features, Padding, load_features
+from atelier.nn.pretrained.features import Features, Padding, load_features
 from atelier.nn.instancenorm import InstanceNorm
 
 Layout = Literal["transnet", "examples", "johnson"]

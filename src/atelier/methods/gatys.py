@@ -20,18 +20,11 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from atelier.core.config import Settings, UserError
-from atelier.core.losses import (
-    STYLE_LOSSES,
-    StyleLoss,
-    Target,
-    TotalVariation,
-    content_loss,
-    total_variation,
-)
+from atelier.nn.losses import STYLE_LOSSES, StyleLoss, Target, TotalVariation, content_loss, total_variation
 from atelier.methods.base import Iterate, Kind, Method, layer_weights
-from atelier.nn.features import Features, Pooling, load_features
-from atelier.nn.guarded import GuardedLBFGS
-from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD
+from atelier.nn.pretrained.features import Features, Pooling, load_features
+from atelier.nn.lbfgs import GuardedLBFGS
+from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
 
 SMALLEST = 32
 """Side in pixels below which relu5_1 has fewer than 2×2 positions and no statistics."""

@@ -20,7 +20,7 @@ from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import Settings
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.padding import fitted
-from atelier.nn.recolour import recolour
+from atelier.nn.colour_transfer import recolour
 
 Losses = dict[str, Tensor]
 """``total`` is descended; the other entries (scalars) are watched, whatever they are."""

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
-from atelier.nn.features import Features, load_features
-from atelier.nn.weights import StateDict, digest, read_weights
+from atelier.nn.pretrained.features import Features, load_features
+from atelier.nn.pretrained.weights import StateDict, digest, read_weights
 
 TAPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "squeezenet1_1": (

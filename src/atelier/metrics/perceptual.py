@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
-from atelier.core.losses import content_loss, mean_std
-from atelier.nn.features import Features, load_features
+from atelier.nn.losses import content_loss, mean_std
+from atelier.nn.pretrained.features import Features, load_features
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = {"mini": "relu4_1"}

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic
-from atelier.metrics.embedding import embed_files, look_at_files
+from atelier.metrics.embeddings import embed_files, look_at_files
 from atelier.metrics.perceptual import perceive
-from atelier.metrics.score import Judge, Reference, distances
+from atelier.metrics.evaluator import Judge, Reference, distances
 
 SPLITS = 10
 NAMES = ("features", "features_hash", "layer", "perceptual", "perceptual_hash")

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from atelier.core.losses import mean_std
+from atelier.nn.losses import mean_std
 
 STD_EPS = 1e-6
 """Inside the root: where all attention falls on one position the variance is 0, and the root's

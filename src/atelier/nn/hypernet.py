@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from atelier.core.config import UserError
 from atelier.nn.instancenorm import instance_norm
 from atelier.nn.padding import fitted
-from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD
+from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
 
 Middle = Literal["resnet", "resnext"]
 Padding = Literal["same", "pad40"]

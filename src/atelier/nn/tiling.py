@@ -22,7 +22,7 @@ from torch import Tensor
 
 from atelier.core.config import UserError
 from atelier.nn.decoder import Decoder
-from atelier.nn.features import Features
+from atelier.nn.pretrained.features import Features
 
 HALO = {"relu4_1": 32, "relu5_1": 80}
 """Deepest layer → halo in pixels, a multiple of its stride and not below its reach."""

@@ -1,0 +1,128 @@
+"""``atelier methods | stylize | denoise | export``: what one does with methods that are there.
+
+Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier.core.config import Params, UserError, project_root
+
+Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, as PNG.")]
+
+
+TAKES = {
+    "optimise": "a painting; minutes per picture",
+    "per_style": "photographs only",
+    "arbitrary": "a painting, a strength",
+    "domain": "photographs only",
+}
+
+
+def methods() -> None:
+    """List the methods of params.yaml: what each is, and whether it can be applied now."""
+    from atelier.serving.stylizer import applicable  # noqa: PLC0415
+    from atelier.serving.model_card import headline  # noqa: PLC0415
+    from atelier.serving.saved_method import system  # noqa: PLC0415
+    from atelier.reports.tables import aligned  # noqa: PLC0415
+
+    params, rows = Params.load(), []
+    reasons = applicable(project_root(), params)
+    for name, reason in reasons.items():
+        block = params.method(name)
+        kind, about = system(block, f"methods.{name}").kind, headline(block["class"])
+        rows.append([name, kind, "no" if reason else "ready", TAKES[kind], about])
+    typer.echo(aligned(["method", "kind", "status", "takes", "system"], rows))
+    for reason in filter(None, reasons.values()):
+        typer.echo(reason)
+
+
+def stylize(
+    pictures: Pictures,
+    method: Annotated[
+        list[str], typer.Option("--method", "-m", help="Entry of `atelier methods`; repeatable.")
+    ],
+    out: Out,
+    style: Annotated[
+        Path | None, typer.Option("--style", "-s", help="The painting, for those that take any.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="0: the photograph, 1: the style.")
+    ] = None,
+    max_side: Annotated[
+        int | None, typer.Option(min=32, help="Shrink larger pictures to so many pixels first.")
+    ] = None,
+) -> None:
+    """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
+
+    atelier stylize holiday/ -m cyclegan -o out
+
+    atelier stylize dog.jpg -m adain -m adaattn --style night.jpg --strength 0.7 -o out
+    """
+    from atelier.serving import folders  # noqa: PLC0415
+    from atelier.serving.stylizer import load_applied  # noqa: PLC0415
+    from atelier.core.device import pick_device  # noqa: PLC0415
+
+    root, params = project_root(), Params.load()
+    device, names = pick_device(params), list(dict.fromkeys(method))
+    loaded = [load_applied(root, params, name, device) for name in names]
+    for applied in loaded:
+        if applied.note:
+            typer.echo(f"note: {applied.note}", err=True)
+    wish = folders.Wish(style, strength, max_side)
+    _end(folders.stylize_files(pictures, out, loaded, wish, _warn), out)
+
+
+def denoise(
+    pictures: Pictures,
+    out: Out,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training, for each picture.")] = None,
+    strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Part of the noise that is taken away.")
+    ] = None,
+) -> None:
+    """Denoise pictures by themselves alone (Zero-Shot Noise2Noise); needs nothing trained.
+
+    What is not given here is taken from `denoise` in params.yaml.
+    """
+    from atelier.serving import folders  # noqa: PLC0415
+    from atelier.methods.zsn2n import DenoiseSettings  # noqa: PLC0415
+    from atelier.core.device import pick_device  # noqa: PLC0415
+
+    params, asked = Params.load(), {"steps": steps, "strength": strength}
+    given = {key: value for key, value in asked.items() if value is not None}
+    block = {**params.scaled("denoise"), **given, "batch": 1, "fill_batch": False}
+    settings = DenoiseSettings.build(block, "denoise")
+    _end(folders.denoise_files(pictures, out, settings, pick_device(params), _warn), out)
+
+
+def export(
+    method: Annotated[str, typer.Argument(help="Entry of `atelier methods`.")],
+    onnx: Annotated[Path, typer.Option(help="File to write, such as cyclegan.onnx.")],
+) -> None:
+    """Write a trained feed-forward method as ONNX, and compare it with torch on two sizes."""
+    from atelier.serving.stylizer import load_applied  # noqa: PLC0415
+    from atelier.serving.onnx import export_onnx  # noqa: PLC0415
+
+    applied = load_applied(project_root(), Params.load(), method)
+    for line in export_onnx(applied, onnx):
+        typer.echo(line)
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"skipped: {line}", err=True)
+
+
+def _end(failed: int, out: Path) -> None:
+    if failed:
+        raise UserError(f"{failed} could not be done and are named above; the others are in {out}")
+    typer.echo(f"the results are in {out}")
+
+
+COMMANDS = (methods, stylize, denoise, export)
+"""In the order `--help` shows them."""

@@ -1,0 +1,101 @@
+"""``atelier data use | fetch | check`` and ``sample``: the pictures one works with.
+
+Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier.core.config import UserError, project_root
+
+app = typer.Typer(no_args_is_help=True, help="Bring your own pictures, or the public ones.")
+Force = Annotated[bool, typer.Option("--force", help="Delete data that DVC does not have.")]
+
+
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder to write; must be missing or empty.")] = Path(
+        "data"
+    ),
+    seed: Annotated[int, typer.Option(help="Another seed gives other pictures.")] = 2026,
+) -> None:
+    """Render the small sample data set: landscapes and paintings drawn by formula."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: is not an empty folder; move it away, or choose another --out")
+    from atelier.core.layout import counts, splits  # noqa: PLC0415
+    from atelier.datasets.synthetic import render_sample  # noqa: PLC0415
+
+    render_sample(out, seed=seed)
+    _tell(counts(splits(out)), f"in {out}")
+
+
+@app.command()
+def use(
+    path: Annotated[Path, typer.Argument(help="Folder with photos/train, photos/test, paintings")],
+    force: Force = False,
+) -> None:
+    """Make a folder of pictures the project's data (a copy; the folder stays as it is)."""
+    from atelier.datasets import importer  # noqa: PLC0415
+
+    root = project_root()
+    _tell(importer.adopt(path, root, force=force), f"in {root / 'data'}, tracked by data.dvc")
+    typer.echo("Next: dvc repro")
+
+
+@app.command()
+def fetch(
+    url: Annotated[str | None, typer.Option(help="Archive with trainA, trainB and testB.")] = None,
+    sha256: Annotated[str | None, typer.Option(help="Expected hash, if you know it.")] = None,
+    force: Force = False,
+) -> None:
+    """Download the public paintings and photographs and make them the project's data."""
+    from atelier.datasets import importer  # noqa: PLC0415
+    from atelier.datasets import download as fetching  # noqa: PLC0415
+
+    root = project_root()
+    importer.check_replaceable(root, force=force)
+    folder = root / ".checkpoints" / "fetch" / "data"
+    shutil.rmtree(folder, ignore_errors=True)  # unpacked by a run that did not finish
+    source = fetching.fetch(url or fetching.URL, folder, sha256=sha256)
+    typer.echo(f"{source['bytes'] / 2**20:.1f} MiB, sha256 {source['sha256']}")
+    try:
+        use(folder, force)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(help="Default: the project's data.")] = None,
+) -> None:
+    """Count the pictures of every split and name those that cannot be read."""
+    from atelier.core.layout import counts, splits  # noqa: PLC0415
+    from atelier.datasets.parallel import parallel  # noqa: PLC0415
+
+    folder = path or project_root() / "data"
+    found = splits(folder)
+    paths = [picture for pictures in found.values() for picture in pictures]
+    broken = [reason for reason in parallel(problem, paths, "check") if reason]
+    _tell(counts(found), f"in {folder}")
+    if broken:
+        raise UserError("\n".join([f"{len(broken)} of {len(paths)} cannot be read", *broken]))
+
+
+def problem(path: Path) -> str | None:
+    """Why a picture cannot be read; None when it can."""
+    from atelier.core import images  # noqa: PLC0415
+
+    try:
+        images.read(path)
+    except images.ImageError as error:
+        return str(error)
+    return None
+
+
+def _tell(sizes: dict[str, int], where: str) -> None:
+    found = ", ".join(f"{count} {split}" for split, count in sizes.items())
+    typer.echo(f"{found} {where}")

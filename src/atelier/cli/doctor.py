@@ -1,0 +1,160 @@
+"""``atelier doctor``: what is installed and there, and what a run would use."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from atelier.core.config import Params, UserError
+from atelier.core.layout import counts, splits
+from atelier.nn.pretrained.weights import PUBLISHED, SHIPPED, found_at
+from atelier.datasets.parallel import cores
+from atelier.tracking.store import probe, store_uri
+from atelier.core.device import device_name, pick_device
+
+State = Literal["ok", "missing", "wrong"]
+PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "streamlit")
+EXTRAS = {"onnx": "onnxruntime"}
+"""Extra of the package to what it brings."""
+LEAST_DISK = 2 * 2**30
+"""Bytes below which a run of the demo may end for want of room."""
+
+
+class Line(NamedTuple):
+    """One thing looked at; ``wrong`` stops a run, ``missing`` only what needs it."""
+
+    what: str
+    state: State
+    found: str
+
+
+def examine(root: Path, params: Params) -> Iterator[Line]:
+    """Look at everything, one line each; a part that cannot be looked at is a line, too."""
+    yield Line("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield from _packages()
+    yield from _devices(params)
+    yield _disk(root)
+    yield _data(root)
+    yield from _networks(params)
+    yield _store()
+    yield from _run(params)
+
+
+def _packages() -> Iterator[Line]:
+    for name in PACKAGES:
+        found = _version(name)
+        yield Line(name, "ok" if found else "wrong", found or "is not installed; run `make demo`")
+    for extra, name in EXTRAS.items():
+        found, how = _version(name), f"optional: pip install -e '.[{extra}]'"
+        yield Line(name, "ok" if found else "missing", found or how)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)  # of what is installed, without importing it
+    except PackageNotFoundError:
+        return ""
+
+
+def _devices(params: Params) -> Iterator[Line]:
+    for n in range(torch.cuda.device_count()):
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info(n))
+        name = torch.cuda.get_device_name(n)
+        yield Line(f"GPU {n}", "ok", f"{name}, {free:.1f} of {total:.1f} GiB free")
+    yield Line("CPU", "ok", f"{cores()} cores{_memory()}")
+    try:
+        device = pick_device(params)
+    except UserError as error:
+        yield Line("device", "wrong", str(error))
+    else:
+        yield Line("device", "ok", f"{params.block('device')}: {device_name(device)}")
+
+
+def _memory() -> str:
+    """Of the machine; a container may allow less."""
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):  # not a POSIX system
+        return ""
+    return f", {pages * size / 2**30:.1f} GiB of memory"
+
+
+def _disk(root: Path) -> Line:
+    free = shutil.disk_usage(root).free
+    state: State = "ok" if free >= LEAST_DISK else "wrong"
+    return Line("disk", state, f"{free / 2**30:.1f} GiB free in {root}")
+
+
+def _data(root: Path) -> Line:
+    try:
+        sizes = counts(splits(root / "data"))
+    except UserError as error:
+        return Line("data", "wrong", f"{error}; `dvc pull data.dvc` brings the sample")
+    return Line("data", "ok", ", ".join(f"{count} {split}" for split, count in sizes.items()))
+
+
+def _networks(params: Params) -> Iterator[Line]:
+    """Every perceptual network: where its weights lie, and who needs it at this scale."""
+    users = needed(params)
+    for name in (*SHIPPED, *PUBLISHED):
+        used = f"needed by {_some(users[name])}" if name in users else "not needed at this scale"
+        try:
+            path = found_at(name)
+        except UserError as error:
+            yield Line(name, "wrong", str(error))
+            continue
+        how = f"will be downloaded, or put {name}.safetensors into ATELIER_WEIGHTS"
+        place = path or (how if name in users else "not here")
+        yield Line(name, "ok" if path else "missing", f"{used}; {place}")
+
+
+def needed(params: Params) -> dict[str, list[str]]:
+    """Perceptual network → the methods and steps that use it at the scale in force."""
+    blocks = {name: params.method(name) for name in params.method_names}
+    found: dict[str, list[str]] = {}
+    for user, block in {**blocks, "evaluate": params.scaled("evaluate")}.items():
+        for network in {str(v) for v in _leaves(block) if v in (*SHIPPED, *PUBLISHED)}:
+            found.setdefault(network, []).append(user)
+    return found
+
+
+def _leaves(block: Mapping[str, Any]) -> Iterable[Any]:
+    return [value for value in block.values() if isinstance(value, str)]
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _store() -> Line:
+    uri = store_uri()
+    if not uri.startswith("sqlite:///"):
+        return Line("tracking", "ok", f"{uri} (not asked)")
+    database = Path(uri.removeprefix("sqlite:///"))
+    if not database.exists():
+        return Line("tracking", "ok", f"{database}, made by the first run")
+    try:
+        probe(database)
+    except sqlite3.Error as error:
+        how = "move it away and the next run makes a new one; results do not depend on it"
+        return Line("tracking", "missing", f"{database}: {error}; {how}")
+    return Line("tracking", "ok", str(database))
+
+
+def _run(params: Params) -> Iterator[Line]:
+    """What `dvc repro` would use."""
+    prepare, evaluate = params.scaled("prepare"), params.scaled("evaluate")
+    photos = prepare.get("test_photos") or "all"
+    size = f"{prepare.get('size')} px, {photos} test photographs"
+    yield Line("scale", "ok", f"{params.scale}: {size}, {len(params.method_names)} methods")
+    other = f" (or {evaluate['otherwise']})" if evaluate.get("otherwise") else ""
+    yield Line("distance", "ok", f"on features of {evaluate.get('features')}{other}")

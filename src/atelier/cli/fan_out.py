@@ -1,0 +1,127 @@
+"""Several methods side by side, one per GPU or per share of the cores.
+
+Each method is a ``dvc repro`` of its own stages, in a process of its own: DVC allows that, and one
+that fails leaves the others alone. What all of them need runs before, the comparison after.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from queue import SimpleQueue
+
+import torch
+
+from atelier.core.config import UserError
+from atelier.core.files import read_json
+from atelier.datasets.parallel import cores
+
+SHARED = ("reference",)
+STAGES = ("train", "stylize", "denoise", "evaluate")
+LOGS = Path(".checkpoints/fan-out")
+BUSY = ("Unable to acquire lock", "is busy")
+"""What DVC says while another ``dvc`` writes and it cannot wait, before it has begun anything."""
+PATIENCE = 40
+"""How often a busy DVC is asked again, after a second each."""
+CPU_LANES = 4
+
+Lane = Mapping[str, str]
+"""Environment that gives a method its device."""
+
+
+def lanes(count: int | None = None, devices: int = 1) -> list[Lane]:
+    """One per GPU, or per ``devices`` GPUs; without any, equal shares of the cores.
+
+    Raises:
+        UserError: more lanes are asked for than there are GPUs or cores.
+    """
+    gpus = _gpus()
+    groups = [",".join(gpus[n : n + devices]) for n in range(0, len(gpus) - devices + 1, devices)]
+    most = len(groups) or cores()
+    count = count or len(groups) or min(CPU_LANES, cores())
+    if count > most:
+        raise UserError(f"{count} methods at once: there are only {most} devices or cores")
+    if groups:
+        return [{"CUDA_VISIBLE_DEVICES": group} for group in groups[:count]]
+    return [{"OMP_NUM_THREADS": str(max(1, cores() // count))} for _ in range(count)]
+
+
+def _gpus() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return named.split(",")[:count] if named else [str(n) for n in range(count)]
+
+
+class FanOut:
+    """Methods and the lanes they share; iterate over ``run`` for a line about each as it ends."""
+
+    def __init__(self, names: Sequence[str], places: Sequence[Lane], root: Path) -> None:
+        self.names, self.root = list(dict.fromkeys(names)), root
+        self.free: SimpleQueue[Lane] = SimpleQueue()
+        self.count = len(places)
+        for lane in places:
+            self.free.put(lane)
+        self.failed: list[str] = []
+
+    def run(self) -> Iterator[str]:
+        """Run what all need, then every method.
+
+        Raises:
+            UserError: what all need has failed.
+            KeyboardInterrupt: Ctrl-C; no method is begun any more, those running have saved.
+        """
+        if _dvc(["repro", *SHARED], self.root, {}, LOGS / "shared.log"):
+            raise UserError(f"preparing the pictures failed; see {LOGS / 'shared.log'}")
+        stale = self._stale()
+        yield from (f"{name}: is done already" for name in self.names if name not in stale)
+        with ThreadPoolExecutor(self.count) as pool:
+            work = [pool.submit(self._work, name) for name in self.names if name in stale]
+            try:
+                for one in as_completed(work):
+                    yield one.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _stale(self) -> set[str]:
+        """Methods with something to do: asking DVC method by method would take seconds each."""
+        if _dvc(["status", "--json"], self.root, {}, LOGS / "status.log"):
+            return set(self.names)  # then they find out themselves
+        return {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
+
+    def _work(self, name: str) -> str:
+        """Run a method on a free lane; a line about how it ended."""
+        lane, began, log = self.free.get(), time.monotonic(), LOGS / f"{name}.log"
+        targets = [f"{stage}@{name}" for stage in STAGES]
+        code = _dvc(["repro", "--single-item", *targets], self.root, lane, log)
+        self.free.put(lane)
+        if code:
+            self.failed.append(name)
+        ended = f"failed, see {log}" if code else "done"
+        return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
+
+
+def _dvc(arguments: Sequence[str], root: Path, lane: Lane, log: Path) -> int:
+    """Exit code of ``dvc``, whose output goes to ``log``; asked again while another one writes."""
+    (root / log).parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+    errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
+    for _ in range(PATIENCE):
+        with (root / log).open("w", encoding="utf-8") as out:
+            done = subprocess.run(  # noqa: S603 - DVC, with names of params.yaml
+                command,
+                cwd=root,
+                env={**os.environ, **lane},
+                stdout=out,
+                stderr=errors,
+                check=False,
+            )
+        if not done.returncode or not any(word in (root / log).read_text() for word in BUSY):
+            break
+        time.sleep(1)
+    return done.returncode

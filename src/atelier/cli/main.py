@@ -1,0 +1,115 @@
+"""``atelier``: the commands a user types; each is a few lines over a function of the package.
+
+Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from atelier.reports import protocol
+from atelier.cli import apply, data
+from atelier.core.config import Params, UserError, project_root
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
+app.add_typer(data.app, name="data")
+app.add_typer(weights_app, name="weights")
+for command in (*apply.COMMANDS, data.sample):
+    app.command()(command)
+
+
+@app.callback()
+def _atelier() -> None:
+    """A reproducible bench for image style transfer."""
+
+
+@app.command()
+def table(
+    sort: Annotated[
+        str | None, typer.Option(help="Column, the best on top; default: compare.sort.")
+    ] = None,
+) -> None:
+    """Print the comparison as it stands; a method that failed says why."""
+    from atelier.reports import parameters  # noqa: PLC0415
+    from atelier.reports.leaderboard import comparison  # noqa: PLC0415
+    from atelier.reports.tables import to_text  # noqa: PLC0415
+
+    root, params = project_root(), Params.load()
+    typer.echo(to_text(comparison(root, params, sort), protocol.setting(root, params)))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which device and which networks are there, what a run will use."""
+    from atelier.cli.doctor import examine  # noqa: PLC0415
+    from atelier.reports.tables import aligned  # noqa: PLC0415
+
+    lines = list(examine(project_root(), Params.load()))
+    typer.echo(aligned(["what", "state", "found"], [list(line) for line in lines]))
+    if any(line.state == "wrong" for line in lines):
+        raise UserError("what is marked `wrong` has to be put right first")
+
+
+@app.command()
+def register() -> None:
+    """Write scores to the runs in MLflow and register trained methods; `dvc repro` does it too."""
+    from atelier.serving.registry import publish  # noqa: PLC0415
+
+    for line in publish(project_root(), Params.load()):
+        typer.echo(line)
+
+
+@app.command("fan-out")
+def fan_out(
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Default: all of params.yaml.")
+    ] = None,
+    lanes: Annotated[
+        int | None, typer.Option(min=1, help="Methods at once; default: the GPUs.")
+    ] = None,
+) -> None:
+    """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
+    from atelier.cli import fan_out  # noqa: PLC0415
+
+    root, params = project_root(), Params.load()
+    names = methods or params.method_names
+    for name in names:
+        params.method(name)
+    places = fan_out.lanes(lanes, params.devices)
+    run = fan_out.FanOut(names, places, root)
+    for number, line in enumerate(run.run(), 1):
+        typer.echo(f"[{number}/{len(names)}] {line}")
+    if run.failed:
+        raise UserError(f"{len(run.failed)} of {len(names)} failed: {', '.join(run.failed)}")
+
+
+@weights_app.command("convert")
+def weights_convert(
+    source: Annotated[Path, typer.Argument(help="A state dict (.pth, .safetensors), 8-bit or not")],
+    out: Annotated[Path, typer.Option(help="Folder for ATELIER_WEIGHTS.")] = Path("weights"),
+    name: Annotated[str | None, typer.Option(help="Network; default: from the file name.")] = None,
+) -> None:
+    """Write a network's weights as the file that ATELIER_WEIGHTS looks for."""
+    from atelier.nn.pretrained.weights import convert  # noqa: PLC0415
+
+    typer.echo(f"wrote {convert(source, out, name)}; now: export ATELIER_WEIGHTS={out.resolve()}")
+
+
+def main() -> None:
+    """Run the command line: one line per error; exit codes 1 error, 2 usage, 130 Ctrl-C."""
+    try:
+        app()
+    except (UserError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

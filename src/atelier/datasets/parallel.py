@@ -1,0 +1,79 @@
+"""The same function on many files, on all cores, in order, with progress and a prompt Ctrl-C."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+from atelier.core.config import UserError
+from atelier.tracking.progress import progress
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+PER_WORKER = 32
+"""Starting a process costs as much as about this many small pictures."""
+
+
+def cores() -> int:
+    """How many cores this process may use, which in a container is not what the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def parallel(
+    function: Callable[[A], B], tasks: Sequence[A], what: str, workers: int | None = None
+) -> Iterator[B]:
+    """Yield ``function(task)`` for every task, in their order.
+
+    ``function`` must be importable (top level of a module). With ``workers=1``, or too few tasks
+    to be worth a process, everything runs here.
+
+    Raises:
+        UserError: a worker died, usually for want of memory.
+    """
+    count = min(workers or cores(), -(-len(tasks) // PER_WORKER))
+    if count <= 1:
+        yield from progress(map(function, tasks), len(tasks), what)
+        return
+    try:
+        with _pool(count) as pool:
+            yield from progress(pool.map(function, tasks, chunksize=4), len(tasks), what)
+    except BrokenProcessPool:
+        reason = f"{what}: a worker process died, probably for want of memory"
+        raise UserError(f"{reason}; set fewer `workers` or a lower `max_megapixels`") from None
+
+
+@contextmanager
+def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
+    others = set(multiprocessing.active_children())
+    # Fork would copy the locks of torch's threads in whatever state they are in.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_on_interrupt)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        _stop(pool, set(multiprocessing.active_children()) - others)
+        raise
+
+
+def _stop(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
+    """End at once: ``shutdown`` alone would finish the pictures already handed out."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    pool.shutdown(wait=True)
+
+
+def _die_on_interrupt() -> None:
+    # Ctrl-C reaches every process of the terminal: no traceback from each worker.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

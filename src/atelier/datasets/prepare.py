@@ -1,0 +1,241 @@
+"""From the user's pictures to the ones every method sees: one format, one size, one manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from atelier.core import images
+from atelier.core.config import Settings, UserError
+from atelier.core.layout import REQUIRED, splits
+from atelier.core.pairing import Pairing
+from atelier.core.files import atomic_folder, write_json
+from atelier.core.filenames import stems, text
+from atelier.datasets.parallel import cores, parallel
+from atelier.tracking.progress import progress
+
+
+class PrepareSettings(Settings):
+    """Knobs of the step; ``workers`` alone has no influence on the result."""
+
+    size: int = Field(ge=16, le=4096)
+    """Pixels: the side of the square, or the longer side with ``resize: fit``."""
+    resize: images.ResizeMode = "crop"
+    on_broken: Literal["skip", "fail"] = "skip"
+    max_megapixels: float = Field(images.MAX_PIXELS / 1e6, gt=0, le=images.MAX_PIXELS / 1e6)
+    """Larger pictures count as broken."""
+    duplicates: Literal["keep", "skip"] = "keep"
+    """What happens to the second of two equal files of one split."""
+    test_photos: int | None = Field(None, ge=1)
+    """How many test photographs are paired with a painting; None is all."""
+    min_pictures: int = Field(1, ge=1)
+    """Fewer usable pictures than this in a required split are an error."""
+    workers: int | None = Field(None, ge=1)
+    """Processes; None is all cores."""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    split: str
+    path: Path
+    source: str
+    """Path inside the data folder."""
+    file: str
+    """Path inside the prepared folder."""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All a worker needs to know about one picture."""
+
+    source: Path
+    target: Path
+    settings: PrepareSettings
+
+
+def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict[str, Any]:
+    """Write every usable picture below ``data`` to ``out`` as PNG, with manifest and pairing.
+
+    ``out`` appears as a whole or not at all, and replaces a former one.
+
+    Returns:
+        The manifest: the same for the same files, settings and seed, on any machine.
+
+    Raises:
+        UserError: wrong layout, too few usable pictures, a broken one with ``on_broken: fail``.
+    """
+    found = splits(data)
+    _check_out(data, out)
+    pictures = _hashed(_named(data, found), settings)
+    kept, skipped, duplicates = _sift(pictures, settings)
+    with atomic_folder(out) as folder:
+        entries, broken = _convert(kept, folder, settings)
+        skipped = sorted([*skipped, *broken], key=lambda entry: entry["source"])
+        _check_enough(data, found, entries, settings)
+        pairing = _paired(entries, settings, seed)
+        manifest = {
+            "digest": _digest(entries, settings),
+            "seed": seed,
+            "settings": settings.model_dump(exclude={"workers"}),
+            "counts": _counts(found, entries),
+            "warnings": _warnings(entries, skipped, duplicates, settings),
+            "skipped": skipped,
+            "duplicates": duplicates,
+            "pictures": entries,
+        }
+        pairing.write(folder / "pairing.json")
+        write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _check_out(data: Path, out: Path) -> None:
+    one, other = data.resolve(), out.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise UserError(f"{out}: must lie outside {data}, whose pictures are never touched")
+    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise UserError(f"{out}: holds something else than prepared pictures; move it away first")
+
+
+def _named(data: Path, found: dict[str, list[Path]]) -> list[_Picture]:
+    pictures = []
+    for split, paths in found.items():
+        inner = [text(path.relative_to(data / split)) for path in paths]
+        names = stems(inner)
+        for path, source, name in zip(paths, inner, names, strict=True):
+            file = f"{split}/{name}.png"
+            pictures.append(_Picture(split, path, f"{split}/{source}", file))
+    return pictures
+
+
+def _hashed(pictures: list[_Picture], settings: PrepareSettings) -> list[_Picture]:
+    # Threads are enough: reading and hashing both let go of the interpreter's lock.
+    with ThreadPoolExecutor(settings.workers or cores()) as pool:
+        hashes = pool.map(_hash_file, [picture.path for picture in pictures])
+        told = progress(hashes, len(pictures), "hash")
+        return [replace(p, sha256=h) for p, h in zip(pictures, told, strict=True)]
+
+
+def _hash_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""  # reading it as a picture will say why
+
+
+def _sift(
+    pictures: list[_Picture], settings: PrepareSettings
+) -> tuple[list[_Picture], list[dict[str, str]], list[dict[str, str]]]:
+    """Drop training photographs that are test photographs too, and duplicates when asked."""
+    kept: list[_Picture] = []
+    leaks: list[dict[str, str]] = []
+    duplicates: list[dict[str, str]] = []
+    tests = {p.sha256: p.source for p in reversed(pictures) if p.split == "photos/test"}
+    first: dict[tuple[str, str], str] = {}
+    for picture in pictures:
+        if picture.split == "photos/train" and picture.sha256 in tests and picture.sha256:
+            reason = f"leak: the same file as the test photograph {tests[picture.sha256]}"
+            leaks.append({"source": picture.source, "reason": reason})
+            continue
+        same = first.setdefault((picture.split, picture.sha256), picture.source)
+        repeated = bool(picture.sha256) and same != picture.source
+        if repeated:
+            duplicates.append({"source": picture.source, "same_as": same})
+        if not repeated or settings.duplicates == "keep":
+            kept.append(picture)
+    return kept, leaks, duplicates
+
+
+def _convert(
+    pictures: list[_Picture], folder: Path, settings: PrepareSettings
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    tasks = [_Task(p.path, folder / p.file, settings) for p in pictures]
+    entries: list[dict[str, Any]] = []
+    broken: list[dict[str, str]] = []
+    results = parallel(_convert_one, tasks, "prepare", settings.workers)
+    for picture, result in zip(pictures, results, strict=True):
+        if isinstance(result, str):
+            broken.append({"source": picture.source, "reason": result})
+        else:
+            known = {key: getattr(picture, key) for key in ("file", "split", "source", "sha256")}
+            entries.append({**known, **result})
+    return entries, broken
+
+
+def _convert_one(task: _Task) -> dict[str, Any] | str:
+    """Write one picture; returns its sizes, or why it was skipped."""
+    settings = task.settings
+    try:
+        image = images.read(task.source, int(settings.max_megapixels * 1e6))
+    except images.ImageError as error:
+        if settings.on_broken == "fail":
+            raise
+        return error.reason
+    small = images.resize(image, settings.size, settings.resize)
+    images.save_png(small, task.target)
+    return {"width": image.width, "height": image.height, "size": list(small.size)}
+
+
+def _check_enough(
+    data: Path,
+    found: dict[str, list[Path]],
+    entries: list[dict[str, Any]],
+    settings: PrepareSettings,
+) -> None:
+    used = Counter(entry["split"] for entry in entries)
+    for split in REQUIRED:
+        if used[split] < settings.min_pictures:
+            counts = f"{used[split]} of {len(found[split])} pictures are usable"
+            need = f"at least {settings.min_pictures} are needed (min_pictures)"
+            raise UserError(f"{data / split}: only {counts}, {need}; see `atelier data check`")
+
+
+def _counts(
+    found: dict[str, list[Path]], entries: list[dict[str, Any]]
+) -> dict[str, dict[str, int]]:
+    used = Counter(entry["split"] for entry in entries)
+    return {split: {"found": len(found[split]), "used": used[split]} for split in found}
+
+
+def _paired(entries: list[dict[str, Any]], settings: PrepareSettings, seed: int) -> Pairing:
+    def of(split: str, name: Callable[[Path], str]) -> list[str]:
+        return [name(Path(entry["file"])) for entry in entries if entry["split"] == split]
+
+    photos = of("photos/test", lambda path: path.stem)
+    paintings = of("paintings", lambda path: path.name)
+    return Pairing.make(photos, paintings, seed, settings.test_photos)
+
+
+def _warnings(
+    entries: list[dict[str, Any]],
+    skipped: list[dict[str, str]],
+    duplicates: list[dict[str, str]],
+    settings: PrepareSettings,
+) -> list[str]:
+    leaks = sum(entry["reason"].startswith("leak") for entry in skipped)
+    tests = sum(entry["split"] == "photos/test" for entry in entries)
+    notes = {
+        f"{leaks} training photographs are test photographs too and were dropped": leaks,
+        f"{len(skipped) - leaks} pictures could not be read and were skipped": len(skipped) > leaks,
+        f"{len(duplicates)} pictures are exact duplicates ({settings.duplicates})": duplicates,
+        f"test_photos asks for {settings.test_photos}, there are {tests}": (
+            tests < (settings.test_photos or 0)
+        ),
+    }
+    return [note for note, holds in notes.items() if holds]
+
+
+def _digest(entries: list[dict[str, Any]], settings: PrepareSettings) -> str:
+    """Name of the data set: changes with any picture, its split, or a setting; not with names."""
+    sources = sorted((entry["split"], entry["sha256"]) for entry in entries)
+    knobs = settings.model_dump(exclude={"workers"})
+    return hashlib.sha256(json.dumps([sources, knobs], sort_keys=True).encode()).hexdigest()

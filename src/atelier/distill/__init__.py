@@ -1,1 +1,0 @@
-"""Training of ``mini``: a small perceptual encoder taught by VGG19."""

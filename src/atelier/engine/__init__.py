@@ -1,0 +1,1 @@
+"""Training and batched stylisation for the DAG."""

@@ -1,0 +1,276 @@
+"""The one training loop: yields every step; keeps, saves and restores its whole state.
+
+It knows the contract of ``methods/trained.py`` and no tracker: whoever iterates over ``run`` shows
+progress, draws samples, logs. Batches are a function of the step's number (see ``batches.py``), so
+networks, optimisers, average, step and what a method itself adds (image pools) are all there is to
+keep, and a continued training equals an uninterrupted one bit for bit on the CPU.
+
+A batch can be divided: among processes (``team``) and, in each, into ``accumulate`` parts that are
+computed one after another. Gradients are averaged over all parts, so that only rounding differs.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from atelier.core.batches import Batch, Batches, loader
+from atelier.core.checkpoints import newest_state, save_state
+from atelier.core.config import UserError
+from atelier.engine.distributed import ALONE, Team
+from atelier.methods.trained import Trained
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A finished step."""
+
+    step: int
+    """Steps done, from 1."""
+    losses: dict[str, float]
+    """Means since the last point of the curves; empty but at such a point."""
+
+
+class Training:
+    """A method, its optimisers and how far they are."""
+
+    def __init__(self, method: Trained, batches: Batches, folder: Path, team: Team = ALONE) -> None:
+        self.method, self.batches, self.folder, self.team = method, batches, folder, team
+        self.settings = method.settings
+        self.parts = team.size * self.settings.accumulate
+        if self.settings.batch % self.parts:
+            raise UserError(
+                f"batch: {self.settings.batch} pictures cannot be divided into {self.parts} equal "
+                f"parts ({team.size} devices × accumulate {self.settings.accumulate})"
+            )
+        self.optimizers = dict(method.optimizers())
+        self.rates = {
+            name: [group["lr"] for group in optimizer.param_groups]
+            for name, optimizer in self.optimizers.items()
+        }
+        self.average = self._average() if self.settings.ema else None
+        self.step = 0
+        self.seconds = {"data": 0.0, "step": 0.0}
+        self.history: dict[str, list[float]] = {"step": []}
+        self.sums: dict[str, float] = {}
+        if not self._restored():
+            method.warm_up()
+        if self.settings.compile:
+            for network in _called(self.method.networks):
+                network.compile()  # in place: names and weights stay
+
+    def _average(self) -> AveragedModel:
+        update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
+        return AveragedModel(self.method.applied, multi_avg_fn=update)
+
+    def run(self) -> Iterator[Tick]:
+        """Train until ``steps``.
+
+        Raises:
+            UserError: a loss or a gradient is not finite; names step and files. The weights before
+                it and the last checkpoint are untouched.
+            KeyboardInterrupt: Ctrl-C, after the step is finished and saved.
+        """
+        settings = self.settings
+        self.method.networks.train()
+        with _interruptible() as asked:
+            made = loader(self.batches, self.step, settings.steps, settings.workers)
+            while self.step < settings.steps:
+                # saved after whoever listens has drawn and logged: killed there, it is done again
+                yield self._one_step(made)
+                if self.team.any(asked()):
+                    self.save()
+                    raise KeyboardInterrupt
+                if self.step % settings.save_every == 0 and self.step < settings.steps:
+                    self.save()
+
+    def _one_step(self, made: Iterator[Batch]) -> Tick:
+        began = time.monotonic()
+        batch = next(made).to(self.method.device)
+        loaded = time.monotonic()
+        runs = [self._objectives(part) for part in self._own_parts(batch)]
+        while self._descend(runs, batch):
+            pass
+        if self.average:
+            self.average.update_parameters(self.method.applied)
+        self.step += 1
+        self.seconds["data"] += loaded - began
+        self.seconds["step"] += time.monotonic() - loaded
+        return Tick(self.step, self._point())
+
+    def _own_parts(self, batch: Batch) -> list[Batch]:
+        first = self.team.rank * self.settings.accumulate
+        return [batch.part(first + n, self.parts) for n in range(self.settings.accumulate)]
+
+    def _objectives(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+        """The method's losses; its forward passes run in the precision asked for."""
+        low = self.settings.precision == "bfloat16"
+        # whatever draws from the global generator (dropout) is a function of the step as well
+        torch.manual_seed(int(batch.generator("global").initial_seed()))
+        phases = self.method.objectives(batch)
+        while True:
+            with torch.autocast(torch.device(self.method.device).type, torch.bfloat16, low):
+                found = next(phases, None)
+            if found is None:
+                return
+            yield found
+
+    def _descend(
+        self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
+    ) -> bool:
+        """One optimiser's update, by the mean gradient of all parts; False when there is none."""
+        name, sums = "", dict[str, float]()
+        for run in runs:
+            found = next(run, None)
+            if found is None:
+                continue  # the others end as well: what a method does after its last update
+            first, (name, losses) = not name, found
+            if first:
+                self.optimizers[name].zero_grad()
+            for key, value in self._values(losses, batch).items():
+                sums[key] = sums.get(key, 0.0) + value / len(runs)
+            torch.autograd.backward(losses["total"] / len(runs))
+        if name:
+            self._update(name, sums, batch)
+        return bool(name)
+
+    def _values(self, losses: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
+        values = {key: float(value.detach()) for key, value in losses.items()}
+        self._check({f"the loss {key!r}": value for key, value in values.items()}, batch)
+        return values
+
+    def _update(self, name: str, losses: Mapping[str, float], batch: Batch) -> None:
+        for key, value in losses.items():
+            label = name if key == "total" and len(self.optimizers) > 1 else key
+            self.sums[label] = self.sums.get(label, 0.0) + value
+        optimizer = self.optimizers[name]
+        self._clip(optimizer, batch)
+        factor = self.method.lr_factor(self.step)
+        for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
+            group["lr"] = rate * factor
+        optimizer.step()
+
+    def _clip(self, optimizer: Optimizer, batch: Batch) -> None:
+        weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
+        grads = [w.grad for w in weights]
+        self.team.average(grads)
+        norm = get_total_norm(grads)
+        self._check({"the gradient": float(norm)}, batch)
+        if self.settings.clip_norm:
+            clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
+
+    def _check(self, values: Mapping[str, float], batch: Batch) -> None:
+        """Stop before the weights are touched, every process of the team for the same reason."""
+        # x - x is not 0 for NaN and infinity
+        own = next((what for what, value in values.items() if value - value != 0), None)
+        if found := [what for what in self.team.gather(own) if what]:
+            raise UserError(
+                f"step {self.step + 1}: {found[0]} is not finite; lower lr, or set clip_norm "
+                f"(the batch: {', '.join(batch.names)})"
+            )
+
+    def _point(self) -> dict[str, float]:
+        """Close an interval of the curves at its end."""
+        every = self.settings.log_every
+        last = self.step == self.settings.steps
+        if self.step % every and not last:
+            return {}
+        count = self.step % every or every
+        found = self.team.means({name: total / count for name, total in self.sums.items()})
+        self.sums = {}
+        for name, value in {"step": self.step, **found}.items():
+            self.history.setdefault(name, []).append(value)
+        return found
+
+    def delivered(self) -> dict[str, Tensor]:
+        """The weights that stand for the training: the average where there is one."""
+        networks = self.average.module if self.average else self.method.applied
+        state: dict[str, Tensor] = networks.state_dict()
+        return state
+
+    @contextmanager
+    def delivering(self) -> Iterator[None]:
+        """The method with the delivered weights, for samples; its own come back afterwards."""
+        if not self.average:
+            yield
+            return
+        networks = self.method.applied
+        own = {key: value.clone() for key, value in networks.state_dict().items()}
+        networks.load_state_dict(self.average.module.state_dict())
+        try:
+            yield
+        finally:
+            networks.load_state_dict(own)
+
+    def save(self) -> None:
+        """Write the whole state, atomically; one process of the team does it."""
+        extra = self.team.gather(self.method.extra_state())
+        if not self.team.leads:
+            return
+        state = {
+            "step": self.step,
+            "networks": self.method.networks.state_dict(),
+            "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+            "average": self.average.state_dict() if self.average else None,
+            "seconds": self.seconds,
+            "history": self.history,
+            "sums": self.sums,
+            "extra": extra,
+        }
+        save_state(self.folder, self.step, state)
+
+    def _restored(self) -> bool:
+        """Whether there was a state to go on from."""
+        state: dict[str, Any] | None = newest_state(self.folder)
+        if state is None:
+            return False
+        self.method.networks.load_state_dict(state["networks"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        if len(state["extra"]) != self.team.size:
+            raise UserError(
+                f"{self.folder}: was begun on {len(state['extra'])} devices and goes on there only"
+            )
+        self.method.load_extra_state(state["extra"][self.team.rank])
+        for name in ("step", "seconds", "history", "sums"):
+            setattr(self, name, state[name])
+        return True
+
+
+def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
+    """The networks themselves: a ModuleDict is never called, whatever holds it."""
+    for part in networks.values():
+        yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Any]:
+    """Yield a function that says whether Ctrl-C was pressed; pressed again, it stops at once."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set  # signals reach the main thread only
+        return
+
+    def note(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,251 @@
+"""Zero-Shot Noise2Noise: denoise a picture by itself alone (Mansour & Heckel, CVPR 2023).
+
+Two down-samplings of one noisy picture have nearly the same content and independent noise, if the
+noise is independent from pixel to pixel. A small network learns from the pair what is noise, for
+every picture from scratch. The noise an optimised picture has is not of that kind, and fine texture
+looks like noise: whether denoising helps is for the table to say.
+
+Shapes: B noisy pictures y of (C, H, W), f the B networks, D1 and D2 the down-samplings to (h, w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Generator, Tensor, nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import StepLR
+
+from atelier.core.batches import seed_of
+from atelier.core.config import Settings, UserError
+from atelier.methods.base import Iterate
+from atelier.methods.trained import seeded
+from atelier.nn.zsn2n import Best, Networks, held_out, mean_where, network, pair_downsample
+
+SMALLEST = 4
+"""Side in pixels below which a down-sampled picture has hardly a neighbour to learn from."""
+PRESETS = {"a": {"steps": 2000, "decay_every": 1500}, "b": {"steps": 3000, "decay_every": 1000}}
+"""The two schedules in public copies of the authors' notebook."""
+
+
+class DenoiseSettings(Settings):
+    """Knobs of ``denoise`` in ``params.yaml``."""
+
+    preset: Literal["a", "b"] = "a"
+    """Gives ``steps`` and ``decay_every`` where they are not set: 2000 and 1500, or 3000 and
+    1000."""
+    steps: int = Field(2000, ge=1)
+    """Of Adam, each on the whole picture."""
+    decay_every: int = Field(1500, ge=1)
+    """Steps after which the learning rate is multiplied by ``decay``."""
+    decay: float = Field(0.5, gt=0, le=1)
+    lr: float = Field(1e-3, gt=0)
+    width: int = Field(48, ge=1)
+    """Channels inside the network."""
+    strength: float = Field(1.0, ge=0, le=1)
+    """Part of the predicted noise that is taken away: y - strength·f(y). Training is as for 1."""
+    patience: int | None = Field(None, ge=1)
+    """End a picture after so many steps without a smaller residual loss at pixels held out from
+    training, and take the weights that had the smallest; None trains all steps, as the paper. The
+    noise there was never a target, so it tells fitting the picture from fitting its noise, which
+    the training loss cannot."""
+    held_out: float = Field(0.05, gt=0, lt=1)
+    """Share of the down-sampled positions held out; of no effect without ``patience``."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; losses, weights and pictures stay in float32."""
+    crop: int | None = Field(None, ge=SMALLEST)
+    """Side of the square that each step trains on, at another place every time; None takes the
+    whole picture, as the paper. A network of 22,275 weights learns nearly as much from a part, at
+    a fraction of the time (docs/log.md)."""
+    batch: int = Field(8, ge=1)
+    """Pictures at once."""
+    fill_batch: bool = True
+    """Repeat the last picture until the batch is full. Convolutions round differently for another
+    number of pictures, and training amplifies it. At one batch size a picture's result is the same
+    bit for bit whatever its neighbours."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule(cls, block: Any) -> Any:
+        """Fill in what the preset says; an unknown preset is left for the validation."""
+        if not isinstance(block, dict):
+            return block
+        preset = block.get("preset", "a")
+        return {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **block}
+
+    @model_validator(mode="after")
+    def _whole_to_watch(self) -> Self:
+        if self.crop and self.patience:
+            raise ValueError("patience watches whole pictures: leave crop at null")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoised(Iterate):
+    """The pictures so far; the last one is the result."""
+
+    steps: Tensor
+    """(B,): of training behind each picture; fewer than ``step`` in a result that ended early."""
+
+
+Window = tuple[slice, slice] | None
+
+
+def picture_seed(name: str, seed: int) -> int:
+    """Seed of a picture's first weights: of its name, whatever its place in the batch."""
+    return seed_of(seed, name)
+
+
+class Descent:
+    """A batch in training: networks, optimiser, and the loss of every picture."""
+
+    def __init__(self, noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int]) -> None:
+        self.noisy, self.settings = noisy, settings
+        self.pair = torch.stack(pair_downsample(noisy))  # (2, B, C, h, w)
+        alone = [_first_network(noisy.shape[1], settings.width, seed) for seed in seeds]
+        self.networks = Networks(alone).to(noisy.device)
+        # Adam works number by number: one for all networks is one for each
+        self.adam = Adam(self.networks.parameters(), lr=settings.lr)
+        self.schedule = StepLR(self.adam, settings.decay_every, settings.decay)
+        held = torch.zeros(len(noisy), *self.pair.shape[3:], dtype=torch.bool)
+        if settings.patience is not None:
+            held = held_out(held, settings.held_out, seeds)
+        self.held = held.to(noisy.device)
+        self.best = Best(self.networks)
+        self.places = Generator().manual_seed(0)  # one for all: neighbours must change nothing
+
+    def look(self, window: Window = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Predicted noise (B, C, H, W) and losses (B,) of the present weights (§3.2).
+
+        Args:
+            window: rows and columns to look at, even ones; all by default.
+        """
+        noisy, pair, held = self._inside(window)
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=low):
+            noise = self.networks(noisy.unsqueeze(0))[0].float()
+            halves = pair - self.networks(pair).float()
+        clean = torch.stack(pair_downsample(noisy - noise))
+        crossed = (halves - pair.flip(0)).square().mean((0, 2))  # (B, h, w), both ways
+        residual = mean_where(crossed, ~held)
+        consistency = (halves - clean).square().mean((0, 2, 3, 4))
+        losses = {"total": residual + consistency, "residual": residual, "consistency": consistency}
+        if self.settings.patience is not None:
+            losses["held_out"] = mean_where(crossed.detach(), held)
+        return noise, losses
+
+    def window(self) -> Window:
+        """Where the next step looks."""
+        crop = self.settings.crop
+        if crop is None:
+            return None
+        sides = [min(crop, side) // 2 * 2 for side in self.noisy.shape[2:]]
+        free = [
+            (whole - side) // 2 + 1 for whole, side in zip(self.noisy.shape[2:], sides, strict=True)
+        ]
+        at = [2 * int(torch.randint(n, (1,), generator=self.places)) for n in free]
+        return slice(at[0], at[0] + sides[0]), slice(at[1], at[1] + sides[1])
+
+    def _inside(self, window: Window) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures, pairs and held-out positions there: a pair's row is two of its picture's."""
+        if window is None:
+            return self.noisy, self.pair, self.held
+        rows, columns = window
+        down, across = (slice(part.start // 2, part.stop // 2) for part in window)
+        noisy, pair = self.noisy[..., rows, columns], self.pair[..., down, across]
+        return noisy.contiguous(), pair.contiguous(), self.held[..., down, across]
+
+    def update(self, total: Tensor) -> None:
+        """One step of Adam. A sum over pictures: none changes the gradient of another."""
+        self.adam.zero_grad()
+        torch.autograd.backward(total.sum())
+        self.adam.step()
+        self.schedule.step()
+
+    def cleaned(self, noise: Tensor) -> Tensor:
+        """What is left: y - strength·f(y), in [0, 1]."""
+        return (self.noisy - self.settings.strength * noise.detach()).clamp(0, 1)
+
+
+def denoise(
+    noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int], every: int = 50
+) -> Iterator[Denoised]:
+    """Denoise a batch, one network for each picture.
+
+    Args:
+        noisy: (B, C, H, W) in [0, 1], on the device to work on; C = 3 or 1, any H and W.
+        settings: ``batch`` is not looked at but to fill up a smaller batch.
+        seeds: one for each picture (``picture_seed``): of its first weights and held-out pixels.
+        every: steps from one iterate to the next.
+
+    Yields:
+        The pictures and the losses of the same weights, first of the untrained ones; last, with
+        ``step`` equal to ``total``, the result, in [0, 1].
+
+    Raises:
+        UserError: pictures that are too small, or a loss that is not finite.
+    """
+    _check(noisy, seeds)
+    count, total = len(noisy), settings.steps
+    missing = max(0, settings.batch - count) if settings.fill_batch else 0
+    filled = torch.cat([noisy, noisy[-1:].expand(missing, -1, -1, -1)]).float().contiguous()
+    descent = Descent(filled, settings, [*seeds, *[seeds[-1]] * missing])
+    for step in range(total):
+        noise, losses = descent.look(window := descent.window())
+        if settings.patience is not None:
+            descent.best.watch(losses["held_out"], step, settings.patience)
+        if step % every == 0:
+            reached = torch.full((count,), step)
+            if window is not None:
+                with torch.no_grad():
+                    noise, _ = descent.look()  # the pictures are whole, the losses the step's
+            yield _iterate(descent, noise, losses, step, reached)
+            if descent.best.ended.all():
+                break
+        descent.update(losses["total"])
+    yield _result(descent, count)
+
+
+@torch.no_grad()
+def _result(descent: Descent, count: int) -> Denoised:
+    """Of the last weights, or of the best ones if they were watched."""
+    settings = descent.settings
+    total, steps = settings.steps, torch.full((count,), settings.steps)
+    noise, losses = descent.look()
+    if settings.patience is not None:
+        if not descent.best.ended.all():
+            descent.best.watch(losses["held_out"], total, settings.patience)
+        descent.best.restore()
+        steps = descent.best.steps[:count].cpu()
+        noise, losses = descent.look()
+    return _iterate(descent, noise, losses, total, steps)
+
+
+def _iterate(
+    descent: Descent, noise: Tensor, losses: dict[str, Tensor], step: int, steps: Tensor
+) -> Denoised:
+    count = len(steps)
+    if not bool(losses["total"].isfinite().all()):
+        raise UserError(f"denoise: the loss is not finite at step {step}: lower lr")
+    shown = {name: loss.detach()[:count] for name, loss in losses.items()}
+    image = descent.cleaned(noise)[:count]
+    return Denoised(step, descent.settings.steps, image, shown, steps=steps)
+
+
+def _first_network(channels: int, width: int, seed: int) -> nn.Sequential:
+    """With torch's default initialisation, as the authors' code has it."""
+    with seeded(seed):
+        return network(channels, width)
+
+
+def _check(noisy: Tensor, seeds: Sequence[int]) -> None:
+    if noisy.ndim != 4 or not len(noisy) or len(seeds) != len(noisy):
+        found = f"{tuple(noisy.shape)} and {len(seeds)} seeds"
+        raise ValueError(f"expected (B, C, H, W) with a seed for each picture, found {found}")
+    if min(noisy.shape[2:]) < SMALLEST:
+        height, width = noisy.shape[2:]
+        raise UserError(f"denoise needs pictures of at least {SMALLEST} px, got {width}×{height}")

@@ -1,0 +1,164 @@
+"""Score a set of stylised pictures against the paintings: one record per method."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import Field
+from torch import Tensor
+
+from atelier.core.config import Settings, UserError
+from atelier.metrics.artfid import artfid_product
+from atelier.metrics.embeddings import embed_files
+from atelier.metrics.fid_infinity import extrapolated_frechet
+from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.jackknife import frechet_interval
+from atelier.metrics.kid import kernel_distance
+from atelier.metrics.lpips import Lpips, load_lpips
+from atelier.metrics.pairwise import Eyes, Pair, pair_scores
+from atelier.metrics.perceptual import perceptual_features
+from atelier.metrics.statistics import Statistics, frechet_from
+from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
+
+NETWORK_OF = {
+    **dict.fromkeys(("frechet", "frechet_low", "frechet_high", "frechet_inf"), "features"),
+    **dict.fromkeys(("kid", "kid_sd"), "features"),
+    **dict.fromkeys(("content", "style", "style_set"), "perceptual"),
+}
+"""Number → the entry of its record that names what it depends on."""
+
+
+class EvaluateSettings(Settings):
+    """Knobs of the ``evaluate`` step."""
+
+    features: str
+    """Network of the Fréchet and the kernel distance."""
+    otherwise: str | None = None
+    """Taken for ``features`` when those cannot be had, and named beside every value."""
+    layer: str | None = None
+    perceptual: str = "mini"
+    """Network of the content and the style distance."""
+    lpips: str | None = None
+    """Network of LPIPS; without its weights, or with null, the column stays empty."""
+    batch: int = Field(16, ge=1)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """All networks that score, loaded."""
+
+    features: Features
+    eyes: Eyes
+    batch: int
+
+    @classmethod
+    def load(cls, settings: EvaluateSettings, device: str) -> Self:
+        """What the settings name.
+
+        Raises:
+            UserError: weights that cannot be had and have no substitute.
+        """
+        perceptual = perceptual_features(settings.perceptual, device)
+        eyes = Eyes(perceptual, _lpips(settings.lpips, device), device)
+        return cls(evaluation_features(settings, device), eyes, settings.batch)
+
+    def names(self) -> dict[str, str]:
+        """Networks and hashes, to stand beside every value."""
+        found = {
+            "features": self.features.name,
+            "features_hash": self.features.hash,
+            "layer": self.features.layers[0],
+            "perceptual": self.eyes.perceptual.name,
+            "perceptual_hash": self.eyes.perceptual.hash,
+        }
+        lpips = self.eyes.lpips
+        return found if lpips is None else {**found, "lpips_network": f"{lpips.name} {lpips.hash}"}
+
+    def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
+        """The record of one system's pictures: to the paintings, pair by pair, and the networks."""
+        pictures, device = [pair.picture for pair in pairs], self.eyes.device
+        vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
+        found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
+        found |= pair_scores(self.eyes, pairs, reference.styles, self.batch)
+        if "lpips" in found:
+            found["artfid"] = artfid_product(found["lpips"], found["frechet"])
+        return {**found, **self.names()}
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known of the paintings, once for all methods."""
+
+    vectors: Tensor
+    """(n, d) for the distances between sets."""
+    styles: dict[str, Tensor]
+    """File name → style vector (D,), see ``perceptual.style_vector``."""
+
+
+def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """The numbers of a record, those that depend on a network with its name: ``frechet_mini``."""
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, int | float):
+            network = record.get(NETWORK_OF.get(name, ""))
+            found[f"{prefix}{name}_{network}" if network else f"{prefix}{name}"] = float(value)
+    return found
+
+
+def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
+    """Distances of two sets of vectors, and how many there are."""
+    return {
+        "frechet": _frechet(reference, generated),
+        **kernel_distance(reference, generated),
+        "n_reference": len(reference),
+        "n_generated": len(generated),
+    }
+
+
+def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
+    """How sure the Fréchet distance is, as far as the numbers of pictures allow to say."""
+    found: dict[str, float] = {}
+    for known in (frechet_interval, extrapolated_frechet):
+        with suppress(UserError):  # too few pictures
+            found |= known(reference, generated)
+    return found
+
+
+def _frechet(reference: Tensor, generated: Tensor) -> float:
+    """By the vectors, or, where both sets are larger than their dimension, by covariances."""
+    if min(len(reference), len(generated)) <= reference.shape[1]:
+        return frechet_distance(reference, generated)
+    return frechet_from(Statistics.of(reference), Statistics.of(generated))
+
+
+def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
+    """The features the settings name; ``otherwise`` when their weights cannot be had.
+
+    The substitute is announced here and named beside every value it produces.
+    """
+    try:
+        return _load(settings.features, settings.layer, device)
+    except UserError as error:
+        if settings.otherwise is None:
+            raise
+        print(f"evaluate: {error}\nusing {settings.otherwise} instead", file=sys.stderr)
+        return _load(settings.otherwise, None, device)
+
+
+def _load(name: str, layer: str | None, device: str) -> Features:
+    # Two families of VGG weights differ by a hundred in scale: 10⁴ in the distance, if left so.
+    unit = name.startswith("vgg")
+    layer = layer or EMBEDDING_LAYER.get(name, "relu5_1")
+    return load_features(name, [layer], unit_activations=unit, device=device)
+
+
+def _lpips(name: str | None, device: str) -> Lpips | None:
+    try:
+        return load_lpips(name, device) if name else None
+    except UserError as error:
+        print(f"evaluate: {error}\nno LPIPS then", file=sys.stderr)
+        return None

@@ -1,0 +1,120 @@
+"""What every picture kept of its photograph and took of its painting, as means over a set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from atelier.core import images
+from atelier.metrics.embeddings import ahead, chunked, same_size
+from atelier.metrics.ssim import ssim
+from atelier.metrics.lpips import Lpips
+from atelier.metrics.perceptual import content_distance, perceive, set_style_distance, style_distance
+from atelier.nn.pretrained.features import Features
+from atelier.tracking.progress import progress
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A result and what it was made of."""
+
+    picture: Path
+    photo: Path
+    painting: str | None
+    """File name of the painting it was to look like; None for a system that looks at none."""
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """The networks pairs are judged with."""
+
+    perceptual: Features
+    """Of ``perceptual_features``."""
+    lpips: Lpips | None
+    device: str
+
+
+def pair_scores(
+    eyes: Eyes, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
+) -> dict[str, float]:
+    """Means over the pairs; less is better, but for ``ssim``.
+
+    Args:
+        eyes: the networks.
+        pairs: results of one system.
+        styles: a painting's file name → its style vector (D,), see ``perceptual.style_vector``.
+        batch: pictures at once.
+
+    Returns:
+        To the photograph: ``content``, ``ssim`` (of the luminance) and, if there is a network for
+        it, ``lpips``. ``style_set``: to the average of all paintings. ``style``: to the pair's own
+        painting, if all pairs have one. The last two answer different questions.
+
+    Raises:
+        UserError: a picture that cannot be read, or is too small.
+    """
+    every = torch.stack(list(styles.values()))
+    parts = [_judge(eyes, some, both, styles, every) for some, both in _stacks(pairs, batch)]
+    common = set(parts[0]).intersection(*parts)
+    return {name: torch.cat([p[name] for p in parts]).mean().item() for name in sorted(common)}
+
+
+def _judge(
+    eyes: Eyes, pairs: Sequence[Pair], both: Tensor, styles: Mapping[str, Tensor], every: Tensor
+) -> dict[str, Tensor]:
+    """Values (b,) of pictures and photographs (b, 2, 3, H, W); ``every``: the styles as (n, D)."""
+    result, photo = both.to(eyes.device).unbind(1)
+    seen = perceive(eyes.perceptual, result)
+    found = {"content": content_distance(seen, perceive(eyes.perceptual, photo))}
+    found["ssim"] = ssim(result, photo)
+    if eyes.lpips is not None:
+        found["lpips"] = eyes.lpips(result, photo)
+    vectors = seen.style.cpu()
+    found["style_set"] = set_style_distance(vectors, every)
+    own = [styles[pair.painting] for pair in pairs if pair.painting is not None]
+    if len(own) == len(pairs):
+        found["style"] = style_distance(vectors, torch.stack(own))
+    return {name: values.double().cpu() for name, values in found.items()}
+
+
+def _stacks(pairs: Sequence[Pair], batch: int) -> Iterator[tuple[Sequence[Pair], Tensor]]:
+    chunks = chunked(pairs, batch)
+    loaded = progress(ahead(_load, chunks), len(chunks), "content and style")
+    for chunk, pictures in zip(chunks, loaded, strict=True):
+        place = 0
+        for stack in same_size(pictures):
+            yield chunk[place : place + len(stack)], stack
+            place += len(stack)
+
+
+def _load(pairs: Sequence[Pair]) -> list[Tensor]:
+    """Every pair as (2, 3, H, W)."""
+    return [images.load_batch([pair.picture, pair.photo]) for pair in pairs]
+
+
+def made_pairs(
+    folder: Path, photos: Path, made: Mapping[str, str | int], paintings: Sequence[str]
+) -> list[Pair]:
+    """The pictures in ``folder`` with their photographs in ``photos``.
+
+    Args:
+        folder: holds ``<photo>.png``.
+        photos: the same.
+        made: photograph → the painting it was paired with, as a setting or a record names it.
+        paintings: all file names, sorted.
+    """
+    return [
+        Pair(folder / f"{photo}.png", photos / f"{photo}.png", painting_named(style, paintings))
+        for photo, style in sorted(made.items())
+    ]
+
+
+def painting_named(style: str | int, paintings: Sequence[str]) -> str | None:
+    """File name of a painting given by name, with or without suffix, or by place; None if none."""
+    if isinstance(style, int):
+        return paintings[style] if style < len(paintings) else None
+    return next((name for name in paintings if style in {name, Path(name).stem}), None)

@@ -1,9 +1,0 @@
-"""The code MLflow keeps beside a registered model; it runs where the model is loaded.
-
-Two names are all it needs, so that a model registered today loads with a later version of the
-package: ``atelier.served.serve`` stays.
-"""
-
-from atelier.served import serve
-
-serve()

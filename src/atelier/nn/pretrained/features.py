@@ -1,0 +1,218 @@
+"""Frozen perceptual networks, asked for by name and tapped by layer name.
+
+Shapes: B pictures, C channels, H×W positions. Input is RGB in [0, 1]; every network normalises
+inside, as it was trained.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from atelier.core.config import UserError
+from atelier.nn.pretrained.calibration import normalise_activations, random_vgg19
+from atelier.nn.pretrained.inception import fid_network, inception_network
+from atelier.nn.pretrained.mini import mini_network
+from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, digest, load_strictly, resolve
+
+Pooling = Literal["max", "average", "l2"]
+Padding = Literal["zeros", "reflect"]
+NAMES = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid", "mini", "random")
+VGG_BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+BUILDERS = {
+    "inception_fid": fid_network,
+    "inception_v3": inception_network,
+    "mini": mini_network,
+}
+"""Networks that are no plain chain: weights and layers wanted → network."""
+EMBEDDING_LAYER = {
+    "inception_fid": "pool3",
+    "inception_v3": "Mixed_7c",
+    "squeezenet1_1": "fire9",
+    "mini": "vector",
+    "random": "relu4_1",
+}
+"""The layer whose spatial mean stands for a picture in distances; relu5_1 for the VGGs."""
+
+
+class Features(nn.Module):
+    """A frozen network; calling it gives the activations of the layers it was asked for.
+
+    Attributes:
+        name: the name it was asked for by.
+        hash: digest of all its weights, to be written beside every number it produced.
+        layers: what it was asked for.
+    """
+
+    def __init__(
+        self, name: str, network: nn.Module, weights_hash: str, layers: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.name, self.hash, self.layers = name, weights_hash, tuple(layers)
+        self.network = network.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) in [0, 1] to layer name → (B, C, h, w)."""
+        found: dict[str, Tensor] = self.network(image)
+        return found
+
+    @cached_property
+    def channels(self) -> dict[str, int]:
+        """Layer → its width C."""
+        device = next(self.network.parameters()).device
+        with torch.no_grad():
+            found = self(torch.zeros(1, 3, 96, 96, device=device))
+        return {layer: value.shape[1] for layer, value in found.items()}
+
+    @torch.no_grad()
+    def embed(self, image: Tensor) -> Tensor:
+        """One vector per picture: the spatial mean of the (only) layer, (B, C)."""
+        layer: Tensor
+        (layer,) = self(image).values()
+        return layer.mean((2, 3))
+
+
+class Tapped(nn.Module):
+    """A chain of layers, cut after the deepest layer asked for, normalised with ImageNet's."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, chain: nn.Sequential, taps: dict[int, str]) -> None:
+        super().__init__()
+        self.chain, self.taps = chain[: max(taps) + 1], taps
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) in [0, 1] to the tapped activations."""
+        value, found = (image - self.mean) / self.std, {}
+        for index, layer in enumerate(self.chain):
+            value = layer(value)
+            if index in self.taps:
+                found[self.taps[index]] = value
+        return found
+
+
+class RescaledPool(nn.Module):
+    """2×2 pooling other than max, times a factor that keeps the activations' scale.
+
+    Average and L2 pooling shrink a trained VGG's activations; crowsonkb/style-transfer-pytorch
+    multiplies by 2 and 0.78.
+    """
+
+    def __init__(self, kind: Pooling) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(2) if kind == "average" else nn.LPPool2d(2, 2)
+        self.factor = 2.0 if kind == "average" else 0.78
+
+    def forward(self, value: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, H/2, W/2)."""
+        pooled: Tensor = self.pool(value)
+        return pooled * self.factor
+
+
+def vgg_layers(name: str) -> dict[str, int]:
+    """Layer name → index in torchvision's ``features``: conv1_1, relu1_1, …, pool5."""
+    found, index = {}, 0
+    for block, depth in enumerate(VGG_BLOCKS[name], start=1):
+        for conv in range(1, depth + 1):
+            found[f"conv{block}_{conv}"], found[f"relu{block}_{conv}"] = index, index + 1
+            index += 2
+        found[f"pool{block}"] = index
+        index += 1
+    return found
+
+
+def squeezenet_layers() -> dict[str, int]:
+    """Layer name → index in torchvision's SqueezeNet 1.1 ``features``."""
+    order = "conv1 relu1 pool1 fire2 fire3 pool3 fire4 fire5 pool5 fire6 fire7 fire8 fire9"
+    return {layer: index for index, layer in enumerate(order.split())}
+
+
+def load_features(
+    name: str,
+    layers: Iterable[str],
+    *,
+    pooling: Pooling = "max",
+    first_padding: Literal["zeros", "replicate"] = "zeros",
+    padding: Padding = "zeros",
+    unit_activations: bool = False,
+    device: str = "cpu",
+) -> Features:
+    """The network ``name`` tapped at ``layers``, frozen, on ``device``.
+
+    Args:
+        name: one of ``NAMES``. ``mini`` is our own small encoder, shipped with the package;
+            ``random`` is VGG19's layout with seeded, calibrated weights.
+        layers: such as ``relu4_1`` (after the ReLU) or ``conv4_1`` (before it).
+        pooling: what stands for VGG's max pooling.
+        first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
+        padding: ``reflect`` is what AdaIN's and AdaAttN's "vgg_normalised" has before every
+            convolution; only the VGGs and ``random``, no effect on the others.
+        unit_activations: rescale the layers to a mean activation of one (see
+            ``normalise_activations``); only the VGGs and ``random``, no effect on the others
+            (``mini`` was taught by a VGG19 rescaled in this way).
+        device: ``cpu``, ``cuda``, …
+
+    Raises:
+        UserError: unknown name or layer, missing or ill-fitting weights, a switch of the VGGs
+            asked of another network.
+    """
+    wanted = list(dict.fromkeys(layers))
+    if name not in NAMES:
+        raise UserError(f"no features named {name!r}; there are {', '.join(NAMES)}")
+    is_vgg = name in VGG_BLOCKS or name == "random"
+    if not is_vgg and (pooling, first_padding) != ("max", "zeros"):
+        raise UserError(f"{name}: pooling and first_padding are switches of the VGGs only")
+    if name in BUILDERS:
+        state = resolve(name)
+        network = BUILDERS[name](state, wanted)
+        return Features(name, network, digest(state), wanted).to(device)
+    chain, known, weights_hash = _chain(name)
+    if unit_activations and is_vgg:
+        normalise_activations(chain)
+    taps = {known[layer]: layer for layer in _checked(name, wanted, known)}
+    _modify(chain, pooling, first_padding, padding)
+    tapped = Tapped(chain, taps).to(memory_format=torch.channels_last)
+    return Features(name, tapped, weights_hash, wanted).to(device)
+
+
+def _checked(name: str, wanted: Sequence[str], known: dict[str, int]) -> Sequence[str]:
+    for layer in wanted:
+        if layer not in known:
+            raise UserError(f"{name} has no layer {layer!r}; it has {', '.join(known)}")
+    return wanted
+
+
+def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
+    """The whole ``features`` chain with its weights, its layer names and its hash."""
+    if name == "random":
+        chain = random_vgg19()
+        return chain, vgg_layers("vgg19"), digest(chain.state_dict())
+    state = {k: v for k, v in resolve(name).items() if k.startswith("features.")}
+    with torch.device("meta"):  # no time lost on an initialisation that is overwritten
+        models = importlib.import_module("torchvision.models")  # see weights.published_url
+        model = getattr(models, name)(weights=None)
+    chain = model.features
+    load_strictly(chain, {k.removeprefix("features."): v for k, v in state.items()}, name)
+    known = squeezenet_layers() if name == "squeezenet1_1" else vgg_layers(name)
+    return chain, known, digest(state)
+
+
+def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: Padding) -> None:
+    for index, layer in enumerate(chain):
+        if isinstance(layer, nn.Conv2d):
+            layer.padding_mode = padding
+        if isinstance(layer, nn.ReLU):
+            chain[index] = nn.ReLU()  # not in place: a tap before the ReLU must stay intact
+        if isinstance(layer, nn.MaxPool2d) and pooling != "max":
+            chain[index] = RescaledPool(pooling)
+    first = chain[0]
+    if first_padding == "replicate" and isinstance(first, nn.Conv2d):
+        first.padding_mode = "replicate"

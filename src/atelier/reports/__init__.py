@@ -1,0 +1,1 @@
+"""Reading ``results/``: tables, plots, sheets."""

@@ -1,0 +1,113 @@
+"""The comparison: one table, grids of pictures, one JSON that DVC can diff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from atelier.reports import protocol
+from atelier.reports import leaderboard, outputs, parameters, tables
+from atelier.reports.plots import pareto
+from atelier.core import images
+from atelier.core.config import Params, UserError
+from atelier.core.files import atomic, write_json
+from atelier.reports.image_grid import contact_sheet
+from atelier.reports.outputs import INPUT, columns, strips
+
+GRID_ROWS = 6
+"""Test photographs in the grid; more would not be legible on a page."""
+SHOWN = (
+    *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
+    *("n_generated", "n_reference", "features", "seconds_per_picture"),
+)
+
+
+def write_comparison(root: Path, params: Params, out: Path) -> None:
+    """Write tables, ``comparison.json``, ``pareto.png``, ``grid.png``, ``sheets`` below ``out``.
+
+    A method without results has its row, which says why.
+    """
+    frame = leaderboard.comparison(root, params)
+    setting = protocol.setting(root, params)
+    texts = {
+        "table.csv": leaderboard.to_csv(frame),
+        "table.md": tables.to_markdown(frame, setting),
+    }
+    for name, text in texts.items():
+        with atomic(out / name) as part:
+            part.write_text(text, encoding="utf-8")
+    images.save_png(pareto(frame), out / "pareto.png")
+    write_json(out / "comparison.json", as_metrics(frame))
+    names = params.method_names
+    images.save_png(comparison_grid(root, names), out / "grid.png")
+    (out / "sheets").mkdir(parents=True, exist_ok=True)
+    for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
+        images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
+    print(tables.to_text(frame, setting))
+
+
+def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Row → its figures, for ``dvc metrics show`` and ``diff``; a row without has its status."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in frame.sort_values("method").to_dict("records"):
+        name = str(row["method"]).replace(" ", "_")
+        known = {key: row[key] for key in SHOWN if not pd.isna(row[key]) and row[key] != ""}
+        found[name] = {"status": row["status"], **known}
+    return found
+
+
+def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:
+    """Content, style and every method's picture for the first test photographs."""
+    photos = outputs.test_photos(root)[:GRID_ROWS]
+    if not photos:
+        raise UserError("results/prepared holds no test photograph; run dvc repro")
+    rows = [_row(root, photo, methods) for photo in photos]
+    return contact_sheet(rows, ["content", "style", *methods])
+
+
+Sheet = tuple[str, Sequence[Sequence[Image.Image | None]], list[str]]
+"""Name, rows of pictures, labels of the columns."""
+
+
+def _variants(root: Path, params: Params) -> Iterator[Sheet]:
+    """One sheet per system with several entries: its variants and ablations side by side."""
+    entries: dict[str, list[str]] = {}
+    for name in params.method_names:
+        entries.setdefault(params.block("methods", name).get("class", name), []).append(name)
+    photos = outputs.test_photos(root)[:GRID_ROWS]
+    for system, names in entries.items():
+        if len(names) > 1:
+            rows = [_row(root, photo, names) for photo in photos]
+            yield f"variants_{system}", rows, ["content", "style", *names]
+
+
+def _strips(root: Path, names: Sequence[str]) -> Iterator[Sheet]:
+    """One sheet per method and kind of strip; in front the photograph, unless it is there."""
+    photos = {path.stem: path for path in outputs.test_photos(root)}
+    for name in names:
+        for title, rows in strips(root, name).items():
+            labels = columns(rows)
+            if INPUT not in labels:
+                labels = ["content", *labels]
+            pictures = [
+                [_open(photos.get(row) if c == "content" else cells.get(c)) for c in labels]
+                for row, cells in rows.items()
+            ]
+            yield f"{name}_{title}", pictures, labels
+
+
+def _row(root: Path, photo: Path, methods: Sequence[str]) -> list[Image.Image | None]:
+    made = [outputs.stylised(root, method, photo.stem) for method in methods]
+    return [_open(path) for path in (photo, outputs.painting_for(root, photo.stem), *made)]
+
+
+def _open(path: Path | None) -> Image.Image | None:
+    """The picture; a broken one counts as missing, which the grid shows."""
+    try:
+        return images.read(path) if path else None
+    except images.ImageError:
+        return None

@@ -1,0 +1,1 @@
+"""A trained method outside the DAG: files, folders, ONNX, MLflow's registry."""

@@ -1,0 +1,153 @@
+"""Files in, files out: any folder of pictures through methods or the denoiser.
+
+A picture that cannot be done is named and the others go on; results are PNGs written atomically,
+never over a picture that went in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from atelier.core import filenames
+from atelier.serving.stylizer import Applied, memory
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.methods.zsn2n import DenoiseSettings, denoise, picture_seed
+from atelier.core.images import size_of
+from atelier.tracking.progress import progress
+
+EVERY = 50
+"""Steps of the denoiser from one line of progress to the next."""
+Say = Callable[[str], None]
+"""Told about every picture that could not be done."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture and the file its result goes to."""
+
+    source: Path
+    target: Path
+
+
+def gather(sources: Sequence[Path], out: Path, label: str) -> list[Task]:
+    """Every picture of files and folders, and ``out/<name>-<label>.png`` for each.
+
+    Names of nested folders become part of the name, and where pictures of several folders have one
+    name, the folders as they were given do.
+
+    Raises:
+        UserError: nothing there is a picture, or a result would replace a picture that goes in.
+    """
+    pairs = [pair for source in sources for pair in _pictures(source)]
+    found = {path.resolve(): (path, name) for path, name in pairs}  # one given twice is done once
+    shared = Counter(name for _, name in found.values())
+    names = [path.as_posix() if shared[name] > 1 else name for path, name in found.values()]
+    tasks = [
+        Task(path, out / f"{stem}-{label}.png")
+        for (path, _), stem in zip(found.values(), filenames.stems(names), strict=True)
+    ]
+    for task in tasks:
+        if task.target.resolve() in found:
+            raise UserError(f"{task.target}: would be replaced, but goes in; choose another -o")
+    return tasks
+
+
+def _pictures(source: Path) -> list[tuple[Path, str]]:
+    """Picture and name; a file is taken whatever it is called, and may turn out to be none."""
+    if source.is_file():
+        return [(source, source.name)]
+    if not source.is_dir():
+        raise UserError(f"{source}: no such file or folder")
+    found = [(path, path.relative_to(source).as_posix()) for path in images.find(source)]
+    if not found:
+        raise UserError(f"{source}: holds no picture")
+    return found
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How pictures are to be stylised; see ``Applied.stylize``."""
+
+    style: Path | None = None
+    strength: float | None = None
+    max_side: int | None = None
+
+
+def stylize_files(
+    sources: Sequence[Path], out: Path, methods: Sequence[Applied], wish: Wish, say: Say
+) -> int:
+    """Stylise every picture with every method; returns how many could not be done.
+
+    Raises:
+        UserError: what is wished for a method cannot do, or the style cannot be read.
+    """
+    style = images.read(wish.style) if wish.style else None
+    for method in methods:
+        method.check(style, wish.strength)
+    work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
+    total = sum(_steps(method, task.source, wish.max_side) for method, task in work)
+    jobs = [(task, _stylised(method, task, style, wish)) for method, task in work]
+    return _run(jobs, total, "stylize", say)
+
+
+def _stylised(method: Applied, task: Task, style: Image.Image | None, wish: Wish) -> Iterator[None]:
+    photo = images.read(task.source)
+    for iterate in method.iterates(photo, style, wish.strength, wish.max_side):
+        yield
+        made = iterate.image
+    images.save_png(made, task.target)
+
+
+def _steps(method: Applied, path: Path, max_side: int | None) -> int:
+    """How many iterates the picture takes; one that cannot be opened is told of later."""
+    try:
+        width, height = size_of(path)
+        share = min(1.0, (max_side or width + height) / max(width, height))
+        return method.method.steps(round(height * share), round(width * share))
+    except (OSError, ValueError, UserError, Image.DecompressionBombError, Warning):
+        return 1
+
+
+def denoise_files(
+    sources: Sequence[Path], out: Path, settings: DenoiseSettings, device: str, say: Say
+) -> int:
+    """Denoise every picture by itself; returns how many could not be done."""
+    tasks = gather(sources, out, "denoised")
+    jobs = [(task, _denoised(task, settings, device)) for task in tasks]
+    return _run(jobs, len(tasks) * (-(-settings.steps // EVERY) + 1), "denoise", say)
+
+
+def _denoised(task: Task, settings: DenoiseSettings, device: str) -> Iterator[None]:
+    noisy = images.load(task.source)[None].to(device)
+    seed = picture_seed(task.target.stem, seed=0)
+    with memory(noisy.shape[3], noisy.shape[2]):
+        for iterate in denoise(noisy, settings, [seed], EVERY):
+            yield
+            made = iterate.image
+    images.save_png(made, task.target)
+
+
+def _run(jobs: Sequence[tuple[Task, Iterator[None]]], total: int, what: str, say: Say) -> int:
+    failed = 0
+
+    def all_jobs() -> Iterator[None]:
+        nonlocal failed
+        for task, steps in jobs:
+            try:
+                yield from steps
+            except images.ImageError as error:
+                failed += 1
+                say(str(error))
+            except UserError as error:
+                failed += 1
+                say(f"{task.source}: {error}")
+
+    for _ in progress(all_jobs(), total, what):
+        pass
+    return failed

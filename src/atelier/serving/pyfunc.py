@@ -1,0 +1,145 @@
+"""A trained method as an MLflow model: pictures in, pictures out (models from code).
+
+MLflow keeps a copy of ``mlmodel.py`` beside ``card.json`` and ``model.safetensors`` and runs it
+where the model is loaded; nothing is pickled. The package has to be installed there, and the
+perceptual network if the method looks with one (``atelier doctor``); weights of another one are
+refused.
+
+    champion = "models:/atelier-adain@champion"
+    model = mlflow.pyfunc.load_model(champion, model_config={"device": "cpu"})  # or as it is
+    made = model.predict({"photo": photo, "style": painting, "strength": 0.7})
+
+A picture is a uint8 array (H, W, 3), or the bytes of a picture file, or those in base64 (for JSON).
+``predict`` takes one picture, a list of pictures, an array (B, H, W, 3), a mapping as above whose
+``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
+returns what it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes stay
+as they are; ``max_side`` shrinks larger photographs first.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from atelier.serving.stylizer import Applied, build
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.serving.saved_method import recipe_in
+from atelier.tracking.client import library
+
+mlflow = library()
+PythonModel: Any = mlflow.pyfunc.PythonModel
+WISHES = ("style", "strength", "max_side")
+
+
+def decode(picture: Any) -> Image.Image:
+    """An array, bytes or base64 as a picture.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if isinstance(picture, str):
+        try:
+            picture = base64.b64decode(picture, validate=True)
+        except ValueError:
+            raise UserError("a picture that is a text has to be base64 of a file") from None
+    if isinstance(picture, bytes):
+        return _read(picture)
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        found = f"{array.dtype} of {array.shape}"
+        raise UserError(f"a picture is uint8 (height, width, 3), bytes or base64; found {found}")
+    return Image.fromarray(array)
+
+
+def _read(data: bytes) -> Image.Image:
+    with TemporaryDirectory() as folder:  # the reader knows files only
+        path = Path(folder, "picture")
+        path.write_bytes(data)
+        try:
+            return images.read(path)
+        except images.ImageError as error:
+            raise UserError(f"the picture {error.reason}") from None
+
+
+def encode(picture: Image.Image, like: Any) -> Any:
+    """A picture as the kind of thing that ``like`` is."""
+    if not isinstance(like, str | bytes):
+        return np.asarray(picture)
+    file = BytesIO()
+    picture.save(file, format="PNG")
+    data = file.getvalue()
+    return base64.b64encode(data).decode("ascii") if isinstance(like, str) else data
+
+
+def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
+    """One request: ``photo`` (one or several) and what is wished for."""
+    unknown = set(asked) - {"photo", *WISHES}
+    if unknown or "photo" not in asked:
+        raise UserError(f"expected photo and {', '.join(WISHES)}; found {', '.join(asked)}")
+    photos = _plain(asked["photo"])
+    style, strength, side = (_plain(asked.get(wish)) for wish in WISHES)
+    painting = None if style is None else decode(style)
+    side = None if side is None else round(side)
+
+    def one(photo: Any) -> Any:
+        return encode(applied.stylize(decode(photo), painting, strength, side), photo)
+
+    if isinstance(photos, np.ndarray) and photos.ndim == 4:
+        return np.stack([one(photo) for photo in photos])
+    return [one(photo) for photo in photos] if isinstance(photos, list | tuple) else one(photos)
+
+
+def _plain(value: Any) -> Any:
+    """Texts and numbers that came through JSON lie in arrays; pictures are left as they are."""
+    if isinstance(value, np.ndarray) and (value.dtype != np.uint8 or value.ndim < 3):
+        value = value.tolist()
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
+
+
+def requests(data: Any) -> tuple[Sequence[Mapping[str, Any]], bool]:
+    """The requests in what ``predict`` was given, and whether they are several."""
+    if hasattr(data, "to_dict"):  # a frame: a request per row
+        return data.to_dict("records"), True
+    if isinstance(data, Mapping):
+        return [data], False
+    if isinstance(data, list | tuple) and all(isinstance(item, Mapping) for item in data):
+        return data, True
+    return [{"photo": data}], False
+
+
+class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
+    """See the file's head."""
+
+    def load_context(self, context: Any) -> None:
+        """Build the method from its card and its weights."""
+        device = (context.model_config or {}).get("device", "auto")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        folder = Path(context.artifacts["card"]).parent
+        self.applied = build(recipe_in(folder), device=device)
+
+    def predict(
+        self,
+        context: Any,  # noqa: ARG002 - MLflow's signature
+        # Any of the head's kinds; MLflow warns about all hints but those it does not check.
+        model_input: np.ndarray,
+        params: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Stylise; see the file's head."""
+        asked, several = requests(model_input)
+        made = [stylize(self.applied, one) for one in asked]
+        return made if several else made[0]
+
+
+def serve() -> None:
+    """Tell MLflow that this is the model; ``mlmodel.py`` calls it."""
+    mlflow.models.set_model(Served())

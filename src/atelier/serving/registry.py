@@ -1,0 +1,221 @@
+"""The comparison in MLflow: its run, every method's scores in its own, a model of every method.
+
+A trained method is the registered model ``atelier-<method>``: a version per training, and the alias
+``champion`` for the one that scored best. The model lies in the training's run and is what
+``served.py`` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from atelier.reports import leaderboard, tables
+from atelier.reports.comparison import comparison_grid
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_record
+from atelier.core.images import save_png
+from atelier.serving.model_card import describe
+from atelier.methods.trained import WEIGHTS, weights_digest
+from atelier.metrics.evaluator import labelled
+from atelier.reports.outputs import digest
+from atelier.tracking.client import NOTE, Run, library, open_run, report
+
+PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
+CODE = Path(__file__).with_name("mlmodel.py")
+PROTOCOL = (
+    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
+    *("n_generated", "n_reference"),
+)
+"""Figures of different protocols are not compared."""
+
+
+def champion_metric(params: Params) -> str:
+    """``compare.champion``: which figure chooses the champion.
+
+    Raises:
+        UserError: it is none of the comparison's columns.
+    """
+    metric = leaderboard.CompareSettings.of(params).champion
+    if metric not in leaderboard.NUMBERS:
+        known = ", ".join(leaderboard.NUMBERS)
+        raise UserError(f"params.yaml: compare.champion: {metric!r} is none of {known}")
+    return metric
+
+
+def publish(root: Path, params: Params) -> Iterator[str]:
+    """Log the comparison, every method's scores in its run, and new models; a line for each model.
+
+    A store that cannot be used is told of in one line; nothing is raised for it.
+    """
+    metric, frame = champion_metric(params), leaderboard.comparison(root, params)
+    knobs = {"scale": params.scale, "seed": params.seed, "champion": metric}
+    with open_run("comparison", "compare", knobs, {"data": digest(root)}) as run:
+        done = frame[frame["status"] == "ok"].set_index("method")[metric].dropna()
+        run.summary({f"{metric}/{name}": value for name, value in done.items()})
+        run.note(tables.to_markdown(frame))
+        for path in sorted((root / "results/comparison").glob("*.*")):
+            run.artifact(path)
+        rows = {row["method"]: row for row in frame.to_dict("records")}
+        for name in params.method_names:
+            model = _Model(root, name, run, metric, rows[name])
+            run.attempt(f"scores of {name}", model.report)
+            line = run.attempt(f"model of {name}", model.publish)
+            if line:
+                yield line
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A method on its way into the registry."""
+
+    root: Path
+    name: str
+    run: Run
+    """Of the comparison."""
+    metric: str
+    row: Mapping[Any, Any]
+    """Of the leaderboard: without figures if the method failed after an earlier success."""
+
+    def report(self) -> None:
+        """Give the method's run its pictures in a grid, its scores and a description.
+
+        Here and not in ``evaluate``: MLflow takes longer to load than the scores to compute.
+        """
+        own = self._own_run
+        if own is None:
+            return
+        figures = labelled(self._scores) | labelled(self._scores.get("denoised") or {}, "denoised.")
+        tags = {"status": str(self.row["status"]), NOTE: self._text}
+        if figures:
+            tags |= {"protocol": self._protocol}
+            self._show(str(own.info.run_id))
+        report(self.run.client, own, figures, tags)
+
+    def _show(self, run_id: str) -> None:
+        with suppress(UserError), TemporaryDirectory() as made:  # the photographs are gone
+            path = Path(made, "grid.png")
+            save_png(comparison_grid(self.root, [self.name]), path)
+            self.run.client.log_artifact(run_id, str(path))
+
+    def publish(self) -> str:
+        """Register the weights; "" when there are none."""
+        folder = self.root / "results/models" / self.name
+        weights = weights_digest(folder)
+        if weights is None or not (folder / "card.json").is_file():
+            return ""
+        known = [v for v in self._versions() if v.tags.get("weights") == weights]
+        version = str(known[0].version) if known else self._add(folder, weights)
+        if known:
+            self._update(known[0])
+        champion = self._crown(version)
+        crowned = f", which is the {ALIAS}" if champion == version else f"; {ALIAS}: {champion}"
+        return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}"
+
+    @property
+    def model(self) -> str:
+        """Name of the registered model."""
+        return PREFIX + self.name
+
+    @cached_property
+    def _own_run(self) -> Any:
+        """The run of the result; one that stands for it where this store lacks it; None: no result.
+
+        A result from DVC's cache, or made while there was no store, has no run here.
+        """
+        card = read_record(self.root / "results/models" / self.name / "run.json")
+        named = [one.get("run_id") for one in (self._scores, card)]
+        for run_id in filter(None, named):
+            with suppress(library().MlflowException):
+                found = self.run.client.get_run(run_id)
+                if found.info.lifecycle_stage == "active":
+                    return found
+        return self._stand_in(str(named[0])) if self._scores else None
+
+    def _stand_in(self, lost: str) -> Any:
+        client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
+        wanted = f"tags.method = '{self.name}' and tags.stands_for = '{lost}'"
+        for found in client.search_runs(place, wanted, max_results=1):
+            return found
+        with open_run(self.name, "compare", {}, {"stands_for": lost}) as made:
+            return client.get_run(made.id)
+
+    def _versions(self) -> list[Any]:
+        """Those whose code still runs, newest first."""
+        found = self.run.client.search_model_versions(f"name='{self.model}'")
+        return [version for version in found if version.tags.get("code") == CODE.name]
+
+    def _add(self, folder: Path, weights: str) -> str:
+        client, mlflow, own = self.run.client, library(), self._own_run
+        with suppress(mlflow.MlflowException):  # it is there
+            client.create_registered_model(self.model, description=self._text)
+        place, run_id = f"{FOLDER}/{self.name}", str(own.info.run_id if own else self.run.id)
+        with TemporaryDirectory() as made:
+            _save(folder, Path(made, self.name))
+            client.log_artifacts(run_id, str(Path(made, self.name)), place)
+        # "runs:/" and not the place on disk, which changes when the project is moved
+        source, tags = f"runs:/{run_id}/{place}", {"weights": weights, "code": CODE.name}
+        found = client.create_model_version(
+            self.model, source, run_id=run_id, tags=tags | self._tags(), description=self._text
+        )
+        return str(found.version)
+
+    def _update(self, known: Any) -> None:
+        """Bring a version's figures and its description up to date."""
+        client = self.run.client
+        for key, value in self._tags().items():
+            if known.tags.get(key) != value:
+                client.set_model_version_tag(self.model, known.version, key, value)
+        client.update_model_version(self.model, known.version, description=self._text)
+
+    def _tags(self) -> dict[str, str]:
+        """The figures, and the protocol they belong to."""
+        row = {k: self.row[k] for k in leaderboard.NUMBERS if not pd.isna(self.row[k])}
+        return {"protocol": self._protocol, **{key: str(value) for key, value in row.items()}}
+
+    @property
+    def _protocol(self) -> str:
+        known = " ".join(str(self._scores.get(key)) for key in PROTOCOL)
+        return f"{known} {digest(self.root)}"
+
+    @property
+    def _text(self) -> str:
+        return describe(self.root, self.name, self._scores)
+
+    @cached_property
+    def _scores(self) -> Mapping[str, Any]:
+        """What `evaluate` wrote; nothing if it is not of these settings and weights."""
+        path = self.root / "results/metrics" / f"{self.name}.json"
+        return read_record(path) if self.row["status"] == "ok" else {}
+
+    def _crown(self, version: str) -> str | None:
+        """Give the alias to the best of those scored as ``version`` was; returns the best."""
+        tags = {str(v.version): v.tags for v in self._versions() if self.metric in v.tags}
+        if version not in tags:
+            return None
+        sign = -1 if self.metric in leaderboard.BETTER_HIGH else 1
+        peers = [v for v in tags if tags[v]["protocol"] == tags[version]["protocol"]]
+        best = min(peers, key=lambda v: (sign * float(tags[v][self.metric]), -int(v)))
+        self.run.client.set_registered_model_alias(self.model, ALIAS, best)
+        return best
+
+
+def _save(folder: Path, target: Path) -> None:
+    """The model's files; MLflow's guesses at requirements and types take seconds and are left out.
+
+    The package is not named as a requirement: its name on the public index is not ours.
+    """
+    library().pyfunc.save_model(
+        str(target),
+        python_model=str(CODE),
+        artifacts={"card": str(folder / "card.json"), "weights": str(folder / WEIGHTS)},
+        model_config={"device": "auto"},
+        pip_requirements=[],
+    )

@@ -1,0 +1,222 @@
+"""A method that is ready for any picture: for the command line, the dashboard and MLflow.
+
+Pictures are ``PIL.Image`` as ``images.read`` gives them: upright, sRGB, mode RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from atelier.core import images
+from atelier.core.config import Params, UserError
+from atelier.methods.trained import WEIGHTS, restore
+from atelier.methods.base import Iterate, Kind, Method, make
+from atelier.methods.trained import Arbitrary, Trained
+from atelier.nn.colour_transfer import recolour
+from atelier.nn.pretrained.weights import found_at
+from atelier.core.device import out_of_memory
+from atelier.serving.saved_method import Recipe, recipe, untrained
+
+SMALLEST = 32
+"""Side in pixels below which most systems have no statistics, or nothing to mirror at the rim."""
+TILE = 1024
+"""Side in pixels of the pieces in which systems that can do so compute larger pictures."""
+STAND_IN = {
+    "features": "mini",
+    "content_layers": ("relu3_1",),
+    "style_layers": ("relu3_1",),
+    "style_layer_weights": None,
+}
+"""For a perceptual network that only the training needed: it is always there, and quickly."""
+
+Watch = Callable[[Iterate], None]
+
+
+def applicable(root: Path, params: Params) -> dict[str, str]:
+    """Name → "" when the method can be applied now, else the reason, a sentence."""
+    return {name: _obstacle(root, params, name) for name in params.method_names}
+
+
+def _obstacle(root: Path, params: Params, name: str) -> str:
+    try:
+        found = recipe(root, params, name)
+        lacking = [network for network in found.networks if found_at(network) is None]
+    except UserError as error:
+        return str(error)
+    if found.model and not (found.model / WEIGHTS).is_file():
+        return untrained(name)
+    if lacking:
+        named = " and ".join(lacking)
+        return f"{name} needs {named}, which is not on this machine; see `atelier doctor`"
+    return ""
+
+
+def load_applied(root: Path, params: Params, name: str, device: str = "cpu") -> Applied:
+    """Build a method of the project and give it its weights.
+
+    Raises:
+        UserError: unknown, not trained, weights missing, broken or of other settings.
+    """
+    return build(recipe(root, params, name), seed=params.seed, device=device)
+
+
+def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
+    """The method of a recipe with its weights; see ``load_applied``."""
+    method = make(_for_one_picture(found), f"methods.{found.name}", seed=seed, device=device)
+    if found.model:
+        _refuse_other_eyes(found, method)
+        restore(method, found.model)
+    return Applied(found.name, method, found.note)
+
+
+def _for_one_picture(found: Recipe) -> dict[str, Any]:
+    """The knobs, but for those that matter to trainings or to many pictures only."""
+    knobs, block = found.system.Settings.model_fields, dict(found.block)
+    if found.kind == "optimise" and "batch" in knobs:
+        block["batch"] = 1  # it fills its batch up with copies
+    if found.kind == "per_style":
+        block |= {key: value for key, value in STAND_IN.items() if key in block}
+    if "tile" in knobs and block.get("tile") is None:
+        block["tile"] = TILE
+    return block
+
+
+def _refuse_other_eyes(found: Recipe, method: Method) -> None:
+    """Weights trained on one perceptual network are of no use with another."""
+    own = method.card()
+    for part in ("features", "predictor") if found.networks else ():
+        trained, here = found.card.get(f"{part}_hash"), own.get(f"{part}_hash")
+        if trained and trained != here:
+            raise UserError(
+                f"{found.name} was trained with {found.card.get(part)} {trained}, here is {here}; "
+                "set ATELIER_WEIGHTS to the folder it was trained with, or train it again"
+            )
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A method with its weights."""
+
+    name: str
+    method: Method
+    note: str = ""
+    """In what it differs from params.yaml, a sentence; "" when it does not."""
+
+    @property
+    def kind(self) -> Kind:
+        """See ``methods.base``."""
+        return self.method.kind
+
+    @property
+    def needs_style(self) -> bool:
+        """Whether it takes a painting; the others have learnt theirs."""
+        return self.kind in {"arbitrary", "optimise"}
+
+    @property
+    def has_strength(self) -> bool:
+        """Whether it can be applied in part; not where it is adapted to the pair first."""
+        return isinstance(self.method, Arbitrary) and self.method.steps(SMALLEST, SMALLEST) == 1
+
+    def stylize(
+        self,
+        photo: Image.Image,
+        style: Image.Image | None = None,
+        strength: float | None = None,
+        max_side: int | None = None,
+        watch: Watch | None = None,
+    ) -> Image.Image:
+        """Stylise a photograph of any size and aspect; the result has its size.
+
+        Args:
+            photo: shrunk first if a side is longer than ``max_side``.
+            style: the painting, if it ``needs_style``; shrunk to the photograph's longer side.
+            strength: 0 (the photograph) to 1, if it ``has_strength``; None: as trained.
+            max_side: in pixels; None: as large as the photograph is.
+            watch: sees every iterate; only ``optimise`` has more than one, and takes minutes.
+
+        Raises:
+            UserError: what is asked for it cannot do, or there is too little memory.
+        """
+        for iterate in self.iterates(photo, style, strength, max_side):
+            if watch:
+                watch(iterate)
+        return images.to_image(iterate.image)
+
+    def iterates(
+        self,
+        photo: Image.Image,
+        style: Image.Image | None = None,
+        strength: float | None = None,
+        max_side: int | None = None,
+    ) -> Iterator[Iterate]:
+        """``stylize`` step by step, for those who show the progress; the last is the result."""
+        self.check(style, strength)
+        photo = shrunk(photo, max_side)
+        _refuse_small(photo, "the photograph")
+        painting = photo if style is None or not self.needs_style else _painting(style, photo)
+        content, painted = (images.to_tensor(picture)[None] for picture in (photo, painting))
+        if isinstance(self.method, Trained):
+            self.method.check(*content.shape[2:])
+        with memory(*photo.size):
+            for iterate in self._made(content, painted, strength):
+                yield iterate
+        if not iterate.image.isfinite().all():
+            raise UserError(f"{self.name}: its picture holds values that are not finite")
+
+    def check(self, style: Image.Image | None, strength: float | None) -> None:
+        """Raise ``UserError`` if it cannot do what is asked for."""
+        if self.needs_style and style is None:
+            raise UserError(f"{self.name} needs a painting; give it a style")
+        if strength is not None and not self.has_strength:
+            raise UserError(f"{self.name} has no strength: it can be applied in full only")
+        if strength is not None and not 0 <= strength <= 1:
+            raise UserError(f"the strength {strength:g} is not between 0 and 1")
+
+    def _made(self, content: Tensor, style: Tensor, strength: float | None) -> Iterator[Iterate]:
+        """(1, 3, H, W) and (1, 3, h, w), both in [0, 1]."""
+        method = self.method
+        if strength is None or not isinstance(method, Arbitrary):
+            yield from method.iterates(content, style)
+            return
+        if method.settings.preserve_colour:
+            style = recolour(style, content)
+        yield Iterate(1, 1, method.interpolate(content, [style], [1.0], strength))
+
+
+def shrunk(picture: Image.Image, max_side: int | None) -> Image.Image:
+    """``picture`` with no side longer than ``max_side`` pixels; never enlarged."""
+    if max_side is None or max(picture.size) <= max_side:
+        return picture
+    return images.resize(picture, max_side, "fit")
+
+
+def _painting(style: Image.Image, photo: Image.Image) -> Image.Image:
+    """In the bench, too, photographs and paintings are of one size: strokes keep their scale."""
+    _refuse_small(style, "the painting")
+    small = shrunk(style, max(photo.size))
+    return style if min(small.size) < SMALLEST else small
+
+
+def _refuse_small(picture: Image.Image, what: str) -> None:
+    if min(picture.size) < SMALLEST:
+        size = f"{picture.width}×{picture.height} px"
+        raise UserError(f"{what} is {size}; no side may be below {SMALLEST} px")
+
+
+@contextmanager
+def memory(width: int, height: int) -> Iterator[None]:
+    """Too little memory is a sentence."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        size = f"{width}×{height} px"
+        raise UserError(f"too little memory for a picture of {size}; shrink it first") from None

@@ -1,0 +1,1 @@
+"""What watches and records; no result depends on it."""

@@ -1,0 +1,280 @@
+"""Runs in MLflow; the only file that knows it. One run per method; its stages are processes.
+
+The run's id travels in the stages' output files, so a result restored from DVC's cache still finds
+it. A store that cannot be used is reported in one line, once, and all here becomes a no-op.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, SupportsFloat, TypeVar
+
+from filelock import FileLock
+from PIL import Image
+from torch import Tensor
+
+from atelier.core.images import to_image
+from atelier.tracking.system_metrics import Gauges
+from atelier.tracking.provenance import context, flatten, peak_memory_mib, run_name
+from atelier.tracking.store import brief, clean, follow_move, probe, store_uri, text_of
+
+EXPERIMENT = "atelier"
+FLUSH_SECONDS = 5.0
+NOTE = "mlflow.note.content"
+"""Tag of the description that MLflow shows, in Markdown."""
+BATCH = {"metrics": 1000, "params": 100, "tags": 100}
+"""MLflow's limits for one ``log_batch``."""
+
+log = logging.getLogger(__name__)
+_dead: set[str] = set()  # Stores found unusable by this process: not asked and not named again.
+T = TypeVar("T")
+
+
+def open_run(
+    method: str,
+    stage: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, Any] | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """Continue ``run_id``, or start a run where that is impossible; never raises.
+
+    Args:
+        method: entry of ``methods`` in ``params.yaml``.
+        stage: ``train``, ``stylize`` or ``compare``; prefix of the cost figures.
+        params: knobs, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
+            holds another value of one of them is not continued, and the new run names it in its
+            tag ``continues``. So does one whose ``run_id`` is not in the store.
+        tags: data digest, features and their hash, scale; git and DVC tags are added.
+        run_id: what an earlier stage of this method recorded, if any.
+    """
+    run = Run(stage)
+    run.attempt("tracking", lambda: run._start(method, params, tags or {}, run_id or None))
+    return run
+
+
+class Run:
+    """A stage's part of a run; a context manager that closes it as finished, failed or killed."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._client: Any = None
+        self._id: str | None = None
+        self._off: set[str] = set()
+        self._buffer: list[Any] = []
+        self._flushed = self._began = time.monotonic()
+        self._gauges = Gauges()
+
+    @property
+    def client(self) -> Any:
+        """MLflow's client on the store of this run; to be used inside ``attempt`` only."""
+        return self._client
+
+    @property
+    def id(self) -> str | None:
+        """Id to record in the stage's output; None when the store could not be used."""
+        return self._id
+
+    def metrics(self, values: Mapping[str, SupportsFloat], step: int) -> None:
+        """Add one point to each curve; sent in batches, every few seconds.
+
+        A value that is not finite is logged as NaN: MLflow turns infinity into 1.8e308, which
+        would flatten the rest of the curve.
+        """
+        if self._client is None or "tracking" in self._off:
+            return
+        self._buffer += [_metric(name, value, step) for name, value in values.items()]
+        due = time.monotonic() - self._flushed >= FLUSH_SECONDS
+        if due or len(self._buffer) >= BATCH["metrics"]:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the points that wait, and what the process has used since the last time."""
+        now, used = time.monotonic(), self._gauges.read(FLUSH_SECONDS)
+        if self._client is not None:
+            step = round(now - self._began)
+            self._buffer += [_metric(f"system/{self._stage}.{k}", v, step) for k, v in used.items()]
+        points, self._buffer = self._buffer, []
+        self._flushed = now
+        self.attempt("tracking", lambda: _send(self._client, self._id, "metrics", points))
+
+    def summary(self, values: Mapping[str, SupportsFloat | None]) -> None:
+        """Log final figures, at once; None is left out."""
+        self.metrics({name: value for name, value in values.items() if value is not None}, 0)
+        self.flush()
+
+    def image(self, image: Image.Image | Tensor, key: str, step: int) -> None:
+        """Log a sample picture: a PIL one, or (3, H, W) or (1, 3, H, W) in [0, 1]."""
+
+        def send() -> None:
+            picture = to_image(image) if isinstance(image, Tensor) else image
+            self._client.log_image(self._id, picture, key=clean(key), step=step, synchronous=True)
+
+        self.attempt("pictures and files", send)
+
+    def artifact(self, path: Path | str, folder: str | None = None) -> None:
+        """Copy a file into the run, below ``folder``."""
+        send = self._client and self._client.log_artifact
+        self.attempt("pictures and files", lambda: send(self._id, str(path), folder))
+
+    def note(self, text: str) -> None:
+        """Describe the run in Markdown: what MLflow shows above its figures."""
+        self.attempt("tracking", lambda: self._client.set_tag(self._id, NOTE, text_of(text)))
+
+    def close(self, status: str = "FINISHED") -> None:
+        """Log the stage's time and peak memory and leave the run in ``status``."""
+        cost = {"seconds": time.monotonic() - self._began, "peak_memory_mib": peak_memory_mib()}
+        self.summary({f"{self._stage}.{name}": value for name, value in cost.items()})
+        self.attempt("tracking", lambda: self._client.set_terminated(self._id, status))
+        self._off.add("tracking")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.close("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
+
+    def attempt(self, what: str, call: Callable[[], T]) -> T | None:
+        """Call the store; at the first failure say so and leave ``what`` alone from then on.
+
+        Returns:
+            What ``call`` returned; None when it failed or was not called.
+        """
+        if self._off & {"tracking", what}:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # deprecations inside MLflow are not the user's
+                return call()
+        except Exception as error:  # noqa: BLE001 — no failure of the store may stop the work
+            self._off.add(what)
+            log.warning("MLflow: no %s from here on, the work goes on: %s", what, brief(error))
+            return None
+
+    def _start(
+        self, method: str, params: Mapping[str, Any], tags: Mapping[str, Any], old: str | None
+    ) -> None:
+        uri = store_uri()
+        if uri in _dead:
+            self._off.add("tracking")
+            return
+        _dead.add(uri)  # until the contrary is shown
+        client, experiment = connect(uri)
+        flat = {clean(key): text_of(value) for key, value in flatten(params).items()}
+        new = flat if old is None else _additions(client, old, flat)
+        if old is not None and new is not None:
+            client.update_run(old, status="RUNNING")
+            run_id = old
+        else:
+            run_id = client.create_run(experiment, run_name=run_name(method)).info.run_id
+            tags = tags if old is None else {**tags, "continues": old}
+        tags = {"method": method, **context(self._stage), **tags}
+        _send(client, run_id, "params", _entities("Param", flat if new is None else new))
+        _send(client, run_id, "tags", _entities("RunTag", tags))
+        self._client, self._id = client, run_id
+        self._began = time.monotonic()
+        _dead.discard(uri)
+
+
+def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[str, str]) -> None:
+    """Write figures and tags to a run of MLflow that has ended; what it has is not repeated."""
+    had, run_id = run.data.metrics, run.info.run_id
+    points = [_metric(k, v, 0) for k, v in figures.items() if had.get(clean(k)) != v]
+    _send(client, run_id, "metrics", points)
+    _send(client, run_id, "tags", _entities("RunTag", tags))
+
+
+def connect(uri: str) -> tuple[Any, str]:
+    """A client and the experiment's id; the first process makes the schema, the others wait."""
+    if not uri.startswith("sqlite:///"):
+        client = library().MlflowClient(uri)
+        return client, _experiment(client, None).experiment_id
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=60):
+        probe(database)
+        client = library().MlflowClient(uri)
+        artifacts = str(database.parent / "mlartifacts")
+        found = _experiment(client, artifacts)
+        if not os.environ.get("MLFLOW_TRACKING_URI") and found.artifact_location != artifacts:
+            follow_move(database, found.experiment_id, found.artifact_location, artifacts)
+    return client, found.experiment_id
+
+
+def library() -> Any:
+    """MLflow, imported when first needed, because that takes a second, and told to be brief."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # MLflow's own 7 tries of 120 s would hold the training up when a server is gone.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each try
+    import mlflow  # noqa: PLC0415
+
+    return mlflow
+
+
+def _experiment(client: Any, artifacts: str | None) -> Any:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        try:
+            client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        except library().MlflowException as error:
+            # On a server, another process may have been first.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        found = client.get_experiment_by_name(EXPERIMENT)
+    elif found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found
+
+
+def _additions(client: Any, run_id: str, params: dict[str, str]) -> dict[str, str] | None:
+    """Parameters to add to a run, or None when it is missing, deleted or holds other values."""
+    try:
+        run = client.get_run(run_id)
+    except library().MlflowException as error:
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+    had = run.data.params
+    if run.info.lifecycle_stage == "deleted" or any(
+        had.get(key, value) != value for key, value in params.items()
+    ):
+        return None
+    return {key: value for key, value in params.items() if key not in had}
+
+
+def _send(client: Any, run_id: str | None, kind: str, items: list[Any]) -> None:
+    for start in range(0, len(items), BATCH[kind]):
+        part = items[start : start + BATCH[kind]]
+        client.log_batch(run_id, **{kind: part}, synchronous=True)
+
+
+def _entities(kind: str, values: Mapping[str, Any]) -> list[Any]:
+    """``Param`` or ``RunTag`` objects with keys and lengths that MLflow takes."""
+    make = getattr(library().entities, kind)
+    return [make(clean(key), text_of(value)) for key, value in values.items() if value is not None]
+
+
+def _metric(name: str, value: SupportsFloat, step: int) -> Any:
+    number = float(value)
+    number = number if math.isfinite(number) else math.nan
+    return library().entities.Metric(clean(name), number, int(time.time() * 1000), step)

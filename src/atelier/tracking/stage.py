@@ -1,0 +1,134 @@
+"""What every stage script does around its work: say how it stands, and fail in a sentence."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from atelier.core.config import Params, UserError
+from atelier.core.files import write_json
+from atelier.core.device import out_of_memory
+
+STATUS = Path("results/status")
+MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
+FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Names of glibc's <malloc.h>."""
+
+
+@contextmanager
+def stage(name: str, method: str | None = None) -> Iterator[None]:
+    """Run a stage's work; a user's mistake ends it with one line and exit code 1.
+
+    For a stage of a method ``results/status/<method>.json`` tells the table and the dashboard that
+    it is running or why it failed. DVC does not track it: a failed stage has no outputs, and the
+    metrics of an earlier run that lie beside it must not be taken for its own.
+    """
+    keep_memory()
+    spare_collection()
+    note = _Note(name, method)
+    note.write("running", since=datetime.now(UTC).isoformat())
+    try:
+        yield
+    except KeyboardInterrupt:
+        note.write("failed", error="stopped by the user")
+        print(f"\n{name} stopped; `dvc repro` goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except UserError as error:
+        note.fail(str(error))
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            note.fail(FULL)
+        if out_of_memory(error):
+            note.fail(MEMORY)
+        note.write("failed", error=f"{error!r}"[:500])
+        raise
+    note.remove()
+
+
+class _Note:
+    """The status record of a method's stage; none for a stage that belongs to no method."""
+
+    def __init__(self, name: str, method: str | None) -> None:
+        self.path = STATUS / f"{method}.json" if method else None
+        self.what = f"{name} of {method}" if method else name
+        self.fixed = {"stage": name}
+        if method:
+            with suppress(UserError):  # the stage itself is about to say what params.yaml lacks
+                self.fixed["key"] = Params.load().key(method)
+
+    def write(self, state: str, **more: str) -> None:
+        if self.path:
+            write_json(self.path, {**self.fixed, "state": state, **more})
+
+    def fail(self, reason: str) -> NoReturn:
+        """End the stage with one line: no traceback for what the user can put right."""
+        with suppress(OSError):  # a full disk takes no record either
+            self.write("failed", error=reason)
+        print(f"error: {self.what}: {reason}", file=sys.stderr)
+        sys.exit(1)
+
+    def remove(self) -> None:
+        if self.path:
+            self.path.unlink(missing_ok=True)
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory instead of giving it back to the kernel after every tensor.
+
+    A step of Gatys' method frees and takes hundreds of MiB, and every page of newly mapped memory
+    costs a fault. Without effect where the C library is another.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+def spare_collection() -> None:
+    """Look for garbage more rarely, and never among what is loaded by now.
+
+    MLflow and torch's compiler make objects by the hundred thousand and no garbage; at the end all
+    modules would be looked through again. Together a second of a short stage.
+    """
+    gc.freeze()
+    gc.set_threshold(70_000)
+
+
+def pick_device(params: Params) -> str:
+    """``device`` of params.yaml; ``auto`` is the GPU when there is one."""
+    wanted = str(params.block("device"))
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; set auto or cpu")
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name(device: str) -> str:
+    """A name a reader of the table understands, such as ``NVIDIA H100`` or ``CPU, 2 threads``."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    if device == "cpu":
+        return f"CPU {_processor()}, {torch.get_num_threads()} threads"
+    return device
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = (
+            row.partition(":")[2] for row in info.read_text().splitlines() if "model name" in row
+        )
+        return next(names, platform.machine()).strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,66 @@
+"""The store of the runs: where it lies, whether it works, what it takes, what a move needs.
+
+It knows the tables it mends, not the library that made them (see ``atelier.tracking.client``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from atelier.core.config import main_root
+
+VALUE_CHARACTERS = 5000
+"""Longer values are cut: MLflow refuses them above 6000 (parameters) or 8000 (tags)."""
+
+
+def store_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the root that outlives the run."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_database()}"
+
+
+def default_database() -> Path:
+    """Absolute: a relative one would be lost with the copy ``dvc exp run --temp`` works in."""
+    return main_root().resolve() / "mlflow.db"
+
+
+def probe(database: Path) -> None:
+    """Fail at once where MLflow would retry for a minute: unreadable, corrupt, locked."""
+    with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        db.execute("ROLLBACK")
+
+
+def follow_move(database: Path, experiment_id: str, old: str, new: str) -> None:
+    """Point an experiment and its runs from the artifact folder ``old`` to ``new``.
+
+    MLflow writes absolute places into the database and has no call to change them. In a moved
+    project they lead nowhere, and in a copied one into the original, so they are rewritten.
+    """
+    experiment = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
+    runs = """UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?)
+              WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?"""
+    with closing(sqlite3.connect(database, timeout=10)) as db, db:
+        db.execute(experiment, (new, experiment_id))
+        db.execute(runs, (new, len(old) + 1, experiment_id, len(old) + 1, f"{old}/"))
+
+
+def clean(key: str) -> str:
+    """``key`` with the characters MLflow allows in names."""
+    return re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)[:250]
+
+
+def text_of(value: Any) -> str:
+    """``value`` as MLflow stores it."""
+    return str(value)[:VALUE_CHARACTERS]
+
+
+def brief(error: Exception) -> str:
+    """The first line of a message that may hold a whole SQL statement."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:300]

@@ -1,0 +1,162 @@
+"""`atelier methods | stylize | denoise | export`, on methods whose weights were drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from atelier.cli import main
+from atelier.core import images
+from support.models import project, train
+from support.pictures import ramp, save
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with two trained methods, the working directory; a folder ``in`` of pictures."""
+    project(tmp_path, "cut", "adain")
+    tree = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    tree["scales"]["demo"]["denoise"] = {"steps": 3, "decay_every": 2}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in/one.png", seed=1)
+    save(tmp_path / "in/nested/two.png", seed=2, size=(40, 64))
+    return tmp_path
+
+
+def atelier(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line as a shell would; its exit code."""
+    monkeypatch.setattr("sys.argv", ["atelier", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    return int(ended.value.code or 0)
+
+
+def sizes(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in sorted(folder.iterdir()):
+        with Image.open(path) as image:
+            found[path.name] = image.size
+    return found
+
+
+def test_methods_lists_kind_status_and_what_to_do(root: Path, monkeypatch, capsys) -> None:
+    assert atelier(monkeypatch, "methods") == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line for line in lines[2:6]}
+    assert list(rows) == ["fast_night", "adain", "cut", "gatys"]
+    assert "arbitrary  ready" in rows["adain"]
+    assert "per_style  no" in rows["fast_night"]
+    assert rows["adain"].endswith("(Huang & Belongie, ICCV 2017).")
+    assert lines[6:] == ["fast_night is not trained; run `dvc repro train@fast_night`"]
+
+
+def test_stylize_takes_files_and_folders_and_keeps_sizes(root: Path, monkeypatch, capsys) -> None:
+    style = str(save(root / "night.png", seed=9))
+    save(root / "more/one.png", seed=3, size=(50, 50))
+    given = ["in", "in/one.png", "more/one.png", "-m", "cut", "--method", "adain"]
+    assert atelier(monkeypatch, "stylize", *given, "--style", style, "-o", "out") == 0
+    expected = {"in__one": (64, 48), "more__one": (50, 50), "nested__two": (40, 64)}
+    assert sizes(root / "out") == {
+        f"{name}-{method}.png": size
+        for name, size in expected.items()
+        for method in ("adain", "cut")
+    }
+    told = capsys.readouterr()
+    assert "the results are in out" in told.out
+    assert "stylize: 6/6" in told.err, "a picture that is given twice is done once"
+
+
+def test_stylize_reads_any_type_upright(root: Path, monkeypatch) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    ramp(90, 50).save(root / "turned.jpg", exif=exif)
+    ramp(50, 40).convert("RGBA").save(root / "clear.webp")
+    given = ["turned.jpg", "clear.webp", "-m", "cut", "--max-side", "45", "-o", "out"]
+    assert atelier(monkeypatch, "stylize", *given) == 1, "45 × 36 will do, 25 × 45 will not"
+    given[given.index("45")] = "80"
+    assert atelier(monkeypatch, "stylize", *given) == 0
+    assert sizes(root / "out") == {"clear-cut.png": (50, 40), "turned-cut.png": (44, 80)}
+
+
+def test_a_broken_picture_is_named_and_the_others_are_done(root: Path, monkeypatch, capsys) -> None:
+    (root / "in/broken.jpg").write_text("no picture")
+    save(root / "in/tiny.png", size=(20, 20))
+    assert atelier(monkeypatch, "stylize", "in", "-m", "cut", "-o", "out") == 1
+    told = capsys.readouterr().err
+    assert "skipped: in/broken.jpg: is not a picture of a known kind" in told
+    assert "skipped: in/tiny.png: the photograph is 20×20 px" in told
+    assert "error: 2 could not be done" in told
+    assert set(sizes(root / "out")) == {"one-cut.png", "nested__two-cut.png"}
+
+
+def test_stylize_never_writes_over_what_goes_in(root: Path, monkeypatch, capsys) -> None:
+    save(root / "in/one-cut.png", seed=4)
+    before = (root / "in/one-cut.png").read_bytes()
+    assert atelier(monkeypatch, "stylize", "in", "-m", "cut", "-o", "in") == 1
+    assert "in/one-cut.png: would be replaced" in capsys.readouterr().err
+    assert (root / "in/one-cut.png").read_bytes() == before
+    assert not (root / "in/nested__two-cut.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "message"),
+    [
+        (["in", "-m", "adain", "-o", "out"], 1, "adain needs a painting"),
+        (["in", "-m", "gatys", "-m", "cut", "--strength", "0.5", "-o", "o"], 1, "gatys needs"),
+        (["in", "-m", "cut", "--strength", "0.5", "-o", "out"], 1, "cut has no strength"),
+        (["in", "-m", "cut", "--strength", "1.5", "-o", "out"], 2, "strength"),
+        (["in", "-m", "cutt", "-o", "out"], 1, "no method 'cutt'"),
+        (["in", "-m", "fast_night", "-o", "out"], 1, "dvc repro train@fast_night"),
+        (["gone", "-m", "cut", "-o", "out"], 1, "gone: no such file or folder"),
+        (["results/models", "-m", "cut", "-o", "out"], 1, "results/models: holds no picture"),
+        (["in", "-m", "adain", "--style", "gone.png", "-o", "out"], 1, "gone.png: is missing"),
+        (["in", "-m", "cut"], 2, "--out"),
+        (["in", "-o", "out"], 2, "--method"),
+    ],
+)
+def test_mistakes_are_one_line(
+    root: Path, monkeypatch, capsys, given: list[str], code: int, message: str
+) -> None:
+    assert atelier(monkeypatch, "stylize", *given) == code
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+    assert not (root / "out").exists()
+
+
+def test_a_method_trained_with_other_settings_says_so(root: Path, monkeypatch, capsys) -> None:
+    train(root, "cut", width=8)
+    assert atelier(monkeypatch, "stylize", "in/one.png", "-m", "cut", "-o", "out") == 0
+    assert "note: cut is applied as it was trained; params.yaml differs in width" in (
+        capsys.readouterr().err
+    )
+
+
+def test_gatys_tells_how_far_it_is(root: Path, monkeypatch, capsys) -> None:
+    given = ["in/one.png", "-m", "gatys", "-s", "in/one.png", "-o", "out"]
+    assert atelier(monkeypatch, "stylize", *given) == 0
+    assert "stylize: 3/3" in capsys.readouterr().err, "its steps, not its pictures"
+
+
+def test_denoise_writes_beside_and_takes_settings(root: Path, monkeypatch, capsys) -> None:
+    assert atelier(monkeypatch, "denoise", "in", "-o", "out") == 0
+    assert sizes(root / "out") == {
+        "nested__two-denoised.png": (40, 64), "one-denoised.png": (64, 48)
+    }  # fmt: skip
+    given = ["in/one.png", "--strength", "0", "--steps", "1", "-o", "none"]
+    assert atelier(monkeypatch, "denoise", *given) == 0
+    names = ("none/one-denoised.png", "in/one.png")
+    made, source = (np.asarray(images.read(name)) for name in names)
+    assert (made == source).all(), "no noise is taken away at strength 0"
+
+
+def test_export_needs_its_packages(root: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("atelier.serving.onnx.find_spec", lambda _: None)
+    assert atelier(monkeypatch, "export", "cut", "--onnx", "cut.onnx") == 1
+    assert "pip install -e '.[onnx]'" in capsys.readouterr().err
+    assert not (root / "cut.onnx").exists()

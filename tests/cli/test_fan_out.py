@@ -1,0 +1,130 @@
+"""Methods side by side: their devices, failures, a busy DVC, Ctrl-C. (DVC is a script here.)"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from atelier.cli import fan_out
+from atelier.core.config import UserError
+from atelier.cli.fan_out import FanOut, lanes
+
+STAND_IN = """
+import os, sys, time
+from pathlib import Path
+if "status" in sys.argv:
+    print("a warning", file=sys.stderr)
+    print(Path("stale.json").read_text())
+    sys.exit()
+targets = sys.argv[sys.argv.index("repro") + 1 :]
+name = targets[-1].partition("@")[2] or "shared"
+threads = os.environ.get("OMP_NUM_THREADS", "")
+if name == "busy" and not Path("asked").exists():
+    Path("asked").touch()
+    sys.exit("ERROR: Unable to acquire lock. Most likely another DVC process is running")
+with open("calls", "a") as file:
+    file.write(" ".join([*targets, threads]) + "\\n")
+if name.startswith("meets"):  # two of them, side by side or never
+    mine = Path(f"here-{os.getpid()}")
+    mine.touch()
+    while len(list(Path().glob("here-*"))) < 2:
+        time.sleep(0.05)
+sys.exit("no" if name == "broken" else 0)
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which ``python -m dvc`` is the stand-in."""
+    (tmp_path / "dvc.py").write_text(STAND_IN)
+    names = ("a", "b", "c", "d", "broken", "meets", "meets_too", "busy")
+    stale = {f"stylize@{name}": [] for name in names}
+    (tmp_path / "stale.json").write_text(json.dumps({"compare": [], **stale}))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(fan_out.time, "sleep", lambda _: None)
+    return tmp_path
+
+
+def calls(root: Path) -> list[str]:
+    return (root / "calls").read_text().splitlines()
+
+
+def test_shared_work_first_then_the_stages_of_each_method(root: Path) -> None:
+    told = list(FanOut(["a", "b"], [{"OMP_NUM_THREADS": "3"}], root).run())
+    first, *others = calls(root)
+    assert first.startswith("reference")
+    assert others == [
+        f"--single-item train@{m} stylize@{m} denoise@{m} evaluate@{m} 3" for m in "ab"
+    ]
+    assert [line.split(" (")[0] for line in told] == ["a: done", "b: done"]
+
+
+def test_finished_methods_are_not_asked_again(root: Path) -> None:
+    (root / "stale.json").write_text(json.dumps({"compare": [], "evaluate@b": []}))
+    told = list(FanOut(["a", "b", "b"], [{}], root).run())
+    assert [line.split(" (")[0] for line in told] == ["a: is done already", "b: done"]
+    assert [line for line in calls(root) if "@a" in line] == []
+    assert "train@b" in calls(root)[-1]
+
+
+def test_a_status_that_cannot_be_had_stops_nothing(root: Path) -> None:
+    (root / "stale.json").unlink()
+    assert len(list(FanOut(["a", "b"], [{}], root).run())) == 2
+
+
+def test_a_failure_is_told_and_stops_no_other(root: Path) -> None:
+    run = FanOut(["broken", "b"], [{}], root)
+    told = list(run.run())
+    assert run.failed == ["broken"]
+    assert told[0].startswith("broken: failed, see .checkpoints/fan-out/broken.log")
+    assert (root / ".checkpoints/fan-out/broken.log").read_text().strip() == "no"
+    assert "train@b" in calls(root)[-1]
+
+
+def test_as_many_at_once_as_there_are_lanes(root: Path) -> None:
+    run = FanOut(["meets", "meets_too"], [{}, {}], root)
+    assert len(list(run.run())) == 2
+    assert not run.failed
+
+
+def test_a_busy_dvc_is_asked_again(root: Path) -> None:
+    run = FanOut(["busy"], [{}], root)
+    assert "done" in next(run.run())
+    assert (root / "asked").exists()
+
+
+def test_without_pictures_nothing_is_begun(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan_out, "SHARED", ("reference@broken",))
+    with pytest.raises(UserError, match="preparing the pictures failed; see"):
+        list(FanOut(["a"], [{}], root).run())
+    assert len(calls(root)) == 1
+
+
+def test_interrupted_no_further_method_is_begun(root: Path) -> None:
+    run = FanOut(["a", "b", "c", "d"], [{}], root)
+    told = run.run()
+    next(told)
+    with pytest.raises(KeyboardInterrupt):
+        told.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert "train@d" not in " ".join(calls(root))
+
+
+def test_lanes_share_the_cores_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(fan_out, "cores", lambda: 16)
+    assert lanes() == [{"OMP_NUM_THREADS": "4"}] * 4
+    assert lanes(2) == [{"OMP_NUM_THREADS": "8"}] * 2
+    with pytest.raises(UserError, match="only 16"):
+        lanes(17)
+
+
+def test_a_lane_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert lanes() == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert lanes(1) == [{"CUDA_VISIBLE_DEVICES": "5"}]
+    assert lanes(devices=2) == [{"CUDA_VISIBLE_DEVICES": "5,7"}]

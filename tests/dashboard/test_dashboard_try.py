@@ -1,0 +1,109 @@
+"""*Try it*: one's own photograph, through methods whose weights are there."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from support.models import project
+from support.pictures import ramp
+from support.projects import alts, component, put, show, words
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path, "prepared/paintings/night.png", Image)
+    ramp(48, 48, 3).save(tmp_path / "results/prepared/paintings/night.png")
+    return project(tmp_path, "adain", "cut")
+
+
+def encoded(picture: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    kept = BytesIO()
+    picture.save(kept, kind, **options)
+    return kept.getvalue()
+
+
+def bring(app: AppTest, content: bytes, name: str = "mine.jpg") -> AppTest:
+    app.file_uploader[0].upload(name, content, "image/jpeg").run()
+    assert not app.exception
+    return app
+
+
+def stylise(app: AppTest, methods: list[str]) -> AppTest:
+    app.button_group(key="apply").set_value(methods).run()
+    next(b for b in app.button if b.label == "Stylise").click().run()
+    assert not app.exception
+    return app
+
+
+def test_methods_that_cannot_be_applied_say_why(ready: Path) -> None:
+    app = show("try_it")
+    assert app.button_group(key="apply").options == ["adain", "cut", "gatys"]
+    assert app.button_group(key="apply").value == ["adain"]
+    assert "fast_night is not trained" in words(app)
+    assert not [b for b in app.button if b.label == "Stylise"]
+
+
+def test_results_stand_beside_the_photograph_and_can_be_taken_away(ready: Path) -> None:
+    app = stylise(bring(show("try_it"), encoded(ramp(64, 40))), ["adain", "cut"])
+    assert alts(app) == ["your photograph", "adain", "cut"]
+    assert [b.label for b in app.get("download_button")] == ["Download PNG"] * 3
+    line = component(app, "slider")
+    assert (line["left"]["name"], line["right"]["name"]) == ("your photograph", "adain")
+    assert (line["width"], line["height"]) == (640, 400)
+    assert not app.error
+
+
+def test_a_photograph_is_upright_and_shrunk_with_a_notice(ready: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter to the right
+    app = bring(show("try_it"), encoded(ramp(600, 300), exif=turned))
+    assert app.select_slider[0].value == 512
+    assert app.info[0].value == "The photograph has 300 × 600 pixels and is shrunk to 256 × 512."
+    app.select_slider[0].set_value(600).run()
+    assert not app.info
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no picture", "holiday.jpg is not a picture of a known kind"),
+        (encoded(ramp(64, 40))[:300], "holiday.jpg is broken or truncated"),
+        (b"", "holiday.jpg is empty"),
+    ],
+)
+def test_what_is_wrong_with_a_photograph_is_said_in_a_sentence(
+    ready: Path, content: bytes, said: str
+) -> None:
+    app = bring(show("try_it"), content, "holiday.jpg")
+    assert said in app.error[0].value.replace("\\", "")
+    assert not [b for b in app.button if b.label == "Stylise"]
+
+
+def test_a_method_that_fails_leaves_the_others(ready: Path) -> None:
+    (ready / "results/models/cut/model.safetensors").write_bytes(b"broken")
+    app = stylise(bring(show("try_it"), encoded(ramp(64, 40))), ["adain", "cut"])
+    assert alts(app) == ["your photograph", "adain"]
+    assert "cut" in app.error[0].value
+
+
+def test_the_style_and_the_strength_are_asked_for_where_they_matter(ready: Path) -> None:
+    app = show("try_it")
+    assert app.selectbox(key="style").options[0] == "night"
+    assert app.slider
+    app.button_group(key="apply").set_value(["cut"]).run()
+    assert not app.slider
+    assert not app.selectbox
+
+
+def test_a_style_of_ones_own_is_taken(ready: Path) -> None:
+    app = bring(show("try_it"), encoded(ramp(64, 40)))
+    first = component(stylise(app, ["adain"]), "slider")["right"]["src"]
+    app.selectbox(key="style").set_value("a picture of my own").run()
+    stylise(app, ["adain"])
+    assert "needs a painting" in app.error[0].value
+    app.file_uploader[1].upload("s.png", encoded(ramp(50, 50, 9), "PNG"), "image/png").run()
+    assert component(stylise(app, ["adain"]), "slider")["right"]["src"] != first

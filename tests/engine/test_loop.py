@@ -1,0 +1,227 @@
+"""The training loop: what it descends, averages, keeps, refuses and continues."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.engine.loop import Tick, Training
+from atelier.methods.trained import Losses
+from support.toy import Toy, toy, training
+
+
+def finish(one: Training) -> list[Tick]:
+    return list(one.run())
+
+
+def weights(one: Training) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in one.method.networks.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_the_loss_falls_and_every_step_is_told(tmp_path: Path) -> None:
+    ticks = finish(training(tmp_path, steps=60, log_every=10))
+    assert [tick.step for tick in ticks] == list(range(1, 61))
+    losses = [tick.losses["total"] for tick in ticks if tick.losses]
+    assert len(losses) == 6
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_a_continued_training_equals_an_uninterrupted_one(
+    tmp_path: Path, ema: float, stop: int
+) -> None:
+    whole = training(tmp_path / "whole", ema=ema)
+    finish(whole)
+    first = training(tmp_path / "parts", ema=ema)
+    for tick in first.run():
+        if tick.step == stop:
+            first.save()
+            break
+    torch.rand(7)  # somebody else draws from the global generator
+    second = training(tmp_path / "parts", ema=ema)
+    assert second.step == stop
+    finish(second)
+    assert same(weights(whole), weights(second))
+    assert same(whole.delivered(), second.delivered())
+    assert whole.history == second.history
+
+
+def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
+    one = training(tmp_path, steps=8, save_every=2)
+    finish(one)
+    names = sorted(path.name for path in (tmp_path / "states").iterdir())
+    assert names == ["step-00000004.pt", "step-00000006.pt"]
+
+
+def test_an_unreadable_state_falls_back_to_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finish(training(tmp_path, save_every=2))
+    (tmp_path / "states/step-00000006.pt").write_bytes(b"torn")
+    again = training(tmp_path, save_every=2)
+    assert again.step == 4
+    assert "step-00000006.pt: cannot be read" in capsys.readouterr().err
+
+
+def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> None:
+    fine, coarse = training(tmp_path / "a", log_every=1), training(tmp_path / "b", log_every=3)
+    finish(fine)
+    finish(coarse)
+    each = fine.history["total"]
+    assert coarse.history["step"] == [3, 6, 8]
+    parts = (each[:3], each[3:6], each[6:])
+    assert coarse.history["total"] == pytest.approx([sum(p) / len(p) for p in parts])
+
+
+def test_the_average_of_the_weights(tmp_path: Path) -> None:
+    one = training(tmp_path, ema=0.75)
+    kept = [weights(one) for _ in one.run()]
+    expected = kept[0]  # the first update copies
+    for state in kept[1:]:
+        expected = {k: 0.75 * expected[k] + 0.25 * state[k] for k in state}
+    for key, value in one.delivered().items():
+        torch.testing.assert_close(value, expected[key])
+    before = weights(one)
+    with one.delivering():
+        assert same(weights(one), one.delivered())
+        assert not same(weights(one), before)
+    assert same(weights(one), before)
+
+
+class Broken(Toy):
+    """Not finite at its third step, in the loss or in the gradient alone."""
+
+    what = "loss"
+
+    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        for name, losses in super().objectives(batch):
+            total = losses["total"]
+            if batch.step == 2:
+                zero = total - total.detach()
+                total = total / 0 if self.what == "loss" else zero.abs().sqrt() + total
+            yield name, {**losses, "total": total}
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path, what: str) -> None:
+    method, batches = toy(tmp_path / "pictures", save_every=1)
+    method.__class__ = Broken
+    method.what = what  # type: ignore[attr-defined]
+    one = Training(method, batches, tmp_path / "states")
+    with pytest.raises(UserError, match=rf"step 3: the {what}.* is not finite.*\d\.png"):
+        finish(one)
+    assert all(bool(value.isfinite().all()) for value in weights(one).values())
+    assert training(tmp_path).step == 2, "the state before it is there"
+
+
+def test_ctrl_c_finishes_the_step_saves_and_continues(tmp_path: Path) -> None:
+    whole, one = training(tmp_path / "whole"), training(tmp_path / "parts")
+    finish(whole)
+    before, ticks = signal.getsignal(signal.SIGINT), one.run()
+    for _ in range(3):
+        next(ticks)
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        next(ticks)
+    assert signal.getsignal(signal.SIGINT) is before
+    again = training(tmp_path / "parts")
+    assert again.step == 3, "between two steps: no further one is done"
+    finish(again)
+    assert same(weights(whole), weights(again))
+
+
+def test_the_norm_of_the_gradient_is_limited(tmp_path: Path) -> None:
+    class Plain(Toy):
+        def optimizers(self) -> dict[str, Any]:
+            return {"main": SGD(self.networks.parameters(), lr=1.0)}
+
+    method, batches = toy(tmp_path, steps=1, clip_norm=1e-3)
+    method.__class__ = Plain
+    one = Training(method, batches, tmp_path / "states")
+    before = weights(one)
+    finish(one)
+    moved = torch.cat([(v - before[k]).flatten() for k, v in weights(one).items()])
+    assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_the_schedule_scales_every_learning_rate(tmp_path: Path) -> None:
+    class Scheduled(Toy):
+        def optimizers(self) -> dict[str, Any]:
+            return {"main": SGD(self.networks.parameters(), lr=0.5)}
+
+        def lr_factor(self, step: int) -> float:
+            return 0.5**step
+
+    method, batches = toy(tmp_path, steps=4, save_every=2)
+    method.__class__ = Scheduled
+    one = Training(method, batches, tmp_path / "states")
+    rates = [one.optimizers["main"].param_groups[0]["lr"] for _ in one.run()]
+    assert rates == [0.5, 0.25, 0.125, 0.0625]
+    again = Training(method, batches, tmp_path / "states")
+    assert [again.optimizers["main"].param_groups[0]["lr"] for _ in again.run()] == rates[2:]
+
+
+def test_bfloat16_is_for_the_convolutions_alone(tmp_path: Path) -> None:
+    seen: list[torch.dtype] = []
+
+    class Watched(Toy):
+        def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+            seen.append(self.networks["net"](batch.content).dtype)
+            yield from super().objectives(batch)
+
+    method, batches = toy(tmp_path, steps=1, precision="bfloat16")
+    method.__class__ = Watched
+    finish(Training(method, batches, tmp_path / "states"))
+    assert seen == [torch.bfloat16]
+    assert all(p.dtype == torch.float32 for p in method.networks.parameters())
+
+
+def test_two_optimisers_take_turns_and_their_curves_bear_their_names(tmp_path: Path) -> None:
+    class Rivals(Toy):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.networks["rival"] = nn.Conv2d(3, 1, 1)
+
+        def optimizers(self) -> dict[str, Any]:
+            return {name: SGD(net.parameters(), lr=0.1) for name, net in self.networks.items()}
+
+        def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+            before = self.networks["net"][0].weight.clone()
+            yield "net", {"total": self.networks["net"](batch.content).square().mean()}
+            assert not torch.equal(before, self.networks["net"][0].weight), "stepped already"
+            yield "rival", {"total": self.networks["rival"](batch.content).square().mean()}
+
+    plain, batches = toy(tmp_path, steps=3)
+    one = Training(Rivals(plain.settings, 3), batches, tmp_path / "states")
+    finish(one)
+    assert set(one.history) == {"step", "net", "rival"}
+
+
+def test_networks_are_compiled_where_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: asked.append(self))  # noqa: PLW0108 - bound
+    method, batches = toy(tmp_path, steps=1, compile=True)
+    inner = method.networks["net"]
+    method.networks = nn.ModuleDict({"both": nn.ModuleDict({"net": inner})})
+    Training(method, batches, tmp_path / "states")
+    assert asked == [inner]
+    plain, batches = toy(tmp_path, steps=1)
+    Training(plain, batches, tmp_path / "states")
+    assert asked == [inner]

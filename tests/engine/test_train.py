@@ -1,0 +1,107 @@
+"""The work of the train stage on a data folder in the layout of ``prepare``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from atelier.methods import trained
+from atelier.core import images
+from atelier.engine import train
+from atelier.engine.loop import Tick
+from atelier.methods.trained import TrainSettings
+from support.pictures import data_folder
+from support.toy import Toy
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    folder = data_folder(tmp_path / "results/prepared", train=5, test=3, paintings=2)
+    pairs = {f"test_{n}": f"paintings_{n % 2}.png" for n in range(3)}
+    (folder / "pairing.json").write_text(json.dumps(pairs))
+    return folder
+
+
+def make(**knobs: object) -> Toy:
+    known = {"steps": 6, "batch": 2, "crop": 32, "snapshots": 2, "log_every": 2, "save_every": 2}
+    return Toy(TrainSettings(**{**known, **knobs}), seed=1)  # type: ignore[arg-type]
+
+
+def run(method: Toy, prepared: Path, results: Path) -> list[tuple[str, int]]:
+    shown: list[tuple[str, int]] = []
+    state = train.start(method, prepared, results / "kept")
+    train.train(
+        state, prepared, "toy", lambda _: None, lambda name, step, _: shown.append((name, step))
+    )
+    train.deliver(state, "toy", results)
+    return shown
+
+
+def test_all_that_a_training_leaves(prepared: Path, tmp_path: Path) -> None:
+    method, results = make(), tmp_path / "results"
+    shown = run(method, prepared, results)
+    photos = ["test_0", "test_1", "test_2"]
+    assert shown == [(name, step) for step in (3, 6) for name in photos]
+    made = sorted(p.relative_to(results / "snapshots/toy").as_posix()
+                  for p in (results / "snapshots/toy").rglob("*.png"))  # fmt: skip
+    assert made == [f"{name}/step {step:06d}.png" for name in photos for step in (3, 6)]
+    stored = load_file(results / "models/toy/model.safetensors")
+    assert all(torch.equal(stored[k], v) for k, v in method.networks.state_dict().items())
+    figures = json.loads((results / "models/toy/training.json").read_text())
+    assert (figures["steps"], figures["photos"], figures["styles"]) == (6, 5, 2)
+    assert figures["parameters_trained"] == 24
+    assert figures["seconds_per_epoch"] == pytest.approx(figures["seconds_per_step"] * 5 / 2)
+    with (results / "curves/toy.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert set(rows[0]) == {"step", "total", "mean"}
+
+
+def test_snapshots_are_the_methods_pictures(prepared: Path, tmp_path: Path) -> None:
+    method, results = make(), tmp_path / "results"
+    run(method, prepared, results)
+    content = images.load_batch([prepared / "photos/test/test_1.png"])
+    last = images.load(results / "snapshots/toy/test_1/step 000006.png")
+    torch.testing.assert_close(last, method.stylize(content, content)[0], rtol=0, atol=0.51 / 255)
+
+
+def test_restored_weights_give_the_same_pictures(prepared: Path, tmp_path: Path) -> None:
+    method, results = make(), tmp_path / "results"
+    run(method, prepared, results)
+    fresh, content = make(), torch.rand(1, 3, 20, 24)
+    assert not torch.equal(fresh.stylize(content, content), method.stylize(content, content))
+    trained.restore(fresh, results / "models/toy")
+    assert torch.equal(fresh.stylize(content, content), method.stylize(content, content))
+    assert trained.weights_digest(results / "models/toy")
+    assert trained.weights_digest(tmp_path) is None
+
+
+def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
+    few = train.start(make(photos=2, styles=1), prepared, tmp_path / "a").batches
+    assert (len(few.contents), len(few.styles)) == (2, 1)
+    more = train.start(make(photos=4), prepared, tmp_path / "b").batches
+    assert set(few.contents) < set(more.contents), "a smaller choice is a part of a larger one"
+
+
+def test_a_stopped_training_says_that_it_goes_on(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class StopNowError(Exception):
+        pass
+
+    def watch(tick: Tick) -> None:
+        if tick.step == 5:
+            raise StopNowError
+
+    state = train.start(make(), prepared, tmp_path / "results/kept")
+    with pytest.raises(StopNowError):
+        train.train(state, prepared, "toy", watch, lambda *_: None)
+    shown = run(make(), prepared, tmp_path / "results")
+    assert "train toy: goes on after step 4 of 6" in capsys.readouterr().out
+    assert {step for _, step in shown} == {6}
+    assert (tmp_path / "results/snapshots/toy/test_0/step 000003.png").is_file()

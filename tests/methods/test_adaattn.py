@@ -1,0 +1,355 @@
+"""AdaAttN: the published sizes and formulas, its schedule, mixtures, strength, any size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.nn.losses import mean_std
+from atelier.methods import adaattn
+from atelier.methods.adaattn import LOSS_LAYERS, AdaAttN
+from atelier.methods.base import make
+from atelier.nn import attention
+from atelier.nn.pretrained import features
+from atelier.nn.attention import STD_EPS, mvn
+from support.nets import answer_with, vgg_state
+from support.steps import check_identity_loss, descend, let_through, losses_of, smooth
+
+DEPTHS = ("relu1_1", *LOSS_LAYERS)
+
+
+def system(seed: int = 0, **knobs: Any) -> AdaAttN:
+    # the published first weights are meant for VGG19's widths; with narrow ones all dies away
+    block = {"class": "adaattn", "features": "mini", "steps": 20, "lr": 2e-3, "init_std": 0.05}
+    method = make({**block, **knobs}, "methods.adaattn", seed=seed, device="cpu")
+    assert isinstance(method, AdaAttN)
+    return method
+
+
+def lively(seed: int = 0, **knobs: Any) -> AdaAttN:
+    """With a decoder that lets the picture through; the first weights give a nearly even grey."""
+    method = system(seed, **knobs)
+    let_through(method)
+    return method
+
+
+def batch(content: Tensor | None = None, style: Tensor | None = None, step: int = 0) -> Batch:
+    content = smooth(2) if content is None else content
+    return Batch(step, 7, content, smooth(2, seed=1) if style is None else style, ())
+
+
+def losses(method: AdaAttN, seen: Batch | None = None) -> dict[str, Tensor]:
+    return losses_of(method, seen or batch())
+
+
+def train(method: AdaAttN, steps: int) -> list[float]:
+    return descend(method, (batch(step=step) for step in range(steps)))
+
+
+def count(part: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in part.parameters())
+
+
+@pytest.fixture
+def vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeded weights under the name of the published ones."""
+    monkeypatch.setattr(features, "resolve", answer_with(vgg_state("vgg19")))
+
+
+@pytest.mark.usefixtures("vgg")
+def test_with_vgg19_it_has_the_published_sizes() -> None:
+    method = system(features="vgg19")
+    assert {name: count(part) for name, part in method.networks.items()} == {
+        "decoder": 4_095_043,
+        "transformer": 9_066_752,
+        "relu3": 468_096,
+    }
+    assert method.card()["parameters_trained"] == 13_629_891
+    convolutions = [m for m in method.features.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert {m.padding_mode for m in convolutions} == {"reflect"}
+    plain = system(features="vgg19", shallow_keys=False, skip=False)
+    assert {name: count(part) for name, part in plain.networks.items()} == {
+        "decoder": 3_505_219,
+        "transformer": 3_935_744,
+    }
+
+
+def test_the_first_weights_are_normal_and_the_biases_zero() -> None:
+    for name, weight in system(init_std=0.02).networks.named_parameters():
+        if name.endswith("bias"):
+            assert (weight == 0).all()
+        elif weight.numel() > 1000:
+            assert weight.mean().abs() < 0.003
+            assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
+def test_the_schedule_is_the_one_the_authors_code_really_has() -> None:
+    method = system(steps=500)
+    factors = [method.lr_factor(step) for step in (0, 99, 100, 199, 200, 300, 400, 499)]
+    assert factors == pytest.approx([1, 1, 1, 1, 0.3, 0.09, 0.027, 0.027])
+    assert system(steps=500, epochs=1).lr_factor(499) == 1
+    assert system(steps=3).lr_factor(2) == pytest.approx(0.09)  # in epoch 3 of 0 to 4
+
+
+def _keys(found: dict[str, Tensor], layer: str) -> Tensor:
+    names = DEPTHS[: DEPTHS.index(layer) + 1]
+    return torch.cat([mvn(F.interpolate(found[k], found[layer].shape[2:])) for k in names], 1)
+
+
+def _attention(content: dict[str, Tensor], style: dict[str, Tensor], layer: str) -> Tensor:
+    """With the whole map and no projections."""
+    query, key = (_keys(part, layer).flatten(2) for part in (content, style))
+    weights, value = (query.mT @ key).softmax(2), style[layer].flatten(2).mT
+    mean = weights @ value
+    std = ((weights @ value.square() - mean.square()).clamp_min(0) + STD_EPS).sqrt()
+    shape = content[layer].shape
+    return std.mT.reshape(shape) * mvn(content[layer]) + mean.mT.reshape(shape)
+
+
+def test_the_losses_are_the_papers() -> None:
+    method, seen = system(content_weight=0.5), batch()
+    found = losses(method, seen)
+    content, style = method.features(seen.content), method.features(seen.style)
+    positions = Generator()  # all positions fit
+    parts = (method._see(part, LOSS_LAYERS, positions) for part in (seen.content, seen.style))
+    again = method.features(method.networks["decoder"](*method._stylised(*parts)))
+    everywhere, local, kept = torch.zeros(()), torch.zeros(()), torch.zeros(())
+    for k in ("relu2_1", "relu3_1", "relu4_1", "relu5_1"):
+        for ours, theirs in zip(mean_std(again[k]), mean_std(style[k]), strict=True):
+            everywhere = everywhere + (ours - theirs).square().mean()
+        local = local + (again[k] - _attention(content, style, k)).square().mean()
+        kept = kept + (mvn(again[k]) - mvn(content[k])).square().mean()
+    torch.testing.assert_close(found["global"], everywhere)
+    torch.testing.assert_close(found["local"], local, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found["content"], kept)
+    total = 10 * found["global"] + 3 * found["local"] + 0.5 * found["content"]
+    torch.testing.assert_close(found["total"], total)
+
+
+def test_the_content_loss_is_watched_but_not_descended_by_default() -> None:
+    found = losses(system())
+    torch.testing.assert_close(found["total"], 10 * found["global"] + 3 * found["local"])
+    assert found["content"] > 0
+
+
+def test_fewer_local_layers_are_part_of_all() -> None:
+    parts = [losses(system(local_layers=[k]))["local"] for k in LOSS_LAYERS]
+    torch.testing.assert_close(torch.stack(parts).sum(), losses(system())["local"])
+
+
+def test_the_identity_loss_is_of_the_photograph_as_its_own_style() -> None:
+    check_identity_loss(system(identity_weight=100.0), system(), batch())
+
+
+def test_no_picture_is_encoded_twice_in_a_step() -> None:
+    method, asked = system(), list[Tensor]()
+    method.features.register_forward_hook(lambda _, inputs, __: asked.append(inputs[0]))
+    losses(method)
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("knobs", [{}, {"skip": False}, {"shallow_keys": False}])
+def test_the_gradient_reaches_every_trained_parameter_and_no_other(knobs: dict[str, Any]) -> None:
+    method = system(**knobs)
+    torch.autograd.backward(losses(method)["total"])
+    for name, weight in method.networks.named_parameters():
+        assert weight.grad is not None
+        # a shift of all scores of a query changes no softmax: the keys' bias has no effect
+        assert weight.grad.abs().sum() > 0 or name.endswith("key.bias"), name
+    assert all(weight.grad is None for weight in method.features.parameters())
+
+
+@pytest.mark.parametrize("knobs", [{}, {"skip": False, "shallow_keys": False}])
+def test_training_lowers_the_loss(knobs: dict[str, Any]) -> None:
+    curve = train(system(**knobs), 10)
+    assert curve[-1] < 0.8 * curve[0]
+
+
+def test_a_lively_start_lets_the_picture_through() -> None:
+    """The published one gives nearly the same for every picture: the encoder's rim, if anything."""
+    content, style = smooth(2), smooth(2, seed=1)
+    even, drawn = (
+        system(init=init, init_std=0.02).stylize(content, style) for init in ("published", "he")
+    )
+    assert (drawn[0] - drawn[1]).abs().mean() > 50 * (even[0] - even[1]).abs().mean()
+    assert (drawn.mean() - 0.5).abs() < 0.2
+    assert drawn.std() > 0.03
+
+
+def test_a_lively_start_is_attention_without_projections() -> None:
+    method = system(init="he")
+    seen = [method._see(smooth(1, seed=n), LOSS_LAYERS, Generator()) for n in (0, 1)]
+    block = method.networks["relu3"]
+    assert isinstance(block, attention.AdaAttention)
+    with torch.no_grad():
+        block.query.weight.div_(attention.SOFT)
+        block.key.weight.div_(attention.SOFT)
+        plain = attention.attend_plainly(*seen, "relu3_1")
+        torch.testing.assert_close(block(*seen), plain, rtol=1e-3, atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
+    curves = [train(system(seed, max_sample=40), 3) for seed in (0, 0, 1)]
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_positions_are_drawn_anew_in_every_step_from_the_batch() -> None:
+    method = system(max_sample=40)
+    first, same, other = (losses(method, batch(step=n))["local"] for n in (0, 0, 1))
+    assert first == same != other
+    full = system(max_sample=10_000)
+    assert losses(full, batch(step=0))["local"] == losses(full, batch(step=1))["local"]
+
+
+@pytest.mark.parametrize("knob", ["max_sample", "max_sample_deep"])
+def test_in_use_positions_depend_on_the_seed_alone(knob: str) -> None:
+    before = torch.get_rng_state()
+    content, style = smooth(1), smooth(1, 80, 64, seed=1)
+    method = lively(**{knob: 12})
+    first = method.stylize(content, style)
+    assert torch.equal(first, method.stylize(content, style))
+    assert not torch.allclose(first, lively().stylize(content, style), atol=1e-3)
+    method.seed = 5
+    assert not torch.equal(first, method.stylize(content, style))
+    assert torch.equal(before, torch.get_rng_state()), "the global generator is left alone"
+
+
+@pytest.mark.parametrize("which", ["content", "style", "both"])
+def test_pictures_of_one_colour_have_finite_losses_and_gradients(which: str) -> None:
+    method, flat = system(), torch.full((2, 3, 48, 48), 0.4)
+    content = None if which == "style" else flat
+    found = losses(method, batch(content, None if which == "content" else flat))
+    assert all(loss.isfinite() for loss in found.values())
+    torch.autograd.backward(found["total"])
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
+
+
+def test_losses_and_attention_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, exact = system(), losses(system())
+    kinds: list[torch.dtype] = []
+    inner = F.scaled_dot_product_attention
+
+    def watched(query: Tensor, *rest: Tensor, **knobs: Any) -> Tensor:
+        found = inner(query, *rest, **knobs)
+        kinds.extend([query.dtype, found.dtype])
+        return found
+
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", watched)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = losses(method)
+    assert len(kinds) == 2 * 7
+    assert set(kinds) == {torch.float32}
+    for name, loss in rough.items():
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.1)
+    assert rough["total"] != exact["total"]
+
+
+def test_whole_pictures_of_any_size_are_cut_to_multiples_in_training() -> None:
+    content, style = smooth(2, 50, 71), smooth(2, 37, 60, seed=1)
+    found, cut = (
+        losses(system(), batch(part, style))["total"] for part in (content, content[..., :48, :64])
+    )
+    torch.testing.assert_close(found, cut)
+
+
+def _blend(method: AdaAttN, styles: list[Tensor], weights: list[float], share: float = 1) -> Tensor:
+    return method.interpolate(smooth(1), styles, weights, share)
+
+
+def test_one_style_with_split_weights_is_that_style() -> None:
+    method, style = lively(), smooth(1, 40, 56, seed=1)
+    whole = _blend(method, [style], [1.0])
+    torch.testing.assert_close(_blend(method, [style, style], [0.3, 0.7]), whole)
+    other = smooth(1, 33, 35, seed=2)
+    assert torch.equal(_blend(method, [style, other], [1.0, 0.0]), whole)
+    assert not torch.allclose(_blend(method, [style, other], [0.5, 0.5]), whole, atol=1e-3)
+
+
+def test_a_mixture_decodes_the_mixed_inputs_of_the_decoder() -> None:
+    method, styles = lively(), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
+    seen = method._encode(smooth(1))
+    with torch.no_grad():
+        parts = [method._stylised(seen, method._encode(s)) for s in (*styles, smooth(1))]
+        shares = (0.6 * 0.25, 0.6 * 0.75, 0.4)
+        mixed = [sum(w * p for w, p in zip(shares, same, strict=True)) for same in zip(*parts)]  # noqa: B905
+        expected = method.networks["decoder"](*mixed)
+        found = method.blend(smooth(1), styles, [0.25, 0.75], 0.6)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_at_strength_zero_the_content_is_its_own_style() -> None:
+    method, style = lively(), smooth(1, seed=1)
+    found = _blend(method, [style], [1.0], 0.0)
+    assert torch.equal(found, _blend(method, [smooth(1)], [1.0]))
+    assert torch.equal(found, _blend(method, [smooth(1, seed=2)], [1.0], 0.0))
+    assert not torch.allclose(found, _blend(method, [style], [1.0]), atol=1e-2)
+
+
+def test_the_settings_strength_is_obeyed() -> None:
+    half = lively(strength=0.5).stylize(smooth(1), smooth(1, seed=1))
+    assert torch.equal(half, _blend(lively(), [smooth(1, seed=1)], [1.0], 0.5))
+
+
+@pytest.mark.parametrize("size", [(50, 37), (17, 90), (64, 64)])
+@pytest.mark.parametrize("skip", [True, False])
+def test_any_size_is_stylised(size: tuple[int, int], skip: bool) -> None:
+    found = lively(skip=skip).stylize(smooth(1, *size), smooth(1, 35, 90, seed=1))
+    assert found.shape == (1, 3, *size)
+    assert found.isfinite().all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_in_tiles_the_result_is_the_same() -> None:
+    content, style = smooth(1, 203, 150), smooth(1, 101, 177, seed=1)
+    whole, found = (lively(tile=tile).stylize(content, style) for tile in (None, 64))
+    assert not torch.equal(whole, found), "the tiles were not used"
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
+
+
+def test_pictures_of_a_batch_do_not_mix() -> None:
+    method, content, style = lively(max_sample=40), smooth(3), smooth(3, 40, 35, seed=1)
+    together = method.stylize(content, style)
+    for n in range(3):
+        alone = method.stylize(content[n : n + 1], style[n : n + 1])
+        # scores as large as theirs turn rounding into more than elsewhere
+        torch.testing.assert_close(together[n : n + 1], alone, rtol=0, atol=1e-3)
+        assert (together[n] - together[(n + 1) % 3]).abs().max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"tile": 100}, r"methods\.adaattn\.tile: .*multiple of 16"),
+        ({"local_layers": ["relu1_1"]}, r"methods\.adaattn\.local_layers\.0: .*relu2_1"),
+        ({"local_layers": []}, r"methods\.adaattn\.local_layers: .*at least 1"),
+        ({"max_sample": 0}, r"methods\.adaattn\.max_sample: .*greater than or equal to 1"),
+        ({"features": "squeezenet1_1"}, r"squeezenet1_1"),
+    ],
+)
+def test_wrong_settings_are_named(
+    monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setattr(features, "resolve", answer_with(vgg_state("squeezenet1_1")))
+    if "features" not in knobs:
+        monkeypatch.undo()
+    with pytest.raises(UserError, match=message):
+        system(**knobs)
+
+
+def test_too_small_pictures_are_refused() -> None:
+    with pytest.raises(UserError, match=r"40×31 px is too small.*needs 32 px"):
+        system().stylize(smooth(1), smooth(1, 31, 40))
+    with pytest.raises(UserError, match=r"48×16 px is too small.*needs 32 px"):
+        system().stylize(smooth(1, 12, 48), smooth(1))
+
+
+def test_the_first_layers_are_those_of_the_package() -> None:
+    assert adaattn.LAYERS == DEPTHS

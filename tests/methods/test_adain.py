@@ -1,0 +1,285 @@
+"""AdaIN: the published sizes and formulas, mixtures, strength, any size, whole or in tiles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.nn.losses import mean_std
+from atelier.methods.adain import AdaIN, adain
+from atelier.methods.base import make
+from atelier.nn.pretrained import features
+from atelier.nn.decoder import TAPS
+from atelier.nn.colour_transfer import recolour
+from support.nets import answer_with, vgg_state
+from support.steps import check_identity_loss, descend, let_through, losses_of, smooth
+
+
+def system(seed: int = 0, **knobs: Any) -> AdaIN:
+    block = {"class": "adain", "features": "mini", "steps": 20, "lr": 1e-3, **knobs}
+    method = make(block, "methods.adain", seed=seed, device="cpu")
+    assert isinstance(method, AdaIN)
+    return method
+
+
+def lively(seed: int = 0, **knobs: Any) -> AdaIN:
+    """With a decoder that lets the picture through; the first weights give a nearly even grey."""
+    method = system(seed, **knobs)
+    let_through(method)
+    return method
+
+
+def batch(content: Tensor | None = None, style: Tensor | None = None, step: int = 0) -> Batch:
+    content = smooth(2) if content is None else content
+    return Batch(step, 7, content, smooth(2, seed=1) if style is None else style, ())
+
+
+def losses(method: AdaIN, seen: Batch | None = None) -> dict[str, Tensor]:
+    return losses_of(method, seen or batch())
+
+
+def train(method: AdaIN, steps: int) -> list[float]:
+    return descend(method, (batch(step=step) for step in range(steps)))
+
+
+@pytest.fixture
+def vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeded weights under the name of the published ones."""
+    monkeypatch.setattr(features, "resolve", answer_with(vgg_state("vgg19")))
+
+
+@pytest.mark.usefixtures("vgg")
+def test_with_vgg19_it_has_the_published_size_and_padding() -> None:
+    method = system(features="vgg19")
+    assert method.card()["parameters_trained"] == 3_505_219
+    convolutions = [m for m in method.features.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 9
+    assert {m.padding_mode for m in convolutions} == {"reflect"}
+    found = method.features(smooth(2))
+    assert all(0.2 < value.mean() < 5 for value in found.values()), "rescaled to about one"
+
+
+def test_with_mini_the_decoder_mirrors_its_widths() -> None:
+    method = system()
+    widths = [p.shape[:2] for p in method.networks["decoder"].parameters() if p.ndim == 4]
+    assert widths[0] == (128, 160)
+    assert widths[-2:] == [(32, 32), (3, 32)]
+    assert method.card()["features"] == "mini"
+
+
+def test_adain_gives_the_styles_moments_and_keeps_the_contents_drawing() -> None:
+    generator = Generator().manual_seed(0)
+    content = 3 + 2 * torch.randn(2, 5, 6, 7, generator=generator)
+    mean, std = torch.randn(2, 5, generator=generator), torch.rand(2, 5, generator=generator) + 0.1
+    found = adain(content, mean, std)
+    of_found = found.flatten(2)
+    torch.testing.assert_close(of_found.mean(2), mean, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(of_found.std(2), std, atol=1e-5, rtol=1e-4)  # unbiased
+    flat = content.flatten(2)
+    spread = ((flat - flat.mean(2, keepdim=True)).square().sum(2) / 41 + 1e-5).sqrt()
+    expected = std[0, 3] * (content[0, 3] - flat[0, 3].mean()) / spread[0, 3] + mean[0, 3]
+    torch.testing.assert_close(found[0, 3], expected)
+    own = adain(content, *mean_std(content))
+    torch.testing.assert_close(own, content)
+
+
+def test_the_losses_are_the_papers() -> None:
+    """The content's target is the AdaIN output; the total weighs 1 and 10."""
+    method, seen = system(content_weight=2.0), batch()
+    found = losses(method, seen)
+    of_style = method.features(seen.style)
+    target = adain(method.features(seen.content)["relu4_1"], *mean_std(of_style["relu4_1"]))
+    again = method.features(method.networks["decoder"](target))
+    content = (again["relu4_1"] - target).square().mean()
+    style = torch.zeros(())
+    for tap in ("relu1_1", "relu2_1", "relu3_1", "relu4_1"):
+        for ours, theirs in zip(mean_std(again[tap]), mean_std(of_style[tap]), strict=True):
+            style = style + (ours - theirs).square().mean()
+    torch.testing.assert_close(found["content"], content)
+    torch.testing.assert_close(found["style"], style)
+    torch.testing.assert_close(found["total"], 2 * content + 10 * style)
+
+
+def test_the_identity_loss_is_of_the_photograph_as_its_own_style() -> None:
+    check_identity_loss(system(identity_weight=100.0), system(), batch())
+
+
+def test_no_picture_is_encoded_twice_in_a_step() -> None:
+    method, seen = system(), batch()
+    asked: list[Tensor] = []
+    method.features.register_forward_hook(lambda _, inputs, __: asked.append(inputs[0]))
+    losses(method, seen)
+    assert len(asked) == 3
+    assert sum(image is seen.content for image in asked) == 1
+    assert sum(image is seen.style for image in asked) == 1
+
+
+def test_the_gradient_reaches_every_trained_parameter_and_no_other() -> None:
+    method = system()
+    torch.autograd.backward(losses(method)["total"])
+    for weight in method.networks.parameters():
+        assert weight.grad is not None
+        assert weight.grad.abs().sum() > 0
+    assert all(weight.grad is None for weight in method.features.parameters())
+
+
+def test_training_lowers_the_loss() -> None:
+    curve = train(lively(), 12)
+    assert curve[-1] < 0.7 * curve[0]
+
+
+def test_a_lively_start_lets_the_picture_through() -> None:
+    """The published one gives nearly the same for every picture: the encoder's rim, if anything."""
+    content, style = smooth(2), smooth(2, seed=1)
+    even, drawn = (system(init=init).stylize(content, style) for init in ("published", "he"))
+    assert (drawn[0] - drawn[1]).abs().mean() > 50 * (even[0] - even[1]).abs().mean()
+    assert (drawn.mean() - 0.5).abs() < 0.2
+    assert drawn.std() > 0.03
+
+
+def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
+    curves = [train(system(seed), 3) for seed in (0, 0, 1)]
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    method = system()
+    losses(method)
+    method.stylize(smooth(1), smooth(1, seed=1))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("which", ["content", "style", "both"])
+def test_pictures_of_one_colour_have_finite_losses_and_gradients(which: str) -> None:
+    method, flat = system(), torch.full((2, 3, 48, 48), 0.4)
+    content = None if which == "style" else flat
+    found = losses(method, batch(content, None if which == "content" else flat))
+    assert all(loss.isfinite() for loss in found.values())
+    torch.autograd.backward(found["total"])
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
+
+
+def test_losses_stay_in_float32_when_the_convolutions_do_not() -> None:
+    method = system()
+    exact = losses(method)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = losses(method)
+    for name, loss in rough.items():
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.05)
+    assert rough["total"] != exact["total"]
+
+
+def test_the_learning_rate_falls_with_one_over_the_step() -> None:
+    method = system()
+    assert method.lr_factor(0) == 1
+    assert method.lr_factor(20_000) == pytest.approx(1 / 2)
+    assert method.lr_factor(160_000) == pytest.approx(1 / 9)
+    assert system(lr_decay=0).lr_factor(160_000) == 1
+
+
+def _blend(method: AdaIN, styles: list[Tensor], weights: list[float], share: float = 1) -> Tensor:
+    return method.interpolate(smooth(1), styles, weights, share)
+
+
+def test_one_style_with_split_weights_is_that_style() -> None:
+    method, style = lively(), smooth(1, 40, 56, seed=1)
+    whole = _blend(method, [style], [1.0])
+    torch.testing.assert_close(_blend(method, [style, style], [0.3, 0.7]), whole)
+    other = smooth(1, 33, 35, seed=2)
+    torch.testing.assert_close(_blend(method, [style, other], [1.0, 0.0]), whole)
+    assert not torch.allclose(_blend(method, [style, other], [0.5, 0.5]), whole, atol=1e-3)
+
+
+def test_a_mixture_decodes_the_mixed_adain_outputs() -> None:
+    method, styles = lively(), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
+    content = method.features(smooth(1))["relu4_1"]
+    parts = [adain(content, *mean_std(method.features(s)["relu4_1"])) for s in styles]
+    mixed = 0.6 * (0.25 * parts[0] + 0.75 * parts[1]) + 0.4 * content
+    with torch.no_grad():
+        expected = method.networks["decoder"](mixed)
+        found = method.blend(smooth(1), styles, [0.25, 0.75], 0.6)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_at_strength_zero_no_style_is_left() -> None:
+    method, styles = lively(), [smooth(1, seed=n) for n in (1, 2)]
+    one, other = (_blend(method, [style], [1.0], 0.0) for style in styles)
+    assert torch.equal(one, other)
+    full = _blend(method, styles[:1], [1.0])
+    assert not torch.allclose(one, full, atol=1e-3)
+    own = _blend(method, [smooth(1)], [1.0])
+    torch.testing.assert_close(own, one, rtol=1e-4, atol=1e-4)
+
+
+def test_the_settings_strength_and_colour_are_obeyed() -> None:
+    content, style = smooth(1), smooth(1, seed=1)
+    half = lively(strength=0.5).stylize(content, style)
+    assert torch.equal(half, _blend(lively(), [style], [1.0], 0.5))
+    kept = lively(preserve_colour=True).stylize(content, style)
+    assert torch.equal(kept, _blend(lively(), [recolour(style, content)], [1.0]))
+
+
+@pytest.mark.parametrize("size", [(50, 37), (9, 70), (64, 64)])
+def test_any_size_is_stylised(size: tuple[int, int]) -> None:
+    found = lively().stylize(smooth(1, *size), smooth(1, 31, 90, seed=1))
+    assert found.shape == (1, 3, *size)
+    assert found.isfinite().all()
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+def test_in_tiles_the_result_is_the_same() -> None:
+    """Statistics are those of the whole map, so that no seam is seen."""
+    content, style = smooth(1, 203, 150), smooth(1, 101, 177, seed=1)
+    whole, found = (lively(tile=tile).stylize(content, style) for tile in (None, 64))
+    assert not torch.equal(whole, found), "the tiles were not used"
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
+
+
+def test_pictures_of_a_batch_do_not_mix() -> None:
+    method, content, style = lively(), smooth(3), smooth(3, 40, 31, seed=1)
+    together = method.stylize(content, style)
+    for n in range(3):
+        alone = method.stylize(content[n : n + 1], style[n : n + 1])
+        torch.testing.assert_close(together[n : n + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"tile": 100}, r"methods\.adain\.tile: .*multiple of 16"),
+        ({"tile": 32}, r"methods\.adain\.tile: .*greater than or equal to 64"),
+        ({"strength": 1.5}, r"methods\.adain\.strength: .*less than or equal to 1"),
+        ({"style_wieght": 1}, r"methods\.adain\.style_wieght: no such setting"),
+        ({"features": "squeezenet"}, r"no features named 'squeezenet'"),
+    ],
+)
+def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        system(**knobs)
+
+
+def test_too_small_a_style_is_refused() -> None:
+    with pytest.raises(UserError, match=r"40×15 px is too small.*needs 16 px"):
+        system().stylize(smooth(1), smooth(1, 15, 40))
+
+
+@pytest.mark.real
+def test_with_the_real_vgg19_activations_are_about_one_on_a_picture() -> None:
+    folder = Path(os.environ.get("ATELIER_WEIGHTS", "missing"))
+    if not (folder / "vgg19.safetensors").is_file():
+        pytest.skip("no vgg19.safetensors in ATELIER_WEIGHTS")
+    method = system(features="vgg19")
+    assert method.card()["parameters_trained"] == 3_505_219
+    found = method.features(smooth(2, 96, 96))
+    assert list(found) == list(TAPS)
+    assert all(0.2 < value.mean() < 5 for value in found.values())

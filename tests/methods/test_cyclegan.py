@@ -1,0 +1,302 @@
+"""CycleGAN: its losses against a formula, whom each step moves, its pools, whole trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from support import adversaries as ad
+from atelier.core.batches import Batch
+from atelier.core.config import UserError
+from atelier.methods.base import make
+from atelier.methods.cyclegan import CycleGAN, CycleGANSettings
+from atelier.methods.unpaired import to_signed
+from support.steps import smooth, twins
+
+PUBLISHED = 2 * 11_378_179 + 2 * 2_764_737
+
+
+def system(seed: int = 0, **knobs: Any) -> CycleGAN:
+    """The narrowest networks."""
+    block = {"class": "cyclegan", "steps": 8, "width": 4, "blocks": 1, "crop": 32, "load_size": 36}
+    found = make(block | knobs, "methods.x", seed=seed, device="cpu")
+    assert isinstance(found, CycleGAN)
+    return found
+
+
+def parts(method: CycleGAN) -> tuple[Any, Any]:
+    return method.networks["generator"], method.networks["discriminator"]
+
+
+def test_parameter_counts() -> None:
+    method = CycleGAN(CycleGANSettings(steps=1), 0, "cpu")
+    assert method.card() == {"kind": "domain", "parameters_trained": PUBLISHED}
+    assert sum(p.numel() for p in method.applied.parameters()) == 2 * 11_378_179
+
+
+def test_the_generators_are_delivered_and_nothing_else() -> None:
+    keys = {key.rpartition(".layers")[0] for key in system().applied.state_dict()}
+    assert keys == {"generator.to_art", "generator.to_photo"}
+
+
+@pytest.mark.parametrize("size", [(48, 48), (50, 37), (9, 61)])
+@pytest.mark.parametrize("upsample", ["transposed", "resize"])
+def test_a_picture_of_any_size_keeps_it(upsample: str, size: tuple[int, int]) -> None:
+    found = system(upsample=upsample).stylize(smooth(2, *size), smooth(2, 20, 30))
+    assert found.shape == (2, 3, *size)
+    assert found.min() >= 0
+    assert found.max() <= 1
+
+
+@pytest.mark.parametrize("gan", ["lsgan", "vanilla"])
+@pytest.mark.parametrize("identity_weight", [0.5, 0.0])
+def test_the_losses_are_those_of_a_naive_formula(gan: str, identity_weight: float) -> None:
+    """Every picture through every network by itself."""
+    method = system(gan=gan, identity_weight=identity_weight, cycle_weight=7.0)
+    batch = ad.batch_of(2)
+    found = ad.losses_of(method, batch)
+    (to_art, to_photo), (art, photo) = (part.values() for part in parts(method))
+
+    def wrong(verdict: Tensor, real: float) -> Tensor:
+        if gan == "lsgan":
+            return (verdict - real).square().mean()
+        likely = verdict.sigmoid()
+        return -(real * likely.log() + (1 - real) * (1 - likely).log()).mean()
+
+    with torch.no_grad():
+        a, b = to_signed(batch.content), to_signed(batch.style)
+        fake_b, fake_a = to_art(a), to_photo(b)
+        expected = {
+            "gan_to_art": wrong(art(fake_b), 1),
+            "gan_to_photo": wrong(photo(fake_a), 1),
+            "cycle_to_art": (to_photo(fake_b) - a).abs().mean(),
+            "cycle_to_photo": (to_art(fake_a) - b).abs().mean(),
+            "identity_to_art": (to_art(b) - b).abs().mean(),
+            "identity_to_photo": (to_photo(a) - a).abs().mean(),
+        }
+        factors = [1.0] * 2 + [7.0] * 2 + [7.0 * identity_weight] * 2
+        total = sum(f * loss for f, loss in zip(factors, expected.values(), strict=True))
+        judged = {
+            "discriminator_art": (wrong(art(b), 1) + wrong(art(fake_b), 0)) / 2,
+            "discriminator_photo": (wrong(photo(a), 1) + wrong(photo(fake_a), 0)) / 2,
+        }
+    generator = found["generator"]
+    if not identity_weight:
+        expected = {k: v for k, v in expected.items() if "identity" not in k}
+    assert set(generator) == {"total", *expected}
+    for name, value in {**expected, "total": total}.items():
+        torch.testing.assert_close(generator[name], value)
+    for name, value in {**judged, "total": sum(judged.values())}.items():
+        torch.testing.assert_close(found["discriminator"][name], value)
+    assert all(loss.ndim == 0 for losses in found.values() for loss in losses.values())
+
+
+def test_the_generators_come_first_and_each_step_moves_its_own() -> None:
+    method = system()
+    generator, discriminator = parts(method)
+    phases = method.objectives(ad.batch_of())
+    name, losses = next(phases)
+    assert name == "generator"
+    torch.autograd.backward(losses["total"])
+    assert ad.untouched(discriminator)
+    assert all(weight.requires_grad for weight in discriminator.parameters())
+    before = [weight.grad.clone() for weight in generator.parameters()]
+    name, losses = next(phases)
+    assert name == "discriminator"
+    torch.autograd.backward(losses["total"])
+    after = [weight.grad for weight in generator.parameters()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert not ad.untouched(discriminator)
+    assert next(phases, None) is None
+
+
+@pytest.mark.parametrize("upsample", ["transposed", "resize"])
+def test_the_gradient_reaches_every_parameter(upsample: str) -> None:
+    """But for shifts that an instance norm takes out again."""
+    method = system(upsample=upsample)
+    for _, losses in method.objectives(ad.batch_of()):
+        torch.autograd.backward(losses["total"])
+    assert ad.finite(method.networks)
+    silent = ad.idle(method.networks)
+    assert all(name.endswith("bias") for name in silent)
+    last = len(method.networks["generator"]["to_art"].layers) - 1  # type: ignore[index]
+    ends = {f"generator.{way}.layers.{last}.bias" for way in method.directions}
+    ends |= {f"discriminator.{name}.{n}.bias" for name in ("art", "photo") for n in (0, 11)}
+    assert ends <= {name for name, _ in method.networks.named_parameters()} - silent
+
+
+def test_the_discriminators_see_the_fakes_made_before_the_update() -> None:
+    method, batch = system(), ad.batch_of()
+    with torch.no_grad():
+        expected = method.translate(to_signed(batch.content), "to_art")
+    phases = method.objectives(batch)
+    next(phases)
+    with torch.no_grad():
+        for weight in method.networks["generator"].parameters():
+            weight.fill_(0.01)
+    next(phases)
+    torch.testing.assert_close(method.pools["art"].kept[0], expected[0])
+    assert not method.pools["art"].kept[0].requires_grad
+
+
+def test_each_discriminator_has_its_pool() -> None:
+    method = system(pool=3)
+    ad.descend(method, (ad.batch_of(step=n) for n in range(2)))
+    assert [len(method.pools[name].kept) for name in ("art", "photo")] == [2, 2]
+    ad.descend(method, (ad.batch_of(step=n) for n in range(2, 8)))
+    art, photo = (torch.stack(method.pools[name].kept) for name in ("art", "photo"))
+    assert len(art) == len(photo) == 3
+    assert not torch.equal(art, photo)
+
+
+def test_a_full_pool_shows_earlier_fakes() -> None:
+    """What the discriminator is told then is about the pool's picture, not about the step's."""
+    found = {}
+    for pool in (0, 1):
+        method = system(pool=pool)
+        seen = []
+        for step in range(12):
+            losses = ad.losses_of(method, ad.batch_of(step=step))
+            seen.append(losses["discriminator"]["discriminator_art"].item())
+        found[pool] = seen
+    different = [one != other for one, other in zip(found[0], found[1], strict=True)]
+    assert not different[0]
+    assert 2 <= sum(different) <= 10
+
+
+def test_a_few_steps_lower_the_losses() -> None:
+    method = system(width=8, lr=1e-3, constant=1.0)
+    totals = ad.descend(method, [ad.batch_of()] * 25)
+    for name in ("generator", "discriminator"):
+        assert sum(totals[name][-3:]) < 0.8 * sum(totals[name][:3])
+
+
+@pytest.mark.parametrize("which", ["content", "style", "both"])
+def test_pictures_of_one_colour_stay_finite(which: str) -> None:
+    flat = torch.full((1, 3, 32, 32), 0.5)
+    content = smooth(1, 32, 32) if which == "style" else flat
+    style = smooth(1, 32, 32, seed=1) if which == "content" else flat
+    method = system()
+    for _, losses in method.objectives(Batch(0, 0, content, style, ("a", "b"))):
+        torch.autograd.backward(losses["total"])
+        assert all(loss.isfinite() for loss in losses.values())
+    assert ad.finite(method.networks)
+    assert method.stylize(content, style).isfinite().all()
+
+
+def test_the_same_seed_gives_the_same_training() -> None:
+    one, other = twins(lambda: system(seed=3))
+    first, second = (ad.descend(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
+    assert first == second
+    assert ad.same(ad.state(one), ad.state(other))
+    assert not ad.same(ad.state(system(seed=4)), ad.state(system(seed=3)))
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_continued_training_equals_an_uninterrupted_one(
+    tmp_path: Path, stop: int, ema: float
+) -> None:
+    """The pools hold three pictures, so that both stops matter: filling and full."""
+    knobs: dict[str, Any] = {"pool": 3, "ema": ema, "log_every": 3, "steps": 6}
+    whole = ad.training(system(**knobs), tmp_path / "whole")
+    list(whole.run())
+    ad.stopped(ad.training(system(**knobs), tmp_path / "parts"), stop)
+    torch.rand(7)  # somebody else draws from the global generator
+    again = system(**knobs)
+    second = ad.training(again, tmp_path / "parts")
+    assert second.step == stop
+    list(second.run())
+    assert isinstance(whole.method, CycleGAN)
+    assert ad.same(ad.state(whole.method), ad.state(again))
+    assert ad.same(whole.delivered(), second.delivered())
+    assert whole.history == second.history
+    for name, pool in whole.method.pools.items():
+        for one, other in zip(pool.kept, again.pools[name].kept, strict=True):
+            assert torch.equal(one, other)
+
+
+def test_curves_bear_the_usual_names(tmp_path: Path) -> None:
+    one = ad.training(system(steps=1), tmp_path)
+    list(one.run())
+    names = [
+        f"{loss}_{way}" for loss in ("gan", "cycle", "identity") for way in one.method.directions
+    ]  # type: ignore[attr-defined]
+    judged = {"discriminator_art", "discriminator_photo"}
+    assert set(one.history) == {"step", "generator", "discriminator"} | set(names) | judged
+
+
+def test_a_divided_batch_has_the_same_gradient() -> None:
+    whole, parts = (ad.divided(system(), ad.batch_of(2), n) for n in (1, 2))
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_can_start_from_another_ones_weights(tmp_path: Path) -> None:
+    one = ad.stopped(ad.training(system(seed=1), tmp_path), 1)
+    (path,) = (tmp_path / "states").glob("step-*.pt")
+    warm = system(seed=2, warm_start=str(path))
+    warm.warm_up()
+    assert isinstance(one.method, CycleGAN)
+    assert ad.same(ad.state(warm), ad.state(one.method))
+    with pytest.raises(UserError, match="does not fit these settings"):
+        system(width=8, warm_start=str(path)).warm_up()
+
+
+def test_there_and_back_in_both_directions() -> None:
+    method, content, style = system(), smooth(2, 50, 37), smooth(2, 40, 44, seed=1)
+    found = list(method.extras(["a", "b"], content, style))
+    columns = ["1 input", "2 translated", "3 back"]
+    assert [(e.title, e.row, e.column) for e in found] == [
+        (title, row, c) for row in "ab" for title in ("to_art", "to_photo") for c in columns
+    ]
+    torch.testing.assert_close(found[1].image, method.stylize(content[:1], style[:1])[0])
+    assert found[2].image.shape == (3, 50, 37)
+    assert found[5].image.shape == (3, 40, 44)
+
+
+def test_low_precision_keeps_the_losses_about_as_they_are() -> None:
+    exact = ad.losses_of(system(), ad.batch_of())
+    with torch.autocast("cpu", torch.bfloat16):
+        method = system()
+        rough = ad.losses_of(method, ad.batch_of())
+    for name, losses in rough.items():
+        for key, value in losses.items():
+            assert value.dtype == torch.float32
+            assert value.item() == pytest.approx(exact[name][key].item(), rel=0.1)
+    assert method.pools["art"].kept[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"gan": "wgan"}, r"methods\.x\.gan: .*'lsgan'.*found 'wgan'"),
+        ({"upsample": "bilinear"}, r"methods\.x\.upsample: .*found 'bilinear'"),
+        ({"blocks": 0}, r"methods\.x\.blocks: .*greater than or equal to 1"),
+        ({"pool": -1}, r"methods\.x\.pool: .*greater than or equal to 0"),
+        ({"crop": 50}, r"methods\.x\.crop: .*multiple of 4"),
+        ({"crop": None}, r"methods\.x\.crop: "),
+    ],
+)
+def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        system(**knobs)
+
+
+def test_the_defaults_are_the_papers() -> None:
+    s = CycleGANSettings(steps=1)
+    assert (s.blocks, s.width, s.pool, s.batch, s.load_size, s.crop) == (9, 64, 50, 1, 286, 256)
+    assert (s.lr, s.beta1, s.constant, s.cycle_weight, s.identity_weight) == (
+        2e-4,
+        0.5,
+        0.5,
+        10,
+        0.5,
+    )
+    weight = system(width=64).networks.get_parameter("discriminator.art.8.weight")
+    assert weight.std().item() == pytest.approx(0.02, rel=0.02)

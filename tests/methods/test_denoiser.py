@@ -1,0 +1,61 @@
+"""Pictures through the denoiser in the shape of a method: files in, files out, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from atelier.core import images
+from atelier.methods.zsn2n import DenoiseSettings, denoise
+from atelier.methods.zsn2n import Denoiser, denoise_jobs, pictures_digest
+from atelier.engine.stylize import deliver, stylize
+from support.pictures import save
+
+SETTINGS = DenoiseSettings.build({"width": 4, "steps": 12, "batch": 2}, "denoise")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    sizes = [(16, 12), (16, 12), (16, 12), (12, 16)]
+    return [save(tmp_path / "in" / f"{n}.png", n, size) for n, size in enumerate(sizes)]
+
+
+def method() -> Denoiser:
+    return Denoiser.build(SETTINGS, seed=3, device="cpu")
+
+
+def test_files_become_what_each_is_alone(pictures: list[Path], tmp_path: Path) -> None:
+    jobs, kept = denoise_jobs(pictures), tmp_path / "kept"
+    records = stylize(method(), jobs, kept, lambda *_: None, "denoise")
+    deliver(jobs, kept, tmp_path / "out")
+    for path in pictures:
+        *_, alone = denoise(images.load(path)[None], SETTINGS, [3])
+        expected = images.to_image(alone.image)
+        assert images.read(tmp_path / "out" / path.name).tobytes() == expected.tobytes()
+    assert sorted(name for record in records for name in record.photos) == ["0", "1", "2", "3"]
+
+
+def test_what_is_there_is_not_done_again(pictures: list[Path], tmp_path: Path) -> None:
+    jobs, kept, seen = denoise_jobs(pictures), tmp_path / "kept", set()
+    stylize(method(), jobs, kept, lambda n, _: seen.add(n), "denoise")
+    assert len(seen) == 3
+    stylize(method(), jobs, kept, lambda *_: pytest.fail("a batch was done again"), "denoise")
+
+
+@pytest.mark.parametrize("steps", [1, 4, 5, 12, 13])
+def test_the_iterates_are_as_many_as_announced(steps: int) -> None:
+    settings = SETTINGS.model_copy(update={"steps": steps})
+    denoiser = Denoiser.build(settings, seed=0, device="cpu")
+    picture = torch.rand(1, 3, 8, 8)
+    seen = [it.step for it in denoiser.iterates(picture, picture)]
+    assert len(seen) == denoiser.steps(8, 8)
+    assert denoiser.places(len(seen)) == seen
+
+
+def test_the_digest_sees_names_and_pixels(pictures: list[Path]) -> None:
+    before = pictures_digest(pictures)
+    assert pictures_digest(pictures) == before != pictures_digest(pictures[:3])
+    save(pictures[0], 9, (16, 12))
+    assert pictures_digest(pictures) != before

@@ -1,0 +1,79 @@
+"""What is known of the paintings: computed once, kept, and told from what other networks made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from atelier.core import images
+from atelier.core.config import UserError
+from atelier.metrics.embeddings import embed_files
+from atelier.metrics.perceptual import perceive
+from atelier.metrics.reference import floor, load_reference, look_at, save_reference
+from support.nets import judge, random_features
+from support.pictures import save
+
+
+def normal(count: int, width: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_floor_compares_halves_that_share_no_painting() -> None:
+    own = judge()
+    vectors = normal(12, 5)
+    found = floor(own, vectors, seed=1)
+    assert (found["n_reference"], found["n_generated"]) == (6, 6)
+    assert found == floor(own, vectors, seed=1) != floor(own, vectors, seed=2)
+    assert found["frechet"] > 0
+    assert found["frechet_sd"] > 0
+    # two copies of every painting: only halves that share none are never equal
+    pairs = torch.arange(2.0).repeat_interleave(2)[:, None]
+    seen = {round(floor(own, pairs, seed=s)["frechet"], 6) for s in range(20)}
+    assert len(seen) > 1
+
+
+def test_too_few_paintings_have_no_floor() -> None:
+    found = floor(judge(), normal(3, 4))
+    assert found == {"reason": "needs 4 paintings, there are 3"}
+
+
+def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
+    own = judge()
+    few, many = (floor(own, normal(n, 8, n))["frechet"] for n in (20, 400))
+    assert many < few / 4
+
+
+def test_every_painting_is_looked_at_once(tmp_path: Path) -> None:
+    sizes = [(40, 32), (40, 32), (48, 32)]
+    paths = [save(tmp_path / f"{n}.png", n, size) for n, size in enumerate(sizes)]
+    own = judge()
+    found = look_at(own, paths)
+    expected = embed_files(own.features, paths, device="cpu", batch=1)
+    torch.testing.assert_close(found.vectors, expected, rtol=1e-4, atol=1e-5)
+    assert list(found.styles) == ["0.png", "1.png", "2.png"]
+    for path in paths:
+        style = perceive(own.eyes.perceptual, images.load(path)[None]).style[0]
+        torch.testing.assert_close(found.styles[path.name], style, rtol=1e-4, atol=1e-5)
+
+
+def test_the_reference_comes_back_and_belongs_to_its_networks(tmp_path: Path) -> None:
+    own, path = judge(), tmp_path / "reference.safetensors"
+    reference = look_at(own, [save(tmp_path / f"ü {n}.png", n, (40, 32)) for n in range(3)])
+    save_reference(reference, own, path)
+    again = load_reference(own, path)
+    assert torch.equal(again.vectors, reference.vectors)
+    assert list(again.styles) == list(reference.styles)
+    for name, style in reference.styles.items():
+        assert torch.equal(again.styles[name], style)
+    other = replace(own, features=random_features("relu1_2"))
+    with pytest.raises(UserError, match=r"relu2_1.*relu1_2.*run dvc repro reference"):
+        load_reference(other, path)
+    path.write_bytes(b"torn")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_reference(own, path)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_reference(own, tmp_path / "none.safetensors")

@@ -1,0 +1,150 @@
+"""How a method was trained, read from what the training left; and how to do it again."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from atelier.core import paths
+from atelier.reports import curves
+from atelier.reports import protocol
+from atelier.tracking import links
+from atelier.reports import parameters
+from atelier.core.config import Params, UserError
+from support.projects import RUN, alone_in, put
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return alone_in(tmp_path, monkeypatch)
+
+
+def params(root: Path) -> Params:
+    return Params.load(root / "params.yaml")
+
+
+@pytest.mark.parametrize("content", [None, "{", "[1]", '"card"'])
+def test_a_record_that_is_none_is_empty(root: Path, content: str | None) -> None:
+    if content is not None:
+        put(root, "models/gatys/card.json", content)
+    assert paths.record(root, "gatys", "card") == {}
+    assert paths.record(root, "../gatys", "card") == {}
+    assert paths.record(root, "cut_x", "card")["kind"] == "domain"
+
+
+def test_curves_of_training_and_stylisation(root: Path) -> None:
+    put(root, "stylized/cut_x/curves.csv", "step,total,never\n1,4.0,\n2,3.0,\n")
+    put(root, "curves/gatys.csv", "step\n")
+    put(root, "stylized/gatys/curves.csv", "")
+    found = parameters.curves(root, "cut_x")
+    assert list(found) == [parameters.TRAINING, parameters.STYLISATION]
+    assert found[parameters.TRAINING]["gan"].to_dict() == {5.0: 1.5, 10.0: 0.5}
+    assert list(found[parameters.STYLISATION]) == ["total"]
+    assert parameters.curves(root, "gatys") == {}
+
+
+@pytest.mark.parametrize("text", ["step,total\n1,much\n", "a,b\n1,2\n", 'step,"total\n1,2'])
+def test_curves_that_are_none_are_named(root: Path, text: str) -> None:
+    put(root, "curves/cut_x.csv", text)
+    with pytest.raises(UserError, match=r"curves/cut_x.csv: is no table of numbers by step"):
+        parameters.curves(root, "cut_x")
+
+
+@pytest.mark.parametrize("found", [{}, {"run_id": None}, {"run_id": 3}, {"run_id": "a/../b"}])
+def test_only_a_plain_id_is_an_id(root: Path, found: dict[str, object]) -> None:
+    assert parameters.run_id(root, "cut_x") == RUN
+    put(root, "models/cut_x/run.json", found)
+    assert parameters.run_id(root, "cut_x") is None
+
+
+def store(root: Path, stage: str) -> None:
+    with closing(sqlite3.connect(root / "mlflow.db")) as db, db:
+        db.execute("CREATE TABLE runs (run_uuid, experiment_id, lifecycle_stage)")
+        db.execute("INSERT INTO runs VALUES (?, 7, ?)", (RUN, stage))
+
+
+def test_the_address_of_a_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(root, "active")
+    assert parameters.run_page(RUN) == (f"{parameters.UI}/#/experiments/7/runs/{RUN}", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:8080/")
+    assert parameters.run_page(RUN)[0] == f"http://server:8080/#/experiments/1/runs/{RUN}"
+
+
+def test_why_a_run_has_no_address(root: Path) -> None:
+    assert "Tracking was not available" in parameters.run_page(None)[1]
+    assert "mlflow.db is gone" in parameters.run_page(RUN)[1]
+    (root / "mlflow.db").write_text("no database")
+    assert "does not hold it" in parameters.run_page(RUN)[1]
+    (root / "mlflow.db").unlink()
+    store(root, "deleted")
+    assert "does not hold it" in parameters.run_page(RUN)[1]
+    assert (root / "mlflow.db").stat().st_size
+
+
+def test_knobs_are_those_of_the_run_or_those_in_force(root: Path) -> None:
+    put(root, "models/cut_x/card.json", {"parameters": {"lr": 3, "nested": {"a": 1}}})
+    assert parameters.knobs(root, params(root), "cut_x") == {"lr": 3, "nested.a": 1}
+    assert parameters.knobs(root, params(root), "gatys")["steps"] == 20
+
+
+def test_knobs_that_differ_come_first_and_those_all_have_before_the_others(root: Path) -> None:
+    card = {"class": "gatys", "lr": 1.0, "steps": 20, "only": [1, 2]}
+    put(root, "models/cut_x/card.json", {"parameters": card})
+    (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("20", "30"))
+    found = parameters.differences(root, params(root), ["cut_x", "gatys"])
+    assert list(found.index) == ["steps", "only", "features", "class", "lr"]
+    assert found["differs"].tolist() == [True, True, True, False, False]
+    assert found.loc["only"].tolist() == [True, "[1, 2]", parameters.UNSET]
+
+
+def test_the_command_sets_back_what_has_changed(root: Path) -> None:
+    """What DVC makes of it is what the run was made with."""
+    before = yaml.safe_load((root / "params.yaml").read_text())
+    shutil.copy(root / "params.yaml", root / "old.yaml")
+    assert parameters.command(root, params(root), "cut_x").startswith("dvc repro train@cut_x ")
+    after = yaml.safe_load((root / "params.yaml").read_text())
+    after["scales"]["demo"]["cut_x"] = {"lr": 0.25, "layers": ["a"]}
+    (root / "params.yaml").write_text(yaml.safe_dump(after))
+    card = {"class": "cut", "steps": 10, "lr": 0.5}
+    put(root, "models/cut_x/card.json", {"parameters": card})
+    command = parameters.command(root, params(root), "cut_x")
+    assert command.split("\n")[-1].strip().startswith("train@cut_x stylize@cut_x")
+    lines = [line.strip(" \\") for line in command.split("\n")[1:-1]]
+    apply_overrides(root / "params.yaml", [line.removeprefix("-S ").strip("'") for line in lines])
+    assert parameters.changes(root, params(root), "cut_x") == {}
+    assert params(root).method("gatys") == {
+        **before["methods"]["gatys"],
+        "steps": 20,
+        "features": "mini",
+    }
+
+
+def test_every_method_of_this_project_has_its_commands() -> None:
+    ours = Params.load(ROOT / "params.yaml")
+    for name in ours.method_names:
+        assert parameters.command(Path("nowhere"), ours, name).startswith("dvc repro train@")
+        knob, value = parameters.experiment(ours, name).removeprefix("dvc exp run -S ").split("=")
+        assert ours.block(
+            *knob.split("."),
+        ) * 2 == int(value)
+
+
+def test_the_protocol_says_what_the_figures_were_made_with(root: Path) -> None:
+    found = protocol.protocol(root, params(root), "cut_x")
+    assert found["Features"] == "mini abcd relu5_1"
+    assert found["Reference set"] == "4 paintings of the data set 0123456789ab"
+    assert (found["Resize"], found["Seed"], found["Scale"]) == ("crop to 8 pixels", "42", "demo")
+    assert "LPIPS" not in found
+
+
+def test_the_setting_is_what_all_rows_share(root: Path, tmp_path: Path) -> None:
+    found = protocol.setting(root, params(root))
+    assert found.startswith("reference set: 4 paintings of the data set 0123456789ab · resize: ")
+    assert found.endswith(" · seed: 42 · scale: demo")
+    assert protocol.setting(tmp_path / "nowhere", params(root)) == ""

@@ -1,0 +1,39 @@
+"""The Markdown that MLflow shows of a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atelier.serving.model_card import describe, headline
+from support.models import project
+
+
+def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
+    project(tmp_path, "adain")
+    scored = {"frechet": 12.345678, "kid": None, "ssim": 0.5, "training_seconds": 61.0}
+    about = {
+        "features": "mini",
+        "features_hash": "b1bafb63fef7",
+        "n_generated": 8,
+        "n_reference": 16,
+    }
+    text = describe(tmp_path, "adain", {**scored, **about})
+    assert text.startswith("**adain** · AdaIN: any painting by its channel statistics (Huang")
+    assert "| Fréchet distance | 12.35 |\n| SSIM | 0.5 |\n| seconds of training | 61 |\n" in text
+    assert "| trained parameters | 766,499 |" in text
+    assert "Distances on mini b1bafb63, 8 pictures against 16 paintings" in text
+    assert "Kind: arbitrary. Trained with mini" in text
+    assert "kernel" not in text, "a figure that is not there has no row"
+
+
+def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
+    assert describe(tmp_path, "adain", {}).splitlines() == [
+        "**adain**",
+        "",
+        "Again: `dvc repro evaluate@adain compare`. Grid and weights are among the artifacts.",
+    ]
+
+
+def test_a_system_that_is_gone_is_named(tmp_path: Path) -> None:
+    assert headline("gone") == "gone"
+    assert headline(None) == ""

@@ -1,0 +1,320 @@
+"""The comparison's run, the methods' descriptions, and models that load and paint."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from atelier.serving import registry
+from atelier.tracking import store, client
+from atelier.serving.stylizer import load_applied
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_json, write_json
+from atelier.serving.registry import publish
+from atelier.tracking.client import open_run
+from support.models import METHODS, project, train
+from support.pictures import ramp
+from test_tracking import empty_store  # noqa: F401 - a fixture
+
+PHOTO, STYLE = np.asarray(ramp(72, 48)), np.asarray(ramp(64, 56, seed=3))
+SCORE = {"features": "mini", "features_hash": "b1b", "n_generated": 8, "n_reference": 16}
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+    """A project with two trained methods, scored, the first with a run of its own."""
+    folder = project(tmp_path / "project", "cut", "adain")
+    shutil.copy(empty_store, folder)
+    tree = yaml.safe_load((folder / "params.yaml").read_text())
+    tree["compare"] = {"champion": "frechet"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    monkeypatch.chdir(folder)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    with open_run("cut", "train", {}) as run:
+        write_json(folder / "results/models/cut/run.json", {"run_id": run.id})
+    score(folder, "cut", frechet=20.0)
+    score(folder, "adain", frechet=30.0)
+    (folder / "results/comparison/sheets").mkdir(parents=True)
+    ramp().save(folder / "results/comparison/grid.png")
+    return folder
+
+
+def score(root: Path, name: str, **values: Any) -> None:
+    write_json(root / f"results/metrics/{name}.json", {"method": name, **SCORE, **values})
+
+
+def go(root: Path) -> list[str]:
+    return list(publish(root, Params.load(root / "params.yaml")))
+
+
+def client() -> Any:
+    return client.library().MlflowClient(store.store_uri())
+
+
+def load(name: str) -> Any:
+    mlflow = client.library()
+    mlflow.set_tracking_uri(store.store_uri())
+    try:
+        return mlflow.pyfunc.load_model(f"models:/{name}@champion", model_config={"device": "cpu"})
+    finally:
+        mlflow.set_tracking_uri(None)
+
+
+def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) -> None:
+    assert go(root) == [
+        "adain: version 1 of atelier-adain, which is the champion",
+        "cut: version 1 of atelier-cut, which is the champion",
+    ]
+    found = client().get_model_version_by_alias("atelier-cut", "champion")
+    own = client().get_run(found.run_id)
+    assert own.info.run_name.startswith("cut ")
+    assert own.data.tags["mlflow.note.content"] == found.description
+    assert "| Fréchet distance | 20 |" in found.description
+    assert found.tags["frechet"] == "20.0"
+    assert found.source == f"runs:/{found.run_id}/models/cut", "no place on disk"
+
+
+def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
+    go(root)
+    (run,) = client().search_runs(["1"], "tags.method = 'comparison'")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["frechet/cut"] == 20
+    assert run.data.params["champion"] == "frechet"
+    assert "| cut " in run.data.tags["mlflow.note.content"]
+    names = {file.path for file in client().list_artifacts(run.info.run_id)}
+    assert names == {"grid.png"}, "sheets are left out"
+
+
+def test_a_methods_run_gets_its_scores_and_a_grid(root: Path) -> None:
+    for split in ("photos/test", "paintings"):
+        (root / "results/prepared" / split).mkdir(parents=True)
+        ramp().save(root / "results/prepared" / split / "a.png")
+    score(root, "cut", frechet=20.0, ssim=0.5, denoised={**SCORE, "frechet": 19.0})
+    go(root)
+    own = str(read_json(root / "results/models/cut/run.json")["run_id"])
+    found = client().get_run(own).data.metrics
+    assert (found["frechet_mini"], found["ssim"], found["denoised.frechet_mini"]) == (20, 0.5, 19)
+    assert "grid.png" in {file.path for file in client().list_artifacts(own)}
+
+
+def test_scores_that_are_there_are_not_written_again(root: Path) -> None:
+    go(root)
+    own = str(read_json(root / "results/models/cut/run.json")["run_id"])
+    score(root, "cut", frechet=20.0, ssim=0.5)
+    go(root)
+    history = [len(client().get_metric_history(own, name)) for name in ("frechet_mini", "ssim")]
+    assert history == [1, 1]
+
+
+def test_a_failed_method_gets_no_scores_of_an_earlier_training(root: Path) -> None:
+    go(root)
+    train(root, "cut", width=8)
+    with open_run("cut", "train", {}) as run:
+        write_json(root / "results/models/cut/run.json", {"run_id": run.id})
+    key = Params.load().key("cut")
+    failed = {"stage": "stylize", "state": "failed", "error": "no", "key": key}
+    write_json(root / "results/status/cut.json", failed)
+    assert go(root)[1] == "cut: version 2 of atelier-cut", "no champion without figures"
+    found = client().get_run(run.id)
+    assert "frechet_mini" not in found.data.metrics
+    assert found.data.tags["status"] == "failed"
+    champion = client().get_model_version_by_alias("atelier-cut", "champion")
+    assert str(champion.version) == "1"
+
+
+@pytest.mark.parametrize("run_id", [None, "0" * 32])
+def test_a_result_whose_run_is_not_here_gets_one(root: Path, run_id: str | None) -> None:
+    score(root, "adain", frechet=30.0, run_id=run_id)
+    go(root)
+    go(root)
+    (run,) = client().search_runs(["1"], "tags.method = 'adain'")
+    assert (run.data.metrics["frechet_mini"], run.info.status) == (30, "FINISHED")
+    assert run.data.tags["stands_for"] == str(run_id)
+
+
+def test_the_run_of_the_scores_comes_before_that_of_the_training(root: Path) -> None:
+    with open_run("cut", "stylize", {}) as run:
+        score(root, "cut", frechet=20.0, run_id=run.id)
+    go(root)
+    assert client().get_run(str(run.id)).data.metrics["frechet_mini"] == 20
+
+
+def test_a_picture_that_fails_costs_no_model(root: Path, monkeypatch, caplog) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(registry, "comparison_grid", full)
+    assert len(go(root)) == 2
+    assert "no scores of adain from here on" in caplog.text
+
+
+def test_other_settings_of_the_evaluation_stand_at_the_run(root: Path) -> None:
+    own, seen = str(read_json(root / "results/models/cut/run.json")["run_id"]), []
+    for eyes in ("mini", "vgg19"):
+        score(root, "cut", frechet=20.0, perceptual=eyes)
+        go(root)
+        seen.append(client().get_run(own).data.tags["protocol"])
+    assert " mini " in seen[0]
+    assert " vgg19 " in seen[1]
+
+
+def test_a_champion_by_a_denoised_figure(root: Path) -> None:
+    text = (root / "params.yaml").read_text()
+    text = text.replace("champion: frechet", "champion: denoised_frechet")
+    (root / "params.yaml").write_text(text)
+    score(root, "cut", frechet=20.0, denoised={**SCORE, "frechet": 19.0})
+    assert go(root)[1] == "cut: version 1 of atelier-cut, which is the champion"
+
+
+def test_nothing_new_makes_no_version(root: Path) -> None:
+    assert go(root) == go(root)
+    assert len(client().search_model_versions("")) == 2
+
+
+def test_the_better_training_is_the_champion(root: Path) -> None:
+    go(root)
+    train(root, "cut", width=8)
+    score(root, "cut", frechet=25.0)
+    assert go(root)[1] == "cut: version 2 of atelier-cut; champion: 1"
+    train(root, "cut", width=12)
+    score(root, "cut", frechet=15.0)
+    assert go(root)[1] == "cut: version 3 of atelier-cut, which is the champion"
+    assert str(client().get_model_version_by_alias("atelier-cut", "champion").version) == "3"
+
+
+def test_figures_of_another_protocol_are_not_compared(root: Path) -> None:
+    go(root)
+    train(root, "cut", width=8)
+    score(root, "cut", frechet=99.0, features="vgg19", features_hash="c2c")
+    assert go(root)[1] == "cut: version 2 of atelier-cut, which is the champion"
+
+
+def test_a_figure_can_be_better_when_it_is_higher(root: Path) -> None:
+    text = (root / "params.yaml").read_text().replace("champion: frechet", "champion: ssim")
+    (root / "params.yaml").write_text(text)
+    score(root, "cut", frechet=20.0, ssim=0.5)
+    go(root)
+    train(root, "cut", width=8)
+    score(root, "cut", frechet=10.0, ssim=0.4)
+    assert go(root)[1] == "cut: version 2 of atelier-cut; champion: 1"
+
+
+def test_an_unknown_figure_is_a_sentence(root: Path) -> None:
+    text = (root / "params.yaml").read_text().replace("champion: frechet", "champion: fid")
+    (root / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"compare\.champion: 'fid' is none of frechet, "):
+        go(root)
+
+
+def test_a_method_without_figures_is_registered_without_a_title(root: Path) -> None:
+    (root / "results/metrics/cut.json").unlink()
+    assert go(root)[1] == "cut: version 1 of atelier-cut"
+    assert client().get_registered_model("atelier-cut").aliases == {}
+
+
+def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, caplog) -> None:
+    real = registry._save
+
+    def save(folder: Path, target: Path) -> None:
+        if folder.name == "adain":
+            raise OSError("no room")
+        real(folder, target)
+
+    monkeypatch.setattr(registry, "_save", save)
+    assert go(root) == ["cut: version 1 of atelier-cut, which is the champion"]
+    (told,) = caplog.records
+    assert told.getMessage().startswith("MLflow: no model of adain from here on, the work goes on")
+
+
+def test_a_dead_store_is_one_line(root: Path, caplog) -> None:
+    (root / "mlflow.db").write_bytes(b"this is no database" * 100)
+    assert go(root) == []
+    assert len(caplog.records) == 1
+
+
+def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
+    go(root)
+    made = load("atelier-adain").predict({"photo": PHOTO, "style": STYLE, "strength": 0.5})
+    applied = load_applied(root, Params.load(), "adain")
+    wanted = applied.stylize(Image.fromarray(PHOTO), Image.fromarray(STYLE), 0.5)
+    assert (made == np.asarray(wanted)).all()
+    assert made.dtype == np.uint8
+
+
+def test_a_model_is_text_and_safetensors(root: Path) -> None:
+    go(root)
+    files = {path.name for path in (root / "mlartifacts").rglob("*") if "cut" in path.parts}
+    assert files >= {"mlmodel.py", "card.json", "model.safetensors", "MLmodel"}
+    assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth"))]
+    (written,) = (root / "mlartifacts").glob("*/artifacts/models/cut/requirements.txt")
+    assert "atelier" not in written.read_text(), "its name on the public index is not ours"
+
+
+def test_one_saved_with_code_of_old_is_saved_again(root: Path, monkeypatch) -> None:
+    with monkeypatch.context() as old:
+        old.setattr(registry, "CODE", shutil.copy(registry.CODE, root / "served.py"))
+        score(root, "cut", frechet=10.0)
+        go(root)
+    score(root, "cut", frechet=20.0)
+    told = go(root)[1]
+    assert told == "cut: version 2 of atelier-cut, which is the champion", "the better is of old"
+    assert load("atelier-cut").predict(PHOTO).shape == PHOTO.shape
+
+
+def test_models_survive_a_move_of_the_project(root: Path, monkeypatch) -> None:
+    go(root)
+    moved = root.rename(root.with_name("moved"))
+    monkeypatch.chdir(moved)
+    with open_run("cut", "train", {}):
+        pass
+    assert load("atelier-cut").predict(PHOTO).shape == PHOTO.shape
+
+
+def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
+    go(root)
+    model = load("atelier-cut")
+    one = model.predict(PHOTO)
+    assert (model.predict(np.stack([PHOTO, PHOTO[::-1]]))[0] == one).all()
+    small = PHOTO[:40]
+    assert [made.shape for made in model.predict([PHOTO, small])] == [PHOTO.shape, small.shape]
+    file = BytesIO()
+    Image.fromarray(PHOTO).save(file, format="PNG")
+    data = file.getvalue()
+    assert (np.asarray(Image.open(BytesIO(model.predict(data)))) == one).all()
+    text = base64.b64encode(data).decode()
+    frame = pd.DataFrame([{"photo": text, "max_side": 54.0}, {"photo": text, "max_side": np.nan}])
+    sizes = [Image.open(BytesIO(base64.b64decode(t))).size for t in model.predict(frame)]
+    assert sizes == [(54, 36), (72, 48)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (np.zeros((4, 4)), "a picture is uint8"),
+        ({"picture": PHOTO}, "expected photo and style, strength, max_side; found picture"),
+        ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
+        (b"no picture", "the picture is not a picture of a known kind"),
+        ("no base64!", "has to be base64"),
+    ],
+)
+def test_a_wrong_request_is_a_sentence(root: Path, asked: Any, message: str) -> None:
+    go(root)
+    with pytest.raises(UserError, match=message):
+        load("atelier-cut").predict(asked)
+
+
+def test_kinds_without_training_are_no_models(root: Path) -> None:
+    go(root)
+    names = {model.name for model in client().search_registered_models()}
+    assert names == {"atelier-adain", "atelier-cut"}
+    assert set(METHODS) > {"gatys"}

@@ -1,0 +1,219 @@
+"""Any trained method on any picture: sizes, strengths, what is missing, what does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from atelier.serving import stylizer
+from atelier.serving.stylizer import applicable, load_applied
+from atelier.core import images
+from atelier.core.config import Params, UserError
+from atelier.methods.base import Iterate
+from support.models import METHODS, project, train
+from support.pictures import ramp
+
+PHOTO, STYLE = ramp(75, 50), ramp(90, 64, seed=3)
+EVEN = ramp(72, 48)
+"""A photograph that needs no padding, so that exact statements hold."""
+TRAINED = ("fast_night", "adain", "cut")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return project(tmp_path_factory.mktemp("apply"), *TRAINED)
+
+
+def load(root: Path, name: str) -> stylizer.Applied:
+    return load_applied(root, Params.load(root / "params.yaml"), name)
+
+
+def grey(picture: object) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_kind_keeps_size_and_aspect_and_says_what_it_takes(root: Path, name: str) -> None:
+    applied = load(root, name)
+    made = applied.stylize(PHOTO, STYLE if applied.needs_style else None)
+    assert made.size == PHOTO.size
+    assert np.abs(grey(made) - grey(PHOTO)).mean() > 1
+    assert applied.stylize(PHOTO, STYLE, max_side=48).size == (48, 32)
+    assert (applied.name, applied.note) == (name, "")
+    assert applied.needs_style is (name in {"adain", "gatys"})
+    assert applied.has_strength is (name == "adain")
+
+
+def test_it_is_the_method_itself(root: Path) -> None:
+    applied = load(root, "adain")
+    made = applied.stylize(PHOTO, ramp(70, 60, seed=3))
+    content, style = (images.to_tensor(p)[None] for p in (PHOTO, ramp(70, 60, seed=3)))
+    assert made.tobytes() == images.to_image(applied.method.stylize(content, style)).tobytes()
+
+
+def test_strength_goes_from_the_photograph_to_the_style(root: Path) -> None:
+    applied = load(root, "adain")
+    whole, half, none = (grey(applied.stylize(EVEN, STYLE, share)) for share in (1.0, 0.5, 0.0))
+    own = grey(applied.stylize(EVEN, EVEN))
+    assert (whole == grey(applied.stylize(EVEN, STYLE))).all()
+    assert np.abs(none - own).max() <= 1, "the photograph in its own style"
+    assert 0 < np.abs(half - none).mean() < np.abs(whole - none).mean()
+
+
+def test_colours_are_preserved_at_every_strength(tmp_path: Path) -> None:
+    train(project(tmp_path), "adain", preserve_colour=True)
+    applied = load(tmp_path, "adain")
+    assert applied.note == (
+        "adain is applied as it was trained; params.yaml differs in preserve_colour"
+    )
+    with_strength = applied.stylize(EVEN, STYLE, 1.0)
+    assert with_strength.tobytes() == applied.stylize(EVEN, STYLE).tobytes()
+
+
+def test_a_system_that_optimises_shows_its_iterates(root: Path) -> None:
+    seen: list[Iterate] = []
+    made = load(root, "gatys").stylize(PHOTO, STYLE, watch=seen.append)
+    assert [(it.step, it.total) for it in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert seen[0].image.shape == (1, 3, 50, 75), "one picture, not a batch filled with copies"
+    assert images.to_image(seen[-1].image).tobytes() == made.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("adain", {}, "adain needs a painting"),
+        ("adain", {"style": STYLE, "strength": 1.5}, r"the strength 1\.5 is not between 0 and 1"),
+        ("cut", {"strength": 0.5}, "cut has no strength"),
+        ("gatys", {"style": STYLE, "strength": 0.5}, "gatys has no strength"),
+        ("cut", {"max_side": 40}, "the photograph is 40×27 px; no side may be below 32 px"),
+        ("adain", {"style": ramp(20, 90)}, "the painting is 20×90 px"),
+    ],
+)
+def test_what_it_cannot_do_is_a_sentence(root: Path, name: str, asked: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(root, name).stylize(PHOTO, **asked)
+
+
+def test_a_long_painting_is_not_shrunk_to_nothing(root: Path) -> None:
+    assert load(root, "adain").stylize(PHOTO, ramp(400, 40)).size == PHOTO.size
+
+
+def test_the_painting_is_shrunk_to_the_photographs_size(root: Path, monkeypatch) -> None:
+    applied, seen = load(root, "adain"), []
+    real = applied.method.iterates
+    monkeypatch.setattr(
+        applied.method, "iterates", lambda c, s: (seen.append(tuple(s.shape)), real(c, s))[1]
+    )
+    applied.stylize(PHOTO, ramp(150, 100))
+    assert seen == [(1, 3, 50, 75)]
+
+
+def test_pieces_give_the_picture_of_the_whole(root: Path, monkeypatch) -> None:
+    photo = ramp(150, 70)
+    whole = grey(load(root, "adain").stylize(photo, STYLE))
+    monkeypatch.setattr(stylizer, "TILE", 64)
+    applied = load(root, "adain")
+    assert applied.method.settings.tile == 64
+    assert np.abs(grey(applied.stylize(photo, STYLE)) - whole).max() <= 1
+
+
+MEMORY = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (MEMORY, UserError, "too little memory for a picture of 75×50 px"),
+        ("a bug", RuntimeError, "a bug"),
+    ],
+)
+def test_too_little_memory_is_a_sentence(
+    root: Path, monkeypatch, raised: str, kind: type[Exception], told: str
+) -> None:
+    applied = load(root, "cut")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(raised)
+
+    monkeypatch.setattr(applied.method, "iterates", fail)
+    with pytest.raises(kind, match=told):
+        applied.stylize(PHOTO)
+
+
+def test_a_picture_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    project(tmp_path, "cut")
+    applied = load(tmp_path, "cut")
+    with torch.no_grad():
+        for weight in applied.method.applied.parameters():
+            weight.fill_(float("nan"))
+    with pytest.raises(UserError, match="cut: its picture holds values that are not finite"):
+        applied.stylize(PHOTO)
+
+
+def test_applicable_tells_what_is_missing(tmp_path: Path, monkeypatch) -> None:
+    project(tmp_path, "cut", "fast_night")
+    (tmp_path / "results/models/fast_night/model.safetensors").unlink()
+    found = applicable(tmp_path, Params.load(tmp_path / "params.yaml"))
+    assert list(found) == list(METHODS)
+    assert found["cut"] == found["gatys"] == ""
+    for name in ("adain", "fast_night"):
+        assert found[name] == f"{name} is not trained; run `dvc repro train@{name}`"
+    with pytest.raises(UserError, match="train@adain"):
+        load(tmp_path, "adain")
+
+
+def test_applicable_knows_of_missing_networks(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "cache"))
+    card = train(project(tmp_path), "adain") / "card.json"
+    found = json.loads(card.read_text())
+    found["parameters"]["features"] = "squeezenet1_1"
+    card.write_text(json.dumps(found))
+    params = Params.load(tmp_path / "params.yaml")
+    assert applicable(tmp_path, params)["adain"].startswith("adain needs squeezenet1_1, which is")
+    (tmp_path / "squeezenet1_1.safetensors").touch()
+    assert applicable(tmp_path, params)["adain"] == ""
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"parameters": {"class": "nothing"}}'])
+def test_a_card_that_is_none_is_a_sentence(tmp_path: Path, text: str) -> None:
+    project(tmp_path, "cut")
+    (tmp_path / "results/models/cut/card.json").write_text(text)
+    reason = applicable(tmp_path, Params.load(tmp_path / "params.yaml"))["cut"]
+    assert reason
+    with pytest.raises(UserError):
+        load(tmp_path, "cut")
+
+
+def test_a_method_is_what_its_card_says(tmp_path: Path) -> None:
+    train(project(tmp_path), "cut", width=8)
+    applied = load(tmp_path, "cut")
+    assert applied.method.settings.width == 8
+    assert applied.note == "cut is applied as it was trained; params.yaml differs in width"
+    assert applied.stylize(PHOTO).size == PHOTO.size
+
+
+def test_one_network_per_painting_needs_no_perceptual_network(tmp_path: Path, monkeypatch) -> None:
+    card = train(project(tmp_path), "fast_night") / "card.json"
+    wanted = load(tmp_path, "fast_night").stylize(PHOTO)
+    text = card.read_text().replace('"features": "mini"', '"features": "vgg16"')
+    card.write_text(text.replace("relu3_1", "relu3_3"))
+    monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path))
+    assert load(tmp_path, "fast_night").stylize(PHOTO).tobytes() == wanted.tobytes()
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    card = train(project(tmp_path), "adain") / "card.json"
+    found = json.loads(card.read_text())
+    card.write_text(json.dumps({**found, "features_hash": "0123456789ab"}))
+    with pytest.raises(UserError, match="trained with mini 0123456789ab, here is"):
+        load(tmp_path, "adain")
+
+
+def test_an_unknown_method_is_named(root: Path) -> None:
+    with pytest.raises(UserError, match="no method 'nothing'"):
+        load(root, "nothing")
