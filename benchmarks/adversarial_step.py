@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.optim import Adam
 
 from atelier.core.batches import Batch, Batches
-from atelier.nn.cam import ClassActivation
 from atelier.nn.adalin import EPS, ILN, AdaILN
+from atelier.nn.cam import ClassActivation
 from atelier.nn.ugatit import smallest_side
 
 if TYPE_CHECKING:  # mypy takes this folder for a package; its files are scripts

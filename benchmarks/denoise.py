@@ -31,11 +31,11 @@ from torch import Generator, Tensor
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.files import write_json
+from atelier.datasets.noise import NOISES, Noise
 from atelier.methods.zsn2n import Denoised, DenoiseSettings, denoise, picture_seed
 from atelier.metrics.ssim import psnr, ssim
-from atelier.datasets.noise import NOISES, Noise
-from atelier.reports.image_grid import contact_sheet
 from atelier.nn.zsn2n import pair_view
+from atelier.reports.image_grid import contact_sheet
 
 Array = NDArray[np.float32]
 LEVELS: tuple[tuple[Noise, float], ...] = (

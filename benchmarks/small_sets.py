@@ -31,9 +31,9 @@ from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.files import atomic, write_json
 from atelier.metrics.embeddings import embed_files
+from atelier.metrics.evaluator import EvaluateSettings, evaluation_features
 from atelier.metrics.fid_infinity import extrapolated_frechet
 from atelier.metrics.frechet import frechet_distance
-from atelier.metrics.evaluator import EvaluateSettings, evaluation_features
 
 SIZES = (25, 50, 75, 100, 150, 200, 250, 300, 350, 400)
 DIMENSION, VARIANCE = 2048, 100.0

@@ -32,10 +32,10 @@ from torch.optim import Adam
 
 from atelier.core.batches import Batch, Batches
 from atelier.core.files import write_json
-from atelier.nn.losses import mean_std, mean_std_loss
 from atelier.engine.loop import Training
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
+from atelier.nn.losses import mean_std, mean_std_loss
 
 Maps = Mapping[str, Tensor]
 Knobs = dict[str, Any]

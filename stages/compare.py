@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from atelier.reports.comparison import write_comparison
 from atelier.core.config import Params
+from atelier.reports.comparison import write_comparison
 from atelier.serving.registry import publish
 from atelier.tracking.stage import stage
 

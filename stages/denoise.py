@@ -4,14 +4,13 @@ import sys
 from pathlib import Path
 
 from atelier.core.config import Params
+from atelier.core.device import device_name, pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
-from atelier.methods.zsn2n import DenoiseSettings
-from atelier.methods.zsn2n import Denoiser, denoise_jobs, pictures_digest
+from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
-from atelier.engine.stylize import deliver, stylize
-from atelier.engine.curves import mean_curves, write_curves
-from atelier.core.device import device_name, pick_device
+from atelier.engine.stylize import deliver, mean_curves, stylize
+from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
 from atelier.tracking.stage import stage
 
 

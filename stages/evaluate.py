@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 from atelier.core.config import Params
+from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
+from atelier.metrics.evaluator import EvaluateSettings, Judge
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
-from atelier.metrics.evaluator import EvaluateSettings, Judge
-from atelier.core.device import pick_device
 from atelier.tracking.stage import stage
 
 RESULTS, PHOTOS = Path("results"), Path("results/prepared/photos/test")

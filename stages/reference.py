@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from atelier.core.config import Params
-from atelier.core.pairing import Pairing
+from atelier.core.device import pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
+from atelier.core.pairing import Pairing
+from atelier.metrics.evaluator import EvaluateSettings, Judge
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import floor, look_at, save_reference
-from atelier.metrics.evaluator import EvaluateSettings, Judge
-from atelier.core.device import pick_device
 from atelier.tracking.stage import stage
 
 RESULTS, PREPARED = Path("results"), Path("results/prepared")

@@ -6,17 +6,16 @@ from functools import partial
 from pathlib import Path
 
 from atelier.core.config import Params
+from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
-from atelier.engine.resume import checkpoint_folder, drop
-from atelier.engine.stylize import deliver, stylize, write_extras
 from atelier.core.pairing import list_jobs
-from atelier.engine.curves import mean_curves, write_curves
-from atelier.methods.trained import restore, weights_digest
+from atelier.engine.curves import write_curves
+from atelier.engine.resume import checkpoint_folder, drop
+from atelier.engine.stylize import deliver, mean_curves, stylize, write_extras
 from atelier.methods.base import Iterate, make
-from atelier.tracking.provenance import peak_memory_mib
-from atelier.core.device import device_name, pick_device
-from atelier.tracking.stage import stage
+from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.stage import stage
 
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 

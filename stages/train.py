@@ -5,18 +5,18 @@ from pathlib import Path
 
 from torch import Tensor
 
-from atelier.methods import trained
 from atelier.core.config import Params
+from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.engine import train
 from atelier.engine.distributed import Team, joined, leads, own_device, spread
 from atelier.engine.loop import Tick, Training
 from atelier.engine.resume import checkpoint_folder, drop
+from atelier.methods import trained
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
-from atelier.core.device import pick_device
-from atelier.tracking.stage import stage
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.stage import stage
 
 RESULTS, RUN = Path("results"), "run.json"
 

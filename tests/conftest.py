@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from atelier.tracking import client
+from atelier.tracking.client import Run
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +24,11 @@ def _same_main() -> Iterator[None]:
 def _own_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage run in this process would keep all there is, and torch's compiler complains of it."""
     monkeypatch.setattr("atelier.tracking.stage.spare_collection", lambda: None)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs; making its tables takes a second, copying it none."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    Run("none").attempt("tracking", lambda: client.connect(f"sqlite:///{path}"))
+    return path

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from atelier.reports import leaderboard, outputs
 from atelier.core.config import Params, UserError, project_root
+from atelier.reports import leaderboard, outputs
 
 RUN = """\
 make demo     # everything on the pictures that come with the project, about five minutes

@@ -11,12 +11,12 @@ from threading import Lock
 import streamlit as st
 from PIL import Image
 
-from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 from atelier.core.config import Params, UserError
+from atelier.core.device import pick_device
 from atelier.core.images import ImageError, read
 from atelier.methods.base import Kind
 from atelier.serving.saved_method import recipe
-from atelier.core.device import pick_device
+from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
 __all__ = ["applicable", "kind", "load", "opened", "png", "shrunk", "stylised"]
 ONE_AT_A_TIME = Lock()

@@ -9,8 +9,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
-from atelier.reports import outputs
 from atelier.core.config import UserError
+from atelier.reports import outputs
 from parts import components, project, systems
 from parts.project import Project, literal
 

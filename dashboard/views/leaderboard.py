@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from atelier.reports import protocol
-from atelier.reports import leaderboard, outputs, parameters
+from atelier.reports import leaderboard, outputs, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, NOT_FID, PICTURE, arranged

@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from atelier.core import paths
-from atelier.reports import curves
-from atelier.tracking import links
-from atelier.reports import outputs, parameters
 from atelier.core.config import UserError
+from atelier.reports import outputs, parameters
+from atelier.reports.curves import curves as loss_curves
 from atelier.reports.outputs import SNAPSHOTS, strips
+from atelier.tracking import links
 from parts import charts, pictures, project
 from parts.project import Project, literal
 
@@ -62,7 +62,7 @@ def state(found: Project, name: str) -> None:
 
 def mlflow(found: Project, name: str) -> None:
     """A link to the run, or why there is none."""
-    url, problem = parameters.run_page(parameters.run_id(found.root, name))
+    url, problem = links.run_page(links.run_id(found.root, name))
     if problem:
         st.caption(problem)
         return
@@ -86,7 +86,7 @@ def figures(found: Project, name: str) -> None:
 def curves(found: Project, name: str) -> None:
     """Losses of the training and of the stylisation."""
     try:
-        frames = parameters.curves(found.root, name)
+        frames = loss_curves(found.root, name)
     except UserError as error:
         st.warning(literal(error))
         return

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from atelier.cli import main
 from atelier.core import images
+from support.cli import atelier
 from support.models import project, train
 from support.pictures import ramp, save
 
@@ -26,14 +26,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save(tmp_path / "in/one.png", seed=1)
     save(tmp_path / "in/nested/two.png", seed=2, size=(40, 64))
     return tmp_path
-
-
-def atelier(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line as a shell would; its exit code."""
-    monkeypatch.setattr("sys.argv", ["atelier", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    return int(ended.value.code or 0)
 
 
 def sizes(folder: Path) -> dict[str, tuple[int, int]]:

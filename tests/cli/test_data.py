@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from atelier.datasets import importer, download
 from atelier.cli.main import app, main
 from atelier.core.config import UserError
 from atelier.core.layout import splits
+from atelier.datasets import download, importer
 from support.pictures import data_folder, save
 
 COUNTS = {"photos/train": 4, "photos/test": 3, "paintings": 2}

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from atelier.cli import doctor
-from atelier.core.config import Params
 from atelier.cli.doctor import Line, examine, needed
+from atelier.core.config import Params
+from support.cli import atelier
 from support.models import project
 from support.pictures import data_folder
-from test_cli_apply import atelier
 
 
 @pytest.fixture

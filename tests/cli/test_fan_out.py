@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from atelier.cli import fan_out
-from atelier.core.config import UserError
 from atelier.cli.fan_out import FanOut, lanes
+from atelier.core.config import UserError
 
 STAND_IN = """
 import os, sys, time

@@ -80,7 +80,9 @@ def test_what_needs_no_torch_does_not_wait_for_it(
 
 
 def test_register_tells_each_model(project: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("atelier.serving.registry.publish", lambda *_: iter(["cut: version 1", "adain: 2"]))
+    monkeypatch.setattr(
+        "atelier.serving.registry.publish", lambda *_: iter(["cut: version 1", "adain: 2"])
+    )
     assert atelier(monkeypatch, "register") == 0
     assert capsys.readouterr().out == "cut: version 1\nadain: 2\n"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from atelier.core.config import UserError
-from atelier.core.pairing import Pairing, choose, pair
 from atelier.core.filenames import stems, text
+from atelier.core.pairing import Pairing, choose, pair
 
 PHOTOS = [f"photo_{n:03d}" for n in range(50)]
 PAINTINGS = [f"painting_{n}.png" for n in range(7)]

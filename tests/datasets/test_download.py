@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from atelier.datasets import archive
 from atelier.core.config import UserError
-from atelier.core.layout import splits
 from atelier.core.files import read_json
+from atelier.core.layout import splits
+from atelier.datasets import archive
 from atelier.datasets.download import Patience, download, fetch
 from support.pictures import ramp
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from atelier.datasets import prepare as step
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.pairing import Pairing
+from atelier.datasets import prepare as step
 from atelier.datasets.prepare import PrepareSettings, prepare
 from support.pictures import bomb_png, data_folder, save
 
@@ -219,7 +219,7 @@ def test_misspelt_knobs_are_named() -> None:
         settings(max_megapixels=500)
 
 
-REAL = Path(__file__).parents[1] / ".." / "shared" / "data"
+REAL = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 
 @pytest.mark.real

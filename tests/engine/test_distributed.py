@@ -22,8 +22,8 @@ CHILD = """
 import sys
 from pathlib import Path
 import torch
-from atelier.learn.distributed import joined
-from toy import even
+from atelier.engine.distributed import joined
+from support.toy import even
 folder, steps, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 with joined("cpu") as team:
     one = even(folder, team=team, steps=steps, save_every=2)
@@ -39,7 +39,7 @@ def two(folder: Path, steps: int = 6, stop: int = 0) -> list[tuple[dict[str, Ten
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = folder / "child.py"
     script.write_text(CHILD)
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     subprocess.run(
         [sys.executable, *command, str(script), str(folder), str(steps), str(stop)],
         check=True,

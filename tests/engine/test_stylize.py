@@ -12,13 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.core import pairing
-from atelier.engine import curves
-from atelier.engine import resume
-from atelier.core import images
-from atelier.engine import stylize
-from atelier.engine.stylize import BatchRecord
+from atelier.core import images, pairing
 from atelier.core.pairing import Job
+from atelier.engine import curves, resume, stylize
+from atelier.engine.stylize import BatchRecord
 from atelier.methods.base import Iterate, Kind, Method
 from support.pictures import save
 
@@ -191,7 +188,7 @@ def test_a_checkpoint_belongs_to_its_key_and_stale_ones_go(
 def test_a_checkpoint_belongs_to_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = resume.checkpoint_folder("stylize-gatys", {})
-    monkeypatch.setattr(stylize, "code_digest", lambda: "other code")
+    monkeypatch.setattr(resume, "code_digest", lambda _: "other code")
     assert resume.checkpoint_folder("stylize-gatys", {}) != first
 
 
@@ -200,8 +197,8 @@ def test_curves_are_averaged_over_pictures_not_batches() -> None:
         BatchRecord(["a", "b", "c"], 1.0, {"total": [4.0, 2.0, 1.0]}),
         BatchRecord(["d"], 1.0, {"total": [8.0, 6.0]}),
     ]
-    assert curves.mean_curves(records) == {"total": [5.0, 3.0]}
-    assert curves.mean_curves([]) == {}
+    assert stylize.mean_curves(records) == {"total": [5.0, 3.0]}
+    assert stylize.mean_curves([]) == {}
 
 
 def test_curves_as_csv(tmp_path: Path) -> None:

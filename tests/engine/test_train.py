@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from atelier.methods import trained
 from atelier.core import images
 from atelier.engine import train
 from atelier.engine.loop import Tick
+from atelier.methods import trained
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
 from support.toy import Toy

@@ -11,13 +11,13 @@ from torch import Generator, Tensor
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
-from atelier.nn.losses import mean_std
 from atelier.methods import adaattn
 from atelier.methods.adaattn import LOSS_LAYERS, AdaAttN
 from atelier.methods.base import make
 from atelier.nn import attention
-from atelier.nn.pretrained import features
 from atelier.nn.attention import STD_EPS, mvn
+from atelier.nn.losses import mean_std
+from atelier.nn.pretrained import features
 from support.nets import answer_with, vgg_state
 from support.steps import check_identity_loss, descend, let_through, losses_of, smooth
 

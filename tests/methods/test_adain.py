@@ -12,12 +12,12 @@ from torch import Generator, Tensor
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
-from atelier.nn.losses import mean_std
 from atelier.methods.adain import AdaIN, adain
 from atelier.methods.base import make
-from atelier.nn.pretrained import features
-from atelier.nn.decoder import TAPS
 from atelier.nn.colour_transfer import recolour
+from atelier.nn.decoder import TAPS
+from atelier.nn.losses import mean_std
+from atelier.nn.pretrained import features
 from support.nets import answer_with, vgg_state
 from support.steps import check_identity_loss, descend, let_through, losses_of, smooth
 

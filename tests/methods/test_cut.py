@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from support import adversaries as ad
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cut import CUT, CUTSettings, Projector, patch_nce
 from atelier.methods.unpaired import to_signed
+from support import adversaries as ad
 from support.steps import smooth
 
 FAST = {"nce_weight": 10.0, "identity_nce": False, "flip_equivariance": True, "constant": 0.75}

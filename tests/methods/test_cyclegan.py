@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from support import adversaries as ad
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cyclegan import CycleGAN, CycleGANSettings
 from atelier.methods.unpaired import to_signed
+from support import adversaries as ad
 from support.steps import smooth, twins
 
 PUBLISHED = 2 * 11_378_179 + 2 * 2_764_737

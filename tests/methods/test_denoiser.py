@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from atelier.core import images
-from atelier.methods.zsn2n import DenoiseSettings, denoise
-from atelier.methods.zsn2n import Denoiser, denoise_jobs, pictures_digest
 from atelier.engine.stylize import deliver, stylize
+from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise, denoise_jobs, pictures_digest
 from support.pictures import save
 
 SETTINGS = DenoiseSettings.build({"width": 4, "steps": 12, "batch": 2}, "denoise")

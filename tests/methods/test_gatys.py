@@ -14,12 +14,12 @@ from atelier.core.config import Params, UserError
 from atelier.methods import gatys
 from atelier.methods.base import Iterate, make
 from atelier.methods.gatys import Average, Canvas, Gatys, GatysSettings
-from atelier.nn.pretrained.features import Features
 from atelier.nn.lbfgs import GuardedLBFGS
+from atelier.nn.pretrained.features import Features
 from support.nets import quick_random, random_features
 
 LAYERS = ("relu1_1", "relu2_1")
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "lr": 0.02, "variable": "pixel"},
     "lbfgs": {"optimizer": "lbfgs", "lr": 1.0, "style_weight": 1e3},

@@ -13,11 +13,11 @@ from torchvision import models
 from atelier.core.batches import Batch, Batches
 from atelier.core.config import UserError
 from atelier.methods import ghiasi
-from atelier.methods.ghiasi import Predicted, PredictedSettings
 from atelier.methods.base import make
+from atelier.methods.ghiasi import Predicted, PredictedSettings
+from atelier.nn.conditional_norm import ShiftNorm, StyledConv, StyleNorm, StyleTransformer, Topology
 from atelier.nn.pretrained import features
 from atelier.nn.pretrained.features import vgg_layers
-from atelier.nn.conditional_norm import ShiftNorm, StyledConv, StyleNorm, StyleTransformer, Topology
 from atelier.nn.pretrained.weights import StateDict
 from support.nets import answer_with
 from support.pictures import save

@@ -18,8 +18,8 @@ from atelier.engine.loop import Training
 from atelier.methods.base import Extra, make
 from atelier.methods.trained import Losses
 from atelier.methods.ugatit import Ugatit, UgatitSettings, cam_loss
-from atelier.nn.cam import jet
 from atelier.nn.adalin import ILN, AdaILN
+from atelier.nn.cam import jet
 from atelier.nn.ugatit import Discriminator, Generator
 from support.pictures import save
 from support.steps import smooth, twins

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from support import adversaries as ad
 from atelier.core.batches import Batch
 from atelier.core.checkpoints import save_state, save_weights
 from atelier.core.config import UserError
-from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, to_unit
 from atelier.methods.trained import Losses, seeded
+from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, to_unit
+from support import adversaries as ad
 from support.steps import smooth
 
 

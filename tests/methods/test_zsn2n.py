@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from atelier.core.config import UserError
-from atelier.methods.zsn2n import Denoised, DenoiseSettings, Descent, denoise, picture_seed
-from atelier.methods.trained import seeded
-from atelier.metrics.ssim import psnr
 from atelier.datasets.noise import gaussian
 from atelier.datasets.synthetic.render import render_one
+from atelier.methods.trained import seeded
+from atelier.methods.zsn2n import Denoised, DenoiseSettings, Descent, denoise, picture_seed
+from atelier.metrics.ssim import psnr
 from atelier.nn.zsn2n import Networks, network, pair_downsample, pair_view
 from support.steps import smooth
 

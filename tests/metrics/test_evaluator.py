@@ -11,14 +11,26 @@ from atelier.core import images
 from atelier.core.config import UserError
 from atelier.metrics import evaluator as scoring
 from atelier.metrics.embeddings import ahead, embed_files
-from atelier.metrics.ssim import ssim
+from atelier.metrics.evaluator import (
+    EvaluateSettings,
+    Judge,
+    bounds,
+    distances,
+    evaluation_features,
+    labelled,
+)
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kid import kernel_distance
 from atelier.metrics.pairwise import Eyes, Pair, made_pairs, painting_named, pair_scores
-from atelier.metrics.perceptual import content_distance, perceive, set_style_distance, style_distance
+from atelier.metrics.perceptual import (
+    content_distance,
+    perceive,
+    set_style_distance,
+    style_distance,
+)
 from atelier.metrics.reference import look_at
-from atelier.metrics.evaluator import EvaluateSettings, Judge, bounds, distances, evaluation_features, labelled
+from atelier.metrics.ssim import ssim
 from support.nets import judge, quick_random, random_features
 from support.pictures import save
 

@@ -9,9 +9,19 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
-from atelier.nn.losses import STD_EPS, STYLE_LOSSES
 from atelier.metrics import perceptual
-from atelier.metrics.perceptual import STYLE_LAYERS, Perceived, content_distance, content_layer, perceive, perceptual_features, set_style_distance, style_distance, style_vector
+from atelier.metrics.perceptual import (
+    STYLE_LAYERS,
+    Perceived,
+    content_distance,
+    content_layer,
+    perceive,
+    perceptual_features,
+    set_style_distance,
+    style_distance,
+    style_vector,
+)
+from atelier.nn.losses import STD_EPS, STYLE_LOSSES
 from atelier.nn.pretrained.features import Features
 from support.nets import quick_random
 

@@ -10,7 +10,17 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atelier.nn.attention import STD_EPS, AdaAttention, Seen, attend, attend_plainly, attention_moments, mvn, shallow_keys, subset
+from atelier.nn.attention import (
+    STD_EPS,
+    AdaAttention,
+    Seen,
+    attend,
+    attend_plainly,
+    attention_moments,
+    mvn,
+    shallow_keys,
+    subset,
+)
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

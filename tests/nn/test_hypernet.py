@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.methods.trained import seeded
-from atelier.nn.hypernet import GeneratedConv, HyperNet, MetaNetworks, Middle, ResidualBlock, ResNeXtBlock, TransformNet, Up, cropped
+from atelier.nn.hypernet import (
+    GeneratedConv,
+    HyperNet,
+    MetaNetworks,
+    Middle,
+    ResidualBlock,
+    ResNeXtBlock,
+    TransformNet,
+    Up,
+    cropped,
+)
 
 
 def count(network: nn.Module) -> int:

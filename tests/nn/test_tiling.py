@@ -11,8 +11,8 @@ from torch import Generator, Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.methods.trained import seeded
-from atelier.nn.pretrained import features
 from atelier.nn.decoder import TAPS, Decoder, conv
+from atelier.nn.pretrained import features
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.tiling import HALO, STRIDES, TAIL_HALO, decode, encode, tiled
 from support.nets import answer_with, vgg_state

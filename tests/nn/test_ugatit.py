@@ -12,9 +12,17 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.methods.trained import seeded
-from atelier.nn.cam import ClassActivation, jet, spread
 from atelier.nn.adalin import ILN, AdaILN
-from atelier.nn.ugatit import AdaptiveResidual, Discriminator, Generator, Judged, Residual, distance, smallest_side
+from atelier.nn.cam import ClassActivation, jet, spread
+from atelier.nn.ugatit import (
+    AdaptiveResidual,
+    Discriminator,
+    Generator,
+    Judged,
+    Residual,
+    distance,
+    smallest_side,
+)
 
 
 def count(network: nn.Module) -> int:

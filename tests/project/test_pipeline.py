@@ -16,7 +16,7 @@ import pytest
 import yaml
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 METHODS = ["gatys", "gatys_lbfgs", "adain"]
 """Two variants of one that optimises, and one that is trained."""

@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from atelier.cli.main import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SHOWN = ("src/atelier/", "stages/", "dashboard/", "docs/")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from atelier.reports.comparison import as_metrics, comparison_grid, write_comparison
 from atelier.core.config import Params, UserError
+from atelier.reports.comparison import as_metrics, comparison_grid, write_comparison
 from atelier.reports.leaderboard import comparison
 from atelier.reports.outputs import columns, strips
 

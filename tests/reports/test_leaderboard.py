@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from atelier.reports import leaderboard
 from atelier.core.config import Params, UserError
+from atelier.reports import leaderboard
 from atelier.reports.tables import to_text
 
 GOOD = {

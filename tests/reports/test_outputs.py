@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from atelier.reports import leaderboard, outputs
 from atelier.core.config import UserError
+from atelier.reports import leaderboard, outputs
 
 
 def put(root: Path, where: str, content: object) -> None:

@@ -10,14 +10,12 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from atelier.core import paths
-from atelier.reports import curves
-from atelier.reports import protocol
-from atelier.tracking import links
-from atelier.reports import parameters
 from atelier.core.config import Params, UserError
+from atelier.reports import curves, parameters, protocol
+from atelier.tracking import links
 from support.projects import RUN, alone_in, put
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -42,25 +40,25 @@ def test_curves_of_training_and_stylisation(root: Path) -> None:
     put(root, "stylized/cut_x/curves.csv", "step,total,never\n1,4.0,\n2,3.0,\n")
     put(root, "curves/gatys.csv", "step\n")
     put(root, "stylized/gatys/curves.csv", "")
-    found = parameters.curves(root, "cut_x")
-    assert list(found) == [parameters.TRAINING, parameters.STYLISATION]
-    assert found[parameters.TRAINING]["gan"].to_dict() == {5.0: 1.5, 10.0: 0.5}
-    assert list(found[parameters.STYLISATION]) == ["total"]
-    assert parameters.curves(root, "gatys") == {}
+    found = curves.curves(root, "cut_x")
+    assert list(found) == [curves.TRAINING, curves.STYLISATION]
+    assert found[curves.TRAINING]["gan"].to_dict() == {5.0: 1.5, 10.0: 0.5}
+    assert list(found[curves.STYLISATION]) == ["total"]
+    assert curves.curves(root, "gatys") == {}
 
 
 @pytest.mark.parametrize("text", ["step,total\n1,much\n", "a,b\n1,2\n", 'step,"total\n1,2'])
 def test_curves_that_are_none_are_named(root: Path, text: str) -> None:
     put(root, "curves/cut_x.csv", text)
     with pytest.raises(UserError, match=r"curves/cut_x.csv: is no table of numbers by step"):
-        parameters.curves(root, "cut_x")
+        curves.curves(root, "cut_x")
 
 
 @pytest.mark.parametrize("found", [{}, {"run_id": None}, {"run_id": 3}, {"run_id": "a/../b"}])
 def test_only_a_plain_id_is_an_id(root: Path, found: dict[str, object]) -> None:
-    assert parameters.run_id(root, "cut_x") == RUN
+    assert links.run_id(root, "cut_x") == RUN
     put(root, "models/cut_x/run.json", found)
-    assert parameters.run_id(root, "cut_x") is None
+    assert links.run_id(root, "cut_x") is None
 
 
 def store(root: Path, stage: str) -> None:
@@ -71,19 +69,19 @@ def store(root: Path, stage: str) -> None:
 
 def test_the_address_of_a_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(root, "active")
-    assert parameters.run_page(RUN) == (f"{parameters.UI}/#/experiments/7/runs/{RUN}", "")
+    assert links.run_page(RUN) == (f"{links.UI}/#/experiments/7/runs/{RUN}", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:8080/")
-    assert parameters.run_page(RUN)[0] == f"http://server:8080/#/experiments/1/runs/{RUN}"
+    assert links.run_page(RUN)[0] == f"http://server:8080/#/experiments/1/runs/{RUN}"
 
 
 def test_why_a_run_has_no_address(root: Path) -> None:
-    assert "Tracking was not available" in parameters.run_page(None)[1]
-    assert "mlflow.db is gone" in parameters.run_page(RUN)[1]
+    assert "Tracking was not available" in links.run_page(None)[1]
+    assert "mlflow.db is gone" in links.run_page(RUN)[1]
     (root / "mlflow.db").write_text("no database")
-    assert "does not hold it" in parameters.run_page(RUN)[1]
+    assert "does not hold it" in links.run_page(RUN)[1]
     (root / "mlflow.db").unlink()
     store(root, "deleted")
-    assert "does not hold it" in parameters.run_page(RUN)[1]
+    assert "does not hold it" in links.run_page(RUN)[1]
     assert (root / "mlflow.db").stat().st_size
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from atelier.reports.plots import pareto
-from test_tables import MINI, frame, row
+from support.tables import MINI, frame, row
 
 
 def points(*places: tuple[float, float]) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier.serving import onnx
-from atelier.serving.stylizer import Applied, load_applied
 from atelier.core.config import Params, UserError
+from atelier.serving import onnx
 from atelier.serving.onnx import export_onnx
+from atelier.serving.stylizer import Applied, load_applied
 from support.models import project
 
 pytest.importorskip("onnx", reason="the extra onnx is not installed")

@@ -14,23 +14,22 @@ import pytest
 import yaml
 from PIL import Image
 
-from atelier.serving import registry
-from atelier.tracking import store, client
-from atelier.serving.stylizer import load_applied
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json, write_json
+from atelier.serving import registry
 from atelier.serving.registry import publish
+from atelier.serving.stylizer import load_applied
+from atelier.tracking import client, store
 from atelier.tracking.client import open_run
 from support.models import METHODS, project, train
 from support.pictures import ramp
-from test_tracking import empty_store  # noqa: F401 - a fixture
 
 PHOTO, STYLE = np.asarray(ramp(72, 48)), np.asarray(ramp(64, 56, seed=3))
 SCORE = {"features": "mini", "features_hash": "b1b", "n_generated": 8, "n_reference": 16}
 
 
 @pytest.fixture
-def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with two trained methods, scored, the first with a run of its own."""
     folder = project(tmp_path / "project", "cut", "adain")
     shutil.copy(empty_store, folder)
@@ -57,7 +56,7 @@ def go(root: Path) -> list[str]:
     return list(publish(root, Params.load(root / "params.yaml")))
 
 
-def client() -> Any:
+def mlflow_client() -> Any:
     return client.library().MlflowClient(store.store_uri())
 
 
@@ -75,8 +74,8 @@ def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) ->
         "adain: version 1 of atelier-adain, which is the champion",
         "cut: version 1 of atelier-cut, which is the champion",
     ]
-    found = client().get_model_version_by_alias("atelier-cut", "champion")
-    own = client().get_run(found.run_id)
+    found = mlflow_client().get_model_version_by_alias("atelier-cut", "champion")
+    own = mlflow_client().get_run(found.run_id)
     assert own.info.run_name.startswith("cut ")
     assert own.data.tags["mlflow.note.content"] == found.description
     assert "| Fréchet distance | 20 |" in found.description
@@ -86,12 +85,12 @@ def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) ->
 
 def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
     go(root)
-    (run,) = client().search_runs(["1"], "tags.method = 'comparison'")
+    (run,) = mlflow_client().search_runs(["1"], "tags.method = 'comparison'")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["frechet/cut"] == 20
     assert run.data.params["champion"] == "frechet"
     assert "| cut " in run.data.tags["mlflow.note.content"]
-    names = {file.path for file in client().list_artifacts(run.info.run_id)}
+    names = {file.path for file in mlflow_client().list_artifacts(run.info.run_id)}
     assert names == {"grid.png"}, "sheets are left out"
 
 
@@ -102,9 +101,9 @@ def test_a_methods_run_gets_its_scores_and_a_grid(root: Path) -> None:
     score(root, "cut", frechet=20.0, ssim=0.5, denoised={**SCORE, "frechet": 19.0})
     go(root)
     own = str(read_json(root / "results/models/cut/run.json")["run_id"])
-    found = client().get_run(own).data.metrics
+    found = mlflow_client().get_run(own).data.metrics
     assert (found["frechet_mini"], found["ssim"], found["denoised.frechet_mini"]) == (20, 0.5, 19)
-    assert "grid.png" in {file.path for file in client().list_artifacts(own)}
+    assert "grid.png" in {file.path for file in mlflow_client().list_artifacts(own)}
 
 
 def test_scores_that_are_there_are_not_written_again(root: Path) -> None:
@@ -112,7 +111,9 @@ def test_scores_that_are_there_are_not_written_again(root: Path) -> None:
     own = str(read_json(root / "results/models/cut/run.json")["run_id"])
     score(root, "cut", frechet=20.0, ssim=0.5)
     go(root)
-    history = [len(client().get_metric_history(own, name)) for name in ("frechet_mini", "ssim")]
+    history = [
+        len(mlflow_client().get_metric_history(own, name)) for name in ("frechet_mini", "ssim")
+    ]
     assert history == [1, 1]
 
 
@@ -125,10 +126,10 @@ def test_a_failed_method_gets_no_scores_of_an_earlier_training(root: Path) -> No
     failed = {"stage": "stylize", "state": "failed", "error": "no", "key": key}
     write_json(root / "results/status/cut.json", failed)
     assert go(root)[1] == "cut: version 2 of atelier-cut", "no champion without figures"
-    found = client().get_run(run.id)
+    found = mlflow_client().get_run(run.id)
     assert "frechet_mini" not in found.data.metrics
     assert found.data.tags["status"] == "failed"
-    champion = client().get_model_version_by_alias("atelier-cut", "champion")
+    champion = mlflow_client().get_model_version_by_alias("atelier-cut", "champion")
     assert str(champion.version) == "1"
 
 
@@ -137,7 +138,7 @@ def test_a_result_whose_run_is_not_here_gets_one(root: Path, run_id: str | None)
     score(root, "adain", frechet=30.0, run_id=run_id)
     go(root)
     go(root)
-    (run,) = client().search_runs(["1"], "tags.method = 'adain'")
+    (run,) = mlflow_client().search_runs(["1"], "tags.method = 'adain'")
     assert (run.data.metrics["frechet_mini"], run.info.status) == (30, "FINISHED")
     assert run.data.tags["stands_for"] == str(run_id)
 
@@ -146,7 +147,7 @@ def test_the_run_of_the_scores_comes_before_that_of_the_training(root: Path) -> 
     with open_run("cut", "stylize", {}) as run:
         score(root, "cut", frechet=20.0, run_id=run.id)
     go(root)
-    assert client().get_run(str(run.id)).data.metrics["frechet_mini"] == 20
+    assert mlflow_client().get_run(str(run.id)).data.metrics["frechet_mini"] == 20
 
 
 def test_a_picture_that_fails_costs_no_model(root: Path, monkeypatch, caplog) -> None:
@@ -163,7 +164,7 @@ def test_other_settings_of_the_evaluation_stand_at_the_run(root: Path) -> None:
     for eyes in ("mini", "vgg19"):
         score(root, "cut", frechet=20.0, perceptual=eyes)
         go(root)
-        seen.append(client().get_run(own).data.tags["protocol"])
+        seen.append(mlflow_client().get_run(own).data.tags["protocol"])
     assert " mini " in seen[0]
     assert " vgg19 " in seen[1]
 
@@ -178,7 +179,7 @@ def test_a_champion_by_a_denoised_figure(root: Path) -> None:
 
 def test_nothing_new_makes_no_version(root: Path) -> None:
     assert go(root) == go(root)
-    assert len(client().search_model_versions("")) == 2
+    assert len(mlflow_client().search_model_versions("")) == 2
 
 
 def test_the_better_training_is_the_champion(root: Path) -> None:
@@ -189,7 +190,7 @@ def test_the_better_training_is_the_champion(root: Path) -> None:
     train(root, "cut", width=12)
     score(root, "cut", frechet=15.0)
     assert go(root)[1] == "cut: version 3 of atelier-cut, which is the champion"
-    assert str(client().get_model_version_by_alias("atelier-cut", "champion").version) == "3"
+    assert str(mlflow_client().get_model_version_by_alias("atelier-cut", "champion").version) == "3"
 
 
 def test_figures_of_another_protocol_are_not_compared(root: Path) -> None:
@@ -219,7 +220,7 @@ def test_an_unknown_figure_is_a_sentence(root: Path) -> None:
 def test_a_method_without_figures_is_registered_without_a_title(root: Path) -> None:
     (root / "results/metrics/cut.json").unlink()
     assert go(root)[1] == "cut: version 1 of atelier-cut"
-    assert client().get_registered_model("atelier-cut").aliases == {}
+    assert mlflow_client().get_registered_model("atelier-cut").aliases == {}
 
 
 def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, caplog) -> None:
@@ -315,6 +316,6 @@ def test_a_wrong_request_is_a_sentence(root: Path, asked: Any, message: str) -> 
 
 def test_kinds_without_training_are_no_models(root: Path) -> None:
     go(root)
-    names = {model.name for model in client().search_registered_models()}
+    names = {model.name for model in mlflow_client().search_registered_models()}
     assert names == {"atelier-adain", "atelier-cut"}
     assert set(METHODS) > {"gatys"}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from atelier.serving import stylizer
-from atelier.serving.stylizer import applicable, load_applied
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.methods.base import Iterate
+from atelier.serving import stylizer
+from atelier.serving.stylizer import applicable, load_applied
 from support.models import METHODS, project, train
 from support.pictures import ramp
 

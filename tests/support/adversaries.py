@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from atelier.core.batches import Batch, Batches
 from atelier.engine.loop import Training
-from atelier.methods.unpaired import Domain
 from atelier.methods.trained import Losses
+from atelier.methods.unpaired import Domain
 from support.pictures import save
 from support.steps import smooth
 

@@ -1,11 +1,21 @@
-"""Write golden_mini.json anew, after new weights were shipped: python tests/golden_mini.py."""
+"""Write golden_mini.json anew after new weights: python -m tests.support.golden_mini."""
 
 import json
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from atelier.nn.pretrained.features import load_features
 from atelier.nn.pretrained.mini import WIDTHS
-from test_mini import scene
+
+
+def scene(height: int = 64, width: int = 64) -> Tensor:
+    """A picture by formula: waves of three frequencies."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    waves = [0.5 + 0.4 * torch.sin(x / (2 + 3 * n) + n) * torch.cos(y / (3 + n)) for n in range(3)]
+    return torch.stack(waves)[None]
+
 
 if __name__ == "__main__":
     features = load_features("mini", WIDTHS)

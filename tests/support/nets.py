@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from atelier.metrics.evaluator import Judge
 from atelier.metrics.pairwise import Eyes
 from atelier.metrics.perceptual import STYLE_LAYERS, content_layer
-from atelier.metrics.evaluator import Judge
 from atelier.nn.pretrained import calibration, features
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.pretrained.weights import StateDict

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from support.pictures import ramp
 
-APP = Path(__file__).parents[1] / "dashboard" / "app.py"
+APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 PARAMS = """\
 scale: demo
 seed: 42

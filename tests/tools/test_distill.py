@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor
-
-from atelier.core.config import UserError
-from atelier.core.files import read_json
-from atelier.nn.losses import gram, gram_loss
 from tools.mini import adversary
 from tools.mini.adversary import Adversary
 from tools.mini.corpus import SHORT_SIDE, Corpus, damage, held_out, jitter, read_small, split
 from tools.mini.export import export, held_out_losses
 from tools.mini.relations import Adapters, log_ratio, relations, style_distances, vector_distances
 from tools.mini.training import TAPS, DistillSettings, Training
+from torch import Generator, Tensor
+
+from atelier.core.config import UserError
+from atelier.core.files import read_json
+from atelier.nn.losses import gram, gram_loss
 from atelier.nn.pretrained.features import load_features
 from atelier.nn.pretrained.mini import LAYERS, Mini, initialise
 from support.distilling import SMALL, many

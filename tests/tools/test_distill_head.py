@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tools.mini import head
+from tools.mini.corpus import Corpus, damage
 from torch import Generator, Tensor
 
 from atelier.core.batches import seed_of
-from tools.mini import head
-from tools.mini.corpus import Corpus, damage
 from atelier.nn.pretrained.mini import LENGTH, Mini, Vector, initialise, statistics
 from support.nets import random_features
 from support.pictures import save

@@ -53,7 +53,7 @@ def test_from_pictures_to_the_card(
     data: Path, tmp_path: Path, stand_ins: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    gatys = script("benchmarks/encoder_gatys.py")
+    gatys = script("tools/mini/encoder_gatys.py")
     small = {"PAIRS": 2, "SIZE": 32, "BATCH": 2, "KEPT": (1, 3), "STEPS": 3}
     for name, value in small.items():
         monkeypatch.setattr(gatys, name, value)
@@ -62,7 +62,7 @@ def test_from_pictures_to_the_card(
     judged = json.loads((out / "mini.json").read_text())
     assert judged["mini_3"]["style"] != judged["mini_1"]["style"]
 
-    distances = script("benchmarks/encoder_distances.py")
+    distances = script("tools/mini/encoder_distances.py")
     monkeypatch.setattr(distances, "SIZE", 32)
     distances.main(data, out, ENCODERS)
     found = json.loads((out / "distances.json").read_text())
@@ -74,16 +74,16 @@ def test_from_pictures_to_the_card(
     assert list(found["frechet"]["mini"]) == ["photographs", *MADE]
     assert found["frechet"]["mini"]["stylized copy"] == found["frechet"]["mini"]["photographs"]
 
-    probe = script("benchmarks/encoder_probe.py")
+    probe = script("tools/mini/encoder_probe.py")
     monkeypatch.setattr(probe, "SIZE", 32)
     probe.main(data, out, ENCODERS)
 
-    timing = script("benchmarks/encoder_time.py")
+    timing = script("tools/mini/encoder_time.py")
     monkeypatch.setattr(timing, "TURNS", 2)
     monkeypatch.setattr(timing, "BATCH", 1)
     timing.main(out, ["vgg19", "mini"])
 
-    card = script("benchmarks/encoder_card.py")
+    card = script("tools/mini/encoder_card.py")
     monkeypatch.setattr(card, "STEPS", 3)
     (tmp_path / "mini.json").write_text('{"name": "mini"}')
     card.main(out, tmp_path / "mini.json")
@@ -93,7 +93,7 @@ def test_from_pictures_to_the_card(
 
 
 def test_the_share_of_the_distance_closed() -> None:
-    closed = script("benchmarks/encoder_card.py").closed
+    closed = script("tools/mini/encoder_card.py").closed
     assert closed({"random": 10, "mini": 4, "vgg19": 2}) == 75
     assert closed({"random": 1, "mini": 1, "vgg19": 3}) == 0
     assert closed({"random": 1, "mini": 5, "vgg19": 3}) == 200

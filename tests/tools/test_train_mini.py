@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-
-from atelier.core.files import read_json
 from tools.mini import corpus, head
 from tools.mini.training import TAPS, DistillSettings
+
+from atelier.core.files import read_json
 from support.distilling import SMALL, many
 from support.nets import random_features
 from support.scripts import script
@@ -21,7 +21,7 @@ from support.scripts import script
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
-    module = script("tools/train_mini.py")
+    module = script("tools/mini/__main__.py")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
     teacher = random_features(*TAPS, unit_activations=True)
     monkeypatch.setattr(module, "load_features", lambda *_, **__: teacher)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier.tracking import provenance, store, client
+from atelier.tracking import client, provenance, store
 from atelier.tracking.client import Run, open_run
 
 NAMES = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -20,14 +20,6 @@ BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 """DVC's queue starts its worker as ``dvc``."""
 IDENTITY = {**os.environ, **NAMES, "DVC_NO_ANALYTICS": "1", "PATH": BIN}
 PARAMS = {"method": {"steps": 10, "layers": ["a", "b"]}, "seed": 0}
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory) -> Path:
-    """A store without runs; making its tables takes a second, copying it none."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Run("none").attempt("tracking", lambda: client.connect(f"sqlite:///{path}"))
-    return path
 
 
 @pytest.fixture(autouse=True)
@@ -42,16 +34,16 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     return root
 
 
-def store():
+def open_store():
     return client.library().MlflowClient(store.store_uri())
 
 
 def stored(run_id: str | None):
-    return store().get_run(run_id)
+    return open_store().get_run(run_id)
 
 
 def in_another_process(code: str, root: Path) -> str:
-    text = f"from atelier.tracking import open_run\n{code}"
+    text = f"from atelier.tracking.client import open_run\n{code}"
     done = subprocess.run(
         [sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=True
     )
@@ -91,10 +83,10 @@ def test_a_thousand_points_arrive_in_few_batches(monkeypatch) -> None:
         )
         for step in range(1300):
             run.metrics({"loss": torch.tensor(1 / (step + 1)), "loss/style*": step}, step)
-    history = store().get_metric_history(run.id, "loss")
+    history = open_store().get_metric_history(run.id, "loss")
     assert [point.step for point in history] == list(range(1300))
     assert history[3].value == 0.25
-    assert len(store().get_metric_history(run.id, "loss/style_")) == 1300
+    assert len(open_store().get_metric_history(run.id, "loss/style_")) == 1300
     assert len(calls) <= 5
     assert max(len(call["metrics"]) for call in calls) <= 1000
 
@@ -110,7 +102,7 @@ def test_values_that_are_not_finite_do_not_flatten_the_curve() -> None:
     with open_run("gatys", "train", {}) as run:
         for step, value in enumerate([1.0, math.inf, math.nan, 2.0]):
             run.metrics({"loss": value}, step)
-    values = [point.value for point in store().get_metric_history(run.id, "loss")]
+    values = [point.value for point in open_store().get_metric_history(run.id, "loss")]
     assert values[0] == 1.0
     assert values[3] == 2.0
     assert all(math.isnan(value) for value in values[1:3])
@@ -168,7 +160,7 @@ def test_a_missing_run_is_replaced(how: str) -> None:
     if how == "deleted":
         with open_run("gatys", "train", {}) as gone:
             old = gone.id
-        store().delete_run(old)
+        open_store().delete_run(old)
     with open_run("gatys", "stylize", {}, run_id=old) as new:
         pass
     assert new.id not in {old, None}
@@ -178,7 +170,7 @@ def test_a_missing_run_is_replaced(how: str) -> None:
 def test_a_deleted_experiment_is_restored() -> None:
     with open_run("gatys", "train", {}) as first:
         pass
-    store().delete_experiment(stored(first.id).info.experiment_id)
+    open_store().delete_experiment(stored(first.id).info.experiment_id)
     with open_run("gatys", "train", {}) as second:
         pass
     assert stored(second.id).info.status == "FINISHED"
@@ -207,7 +199,7 @@ def test_processes_that_start_at_once_share_a_fresh_store(project: Path) -> None
     runs = [stored(run_id) for run_id in ids]
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len({run.info.experiment_id for run in runs}) == 1
-    assert len(store().get_metric_history(ids.pop(), "loss")) == 1500
+    assert len(open_store().get_metric_history(ids.pop(), "loss")) == 1500
 
 
 def test_a_temporary_copy_tracks_into_the_main_root(project: Path, tmp_path: Path, monkeypatch):
@@ -278,7 +270,7 @@ def test_a_dvc_experiment_tracks_into_the_main_root_wherever_it_runs(
             timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    (run,) = store().search_runs(["1"])
+    (run,) = open_store().search_runs(["1"])
     assert run.info.status == "FINISHED"
     assert (run.data.params["cwd"] == str(project)) is (way == "workspace")
     assert run.data.params["scale"] == "full"
@@ -299,7 +291,7 @@ def test_a_copied_project_leaves_the_original_alone(project: Path, tmp_path: Pat
     with open_run("gatys", "stylize", {}, run_id=run_id) as again:
         again.artifact("b.txt")
     assert again.id == run_id
-    assert [file.path for file in store().list_artifacts(run_id)] == ["a.txt", "b.txt"]
+    assert [file.path for file in open_store().list_artifacts(run_id)] == ["a.txt", "b.txt"]
     assert not list(project.rglob("mlartifacts/**/b.txt"))
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier.tracking import stage as module
 from atelier.core.config import Params, UserError
-from atelier.tracking.stage import STATUS, stage
 from atelier.core.device import device_name, pick_device
+from atelier.tracking import stage as module
+from atelier.tracking.stage import STATUS, stage
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,1 @@
-"""What made \`\`mini\`\`, the small perceptual encoder taught by VGG19, and what measured it."""
+r"""What made \`\`mini\`\`, the small perceptual encoder taught by VGG19, and what measured it."""

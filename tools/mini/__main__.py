@@ -1,6 +1,6 @@
 """Teach ``mini`` from VGG19 on a folder of pictures; continues where it was stopped.
 
-    python tools/train_mini.py DATA OUT [--steps 4500] [--seed 0] [--device cpu]
+    python -m tools.mini DATA OUT [--steps 4500] [--seed 0] [--device cpu]
 
 DATA is searched for pictures at any depth; a tenth, chosen by file name, is held out. VGG19's
 weights are found as everywhere (ATELIER_WEIGHTS). OUT gets the checkpoint, the examples the last
@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-
-from atelier.core.config import UserError
-from atelier.core.files import atomic, read_json, write_json
 from tools.mini import head
 from tools.mini.corpus import Corpus, split
 from tools.mini.export import export, held_out_losses
 from tools.mini.training import TAPS, DistillSettings, Training
+from torch import Tensor
+
+from atelier.core.config import UserError
+from atelier.core.files import atomic, read_json, write_json
 from atelier.nn.pretrained.features import load_features
 from atelier.nn.pretrained.weights import digest
-from atelier.tracking.progress import progress
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.progress import progress
 
 SAVE_EVERY, LOG_EVERY, CHECK_EVERY = 250, 10, 500
 DATA = (

@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from tools.mini.corpus import Corpus
 from torch import Generator, Tensor
 from torch.optim import Adam
 
 from atelier.nn.losses import content_loss, gram, gram_loss
-from tools.mini.corpus import Corpus
 from atelier.nn.pretrained.mini import Mini
 
 CONTENT = "relu4_1"

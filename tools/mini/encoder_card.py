@@ -1,6 +1,6 @@
 """Put what the benchmarks of ``mini`` measured on its card, and print it.
 
-    python benchmarks/encoder_card.py OUT src/atelier/nn/mini.json
+    python -m tools.mini.encoder_card OUT src/atelier/nn/pretrained/mini.json
 
 OUT is the folder the other ``encoder_*.py`` wrote to, for vgg19, random and mini;
 ``encoder_distances.py`` for its own sets and for a run of the bench.

@@ -1,7 +1,7 @@
 """Do Fréchet distances on one encoder order stylised sets as those on VGG19 do?
 
-    python benchmarks/encoder_distances.py DATA OUT vgg19 random mini
-    python benchmarks/encoder_distances.py results OUT vgg19 random mini
+    python -m tools.mini.encoder_distances DATA OUT vgg19 random mini
+    python -m tools.mini.encoder_distances results OUT vgg19 random mini
 
 With pictures: OUT is the folder ``encoder_gatys.py`` wrote: its iterates, the photographs, and
 filtered versions of them made here, each a set of 16, against all held-out paintings. With the
@@ -19,13 +19,13 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scipy.stats import spearmanr
+from tools.mini.corpus import split
 
 from atelier.core import images
 from atelier.core.files import write_json
-from tools.mini.corpus import split
 from atelier.metrics.embeddings import embed_files
-from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.evaluator import EvaluateSettings, evaluation_features
+from atelier.metrics.frechet import frechet_distance
 
 SIZE = 256
 FILTERS: dict[str, Callable[[Image.Image], Image.Image]] = {

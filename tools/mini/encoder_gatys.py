@@ -1,6 +1,6 @@
 """Gatys' method with one encoder after another on held-out pairs; VGG19 judges the results.
 
-    python benchmarks/encoder_gatys.py DATA OUT vgg19 random mini
+    python -m tools.mini.encoder_gatys DATA OUT vgg19 random mini
 
 Same pairs, layers, weights and steps for every encoder. Some iterates are kept as pictures: they
 are the spread of stylised sets that ``encoder_distances.py`` compares Fréchet distances on.
@@ -13,14 +13,14 @@ import time
 from pathlib import Path
 
 import torch
+from tools.mini.corpus import split
 from torch import Tensor
 
 from atelier.core import images
-from atelier.core.pairing import pair
 from atelier.core.files import write_json
-from atelier.nn.losses import content_loss, gram, gram_loss
-from tools.mini.corpus import split
+from atelier.core.pairing import pair
 from atelier.methods.base import make
+from atelier.nn.losses import content_loss, gram, gram_loss
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.tracking.progress import progress
 

@@ -1,6 +1,6 @@
 """Linear probes on pooled vectors of one encoder after another.
 
-    python benchmarks/encoder_probe.py DATA OUT vgg19 random mini
+    python -m tools.mini.encoder_probe DATA OUT vgg19 random mini
 
 Painting or photograph; Van Gogh or another painter. A logistic regression is fitted on the
 pictures ``mini`` was trained on (it saw no labels) and judged on the held-out tenth; its strength
@@ -17,11 +17,11 @@ from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tools.mini.corpus import held_out
 from torch import Tensor
 
 from atelier.core import images
 from atelier.core.files import write_json
-from tools.mini.corpus import held_out
 from atelier.metrics.evaluator import EvaluateSettings, evaluation_features
 from atelier.tracking.progress import progress
 

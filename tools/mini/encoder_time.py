@@ -1,6 +1,6 @@
 """Forward and backward time of the encoders at 256×256, side by side in one run.
 
-    python benchmarks/encoder_time.py OUT vgg19 mini
+    python -m tools.mini.encoder_time OUT vgg19 mini
 
 The gradient with respect to the picture, as Gatys' method needs it, of all five taps' means; the
 encoders take turns, and the median of their turns counts.

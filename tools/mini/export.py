@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Generator
-
-from atelier.core.config import UserError
-from atelier.core.files import atomic, write_json
 from tools.mini import head
 from tools.mini.corpus import Corpus, damage
 from tools.mini.relations import WEIGHTS
 from tools.mini.training import Training
+from torch import Generator
+
+from atelier.core.config import UserError
+from atelier.core.files import atomic, write_json
 from atelier.nn.pretrained.mini import LENGTH, WIDTHS
 from atelier.nn.pretrained.weights import digest
 

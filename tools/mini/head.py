@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+from tools.mini.corpus import Corpus, damage
 from torch import Generator, Tensor
 
 from atelier.core.batches import seed_of
-from tools.mini.corpus import Corpus, damage
 from atelier.nn.pretrained.features import Features
 from atelier.nn.pretrained.mini import LENGTH, WIDTHS, Mini, Vector, statistics
 

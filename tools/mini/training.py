@@ -14,14 +14,14 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
+from tools.mini.adversary import Adversary
+from tools.mini.corpus import Corpus, damage, jitter
+from tools.mini.relations import WEIGHTS, Adapters, relations
 from torch import Generator, Tensor
 from torch.optim import AdamW
 
 from atelier.core.config import Settings, UserError
 from atelier.core.files import atomic
-from tools.mini.adversary import Adversary
-from tools.mini.corpus import Corpus, damage, jitter
-from tools.mini.relations import WEIGHTS, Adapters, relations
 from atelier.nn.pretrained.features import Features
 from atelier.nn.pretrained.mini import WIDTHS, Mini, initialise
 

@@ -26,10 +26,10 @@ TAKES = {
 
 def methods() -> None:
     """List the methods of params.yaml: what each is, and whether it can be applied now."""
-    from atelier.serving.stylizer import applicable  # noqa: PLC0415
+    from atelier.reports.tables import aligned  # noqa: PLC0415
     from atelier.serving.model_card import headline  # noqa: PLC0415
     from atelier.serving.saved_method import system  # noqa: PLC0415
-    from atelier.reports.tables import aligned  # noqa: PLC0415
+    from atelier.serving.stylizer import applicable  # noqa: PLC0415
 
     params, rows = Params.load(), []
     reasons = applicable(project_root(), params)
@@ -64,9 +64,9 @@ def stylize(
 
     atelier stylize dog.jpg -m adain -m adaattn --style night.jpg --strength 0.7 -o out
     """
+    from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.serving import folders  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
-    from atelier.core.device import pick_device  # noqa: PLC0415
 
     root, params = project_root(), Params.load()
     device, names = pick_device(params), list(dict.fromkeys(method))
@@ -90,9 +90,9 @@ def denoise(
 
     What is not given here is taken from `denoise` in params.yaml.
     """
-    from atelier.serving import folders  # noqa: PLC0415
-    from atelier.methods.zsn2n import DenoiseSettings  # noqa: PLC0415
     from atelier.core.device import pick_device  # noqa: PLC0415
+    from atelier.methods.zsn2n import DenoiseSettings  # noqa: PLC0415
+    from atelier.serving import folders  # noqa: PLC0415
 
     params, asked = Params.load(), {"steps": steps, "strength": strength}
     given = {key: value for key, value in asked.items() if value is not None}
@@ -106,8 +106,8 @@ def export(
     onnx: Annotated[Path, typer.Option(help="File to write, such as cyclegan.onnx.")],
 ) -> None:
     """Write a trained feed-forward method as ONNX, and compare it with torch on two sizes."""
-    from atelier.serving.stylizer import load_applied  # noqa: PLC0415
     from atelier.serving.onnx import export_onnx  # noqa: PLC0415
+    from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
     applied = load_applied(project_root(), Params.load(), method)
     for line in export_onnx(applied, onnx):

@@ -53,8 +53,8 @@ def fetch(
     force: Force = False,
 ) -> None:
     """Download the public paintings and photographs and make them the project's data."""
-    from atelier.datasets import importer  # noqa: PLC0415
     from atelier.datasets import download as fetching  # noqa: PLC0415
+    from atelier.datasets import importer  # noqa: PLC0415
 
     root = project_root()
     importer.check_replaceable(root, force=force)

@@ -14,11 +14,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from atelier.core.config import Params, UserError
-from atelier.core.layout import counts, splits
-from atelier.nn.pretrained.weights import PUBLISHED, SHIPPED, found_at
-from atelier.datasets.parallel import cores
-from atelier.tracking.store import probe, store_uri
 from atelier.core.device import device_name, pick_device
+from atelier.core.layout import counts, splits
+from atelier.datasets.parallel import cores
+from atelier.nn.pretrained.weights import PUBLISHED, SHIPPED, found_at
+from atelier.tracking.store import probe, store_uri
 
 State = Literal["ok", "missing", "wrong"]
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "streamlit")

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
-from atelier.reports import protocol
 from atelier.cli import apply, data
 from atelier.core.config import Params, UserError, project_root
+from atelier.reports import protocol
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
@@ -35,7 +35,6 @@ def table(
     ] = None,
 ) -> None:
     """Print the comparison as it stands; a method that failed says why."""
-    from atelier.reports import parameters  # noqa: PLC0415
     from atelier.reports.leaderboard import comparison  # noqa: PLC0415
     from atelier.reports.tables import to_text  # noqa: PLC0415
 

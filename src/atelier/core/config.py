@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from atelier.core.fingerprint import settings_digest
 
 
 class UserError(Exception):
@@ -132,10 +132,7 @@ class Params:
         own = (self._tree.get("methods") or {}).get(name) or {}
         shared = [self._tree.get(step) for step in ("seed", "prepare", "evaluate")]
         parts = [own, shared, [scaled.get(step) for step in (name, "prepare", "evaluate")]]
-        file = Path(__file__).parent / "methods" / f"{own.get('class')}.py"
-        text = json.dumps(parts, sort_keys=True, default=str).encode()
-        code = file.read_bytes() if file.is_file() else b""
-        return hashlib.sha256(text + code).hexdigest()[:16]
+        return settings_digest(parts, f"atelier.methods.{own.get('class')}")
 
     def method(self, name: str) -> dict[str, Any]:
         """Knobs of a method, ``class`` included: its own block, then what the scale adds."""

@@ -187,3 +187,9 @@ def find(folder: Path | str) -> list[Path]:
 
 def _is_picture_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, without decoding it."""
+    with Image.open(path) as image:  # the header only
+        return image.size

@@ -9,9 +9,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from atelier.core.config import UserError
-from atelier.core.layout import REQUIRED
 from atelier.core.files import atomic_folder
 from atelier.core.images import SUFFIXES
+from atelier.core.layout import REQUIRED
 
 FOLDERS = {"trainA": "paintings", "trainB": "photos/train", "testB": "photos/test"}
 """Folder of the archive to folder of the project. testA repeats paintings of trainA."""

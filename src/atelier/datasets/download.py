@@ -15,9 +15,9 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-from atelier.datasets.archive import unpack
 from atelier.core.config import UserError
 from atelier.core.files import write_json
+from atelier.datasets.archive import unpack
 from atelier.tracking.progress import progress
 
 URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/vangogh2photo.zip"

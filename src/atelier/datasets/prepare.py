@@ -15,10 +15,10 @@ from pydantic import Field
 
 from atelier.core import images
 from atelier.core.config import Settings, UserError
+from atelier.core.filenames import stems, text
+from atelier.core.files import atomic_folder, write_json
 from atelier.core.layout import REQUIRED, splits
 from atelier.core.pairing import Pairing
-from atelier.core.files import atomic_folder, write_json
-from atelier.core.filenames import stems, text
 from atelier.datasets.parallel import cores, parallel
 from atelier.tracking.progress import progress
 

@@ -6,53 +6,26 @@ stage runs): its PNGs first, its record last. Only a batch with a record counts.
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import UserError
-from atelier.core.pairing import Pairing
-from atelier.core.files import atomic, read_json, write_json
+from atelier.core.files import read_json, write_json
+from atelier.core.images import size_of
+from atelier.core.pairing import Job
 from atelier.methods.base import Iterate, Method
 from atelier.tracking.progress import progress
-
-CHECKPOINTS = Path(".checkpoints")
-CODE = (
-    "atelier.methods",
-    "atelier.nn",
-    "atelier.nn.losses",
-    "atelier.engine.loop",
-    "atelier.core.batches",
-    "atelier.methods.zsn2n",
-    "atelier.nn.zsn2n",
-)
-"""Modules whose text decides what a picture looks like."""
 
 EXTRA_PHOTOS = 2
 """Photographs that a method draws extra pictures of, such as strips of strengths."""
 
 Watch = Callable[[int, Iterate], None]
 """Called with the batch's number and each of its iterates."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One test photograph and the painting it is paired with."""
-
-    photo: str
-    content: Path
-    style: Path
 
 
 @dataclass(frozen=True)
@@ -65,13 +38,6 @@ class BatchRecord:
     """Loss → its mean over the batch at every step."""
 
 
-def list_jobs(prepared: Path) -> list[Job]:
-    """One job per pair written by ``prepare``, in the order of the photographs."""
-    pairs = Pairing.read(prepared / "pairing.json").styles
-    photos, paintings = prepared / "photos/test", prepared / "paintings"
-    return [Job(p, photos / f"{p}.png", paintings / s) for p, s in sorted(pairs.items())]
-
-
 def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
     """Jobs in batches of at most ``size`` whose pictures have one size (fit keeps the aspect)."""
 
@@ -80,12 +46,6 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
     groups = [list(group) for _, group in groupby(sorted(jobs, key=shape), key=shape)]
     return [group[i : i + size] for group in groups for i in range(0, len(group), size)]
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, without decoding it."""
-    with Image.open(path) as image:  # the header only
-        return image.size
 
 
 def stylize(
@@ -163,35 +123,6 @@ def write_extras(method: Method, jobs: Sequence[Job], out: Path) -> None:
         images.save_png(extra.image, out / extra.title / extra.row / f"{extra.column}.png")
 
 
-def drop(kept: Path) -> None:
-    """Remove a checkpoint whose result is written."""
-    shutil.rmtree(kept, ignore_errors=True)
-
-
-def checkpoint_folder(name: str, key: Mapping[str, Any]) -> Path:
-    """Folder for the resumable state of ``name`` under the parameters, data and code in ``key``.
-
-    State of the same name under another key is dropped: it can never be continued.
-    """
-    text = json.dumps({**key, "code": code_digest()}, sort_keys=True, default=str)
-    folder = CHECKPOINTS / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    for old in CHECKPOINTS.glob(f"{name}-{'?' * 16}"):
-        if old != folder:
-            shutil.rmtree(old, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def code_digest() -> str:
-    """SHA-256 over the loaded modules that decide what a picture looks like."""
-    total = hashlib.sha256()
-    for name in sorted(name for name in sys.modules if name.startswith(CODE)):
-        source = sys.modules[name].__file__
-        if source:
-            total.update(Path(source).read_bytes())
-    return total.hexdigest()
-
-
 def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
     """Curves averaged over all pictures; a shorter one (another size) ends the average."""
     names = records[0].curves if records else {}
@@ -203,16 +134,3 @@ def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
         ]
         for name in names
     }
-
-
-def write_curves(
-    curves: Mapping[str, Sequence[float]], path: Path, steps: Sequence[int] | None = None
-) -> None:
-    """Losses by step as CSV, for ``dvc plots``; a feed-forward method has none, only the header.
-
-    ``steps`` are the places of the points; 1, 2, … by default.
-    """
-    steps = steps or range(1, len(next(iter(curves.values()), [])) + 1)
-    rows = [[step, *(curve[n] for curve in curves.values())] for n, step in enumerate(steps)]
-    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([["step", *curves], *rows])

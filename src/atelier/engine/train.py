@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,19 @@ from torch import Tensor
 
 from atelier.core import images
 from atelier.core.batches import Batches
-from atelier.core.checkpoints import load_weights, save_weights
-from atelier.core.pairing import choose
+from atelier.core.checkpoints import save_weights
 from atelier.core.files import write_json
+from atelier.core.images import size_of
+from atelier.core.pairing import Job, choose, list_jobs
+from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, Team
 from atelier.engine.loop import Tick, Training
-from atelier.core.pairing import Job, list_jobs
-from atelier.core.images import size_of
-from atelier.engine.curves import write_curves
-from atelier.methods.base import Method
-from atelier.methods.trained import Trained
+from atelier.methods.trained import WEIGHTS, Trained
 from atelier.tracking.progress import progress
 
 SNAPSHOT_PHOTOS = 4
 """Test photographs whose pictures are kept as they change in the training."""
-SNAPSHOTS, WEIGHTS = "snapshots", "model.safetensors"
+SNAPSHOTS = "snapshots"
 
 Watch = Callable[[Tick], None]
 Show = Callable[[str, int, Tensor], None]
@@ -99,12 +96,6 @@ def deliver_nothing(name: str, results: Path) -> None:
     (results / SNAPSHOTS / name).mkdir(parents=True, exist_ok=True)
 
 
-def write_history(history: Mapping[str, Sequence[float]], path: Path) -> None:
-    """The curves as CSV, for ``dvc plots``."""
-    steps = [int(step) for step in history["step"]]
-    write_curves({k: v for k, v in history.items() if k != "step"}, path, steps)
-
-
 def figures(training: Training, weights: Path) -> dict[str, Any]:
     """What the training took, and how large its result is."""
     s, photos = training.settings, len(training.batches.contents)
@@ -121,18 +112,3 @@ def figures(training: Training, weights: Path) -> dict[str, Any]:
         "file_mb": weights.stat().st_size / 1e6,
         "last_losses": {k: v[-1] for k, v in training.history.items() if k != "step"},
     }
-
-
-def restore(method: Method, model: Path) -> None:
-    """Give a trained method the weights below ``model``; the others need none."""
-    if isinstance(method, Trained):
-        load_weights(method.applied, model / WEIGHTS)
-
-
-def weights_digest(model: Path) -> str | None:
-    """SHA-256 of the trained weights below ``model``; None when there are none."""
-    path = model / WEIGHTS
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from atelier.core.batches import Batch
-from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import AdaAttention, Seen, attend_plainly, mvn, shallow_keys, subset
 from atelier.nn.decoder import TAPS, Decoder, Init, conv, start_lively
+from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.tiling import decode, encode
 

@@ -15,10 +15,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
-from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, start_lively
+from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.tiling import decode, encode
 

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from atelier.core.batches import Batch
-from atelier.methods.unpaired import Domain, DomainSettings, frozen, to_signed
 from atelier.methods.trained import Losses, seeded
+from atelier.methods.unpaired import Domain, DomainSettings, frozen, to_signed
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 

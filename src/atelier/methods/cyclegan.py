@@ -14,8 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
-from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
 from atelier.methods.trained import Losses, seeded
+from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 

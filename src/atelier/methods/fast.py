@@ -20,11 +20,18 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
-from atelier.nn.losses import STYLE_LOSSES, StyleLoss, Target, TotalVariation, content_loss, total_variation
 from atelier.methods.base import Kind, layer_weights
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
-from atelier.nn.pretrained.features import Features, Padding, load_features
 from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.losses import (
+    STYLE_LOSSES,
+    StyleLoss,
+    Target,
+    TotalVariation,
+    content_loss,
+    total_variation,
+)
+from atelier.nn.pretrained.features import Features, Padding, load_features
 
 Layout = Literal["transnet", "examples", "johnson"]
 

@@ -20,10 +20,17 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from atelier.core.config import Settings, UserError
-from atelier.nn.losses import STYLE_LOSSES, StyleLoss, Target, TotalVariation, content_loss, total_variation
 from atelier.methods.base import Iterate, Kind, Method, layer_weights
-from atelier.nn.pretrained.features import Features, Pooling, load_features
 from atelier.nn.lbfgs import GuardedLBFGS
+from atelier.nn.losses import (
+    STYLE_LOSSES,
+    StyleLoss,
+    Target,
+    TotalVariation,
+    content_loss,
+    total_variation,
+)
+from atelier.nn.pretrained.features import Features, Pooling, load_features
 from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
 
 SMALLEST = 32

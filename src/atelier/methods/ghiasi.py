@@ -17,12 +17,20 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
-from atelier.nn.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
 from atelier.methods.base import layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.augment import augment_styles
+from atelier.nn.conditional_norm import (
+    EncoderNorm,
+    Output,
+    Pad,
+    StyleTransformer,
+    Topology,
+    Upsample,
+    initialise,
+)
+from atelier.nn.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
 from atelier.nn.pretrained.features import Features, load_features
-from atelier.nn.conditional_norm import EncoderNorm, Output, Pad, StyleTransformer, Topology, Upsample, initialise
 
 SMALLEST = 75
 """Short side in pixels below which Inception has no output; smaller paintings are enlarged."""

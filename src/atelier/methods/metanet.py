@@ -23,12 +23,21 @@ from torch.optim import AdamW, Optimizer
 from atelier.core import images
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
-from atelier.nn.losses import GramNorm, TotalVariation, content_loss, gram, gram_loss, mean_square, mean_std, total_variation
 from atelier.methods.base import Iterate, layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
-from atelier.nn.pretrained.features import Features, load_features
-from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
 from atelier.nn.colour_transfer import recolour
+from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
+from atelier.nn.losses import (
+    GramNorm,
+    TotalVariation,
+    content_loss,
+    gram,
+    gram_loss,
+    mean_square,
+    mean_std,
+    total_variation,
+)
+from atelier.nn.pretrained.features import Features, load_features
 
 
 class MetaNetSettings(ArbitrarySettings):

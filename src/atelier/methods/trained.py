@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,11 +18,14 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
+from atelier.core.checkpoints import load_weights
 from atelier.core.config import Settings
 from atelier.methods.base import Extra, Iterate, Kind, Method
-from atelier.nn.padding import fitted
 from atelier.nn.colour_transfer import recolour
+from atelier.nn.padding import fitted
 
+WEIGHTS = "model.safetensors"
+"""File name of trained weights, beside their card."""
 Losses = dict[str, Tensor]
 """``total`` is descended; the other entries (scalars) are watched, whatever they are."""
 
@@ -254,3 +258,18 @@ class Arbitrary(Trained):
                 yield Extra("strength", name, f"{share:.1f}", image[0])
                 image = self.interpolate(picture, both, [1 - share, share], 1.0)
                 yield Extra("mixture", name, f"{share:.1f}", image[0])
+
+
+def restore(method: Method, model: Path) -> None:
+    """Give a trained method the weights below ``model``; the others need none."""
+    if isinstance(method, Trained):
+        load_weights(method.applied, model / WEIGHTS)
+
+
+def weights_digest(model: Path) -> str | None:
+    """SHA-256 of the trained weights below ``model``; None when there are none."""
+    path = model / WEIGHTS
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,10 +19,18 @@ from torch import Tensor, nn
 
 from atelier.core.batches import Batch
 from atelier.methods.base import Extra
-from atelier.methods.unpaired import BACK, Domain, DomainSettings, frozen, to_signed, to_unit, weighed
 from atelier.methods.trained import Losses, seeded
-from atelier.nn.cam import CamWeight, jet, spread
+from atelier.methods.unpaired import (
+    BACK,
+    Domain,
+    DomainSettings,
+    frozen,
+    to_signed,
+    to_unit,
+    weighed,
+)
 from atelier.nn.adalin import clamp_rho
+from atelier.nn.cam import CamWeight, jet, spread
 from atelier.nn.ugatit import Discriminator, Generator, Judged, check_side, distance
 
 

@@ -10,9 +10,11 @@ Shapes: B noisy pictures y of (C, H, W), f the B networks, D1 and D2 the down-sa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -22,7 +24,8 @@ from torch.optim.lr_scheduler import StepLR
 
 from atelier.core.batches import seed_of
 from atelier.core.config import Settings, UserError
-from atelier.methods.base import Iterate
+from atelier.core.pairing import Job
+from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
 from atelier.nn.zsn2n import Best, Networks, held_out, mean_where, network, pair_downsample
 
@@ -249,3 +252,52 @@ def _check(noisy: Tensor, seeds: Sequence[int]) -> None:
     if min(noisy.shape[2:]) < SMALLEST:
         height, width = noisy.shape[2:]
         raise UserError(f"denoise needs pictures of at least {SMALLEST} px, got {width}×{height}")
+
+
+LOOKS = 5
+"""Iterates on the way, for progress and curves."""
+
+
+class Denoiser(Method):
+    """Zero-Shot Noise2Noise: a network for every picture; looks at no painting."""
+
+    kind: ClassVar[Kind] = "optimise"
+    Settings = DenoiseSettings
+
+    def __init__(self, settings: DenoiseSettings, seed: int, device: str) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        self.batch, self.every = settings.batch, max(1, settings.steps // LOOKS)
+
+    @classmethod
+    def build(cls, settings: DenoiseSettings, *, seed: int, device: str) -> Self:
+        """See the base class."""
+        return cls(settings, seed, device)
+
+    def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - the same for every size
+        """Iterates, the result included; fewer where ``patience`` ends them."""
+        return -(-self.settings.steps // self.every) + 1
+
+    def places(self, count: int) -> list[int]:
+        """Steps of the first ``count`` iterates."""
+        return [min(n * self.every, self.settings.steps) for n in range(count)]
+
+    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:  # noqa: ARG002
+        """Denoise ``content`` (B, 3, H, W) in [0, 1].
+
+        All networks begin with the same weights: those of a picture alone with this seed.
+        """
+        seeds = [self.seed] * len(content)
+        yield from denoise(content.to(self.device), self.settings, seeds, self.every)
+
+
+def denoise_jobs(pictures: Sequence[Path]) -> list[Job]:
+    """One for each picture, by its name."""
+    return [Job(path.stem, path, path) for path in pictures]
+
+
+def pictures_digest(pictures: Sequence[Path]) -> str:
+    """SHA-256 over names and bytes."""
+    total = hashlib.sha256()
+    for path in pictures:
+        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()

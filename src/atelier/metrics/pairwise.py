@@ -11,9 +11,14 @@ from torch import Tensor
 
 from atelier.core import images
 from atelier.metrics.embeddings import ahead, chunked, same_size
-from atelier.metrics.ssim import ssim
 from atelier.metrics.lpips import Lpips
-from atelier.metrics.perceptual import content_distance, perceive, set_style_distance, style_distance
+from atelier.metrics.perceptual import (
+    content_distance,
+    perceive,
+    set_style_distance,
+    style_distance,
+)
+from atelier.metrics.ssim import ssim
 from atelier.nn.pretrained.features import Features
 from atelier.tracking.progress import progress
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from atelier.core.config import UserError
 from atelier.core.files import atomic
 from atelier.metrics.embeddings import embed_files, look_at_files
-from atelier.metrics.perceptual import perceive
 from atelier.metrics.evaluator import Judge, Reference, distances
+from atelier.metrics.perceptual import perceive
 
 SPLITS = 10
 NAMES = ("features", "features_hash", "layer", "perceptual", "perceptual_hash")

@@ -16,8 +16,8 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from atelier.core.config import UserError
-from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.adalin import ILN, AdaILN
+from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.resnet import Residual
 

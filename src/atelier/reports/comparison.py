@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from atelier.reports import protocol
-from atelier.reports import leaderboard, outputs, parameters, tables
-from atelier.reports.plots import pareto
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.files import atomic, write_json
+from atelier.reports import leaderboard, outputs, protocol, tables
 from atelier.reports.image_grid import contact_sheet
 from atelier.reports.outputs import INPUT, columns, strips
+from atelier.reports.plots import pareto
 
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""

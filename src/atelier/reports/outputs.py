@@ -7,6 +7,7 @@ from typing import Any
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json, read_record
+from atelier.core.paths import plain
 
 # Nothing here may import torch, not even by the way of ``core.data``: that takes longer than the
 # dashboard has for its first view.
@@ -72,11 +73,33 @@ def _existing(folder: Path, name: Any) -> Path | None:
         return None
 
 
-def plain(name: Any) -> str:
-    """``name``, unless it could lead out of its folder: names come from the address bar too.
+Rows = dict[str, dict[str, Path]]
+"""Row → column → picture, both in the order they are shown."""
+SNAPSHOTS = "snapshots"
+INPUT = "1 input"
+"""Column of strips that begin with what went in, which may be a painting."""
 
-    Only the name is judged. The file may well be a link into DVC's cache.
-    """
-    if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & set("/\\\0"):
-        raise UserError(f"{name!r}: is no plain file name")
-    return name
+
+def strips(root: Path, method: str) -> dict[str, Rows]:
+    """Title → rows of everything the method left; the snapshots of its training come first."""
+    found = {SNAPSHOTS: _rows(root / "results/snapshots" / method)}
+    extras = root / "results/stylized" / method / "extras"
+    found |= {folder.name: _rows(folder) for folder in _folders(extras)}
+    return {title: rows for title, rows in found.items() if rows}
+
+
+def _rows(folder: Path) -> Rows:
+    found = {
+        row.name: {path.stem: path for path in sorted(row.glob("*.png"))}
+        for row in _folders(folder)
+    }
+    return {row: columns for row, columns in found.items() if columns}
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_dir())
+
+
+def columns(rows: Rows) -> list[str]:
+    """Every column of the rows, sorted."""
+    return sorted({name for row in rows.values() for name in row})

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from atelier.core import filenames
-from atelier.serving.stylizer import Applied, memory
-from atelier.core import images
+from atelier.core import filenames, images
 from atelier.core.config import UserError
-from atelier.methods.zsn2n import DenoiseSettings, denoise, picture_seed
 from atelier.core.images import size_of
+from atelier.methods.zsn2n import DenoiseSettings, denoise, picture_seed
+from atelier.serving.stylizer import Applied, memory
 from atelier.tracking.progress import progress
 
 EVERY = 50

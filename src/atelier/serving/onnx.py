@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atelier.serving.stylizer import Applied
 from atelier.core.config import UserError
 from atelier.core.files import atomic
 from atelier.methods.trained import Trained
+from atelier.serving.stylizer import Applied
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TRACED, OTHER = (96, 128), (193, 81)

@@ -29,10 +29,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from atelier.serving.stylizer import Applied, build
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.serving.saved_method import recipe_in
+from atelier.serving.stylizer import Applied, build
 from atelier.tracking.client import library
 
 mlflow = library()

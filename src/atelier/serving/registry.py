@@ -2,7 +2,7 @@
 
 A trained method is the registered model ``atelier-<method>``: a version per training, and the alias
 ``champion`` for the one that scored best. The model lies in the training's run and is what
-``served.py`` says.
+``pyfunc.py`` says.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 
 import pandas as pd
 
-from atelier.reports import leaderboard, tables
-from atelier.reports.comparison import comparison_grid
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
-from atelier.serving.model_card import describe
 from atelier.methods.trained import WEIGHTS, weights_digest
 from atelier.metrics.evaluator import labelled
+from atelier.reports import leaderboard, tables
+from atelier.reports.comparison import comparison_grid
 from atelier.reports.outputs import digest
+from atelier.serving.model_card import describe
 from atelier.tracking.client import NOTE, Run, library, open_run, report
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
-CODE = Path(__file__).with_name("mlmodel.py")
+CODE = Path(__file__).with_name("model_code.py")
 PROTOCOL = (
     *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
     *("n_generated", "n_reference"),

@@ -20,10 +20,11 @@ from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
+from atelier.core.device import peak_memory_mib
 from atelier.core.images import to_image
-from atelier.tracking.system_metrics import Gauges
-from atelier.tracking.provenance import context, flatten, peak_memory_mib, run_name
+from atelier.tracking.provenance import context, flatten, run_name
 from atelier.tracking.store import brief, clean, follow_move, probe, store_uri, text_of
+from atelier.tracking.system_metrics import Gauges
 
 EXPERIMENT = "atelier"
 FLUSH_SECONDS = 5.0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -62,20 +60,3 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def peak_memory_mib() -> float:
-    """Peak so far in MiB: the GPU's when this process used one, else the process's own."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return float(torch.cuda.max_memory_allocated()) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; torch has an exception of its own for GPUs only."""
-    torch = sys.modules.get("torch")
-    own = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    told = "DefaultCPUAllocator: can't allocate" in str(error)
-    return own or told or isinstance(error, MemoryError)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
-import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,11 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-import torch
-
 from atelier.core.config import Params, UserError
-from atelier.core.files import write_json
 from atelier.core.device import out_of_memory
+from atelier.core.files import write_json
 
 STATUS = Path("results/status")
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
@@ -103,32 +100,3 @@ def spare_collection() -> None:
     """
     gc.freeze()
     gc.set_threshold(70_000)
-
-
-def pick_device(params: Params) -> str:
-    """``device`` of params.yaml; ``auto`` is the GPU when there is one."""
-    wanted = str(params.block("device"))
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; set auto or cpu")
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def device_name(device: str) -> str:
-    """A name a reader of the table understands, such as ``NVIDIA H100`` or ``CPU, 2 threads``."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    if device == "cpu":
-        return f"CPU {_processor()}, {torch.get_num_threads()} threads"
-    return device
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = (
-            row.partition(":")[2] for row in info.read_text().splitlines() if "model name" in row
-        )
-        return next(names, platform.machine()).strip()
-    return platform.processor() or platform.machine()

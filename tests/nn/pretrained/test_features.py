@@ -12,7 +12,12 @@ from torchvision import models
 
 from atelier.core.config import UserError
 from atelier.nn.pretrained import calibration, features
-from atelier.nn.pretrained.features import RescaledPool, load_features, squeezenet_layers, vgg_layers
+from atelier.nn.pretrained.features import (
+    RescaledPool,
+    load_features,
+    squeezenet_layers,
+    vgg_layers,
+)
 from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, digest
 from support.nets import answer_with, random_chain, random_features, vgg_state
 

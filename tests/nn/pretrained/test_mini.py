@@ -15,6 +15,7 @@ from atelier.nn.pretrained import weights
 from atelier.nn.pretrained.features import load_features
 from atelier.nn.pretrained.mini import LAYERS, LENGTH, WIDTHS, Mini, initialise, mini_network
 from atelier.nn.pretrained.weights import SHIPPED, digest, resolve
+from support.golden_mini import scene
 
 FILE = SHIPPED["mini"]
 CARD = json.loads(FILE.with_suffix(".json").read_text())
@@ -24,13 +25,6 @@ STRIDES = {"relu1_1": 1, "relu2_1": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16
 @pytest.fixture(autouse=True)
 def nothing_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ATELIER_WEIGHTS", raising=False)
-
-
-def scene(height: int = 64, width: int = 64) -> Tensor:
-    """A picture by formula: waves of three frequencies."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    waves = [0.5 + 0.4 * torch.sin(x / (2 + 3 * n) + n) * torch.cos(y / (3 + n)) for n in range(3)]
-    return torch.stack(waves)[None]
 
 
 def test_the_shipped_file_is_small_whole_and_described_by_its_card() -> None:
@@ -87,7 +81,7 @@ def test_it_is_frozen_and_cut_after_the_deepest_tap() -> None:
 
 def test_golden_values() -> None:
     """The values of the shipped weights; a change of the network or its input scale shows here."""
-    golden = json.loads((Path(__file__).parent / "golden_mini.json").read_text())
+    golden = json.loads((Path(__file__).parents[2] / "support/golden_mini.json").read_text())
     assert golden["hash"] == CARD["hash"], "tests/golden_mini.py writes the values anew"
     found = {**load_features("mini", WIDTHS)(scene()), **load_features("mini", ["vector"])(scene())}
     assert list(golden["values"]) == list(found) == list(LAYERS)

@@ -17,10 +17,19 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.nn.pretrained import weights
-from atelier.nn.pretrained.weights import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_STD, convert, digest, published_url, read_weights, resolve
+from atelier.nn.pretrained.weights import (
+    CAFFE_MEAN,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    convert,
+    digest,
+    published_url,
+    read_weights,
+    resolve,
+)
 from support.nets import vgg_state
 
-REAL = Path(__file__).parents[1] / ".." / "shared" / "weights"
+REAL = Path(__file__).parents[3] / ".." / "shared" / "weights"
 VGG19_FILE = Path(published_url("vgg19")).name
 Download = Callable[..., dict[str, Tensor]]
 

@@ -7,7 +7,16 @@ from scipy.spatial import cKDTree
 
 from atelier.datasets.synthetic import skylight
 from atelier.datasets.synthetic.grass import blossoms, grass
-from atelier.datasets.synthetic.ground import AUTUMN, DARK_GREENS, GREENS, Rng, meadow, rolling, scatter, underfoot
+from atelier.datasets.synthetic.ground import (
+    AUTUMN,
+    DARK_GREENS,
+    GREENS,
+    Rng,
+    meadow,
+    rolling,
+    scatter,
+    underfoot,
+)
 from atelier.datasets.synthetic.noise import Field, fetch, linear, mix, spectral, step
 from atelier.datasets.synthetic.plants import broadleaf, conifer, cottage, plant
 from atelier.datasets.synthetic.scene import Albedo, Heights, Scene

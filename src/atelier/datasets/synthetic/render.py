@@ -10,9 +10,9 @@ from PIL import Image
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic
-from atelier.tracking.progress import progress
 from atelier.datasets.synthetic import fields, gardens, interiors, nights, shores, wilds
 from atelier.datasets.synthetic.noise import Field
+from atelier.tracking.progress import progress
 
 Recipe = Callable[[np.random.Generator, int], Field]
 """Draws one picture from its own random numbers at twice the size that it returns."""

@@ -6,7 +6,17 @@ import numpy as np
 
 from atelier.datasets.synthetic import skylight
 from atelier.datasets.synthetic.grass import grass
-from atelier.datasets.synthetic.ground import AUTUMN, DARK_GREENS, GREENS, Rng, above, meadow, range_of, rolling, scatter
+from atelier.datasets.synthetic.ground import (
+    AUTUMN,
+    DARK_GREENS,
+    GREENS,
+    Rng,
+    above,
+    meadow,
+    range_of,
+    rolling,
+    scatter,
+)
 from atelier.datasets.synthetic.noise import Field, linear, mix, spectral, step
 from atelier.datasets.synthetic.plants import broadleaf, conifer, plant
 from atelier.datasets.synthetic.scene import Scene

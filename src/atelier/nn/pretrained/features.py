@@ -18,7 +18,13 @@ from atelier.core.config import UserError
 from atelier.nn.pretrained.calibration import normalise_activations, random_vgg19
 from atelier.nn.pretrained.inception import fid_network, inception_network
 from atelier.nn.pretrained.mini import mini_network
-from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD, digest, load_strictly, resolve
+from atelier.nn.pretrained.weights import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    digest,
+    load_strictly,
+    resolve,
+)
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "reflect"]

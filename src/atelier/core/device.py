@@ -1,0 +1,58 @@
+"""The device a run uses, and how much memory it took."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from atelier.core.config import Params, UserError
+
+
+def pick_device(params: Params) -> str:
+    """``device`` of params.yaml; ``auto`` is the GPU when there is one."""
+    wanted = str(params.block("device"))
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; set auto or cpu")
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name(device: str) -> str:
+    """A name a reader of the table understands, such as ``NVIDIA H100`` or ``CPU, 2 threads``."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    if device == "cpu":
+        return f"CPU {_processor()}, {torch.get_num_threads()} threads"
+    return device
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = (
+            row.partition(":")[2] for row in info.read_text().splitlines() if "model name" in row
+        )
+        return next(names, platform.machine()).strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory_mib() -> float:
+    """Peak so far in MiB: the GPU's when this process used one, else the process's own."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes, Linux KiB
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch has an exception of its own for GPUs only."""
+    torch = sys.modules.get("torch")
+    own = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    told = "DefaultCPUAllocator: can't allocate" in str(error)
+    return own or told or isinstance(error, MemoryError)

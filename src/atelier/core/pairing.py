@@ -1,0 +1,93 @@
+"""Which painting goes with which photograph."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier.core.config import UserError
+from atelier.core.files import read_json, write_json
+
+
+def _order(names: Sequence[str], seed: int, purpose: str) -> list[str]:
+    """A shuffle in which a name's place relative to another depends on these two alone."""
+
+    def key(name: str) -> tuple[bytes, str]:
+        text = f"{seed}\0{purpose}\0{name}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest(), name
+
+    return sorted(set(names), key=key)
+
+
+def choose(contents: Sequence[str], count: int | None, seed: int) -> list[str]:
+    """At most ``count`` contents (None: all): a smaller choice is a part of a larger one."""
+    return _order(contents, seed, "content")[:count]
+
+
+def pair(contents: Sequence[str], styles: Sequence[str], seed: int) -> list[tuple[str, str]]:
+    """Give every content a style, seeded; sorted by content.
+
+    Styles are dealt out like cards, in rounds, so the uses of any two differ by one at most.
+    Cutting the contents with ``choose`` and the same seed leaves the pairs of the rest as they
+    were.
+
+    Raises:
+        UserError: no contents or no styles.
+    """
+    if not contents:
+        raise UserError("no test photograph to pair with a painting; put some in photos/test")
+    if not styles:
+        raise UserError("no painting to pair the photographs with; put some in paintings")
+    contents = choose(contents, None, seed)
+    rounds = -(-len(contents) // len(set(styles)))
+    dealt = [style for n in range(rounds) for style in _order(styles, seed, f"style {n}")]
+    return sorted(zip(contents, dealt, strict=False))
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which painting each test photograph is stylised with; ``pairing.json``."""
+
+    styles: dict[str, str]
+    """Stem of the photograph's file to the painting's file name."""
+
+    @classmethod
+    def make(
+        cls, contents: Sequence[str], styles: Sequence[str], seed: int, count: int | None = None
+    ) -> Pairing:
+        """Choose ``count`` contents (None: all) and give each a style; see ``pair``."""
+        return cls(dict(pair(choose(contents, count, seed), styles, seed)))
+
+    def write(self, path: Path | str) -> None:
+        """Write as one JSON object, atomically."""
+        write_json(path, self.styles)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Pairing:
+        """Read what ``write`` wrote.
+
+        Raises:
+            UserError: missing, not JSON, or not a mapping of names to names.
+        """
+        found = read_json(path)
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise UserError(f"{path}: is no pairing of photographs and paintings; prepare again")
+        return cls(found)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One test photograph and the painting it is paired with."""
+
+    photo: str
+    content: Path
+    style: Path
+
+
+def list_jobs(prepared: Path) -> list[Job]:
+    """One job per pair written by ``prepare``, in the order of the photographs."""
+    pairs = Pairing.read(prepared / "pairing.json").styles
+    photos, paintings = prepared / "photos/test", prepared / "paintings"
+    return [Job(p, photos / f"{p}.png", paintings / s) for p, s in sorted(pairs.items())]

@@ -1,0 +1,47 @@
+"""How the figures were found: what must stand beside every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_record
+from atelier.core.paths import plain
+
+
+def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
+    """How a method was scored, as people read it: what must stand beside every figure."""
+    with suppress(UserError):
+        found = read_record(root / "results/metrics" / f"{plain(method)}.json")
+        if not found:
+            return {}
+        made = read_record(root / "results/prepared/manifest.json")
+        size = made.get("settings") or params.scaled("prepare")
+        lines = {
+            "Features": _joined(found, "features", "features_hash", "layer"),
+            "Content and style": _joined(found, "perceptual", "perceptual_hash"),
+            "LPIPS": _joined(found, "lpips_network"),
+            "Pictures (n)": _joined(found, "n_generated"),
+            "Reference set": f"{_joined(found, 'n_reference')} paintings of the data set "
+            f"{str(made.get('digest', '?'))[:12]}",
+            "Resize": f"{size.get('resize', '?')} to {size.get('size', '?')} pixels",
+            "Seed": str(params.seed),
+            "Scale": params.scale,
+        }
+        return {name: text for name, text in lines.items() if text}
+    return {}
+
+
+def setting(root: Path, params: Params) -> str:
+    """What all rows share, on one line: reference set, resize, seed and scale; "" before a run."""
+    names = (*params.method_names, "do_nothing")
+    found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
+    kept = ("Reference set", "Resize", "Seed", "Scale")
+    return " · ".join(f"{name.lower()}: {found[name]}" for name in kept if name in found)
+
+
+def _joined(found: Mapping[str, Any], *keys: str) -> str:
+    return " ".join(str(found[key]) for key in keys if found.get(key))
