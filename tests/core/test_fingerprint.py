@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,17 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package ``toybox`` of two modules, importable."""
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package ``toybox`` of two modules; all but ``car`` is imported."""
     folder = tmp_path / "toybox"
     folder.mkdir()
     for name in ("__init__", "ball", "car"):
         (folder / f"{name}.py").write_text(f"NAME = {name!r}\n")
     monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("toybox.ball")
+    yield folder
     for name in ("toybox", "toybox.ball"):
-        importlib.import_module(name)
-        monkeypatch.setitem(sys.modules, name, sys.modules[name])
-    return folder
+        sys.modules.pop(name)
 
 
 def test_code_counts_where_it_is_loaded(package: Path) -> None:
