@@ -136,9 +136,9 @@ def cyclegan(own: Plain, batch: Batch) -> Step:
     yield "discriminator", weighed(losses, discriminator=1)
 
 
-def halved(judge: Any, real: Tensor, fake: Tensor) -> Any:
+def halved(evaluator: Any, real: Tensor, fake: Tensor) -> Any:
     """The discriminator's loss, real pictures and fakes one after the other."""
-    return (aimed(judge(real), 1) + aimed(judge(fake.detach()), 0)) / 2
+    return (aimed(evaluator(real), 1) + aimed(evaluator(fake.detach()), 0)) / 2
 
 
 def ugatit(own: Plain, batch: Batch) -> Step:
@@ -183,13 +183,13 @@ def told_apart(own: Plain, domain: str, real: Tensor, fake: Tensor) -> Any:
 def cut(own: Plain, batch: Batch) -> Step:
     """As taesungp/contrastive-unpaired-translation; its positions are ours, the same for all."""
     s, parts, real = own.settings, own.networks, pictures(batch)
-    make, judge = parts["generator"]["to_art"], parts["discriminator"]
+    make, evaluator = parts["generator"]["to_art"], parts["discriminator"]
     fake, same = make(torch.cat([real["photo"], real["art"]])).split(len(real["photo"]))
-    judge.requires_grad_(True)
-    yield "discriminator", {"total": halved(judge, real["art"], fake)}
-    judge.requires_grad_(False)
+    evaluator.requires_grad_(True)
+    yield "discriminator", {"total": halved(evaluator, real["art"], fake)}
+    evaluator.requires_grad_(False)
     losses = {
-        "gan_to_art": aimed(judge(fake), 1),
+        "gan_to_art": aimed(evaluator(fake), 1),
         "nce_to_art": contrast(own, batch, real["photo"], fake),
         "nce_identity": contrast(own, batch, real["art"], same),
     }

@@ -32,7 +32,7 @@ from torch.optim import Adam
 
 from atelier.core.batches import Batch, Batches
 from atelier.core.files import write_json
-from atelier.engine.loop import Training
+from atelier.engine.loop import Trainer
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
 from atelier.nn.losses import mean_std, mean_std_loss
@@ -179,7 +179,7 @@ def block(name: str, features: str, width: int) -> dict[str, Any]:
     own = {
         "fast": {"style": 0, "optimizer": "adam", "style_loss": "gram_positions", **perceptual},
         # a scale near 0 begins with grey pictures, on which formulas agree that do not elsewhere
-        "arbitrary": {"encoder_norm": "in", "initial_scale": 1.0, **predictor, **perceptual},
+        "ghiasi": {"encoder_norm": "in", "initial_scale": 1.0, **predictor, **perceptual},
         "adain": {"lr_decay": 0.0},
         "adaattn": {},
         "metanet": perceptual,
@@ -204,8 +204,8 @@ class Held(Batches):
 def ours(method: Any, held: Held) -> Run:
     """Train through the engine, one step for every dictionary of losses that is asked for."""
     with TemporaryDirectory() as folder:
-        for tick in Training(method, held, Path(folder)).run():
-            yield tick.losses
+        for result in Trainer(method, held, Path(folder)).run():
+            yield result.losses
 
 
 def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain) -> dict[Any, Any]:

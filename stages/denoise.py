@@ -9,7 +9,7 @@ from atelier.core.files import write_json
 from atelier.core.images import find
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
-from atelier.engine.stylize import deliver, mean_curves, stylize
+from atelier.engine.stylize import mean_curves, stylize, write_outputs
 from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
 from atelier.tracking.stage import stage
 
@@ -23,7 +23,7 @@ def main(name: str) -> None:
     key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
     kept = checkpoint_folder(f"denoise-{name}", key)
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
-    deliver(jobs, kept, out / "images")
+    write_outputs(jobs, kept, out / "images")
     curves = mean_curves(records)
     write_curves(curves, out / "curves.csv", method.places(len(curves["total"])))
     seconds = sum(record.seconds for record in records) / len(jobs)

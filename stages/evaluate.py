@@ -6,7 +6,7 @@ from pathlib import Path
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
-from atelier.metrics.evaluator import EvaluateSettings, Judge
+from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
 from atelier.tracking.stage import stage
@@ -21,15 +21,15 @@ def main(name: str) -> None:
     clean = RESULTS / "denoised" / name
     record, card = read_json(made / "record.json"), read_json(model / "card.json")
     settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
-    judge = Judge.load(settings, pick_device(params))
-    reference = load_reference(judge, RESULTS / "reference.safetensors")
+    evaluator = Evaluator.load(settings, pick_device(params))
+    reference = load_reference(evaluator, RESULTS / "reference.safetensors")
     # A system that learns from two folders looks at no single painting.
     paintings = [] if card["kind"] == "domain" else sorted(reference.styles)
     cost = {key: record[key] for key in COST}
     if (model / "training.json").is_file():
         cost |= {key: read_json(model / "training.json")[key] for key in TRAINING}
     scores, denoised = (
-        judge.score(reference, made_pairs(folder, PHOTOS, record["pairs"], paintings))
+        evaluator.score(reference, made_pairs(folder, PHOTOS, record["pairs"], paintings))
         for folder in (made / "images", clean / "images")
     )
     denoised["seconds_per_picture"] = read_json(clean / "record.json")["seconds_per_picture"]

@@ -7,7 +7,7 @@ from atelier.core.device import pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
 from atelier.core.pairing import Pairing
-from atelier.metrics.evaluator import EvaluateSettings, Judge
+from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import floor, look_at, save_reference
 from atelier.tracking.stage import stage
@@ -18,12 +18,12 @@ if __name__ == "__main__":
     with stage("reference", "do_nothing"):
         params = Params.load()
         settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
-        judge = Judge.load(settings, pick_device(params))
-        reference = look_at(judge, find(PREPARED / "paintings"))
-        save_reference(reference, judge, RESULTS / "reference.safetensors")
-        record = {"method": "floor", **floor(judge, reference.vectors)}
+        evaluator = Evaluator.load(settings, pick_device(params))
+        reference = look_at(evaluator, find(PREPARED / "paintings"))
+        save_reference(reference, evaluator, RESULTS / "reference.safetensors")
+        record = {"method": "floor", **floor(evaluator, reference.vectors)}
         write_json(RESULTS / "metrics/floor.json", record)
         photos, styles = PREPARED / "photos/test", Pairing.read(PREPARED / "pairing.json").styles
         untouched = made_pairs(photos, photos, styles, sorted(reference.styles))
-        record = {"method": "do_nothing", **judge.score(reference, untouched)}
+        record = {"method": "do_nothing", **evaluator.score(reference, untouched)}
         write_json(RESULTS / "metrics/do_nothing.json", record)

@@ -11,7 +11,7 @@ from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
-from atelier.engine.stylize import deliver, mean_curves, stylize, write_extras
+from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
 from atelier.methods.base import Iterate, make
 from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
@@ -53,7 +53,7 @@ def main(name: str) -> None:
     with open_run(name, "stylize", known, run_id=run_id) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")
-        deliver(jobs, kept, out / "images")
+        write_outputs(jobs, kept, out / "images")
         write_extras(method, jobs, out / "extras")
         write_curves(mean_curves(records), out / "curves.csv")
         record = {

@@ -9,8 +9,8 @@ from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.engine import train
-from atelier.engine.distributed import Team, joined, leads, own_device, spread
-from atelier.engine.loop import Tick, Training
+from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
+from atelier.engine.loop import StepResult, Trainer
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.methods import trained
 from atelier.methods.base import make
@@ -21,20 +21,20 @@ from atelier.tracking.stage import stage
 RESULTS, RUN = Path("results"), "run.json"
 
 
-def learn(state: Training, name: str, run: Run) -> None:
-    def watch(tick: Tick) -> None:
-        run.metrics({f"train/{key}": value for key, value in tick.losses.items()}, tick.step)
+def learn(state: Trainer, name: str, run: Run) -> None:
+    def watch(result: StepResult) -> None:
+        run.metrics({f"train/{key}": value for key, value in result.losses.items()}, result.step)
 
     def show(photo: str, step: int, image: Tensor) -> None:
         run.image(image, f"snapshot_{photo}", step)
 
     train.train(state, RESULTS / "prepared", name, watch, show)
-    figures = train.deliver(state, name, RESULTS)
+    figures = train.write_outputs(state, name, RESULTS)
     run.summary({key: value for key, value in figures.items() if not isinstance(value, dict)})
     run.artifact(RESULTS / "models" / name / trained.WEIGHTS)
 
 
-def main(name: str, params: Params, team: Team) -> None:
+def main(name: str, params: Params, group: ProcessGroup) -> None:
     block, seed, out = params.method(name), params.seed, RESULTS / "models" / name
     method = make(block, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
     card = {"method": name, **method.card(), "parameters": block}
@@ -44,9 +44,9 @@ def main(name: str, params: Params, team: Team) -> None:
     kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
     state = None
     if isinstance(method, Trained):
-        state = train.start(method, RESULTS / "prepared", kept, team)
-    if not team.leads:
-        train.follow(state)
+        state = train.start(method, RESULTS / "prepared", kept, group)
+    if not group.is_main:
+        train.run_worker(state)
         return
     knobs = {"scale": params.scale, "seed": seed, **block}
     with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
@@ -55,7 +55,7 @@ def main(name: str, params: Params, team: Team) -> None:
             learn(state, name, run)
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
-            train.deliver_nothing(name, RESULTS)
+            train.write_empty_outputs(name, RESULTS)
         write_json(out / "card.json", card)
         run.artifact(out / "card.json")
         write_json(out / "run.json", {"run_id": run.id})
@@ -67,8 +67,8 @@ def begun(kept: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    with stage("train", sys.argv[1] if leads() else None):
+    with stage("train", sys.argv[1] if is_main() else None):
         found = Params.load()
-        spread(found.devices, pick_device(found))
-        with joined(pick_device(found)) as everyone:
+        launch(found.devices, pick_device(found))
+        with process_group(pick_device(found)) as everyone:
             main(sys.argv[1], found, everyone)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from support.scripts import script
 
-SYSTEMS = ["fast", "arbitrary", "adain", "adaattn", "metanet"]
+SYSTEMS = ["fast", "ghiasi", "adain", "adaattn", "metanet"]
 SMALL = {"crop": 32, "batch": 2}
 
 
@@ -48,7 +48,7 @@ def test_another_formula_is_noticed(steps: ModuleType, monkeypatch: pytest.Monke
 
 def test_another_optimiser_is_noticed(steps: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the loss of the second step."""
-    knobs = {**steps.block("arbitrary", "mini", 4), **SMALL, "lr": 1e-2}
+    knobs = {**steps.block("ghiasi", "mini", 4), **SMALL, "lr": 1e-2}
     monkeypatch.setattr(steps, "Adam", lambda weights, lr: torch.optim.SGD(weights, lr=lr))
     with pytest.raises(ValueError, match="arbitrary: plain is not the same formula"):
         steps.compare(knobs, ["float32"], 1)

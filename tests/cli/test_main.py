@@ -70,7 +70,7 @@ def test_what_needs_no_torch_does_not_wait_for_it(
     project: Path, words: list[str], absent: tuple[str, ...]
 ) -> None:
     code = (
-        "import sys\nfrom atelier.cli import app\n"
+        "import sys\nfrom atelier.cli.main import app\n"
         f"sys.argv = ['atelier', *{words}]\n"
         "try:\n    app()\nexcept SystemExit:\n    pass\n"
         f"print([name for name in {absent} if name in sys.modules])"

@@ -46,7 +46,7 @@ def test_ctrl_c_stops_the_pool_at_once(tmp_path: Path) -> None:
     for n in range(70):
         (train / f"big_{n}.png").symlink_to(big)
     code = (
-        "import signal; from pathlib import Path; from atelier.prepare import *\n"
+        "import signal; from pathlib import Path; from atelier.datasets.prepare import *\n"
         "if __name__ == '__main__':\n"
         # a shell's background jobs, such as these tests may be, start with Ctrl-C ignored
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
-from atelier.engine.distributed import ALONE, Team, own_device, spread, started
-from atelier.engine.loop import Training
+from atelier.engine.distributed import ALONE, ProcessGroup, launch, own_device, started
+from atelier.engine.loop import Trainer
 from support.steps import smooth
 from support.toy import even
 
@@ -22,15 +22,15 @@ CHILD = """
 import sys
 from pathlib import Path
 import torch
-from atelier.engine.distributed import joined
+from atelier.engine.distributed import process_group
 from support.toy import even
 folder, steps, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-with joined("cpu") as team:
-    one = even(folder, team=team, steps=steps, save_every=2)
-    for tick in one.run():
-        if tick.step == stop:
+with process_group("cpu") as group:
+    one = even(folder, group=group, steps=steps, save_every=2)
+    for result in one.run():
+        if result.step == stop:
             break
-    torch.save([dict(one.method.networks.state_dict()), one.history], folder / f"{team.rank}.pt")
+    torch.save([dict(one.method.networks.state_dict()), one.history], folder / f"{group.rank}.pt")
 """
 
 
@@ -39,7 +39,8 @@ def two(folder: Path, steps: int = 6, stop: int = 0) -> list[tuple[dict[str, Ten
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = folder / "child.py"
     script.write_text(CHILD)
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     subprocess.run(
         [sys.executable, *command, str(script), str(folder), str(steps), str(stop)],
         check=True,
@@ -54,7 +55,7 @@ def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
-def finished(one: Training) -> Training:
+def finished(one: Trainer) -> Trainer:
     for _ in one.run():
         pass
     return one
@@ -133,12 +134,12 @@ def test_a_script_is_replaced_by_as_many_as_there_are_devices(
     calls: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _, command: calls.append(command))
     monkeypatch.setattr(sys, "argv", ["stages/train.py", "cyclegan"])
-    spread(1, "cpu")
+    launch(1, "cpu")
     assert not calls
-    spread(3, "cpu")
+    launch(3, "cpu")
     assert calls[0][-3:] == ["--nproc-per-node=3", "stages/train.py", "cyclegan"]
     monkeypatch.setenv("WORLD_SIZE", "3")
-    spread(3, "cpu")
+    launch(3, "cpu")
     assert len(calls) == 1
     assert started()
 
@@ -152,16 +153,16 @@ def test_too_few_gpus_are_told_before_anything_is_begun(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match=message):
-        spread(2, device)
+        launch(2, device)
 
 
 def test_a_fault_of_one_process_stops_all_for_the_same_reason(tmp_path: Path) -> None:
-    class Two(Team):
+    class Two(ProcessGroup):
         def gather(self, value: object) -> list[object]:
             return [value, "the loss 'total'"]
 
     one = even(tmp_path, steps=2)
-    one.team = Two()
+    one.group = Two()
     with pytest.raises(UserError, match="step 1: the loss 'total' is not finite"):
         finished(one)
 

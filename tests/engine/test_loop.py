@@ -15,16 +15,16 @@ from torch.optim import SGD
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
-from atelier.engine.loop import Tick, Training
+from atelier.engine.loop import StepResult, Trainer
 from atelier.methods.trained import Losses
 from support.toy import Toy, toy, training
 
 
-def finish(one: Training) -> list[Tick]:
+def finish(one: Trainer) -> list[StepResult]:
     return list(one.run())
 
 
-def weights(one: Training) -> dict[str, Tensor]:
+def weights(one: Trainer) -> dict[str, Tensor]:
     return {k: v.clone() for k, v in one.method.networks.state_dict().items()}
 
 
@@ -34,8 +34,8 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def test_the_loss_falls_and_every_step_is_told(tmp_path: Path) -> None:
     ticks = finish(training(tmp_path, steps=60, log_every=10))
-    assert [tick.step for tick in ticks] == list(range(1, 61))
-    losses = [tick.losses["total"] for tick in ticks if tick.losses]
+    assert [result.step for result in ticks] == list(range(1, 61))
+    losses = [result.losses["total"] for result in ticks if result.losses]
     assert len(losses) == 6
     assert losses[-1] < 0.3 * losses[0]
 
@@ -48,8 +48,8 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     whole = training(tmp_path / "whole", ema=ema)
     finish(whole)
     first = training(tmp_path / "parts", ema=ema)
-    for tick in first.run():
-        if tick.step == stop:
+    for result in first.run():
+        if result.step == stop:
             first.save()
             break
     torch.rand(7)  # somebody else draws from the global generator
@@ -57,7 +57,7 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     assert second.step == stop
     finish(second)
     assert same(weights(whole), weights(second))
-    assert same(whole.delivered(), second.delivered())
+    assert same(whole.final_weights(), second.final_weights())
     assert whole.history == second.history
 
 
@@ -94,11 +94,11 @@ def test_the_average_of_the_weights(tmp_path: Path) -> None:
     expected = kept[0]  # the first update copies
     for state in kept[1:]:
         expected = {k: 0.75 * expected[k] + 0.25 * state[k] for k in state}
-    for key, value in one.delivered().items():
+    for key, value in one.final_weights().items():
         torch.testing.assert_close(value, expected[key])
     before = weights(one)
-    with one.delivering():
-        assert same(weights(one), one.delivered())
+    with one.swap_ema_weights():
+        assert same(weights(one), one.final_weights())
         assert not same(weights(one), before)
     assert same(weights(one), before)
 
@@ -108,8 +108,8 @@ class Broken(Toy):
 
     what = "loss"
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        for name, losses in super().objectives(batch):
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        for name, losses in super().training_losses(batch):
             total = losses["total"]
             if batch.step == 2:
                 zero = total - total.detach()
@@ -122,7 +122,7 @@ def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path,
     method, batches = toy(tmp_path / "pictures", save_every=1)
     method.__class__ = Broken
     method.what = what  # type: ignore[attr-defined]
-    one = Training(method, batches, tmp_path / "states")
+    one = Trainer(method, batches, tmp_path / "states")
     with pytest.raises(UserError, match=rf"step 3: the {what}.* is not finite.*\d\.png"):
         finish(one)
     assert all(bool(value.isfinite().all()) for value in weights(one).values())
@@ -152,7 +152,7 @@ def test_the_norm_of_the_gradient_is_limited(tmp_path: Path) -> None:
 
     method, batches = toy(tmp_path, steps=1, clip_norm=1e-3)
     method.__class__ = Plain
-    one = Training(method, batches, tmp_path / "states")
+    one = Trainer(method, batches, tmp_path / "states")
     before = weights(one)
     finish(one)
     moved = torch.cat([(v - before[k]).flatten() for k, v in weights(one).items()])
@@ -169,10 +169,10 @@ def test_the_schedule_scales_every_learning_rate(tmp_path: Path) -> None:
 
     method, batches = toy(tmp_path, steps=4, save_every=2)
     method.__class__ = Scheduled
-    one = Training(method, batches, tmp_path / "states")
+    one = Trainer(method, batches, tmp_path / "states")
     rates = [one.optimizers["main"].param_groups[0]["lr"] for _ in one.run()]
     assert rates == [0.5, 0.25, 0.125, 0.0625]
-    again = Training(method, batches, tmp_path / "states")
+    again = Trainer(method, batches, tmp_path / "states")
     assert [again.optimizers["main"].param_groups[0]["lr"] for _ in again.run()] == rates[2:]
 
 
@@ -180,13 +180,13 @@ def test_bfloat16_is_for_the_convolutions_alone(tmp_path: Path) -> None:
     seen: list[torch.dtype] = []
 
     class Watched(Toy):
-        def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
             seen.append(self.networks["net"](batch.content).dtype)
-            yield from super().objectives(batch)
+            yield from super().training_losses(batch)
 
     method, batches = toy(tmp_path, steps=1, precision="bfloat16")
     method.__class__ = Watched
-    finish(Training(method, batches, tmp_path / "states"))
+    finish(Trainer(method, batches, tmp_path / "states"))
     assert seen == [torch.bfloat16]
     assert all(p.dtype == torch.float32 for p in method.networks.parameters())
 
@@ -200,14 +200,14 @@ def test_two_optimisers_take_turns_and_their_curves_bear_their_names(tmp_path: P
         def optimizers(self) -> dict[str, Any]:
             return {name: SGD(net.parameters(), lr=0.1) for name, net in self.networks.items()}
 
-        def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
             before = self.networks["net"][0].weight.clone()
             yield "net", {"total": self.networks["net"](batch.content).square().mean()}
             assert not torch.equal(before, self.networks["net"][0].weight), "stepped already"
             yield "rival", {"total": self.networks["rival"](batch.content).square().mean()}
 
     plain, batches = toy(tmp_path, steps=3)
-    one = Training(Rivals(plain.settings, 3), batches, tmp_path / "states")
+    one = Trainer(Rivals(plain.settings, 3), batches, tmp_path / "states")
     finish(one)
     assert set(one.history) == {"step", "net", "rival"}
 
@@ -220,8 +220,8 @@ def test_networks_are_compiled_where_they_are_called(
     method, batches = toy(tmp_path, steps=1, compile=True)
     inner = method.networks["net"]
     method.networks = nn.ModuleDict({"both": nn.ModuleDict({"net": inner})})
-    Training(method, batches, tmp_path / "states")
+    Trainer(method, batches, tmp_path / "states")
     assert asked == [inner]
     plain, batches = toy(tmp_path, steps=1)
-    Training(plain, batches, tmp_path / "states")
+    Trainer(plain, batches, tmp_path / "states")
     assert asked == [inner]

@@ -162,7 +162,7 @@ def test_a_finished_run_does_nothing_again(jobs: list[Job], tmp_path: Path) -> N
 def test_pictures_are_delivered_and_the_checkpoint_dropped(jobs: list[Job], tmp_path: Path) -> None:
     kept, out = tmp_path / "kept", tmp_path / "out"
     run(Blend(), jobs, kept)
-    stylize.deliver(jobs, kept, out)
+    stylize.write_outputs(jobs, kept, out)
     resume.drop(kept)
     assert sorted(path.name for path in out.iterdir()) == [f"photo_{n}.png" for n in range(5)]
     assert not kept.exists()

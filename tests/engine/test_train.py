@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from atelier.core import images
 from atelier.engine import train
-from atelier.engine.loop import Tick
+from atelier.engine.loop import StepResult
 from atelier.methods import trained
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
@@ -38,7 +38,7 @@ def run(method: Toy, prepared: Path, results: Path) -> list[tuple[str, int]]:
     train.train(
         state, prepared, "toy", lambda _: None, lambda name, step, _: shown.append((name, step))
     )
-    train.deliver(state, "toy", results)
+    train.write_outputs(state, "toy", results)
     return shown
 
 
@@ -94,8 +94,8 @@ def test_a_stopped_training_says_that_it_goes_on(
     class StopNowError(Exception):
         pass
 
-    def watch(tick: Tick) -> None:
-        if tick.step == 5:
+    def watch(result: StepResult) -> None:
+        if result.step == 5:
             raise StopNowError
 
     state = train.start(make(), prepared, tmp_path / "results/kept")

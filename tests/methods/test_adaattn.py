@@ -19,7 +19,7 @@ from atelier.nn.attention import STD_EPS, mvn
 from atelier.nn.losses import mean_std
 from atelier.nn.pretrained import features
 from support.nets import answer_with, vgg_state
-from support.steps import check_identity_loss, descend, let_through, losses_of, smooth
+from support.steps import check_identity_loss, let_through, losses_of, optimise, smooth
 
 DEPTHS = ("relu1_1", *LOSS_LAYERS)
 
@@ -49,7 +49,7 @@ def losses(method: AdaAttN, seen: Batch | None = None) -> dict[str, Tensor]:
 
 
 def train(method: AdaAttN, steps: int) -> list[float]:
-    return descend(method, (batch(step=step) for step in range(steps)))
+    return optimise(method, (batch(step=step) for step in range(steps)))
 
 
 def count(part: torch.nn.Module) -> int:
@@ -190,7 +190,7 @@ def test_a_lively_start_is_attention_without_projections() -> None:
     with torch.no_grad():
         block.query.weight.div_(attention.SOFT)
         block.key.weight.div_(attention.SOFT)
-        plain = attention.attend_plainly(*seen, "relu3_1")
+        plain = attention.attend_unprojected(*seen, "relu3_1")
         torch.testing.assert_close(block(*seen), plain, rtol=1e-3, atol=1e-3)
 
 

@@ -19,7 +19,7 @@ from atelier.nn.decoder import TAPS
 from atelier.nn.losses import mean_std
 from atelier.nn.pretrained import features
 from support.nets import answer_with, vgg_state
-from support.steps import check_identity_loss, descend, let_through, losses_of, smooth
+from support.steps import check_identity_loss, let_through, losses_of, optimise, smooth
 
 
 def system(seed: int = 0, **knobs: Any) -> AdaIN:
@@ -46,7 +46,7 @@ def losses(method: AdaIN, seen: Batch | None = None) -> dict[str, Tensor]:
 
 
 def train(method: AdaIN, steps: int) -> list[float]:
-    return descend(method, (batch(step=step) for step in range(steps)))
+    return optimise(method, (batch(step=step) for step in range(steps)))
 
 
 @pytest.fixture

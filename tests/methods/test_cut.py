@@ -60,7 +60,7 @@ def test_parameter_counts() -> None:
 
 
 def test_the_generator_is_delivered_and_nothing_else() -> None:
-    keys = {key.rpartition(".layers")[0] for key in system().applied.state_dict()}
+    keys = {key.rpartition(".layers")[0] for key in system().inference_networks.state_dict()}
     assert keys == {"generator.to_art"}
 
 
@@ -199,7 +199,7 @@ def test_the_discriminator_comes_first_and_each_step_moves_its_own() -> None:
     method = system()
     discriminator = method.networks["discriminator"]
     others = [method.networks[name] for name in ("generator", "projector")]
-    phases = method.objectives(ad.batch_of())
+    phases = method.training_losses(ad.batch_of())
     name, losses = next(phases)
     assert name == "discriminator"
     torch.autograd.backward(losses["total"])
@@ -235,7 +235,7 @@ def _held(optimizer: torch.optim.Optimizer) -> set[int]:
 def test_the_gradient_reaches_every_parameter(antialias: bool, knobs: dict[str, Any]) -> None:
     """But for shifts that an instance norm takes out again."""
     method = system(antialias=antialias, init="normal", **knobs)
-    for _, losses in method.objectives(ad.batch_of()):
+    for _, losses in method.training_losses(ad.batch_of()):
         torch.autograd.backward(losses["total"])
     assert ad.finite(method.networks)
     silent = ad.idle(method.networks)
@@ -248,7 +248,7 @@ def test_the_gradient_reaches_every_parameter(antialias: bool, knobs: dict[str, 
 @pytest.mark.parametrize("knobs", [{}, FAST], ids=["cut", "fastcut"])
 def test_a_few_steps_lower_the_losses(knobs: dict[str, Any]) -> None:
     method = system(width=8, lr=2e-3, patches=64, **knobs | {"constant": 1.0})
-    totals = ad.descend(method, [ad.batch_of()] * 25)
+    totals = ad.optimise(method, [ad.batch_of()] * 25)
     assert sum(totals["generator"][-3:]) < 0.8 * sum(totals["generator"][:3])
     assert sum(totals["discriminator"][-3:]) < 0.8 * sum(totals["discriminator"][:3])
 
@@ -261,7 +261,7 @@ def test_pictures_of_one_colour_stay_finite(which: str, value: float) -> None:
     content = smooth(1, 32, 32) if which == "style" else flat
     style = smooth(1, 32, 32, seed=1) if which == "content" else flat
     method = system()
-    for _, losses in method.objectives(Batch(0, 0, content, style, ("a", "b"))):
+    for _, losses in method.training_losses(Batch(0, 0, content, style, ("a", "b"))):
         torch.autograd.backward(losses["total"])
         assert all(loss.isfinite() for loss in losses.values())
     assert ad.finite(method.networks)
@@ -276,7 +276,7 @@ def test_the_same_seed_gives_the_same_training(knobs: dict[str, Any]) -> None:
     before = torch.get_rng_state()
     other = system(seed=3, **knobs)
     assert torch.equal(before, torch.get_rng_state()), "the global generator is not touched"
-    first, second = (ad.descend(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
+    first, second = (ad.optimise(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
     assert first == second
     assert ad.same(ad.state(one), ad.state(other))
     assert not ad.same(ad.state(system(seed=4)), ad.state(system(seed=3)))
@@ -297,7 +297,7 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     list(second.run())
     assert isinstance(whole.method, CUT)
     assert ad.same(ad.state(whole.method), ad.state(again))
-    assert ad.same(whole.delivered(), second.delivered())
+    assert ad.same(whole.final_weights(), second.final_weights())
     assert whole.history == second.history
     names = {"step", "generator", "gan_to_art", "nce_to_art", "discriminator", "discriminator_art"}
     assert set(whole.history) - {"nce_identity"} == names

@@ -35,11 +35,11 @@ def parts(method: CycleGAN) -> tuple[Any, Any]:
 def test_parameter_counts() -> None:
     method = CycleGAN(CycleGANSettings(steps=1), 0, "cpu")
     assert method.card() == {"kind": "domain", "parameters_trained": PUBLISHED}
-    assert sum(p.numel() for p in method.applied.parameters()) == 2 * 11_378_179
+    assert sum(p.numel() for p in method.inference_networks.parameters()) == 2 * 11_378_179
 
 
 def test_the_generators_are_delivered_and_nothing_else() -> None:
-    keys = {key.rpartition(".layers")[0] for key in system().applied.state_dict()}
+    keys = {key.rpartition(".layers")[0] for key in system().inference_networks.state_dict()}
     assert keys == {"generator.to_art", "generator.to_photo"}
 
 
@@ -98,7 +98,7 @@ def test_the_losses_are_those_of_a_naive_formula(gan: str, identity_weight: floa
 def test_the_generators_come_first_and_each_step_moves_its_own() -> None:
     method = system()
     generator, discriminator = parts(method)
-    phases = method.objectives(ad.batch_of())
+    phases = method.training_losses(ad.batch_of())
     name, losses = next(phases)
     assert name == "generator"
     torch.autograd.backward(losses["total"])
@@ -118,7 +118,7 @@ def test_the_generators_come_first_and_each_step_moves_its_own() -> None:
 def test_the_gradient_reaches_every_parameter(upsample: str) -> None:
     """But for shifts that an instance norm takes out again."""
     method = system(upsample=upsample)
-    for _, losses in method.objectives(ad.batch_of()):
+    for _, losses in method.training_losses(ad.batch_of()):
         torch.autograd.backward(losses["total"])
     assert ad.finite(method.networks)
     silent = ad.idle(method.networks)
@@ -133,7 +133,7 @@ def test_the_discriminators_see_the_fakes_made_before_the_update() -> None:
     method, batch = system(), ad.batch_of()
     with torch.no_grad():
         expected = method.translate(to_signed(batch.content), "to_art")
-    phases = method.objectives(batch)
+    phases = method.training_losses(batch)
     next(phases)
     with torch.no_grad():
         for weight in method.networks["generator"].parameters():
@@ -145,9 +145,9 @@ def test_the_discriminators_see_the_fakes_made_before_the_update() -> None:
 
 def test_each_discriminator_has_its_pool() -> None:
     method = system(pool=3)
-    ad.descend(method, (ad.batch_of(step=n) for n in range(2)))
+    ad.optimise(method, (ad.batch_of(step=n) for n in range(2)))
     assert [len(method.pools[name].kept) for name in ("art", "photo")] == [2, 2]
-    ad.descend(method, (ad.batch_of(step=n) for n in range(2, 8)))
+    ad.optimise(method, (ad.batch_of(step=n) for n in range(2, 8)))
     art, photo = (torch.stack(method.pools[name].kept) for name in ("art", "photo"))
     assert len(art) == len(photo) == 3
     assert not torch.equal(art, photo)
@@ -170,7 +170,7 @@ def test_a_full_pool_shows_earlier_fakes() -> None:
 
 def test_a_few_steps_lower_the_losses() -> None:
     method = system(width=8, lr=1e-3, constant=1.0)
-    totals = ad.descend(method, [ad.batch_of()] * 25)
+    totals = ad.optimise(method, [ad.batch_of()] * 25)
     for name in ("generator", "discriminator"):
         assert sum(totals[name][-3:]) < 0.8 * sum(totals[name][:3])
 
@@ -181,7 +181,7 @@ def test_pictures_of_one_colour_stay_finite(which: str) -> None:
     content = smooth(1, 32, 32) if which == "style" else flat
     style = smooth(1, 32, 32, seed=1) if which == "content" else flat
     method = system()
-    for _, losses in method.objectives(Batch(0, 0, content, style, ("a", "b"))):
+    for _, losses in method.training_losses(Batch(0, 0, content, style, ("a", "b"))):
         torch.autograd.backward(losses["total"])
         assert all(loss.isfinite() for loss in losses.values())
     assert ad.finite(method.networks)
@@ -190,7 +190,7 @@ def test_pictures_of_one_colour_stay_finite(which: str) -> None:
 
 def test_the_same_seed_gives_the_same_training() -> None:
     one, other = twins(lambda: system(seed=3))
-    first, second = (ad.descend(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
+    first, second = (ad.optimise(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
     assert first == second
     assert ad.same(ad.state(one), ad.state(other))
     assert not ad.same(ad.state(system(seed=4)), ad.state(system(seed=3)))
@@ -213,7 +213,7 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     list(second.run())
     assert isinstance(whole.method, CycleGAN)
     assert ad.same(ad.state(whole.method), ad.state(again))
-    assert ad.same(whole.delivered(), second.delivered())
+    assert ad.same(whole.final_weights(), second.final_weights())
     assert whole.history == second.history
     for name, pool in whole.method.pools.items():
         for one, other in zip(pool.kept, again.pools[name].kept, strict=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from atelier.core import images
-from atelier.engine.stylize import deliver, stylize
+from atelier.engine.stylize import stylize, write_outputs
 from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise, denoise_jobs, pictures_digest
 from support.pictures import save
 
@@ -28,7 +28,7 @@ def method() -> Denoiser:
 def test_files_become_what_each_is_alone(pictures: list[Path], tmp_path: Path) -> None:
     jobs, kept = denoise_jobs(pictures), tmp_path / "kept"
     records = stylize(method(), jobs, kept, lambda *_: None, "denoise")
-    deliver(jobs, kept, tmp_path / "out")
+    write_outputs(jobs, kept, tmp_path / "out")
     for path in pictures:
         *_, alone = denoise(images.load(path)[None], SETTINGS, [3])
         expected = images.to_image(alone.image)

@@ -17,7 +17,7 @@ from atelier.methods.trained import seeded
 from atelier.nn.pretrained.features import Features, vgg_layers
 from atelier.nn.pretrained.weights import StateDict
 from support.pictures import save
-from support.steps import descend, losses_of, smooth, twins
+from support.steps import losses_of, optimise, smooth, twins
 
 LAYOUTS = {"transnet": 1_674_435, "examples": 1_679_235, "johnson": 1_679_235}
 STYLE = ("relu1_1", "relu2_1")
@@ -42,7 +42,7 @@ def losses(method: Fast, content: Tensor, style: Tensor, step: int = 0) -> dict[
 
 def train(method: Fast, steps: int, style: Tensor | None = None) -> list[float]:
     content, style = smooth(2), smooth(1, 40, 36, seed=1) if style is None else style
-    return descend(method, (batch_of(content, style, step) for step in range(steps)))
+    return optimise(method, (batch_of(content, style, step) for step in range(steps)))
 
 
 def state(method: Fast) -> StateDict:
@@ -128,7 +128,7 @@ def test_the_losses_are_those_of_a_naive_formula() -> None:
     content, style = smooth(2), smooth(1, 40, 36, seed=1)
     found = losses(method, content, style)
     with torch.no_grad():
-        image = method.transform(content, style)
+        image = method.generate(content, style)
         made, own, wanted = (method.features(x) for x in (image, content, style))
         near = (made["relu2_1"] - own["relu2_1"]).square().mean()
         gaps = [
@@ -150,7 +150,7 @@ def test_batch_gram_is_one_matrix_of_the_whole_batch() -> None:
     found = {flag: losses(system(batch_gram=flag), content, style)["style"] for flag in (1, 0)}
     method = system()
     with torch.no_grad():
-        made = method.features(method.transform(content, style))
+        made = method.features(method.generate(content, style))
         wanted = method.features(style)
         rows = {layer: made[layer].permute(1, 0, 2, 3) for layer in STYLE}
         gap = sum((naive_gram(rows[k]) - naive_gram(wanted[k][0])).square().mean() for k in STYLE)

@@ -21,7 +21,7 @@ from atelier.nn.pretrained.features import vgg_layers
 from atelier.nn.pretrained.weights import StateDict
 from support.nets import answer_with
 from support.pictures import save
-from support.steps import descend, losses_of, smooth
+from support.steps import losses_of, optimise, smooth
 
 PORT = {"encoder_norm": "in", "pad": "zero", "upsample": "bilinear", "output": "tanh",
         "conditional_affine": True, "init_std": 0.02}  # fmt: skip
@@ -37,7 +37,7 @@ def system(seed: int = 0, **knobs: Any) -> Predicted:
     """The narrowest network and the shallowest layers of ``mini``."""
     block = {"features": "mini", "content_layers": ["relu2_1"], "style_layers": STYLE}
     block |= {"predictor_features": "mini", "predictor_layer": "relu4_1"}
-    block |= {"class": "arbitrary", "steps": 1, "width": 4, "bottleneck": 8, "lr": 0.01} | knobs
+    block |= {"class": "ghiasi", "steps": 1, "width": 4, "bottleneck": 8, "lr": 0.01} | knobs
     found = make(block, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, Predicted)
     return found
@@ -62,7 +62,7 @@ def losses(method: Predicted, content: Tensor, style: Tensor, step: int = 0) -> 
 def train(method: Predicted, steps: int) -> list[float]:
     method.networks.train()
     content, style = smooth(2), smooth(2, seed=1)
-    return descend(method, (batch_of(content, style, step) for step in range(steps)))
+    return optimise(method, (batch_of(content, style, step) for step in range(steps)))
 
 
 def state(method: Predicted) -> StateDict:
@@ -70,12 +70,12 @@ def state(method: Predicted) -> StateDict:
 
 
 def blend(method: Predicted, *args: Any) -> Tensor:
-    with method.applying():
+    with method.inference_mode():
         return method.blend(*args)
 
 
 def vector(method: Predicted, style: Tensor) -> Tensor:
-    with method.applying():
+    with method.inference_mode():
         return method.style_vector(style)
 
 
@@ -401,7 +401,7 @@ def test_a_mixture_is_linear_in_the_style_vector_and_its_order_does_not_matter()
     one, other = smooth(1, seed=1), smooth(1, 30, 60, seed=2)
     mixed = blend(method, content, [one, other], [0.25, 0.75])
     expected = 0.25 * vector(method, one) + 0.75 * vector(method, other)
-    with method.applying():
+    with method.inference_mode():
         torch.testing.assert_close(mixed, method.apply(content, expected))
     torch.testing.assert_close(mixed, blend(method, content, [other, one], [0.75, 0.25]))
     ends = [blend(method, content, [style], [1.0]) for style in (one, other)]

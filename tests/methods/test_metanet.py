@@ -16,7 +16,7 @@ from atelier.methods.base import make
 from atelier.methods.metanet import MetaNet
 from atelier.nn.pretrained.weights import StateDict
 from support.nets import quick_random
-from support.steps import descend, losses_of, smooth
+from support.steps import losses_of, optimise, smooth
 
 MINI = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 GRAM = {"style_loss": "gram", "style_weight": 3e5}
@@ -48,7 +48,7 @@ def losses(method: MetaNet, content: Tensor, style: Tensor) -> dict[str, Tensor]
 
 def train(method: MetaNet, steps: int) -> list[float]:
     batch = batch_of(smooth(2), smooth(1, seed=1))
-    return descend(method, (batch for _ in range(steps)))
+    return optimise(method, (batch for _ in range(steps)))
 
 
 def state(method: MetaNet) -> StateDict:
@@ -217,7 +217,7 @@ def test_mixtures() -> None:
     method, content = system(), smooth(2)
     one, two = smooth(2, seed=1), smooth(2, 64, 40, seed=2)
     alone = blend(method, content, [one], [1.0])
-    torch.testing.assert_close(alone, method.transform(content, one))
+    torch.testing.assert_close(alone, method.generate(content, one))
     split = blend(method, content, [one, one], [0.3, 0.7])
     torch.testing.assert_close(split, alone, rtol=1e-3, atol=1e-4)
     mixed = blend(method, content, [one, two], [0.4, 0.6])
@@ -236,7 +236,7 @@ def test_strength() -> None:
     wanted = blend(method, content, [style, content], [0.5, 0.5])
     torch.testing.assert_close(half, wanted, rtol=1e-4, atol=1e-5)
     weaker = system(strength=0.5)
-    torch.testing.assert_close(weaker.transform(content, style).detach(), half)
+    torch.testing.assert_close(weaker.generate(content, style).detach(), half)
 
 
 @pytest.mark.parametrize("padding", ["same", "pad40"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch, Batches
 from atelier.core.checkpoints import save_weights
 from atelier.core.config import UserError
-from atelier.engine.loop import Training
+from atelier.engine.loop import Trainer
 from atelier.methods.base import Extra, make
 from atelier.methods.trained import Losses
 from atelier.methods.ugatit import Ugatit, UgatitSettings, cam_loss
@@ -48,7 +48,7 @@ def train(method: Ugatit, batches: Iterable[Batch]) -> list[dict[str, float]]:
     optimizers, found = method.optimizers(), []
     for batch in batches:
         seen: dict[str, float] = {}
-        for name, losses in method.objectives(batch):
+        for name, losses in method.training_losses(batch):
             optimizers[name].zero_grad()
             torch.autograd.backward(losses["total"])
             optimizers[name].step()
@@ -59,7 +59,7 @@ def train(method: Ugatit, batches: Iterable[Batch]) -> list[dict[str, float]]:
 
 def both(method: Ugatit, batch: Batch) -> tuple[Losses, Losses]:
     """Losses of both steps, without updates between."""
-    (one, first), (two, second) = method.objectives(batch)
+    (one, first), (two, second) = method.training_losses(batch)
     assert (one, two) == ("discriminator", "generator")
     return first, second
 
@@ -93,7 +93,7 @@ def test_the_system_is_two_generators_and_four_discriminators(light: bool) -> No
     names = ["global_photo", "local_photo", "global_art", "local_art"]
     assert list(parts["discriminator"]) == names
     assert method.card() == {"kind": "domain", "parameters_trained": sum(each) + sum(four)}
-    assert count(method.applied) == sum(each)
+    assert count(method.inference_networks) == sum(each)
 
 
 def test_the_defaults_are_the_authors() -> None:
@@ -187,7 +187,7 @@ def test_cam_loss_tells_sources_from_targets() -> None:
 
 def test_each_step_has_gradients_in_its_own_networks_only() -> None:
     method = system()
-    steps = method.objectives(batch_of())
+    steps = method.training_losses(batch_of())
     for own, other in ((discriminators, generators), (generators, discriminators)):
         _, losses = next(steps)
         torch.autograd.backward(losses["total"])
@@ -202,14 +202,14 @@ def test_each_step_has_gradients_in_its_own_networks_only() -> None:
 
 def test_original_cam_weights_learn_too() -> None:
     method = system(cam_weight="original")
-    _, losses = next(method.objectives(batch_of()))
+    _, losses = next(method.training_losses(batch_of()))
     torch.autograd.backward(losses["total"])
     assert all(p.grad is not None and p.grad.abs().max() > 0 for _, p in discriminators(method))
 
 
 def test_a_full_system_trains_every_weight() -> None:
     method = system(light=False)
-    steps = method.objectives(batch_of())
+    steps = method.training_losses(batch_of())
     for _ in range(2):
         _, losses = next(steps)
     torch.autograd.backward(losses["total"])
@@ -220,7 +220,7 @@ def test_rho_is_clamped_after_the_generators_update_not_before() -> None:
     method = system(lr=0.5)
     norms = [m for m in method.networks.modules() if isinstance(m, (AdaILN, ILN))]
     optimizers, outside = method.optimizers(), 0
-    for name, losses in method.objectives(batch_of()):
+    for name, losses in method.training_losses(batch_of()):
         torch.autograd.backward(losses["total"])
         optimizers[name].step()
         outside += sum(int(((m.rho < 0) | (m.rho > 1)).sum()) for m in norms)
@@ -251,7 +251,7 @@ def test_the_discriminators_loss_falls() -> None:
     method, batch = system(lr=1e-3), batch_of()
     optimizer, totals = method.optimizers()["discriminator"], []
     for _ in range(12):
-        _, losses = next(method.objectives(batch))
+        _, losses = next(method.training_losses(batch))
         optimizer.zero_grad()
         torch.autograd.backward(losses["total"])
         optimizer.step()
@@ -309,19 +309,19 @@ def test_the_same_seed_gives_the_same_training() -> None:
     assert not torch.equal(state(one)[first], state(one)[first.replace("to_art", "to_photo")])
 
 
-def training(folder: Path, **knobs: Any) -> Training:
+def training(folder: Path, **knobs: Any) -> Trainer:
     paths = [save(folder / f"pictures/{n}.png", n) for n in range(6)]
     method = system(seed=3, **{"batch": 2, **knobs})
-    return Training(method, Batches(paths[:4], paths[4:], method.plan(), 3), folder / "states")
+    return Trainer(method, Batches(paths[:4], paths[4:], method.plan(), 3), folder / "states")
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_continued_training_equals_an_uninterrupted_one(tmp_path: Path, ema: float) -> None:
     whole = training(tmp_path / "whole", ema=ema)
-    assert [tick.step for tick in whole.run()] == list(range(1, 7))
+    assert [result.step for result in whole.run()] == list(range(1, 7))
     first = training(tmp_path / "parts", ema=ema)
-    for tick in first.run():
-        if tick.step == 3:
+    for result in first.run():
+        if result.step == 3:
             first.save()
             break
     second = training(tmp_path / "parts", ema=ema)
@@ -330,7 +330,7 @@ def test_a_continued_training_equals_an_uninterrupted_one(tmp_path: Path, ema: f
     one, other = whole.method.networks.state_dict(), second.method.networks.state_dict()
     assert all(torch.equal(one[key], other[key]) for key in one)
     assert whole.history == second.history
-    kept, own = whole.delivered(), second.delivered()
+    kept, own = whole.final_weights(), second.final_weights()
     assert all(key.startswith("generator.to_") for key in kept)
     assert all(torch.equal(kept[key], own[key]) for key in kept)
 
@@ -401,7 +401,7 @@ def test_extras_leave_the_training_mode_as_it_was() -> None:
 
 def test_a_training_can_start_from_delivered_weights(tmp_path: Path) -> None:
     one = system(seed=1)
-    save_weights(one.applied.state_dict(), tmp_path / "model.safetensors")
+    save_weights(one.inference_networks.state_dict(), tmp_path / "model.safetensors")
     other = system(seed=2, warm_start=str(tmp_path / "model.safetensors"))
     other.warm_up()
     wanted, found, fresh = (state(m) for m in (one, other, system(seed=2)))

@@ -41,7 +41,7 @@ class Small(Domain):
         made: Tensor = self.networks["generator"][direction](image)  # type: ignore[index]
         return made
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         judge, photo = self.networks["discriminator"], to_signed(batch.content)
         fake = self.networks["generator"]["to_art"](photo)  # type: ignore[index]
         with frozen(judge):
@@ -208,16 +208,16 @@ def test_transform_is_to_art_from_and_to_unit_range(size: tuple[int, int]) -> No
 
 def test_applied_are_the_generators() -> None:
     method = small()
-    (name,) = method.applied.keys()
+    (name,) = method.inference_networks.keys()
     assert name == "generator"
-    assert method.applied["generator"] is method.networks["generator"]
+    assert method.inference_networks["generator"] is method.networks["generator"]
 
 
 def test_the_average_is_of_the_generators(tmp_path: Path) -> None:
     one = ad.training(small(ema=0.5), tmp_path)
     list(one.run())
-    assert set(one.delivered()) == set(one.method.applied.state_dict())
-    assert not ad.same(one.delivered(), one.method.applied.state_dict())
+    assert set(one.final_weights()) == set(one.method.inference_networks.state_dict())
+    assert not ad.same(one.final_weights(), one.method.inference_networks.state_dict())
 
 
 def test_round_trips() -> None:
@@ -258,9 +258,9 @@ def test_a_warm_start_from_a_training_takes_all_networks(tmp_path: Path) -> None
 
 def test_a_warm_start_from_delivered_weights_takes_the_generators(tmp_path: Path) -> None:
     one, other, path = small(seed=1), small(seed=2), tmp_path / "model.safetensors"
-    save_weights(one.applied.state_dict(), path)
+    save_weights(one.inference_networks.state_dict(), path)
     warm = warmed(small(seed=2, warm_start=str(path)))
-    assert ad.same(warm.applied.state_dict(), one.applied.state_dict())
+    assert ad.same(warm.inference_networks.state_dict(), one.inference_networks.state_dict())
     judges = [method.networks["discriminator"].state_dict() for method in (warm, other)]
     assert ad.same(*judges)
 

@@ -13,7 +13,7 @@ from atelier.metrics import evaluator as scoring
 from atelier.metrics.embeddings import ahead, embed_files
 from atelier.metrics.evaluator import (
     EvaluateSettings,
-    Judge,
+    Evaluator,
     bounds,
     distances,
     evaluation_features,
@@ -22,7 +22,13 @@ from atelier.metrics.evaluator import (
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kid import kernel_distance
-from atelier.metrics.pairwise import Eyes, Pair, made_pairs, painting_named, pair_scores
+from atelier.metrics.pairwise import (
+    Pair,
+    PerceptualNetworks,
+    made_pairs,
+    painting_named,
+    pair_scores,
+)
 from atelier.metrics.perceptual import (
     content_distance,
     perceive,
@@ -31,7 +37,7 @@ from atelier.metrics.perceptual import (
 )
 from atelier.metrics.reference import look_at
 from atelier.metrics.ssim import ssim
-from support.nets import judge, quick_random, random_features
+from support.nets import evaluator, quick_random, random_features
 from support.pictures import save
 
 
@@ -111,7 +117,7 @@ def make_pairs(root: Path, count: int = 3, painting: str | None = "00.png") -> l
 
 
 def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
-    own = judge()
+    own = evaluator()
     reference = look_at(own, pictures(tmp_path / "paintings", range(4)))
     pairs = make_pairs(tmp_path)
     found = own.score(reference, pairs)
@@ -121,14 +127,14 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
     assert {key: found.pop(key) for key in kernel} == kernel
     interval = frechet_interval(reference.vectors, vectors)
     assert {key: found.pop(key) for key in interval} == interval
-    expected = pair_scores(own.eyes, pairs, reference.styles, 8)
+    expected = pair_scores(own.networks, pairs, reference.styles, 8)
     assert {key: found.pop(key) for key in expected} == expected
     assert found == {
         "features": "random",
         "features_hash": own.features.hash,
         "layer": "relu2_1",
         "perceptual": "random",
-        "perceptual_hash": own.eyes.perceptual.hash,
+        "perceptual_hash": own.networks.perceptual.hash,
         "n_reference": 4,
         "n_generated": 3,
     }
@@ -137,15 +143,15 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch", [1, 2, 8])
 def test_pairs_are_judged_one_by_one_whatever_the_batch(tmp_path: Path, batch: int) -> None:
     """Means of what the formulas give for every pair, of different sizes."""
-    own, pairs = judge(), make_pairs(tmp_path)
+    own, pairs = evaluator(), make_pairs(tmp_path)
     wide = [save(tmp_path / f"wide_{n}.png", n, (48, 36)) for n in (20, 21)]
     pairs.append(Pair(wide[0], wide[1], "01.png"))
     styles = look_at(own, pictures(tmp_path / "paintings", range(3))).styles
-    found = pair_scores(own.eyes, pairs, styles, batch)
+    found = pair_scores(own.networks, pairs, styles, batch)
     rows = []
     for pair in pairs:
         result, photo = (images.load(path)[None] for path in (pair.picture, pair.photo))
-        seen, original = (perceive(own.eyes.perceptual, picture) for picture in (result, photo))
+        seen, original = (perceive(own.networks.perceptual, picture) for picture in (result, photo))
         row = {"content": content_distance(seen, original), "ssim": ssim(result, photo)}
         row["style"] = style_distance(seen.style, styles[pair.painting or ""][None])
         row["style_set"] = set_style_distance(seen.style, torch.stack(list(styles.values())))
@@ -155,30 +161,32 @@ def test_pairs_are_judged_one_by_one_whatever_the_batch(tmp_path: Path, batch: i
 
 
 def test_an_untouched_photograph_keeps_everything(tmp_path: Path) -> None:
-    own = judge()
+    own = evaluator()
     styles = look_at(own, pictures(tmp_path / "paintings", range(3))).styles
     photo = save(tmp_path / "photo.png", 7, (40, 32))
-    found = pair_scores(own.eyes, [Pair(photo, photo, None)], styles, 4)
+    found = pair_scores(own.networks, [Pair(photo, photo, None)], styles, 4)
     assert (found["content"], found["ssim"]) == (0, pytest.approx(1))
     assert found["style_set"] > 0
     assert "style" not in found, "it was to look like no single painting"
 
 
 def test_lpips_is_scored_where_it_has_a_network(tmp_path: Path) -> None:
-    own = judge()
-    eyes = Eyes(own.eyes.perceptual, lambda a, b: (a - b).abs().mean((1, 2, 3)), "cpu")  # type: ignore[arg-type]
+    own = evaluator()
+    networks = PerceptualNetworks(
+        own.networks.perceptual, lambda a, b: (a - b).abs().mean((1, 2, 3)), "cpu"
+    )  # type: ignore[arg-type]
     reference = look_at(own, pictures(tmp_path / "paintings", range(4)))
     pairs = make_pairs(tmp_path)
-    assert "lpips" not in pair_scores(own.eyes, pairs, reference.styles, 4)
-    assert pair_scores(eyes, pairs, reference.styles, 4)["lpips"] > 0
+    assert "lpips" not in pair_scores(own.networks, pairs, reference.styles, 4)
+    assert pair_scores(networks, pairs, reference.styles, 4)["lpips"] > 0
 
 
 def test_pictures_of_other_sizes_than_their_photographs_are_named(tmp_path: Path) -> None:
-    own = judge()
+    own = evaluator()
     styles = look_at(own, pictures(tmp_path / "paintings", range(3))).styles
     one, other = save(tmp_path / "one.png", 0, (40, 32)), save(tmp_path / "other.png", 0, (48, 32))
     with pytest.raises(UserError, match=r"one\.png is 40×32 but .*other\.png is 48×32"):
-        pair_scores(own.eyes, [Pair(one, other, None)], styles, 4)
+        pair_scores(own.networks, [Pair(one, other, None)], styles, 4)
 
 
 def test_a_painting_is_found_by_name_stem_or_place() -> None:
@@ -204,9 +212,9 @@ def test_all_networks_are_those_of_the_settings(
     quick_random(monkeypatch)
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path / "nowhere"))
     knobs = {"features": "random", "perceptual": "random", "lpips": "vgg16"}
-    found = Judge.load(EvaluateSettings.build(knobs, "evaluate"), "cpu")
-    assert (found.features.name, found.eyes.perceptual.name) == ("random", "random")
-    assert found.eyes.lpips is None
+    found = Evaluator.load(EvaluateSettings.build(knobs, "evaluate"), "cpu")
+    assert (found.features.name, found.networks.perceptual.name) == ("random", "random")
+    assert found.networks.lpips is None
     told = capsys.readouterr().err
     assert "which is not a folder\nno LPIPS then" in told
     assert "lpips_network" not in found.names()

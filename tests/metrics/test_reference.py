@@ -14,7 +14,7 @@ from atelier.core.config import UserError
 from atelier.metrics.embeddings import embed_files
 from atelier.metrics.perceptual import perceive
 from atelier.metrics.reference import floor, load_reference, look_at, save_reference
-from support.nets import judge, random_features
+from support.nets import evaluator, random_features
 from support.pictures import save
 
 
@@ -23,7 +23,7 @@ def normal(count: int, width: int, seed: int = 0) -> Tensor:
 
 
 def test_the_floor_compares_halves_that_share_no_painting() -> None:
-    own = judge()
+    own = evaluator()
     vectors = normal(12, 5)
     found = floor(own, vectors, seed=1)
     assert (found["n_reference"], found["n_generated"]) == (6, 6)
@@ -37,12 +37,12 @@ def test_the_floor_compares_halves_that_share_no_painting() -> None:
 
 
 def test_too_few_paintings_have_no_floor() -> None:
-    found = floor(judge(), normal(3, 4))
+    found = floor(evaluator(), normal(3, 4))
     assert found == {"reason": "needs 4 paintings, there are 3"}
 
 
 def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
-    own = judge()
+    own = evaluator()
     few, many = (floor(own, normal(n, 8, n))["frechet"] for n in (20, 400))
     assert many < few / 4
 
@@ -50,18 +50,18 @@ def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
 def test_every_painting_is_looked_at_once(tmp_path: Path) -> None:
     sizes = [(40, 32), (40, 32), (48, 32)]
     paths = [save(tmp_path / f"{n}.png", n, size) for n, size in enumerate(sizes)]
-    own = judge()
+    own = evaluator()
     found = look_at(own, paths)
     expected = embed_files(own.features, paths, device="cpu", batch=1)
     torch.testing.assert_close(found.vectors, expected, rtol=1e-4, atol=1e-5)
     assert list(found.styles) == ["0.png", "1.png", "2.png"]
     for path in paths:
-        style = perceive(own.eyes.perceptual, images.load(path)[None]).style[0]
+        style = perceive(own.networks.perceptual, images.load(path)[None]).style[0]
         torch.testing.assert_close(found.styles[path.name], style, rtol=1e-4, atol=1e-5)
 
 
 def test_the_reference_comes_back_and_belongs_to_its_networks(tmp_path: Path) -> None:
-    own, path = judge(), tmp_path / "reference.safetensors"
+    own, path = evaluator(), tmp_path / "reference.safetensors"
     reference = look_at(own, [save(tmp_path / f"ü {n}.png", n, (40, 32)) for n in range(3)])
     save_reference(reference, own, path)
     again = load_reference(own, path)

@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from atelier.nn.attention import (
     STD_EPS,
     AdaAttention,
-    Seen,
+    EncodedImage,
     attend,
-    attend_plainly,
+    attend_unprojected,
     attention_moments,
     mvn,
     shallow_keys,
@@ -163,9 +163,9 @@ def test_a_subset_is_drawn_only_where_needed_and_without_repetition() -> None:
     assert not torch.equal(one, other)
 
 
-def _seen(seed: int, height: int, width: int, positions: Tensor | None = None) -> Seen:
+def _seen(seed: int, height: int, width: int, positions: Tensor | None = None) -> EncodedImage:
     feature, key = noise(1, 4, height, width, seed=seed), noise(1, 6, height, width, seed=seed + 1)
-    return Seen({"k": feature}, {"k": key}, {"k": positions})
+    return EncodedImage({"k": feature}, {"k": key}, {"k": positions})
 
 
 def test_the_block_with_identity_projections_is_attention_without_projections() -> None:
@@ -174,9 +174,9 @@ def test_the_block_with_identity_projections_is_attention_without_projections() 
     for layer in (block.query, block.key, block.value):
         torch.nn.init.dirac_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
-    torch.testing.assert_close(block(content, style), attend_plainly(content, style, "k"))
-    every = attend_plainly(content, _seen(2, 5, 3), "k")
-    assert not torch.allclose(every, attend_plainly(content, style, "k"), atol=1e-2)
+    torch.testing.assert_close(block(content, style), attend_unprojected(content, style, "k"))
+    every = attend_unprojected(content, _seen(2, 5, 3), "k")
+    assert not torch.allclose(every, attend_unprojected(content, style, "k"), atol=1e-2)
 
 
 def test_the_block_computes_in_float32_within_autocast() -> None:

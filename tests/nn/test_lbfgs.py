@@ -22,7 +22,7 @@ def first_scale() -> float:
     return FIRST / gradient.square().mean().sqrt().item()
 
 
-def descend(steps: int, weight: float = 1.0, far: range = range(0)) -> tuple[list[float], Tensor]:
+def optimise(steps: int, weight: float = 1.0, far: range = range(0)) -> tuple[list[float], Tensor]:
     """Losses of ``weight``·quartic; in the steps ``far`` the picture is thrown away again."""
     picture = START.clone().requires_grad_()
     optimizer, losses = GuardedLBFGS(picture, lr=1.0, history=10), []
@@ -47,12 +47,12 @@ def test_it_is_torchs_own_lbfgs_on_the_scaled_loss() -> None:
         (scale * loss).backward()
         losses.append(loss.item())
         plain.step((scale * loss).item)
-    assert descend(12)[0] == pytest.approx(losses, rel=1e-4)
+    assert optimise(12)[0] == pytest.approx(losses, rel=1e-4)
 
 
 def test_a_tiny_loss_is_minimised_like_a_large_one() -> None:
     """As it is, torch's skips every curvature of a tiny loss and creeps along the gradient."""
-    tiny, large = descend(15, weight=1e-8)[0], descend(15)[0]
+    tiny, large = optimise(15, weight=1e-8)[0], optimise(15)[0]
     assert [value * 1e8 for value in tiny] == pytest.approx(large, rel=1e-2)
     theirs = START.clone().requires_grad_()
     plain = LBFGS([theirs], lr=1.0, max_iter=1)
@@ -66,7 +66,7 @@ def test_a_tiny_loss_is_minimised_like_a_large_one() -> None:
 
 def test_lost_it_goes_back_to_the_best_and_on_downhill() -> None:
     far = range(4, 5 + PATIENCE)
-    losses, picture = descend(50, far=far)
+    losses, picture = optimise(50, far=far)
     assert all(losses[n] > RISE * losses[3] for n in far)
     assert losses[far.stop] == min(losses[: far.stop])
     assert losses[-1] < 0.5 * losses[far.stop]

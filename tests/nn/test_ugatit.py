@@ -18,8 +18,8 @@ from atelier.nn.ugatit import (
     AdaptiveResidual,
     Discriminator,
     Generator,
-    Judged,
     Residual,
+    Verdict,
     distance,
     smallest_side,
 )
@@ -278,7 +278,7 @@ def test_how_many_layers_a_small_crop_allows(side: int, fewer: int) -> None:
 
 
 def test_distance_from_an_aim() -> None:
-    judged = Judged(drawn(2, 1, 3, 3), drawn(2, 2, seed=1))
+    judged = Verdict(drawn(2, 1, 3, 3), drawn(2, 2, seed=1))
     expected = (judged.patches - 1).pow(2).mean() + (judged.logits - 1).pow(2).mean()
     torch.testing.assert_close(distance(judged, 1.0), expected)
 

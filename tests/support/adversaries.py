@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch, Batches
-from atelier.engine.loop import Training
+from atelier.engine.loop import Trainer
 from atelier.methods.trained import Losses
 from atelier.methods.unpaired import Domain
 from support.pictures import save
@@ -24,15 +24,15 @@ def batch_of(size: int = 1, side: int = 32, step: int = 0) -> Batch:
 
 def losses_of(method: Domain, batch: Batch) -> dict[str, Losses]:
     """What is yielded, optimiser by optimiser, when nobody steps."""
-    return dict(method.objectives(batch))
+    return dict(method.training_losses(batch))
 
 
-def descend(method: Domain, batches: Iterable[Batch]) -> dict[str, list[float]]:
+def optimise(method: Domain, batches: Iterable[Batch]) -> dict[str, list[float]]:
     """The totals of every step by optimiser."""
     optimizers = method.optimizers()
     totals: dict[str, list[float]] = {name: [] for name in optimizers}
     for batch in batches:
-        for name, losses in method.objectives(batch):
+        for name, losses in method.training_losses(batch):
             optimizers[name].zero_grad()
             torch.autograd.backward(losses["total"])
             optimizers[name].step()
@@ -63,17 +63,17 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def training(method: Domain, folder: Path) -> Training:
+def training(method: Domain, folder: Path) -> Trainer:
     """On four photographs and two paintings of 64×48 pixels, its states below ``folder``."""
     paths = [save(folder / "pictures" / f"{n}.png", n) for n in range(6)]
     batches = Batches(paths[:4], paths[4:], method.plan(), method.seed)
-    return Training(method, batches, folder / "states")
+    return Trainer(method, batches, folder / "states")
 
 
-def stopped(one: Training, step: int) -> Training:
+def stopped(one: Trainer, step: int) -> Trainer:
     """Trained until ``step`` and saved there."""
-    for tick in one.run():
-        if tick.step == step:
+    for result in one.run():
+        if result.step == step:
             one.save()
             break
     return one

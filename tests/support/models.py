@@ -44,6 +44,6 @@ def train(root: Path, name: str, **knobs: Any) -> Path:
     block, folder = {**METHODS[name], **knobs}, root / "results/models" / name
     method = make(block, name, seed=1, device="cpu")
     assert isinstance(method, Trained)
-    save_weights(method.applied.state_dict(), folder / "model.safetensors")
+    save_weights(method.inference_networks.state_dict(), folder / "model.safetensors")
     write_json(folder / "card.json", {"method": name, **method.card(), "parameters": block})
     return folder

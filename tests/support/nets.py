@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from atelier.metrics.evaluator import Judge
-from atelier.metrics.pairwise import Eyes
+from atelier.metrics.evaluator import Evaluator
+from atelier.metrics.pairwise import PerceptualNetworks
 from atelier.metrics.perceptual import STYLE_LAYERS, content_layer
 from atelier.nn.pretrained import calibration, features
 from atelier.nn.pretrained.features import Features, load_features
@@ -44,10 +44,12 @@ def random_features(*layers: str, unit_activations: bool = False) -> Features:
         return load_features("random", layers, unit_activations=unit_activations)
 
 
-def judge() -> Judge:
+def evaluator() -> Evaluator:
     """Scores by random features."""
     perceptual = random_features(*STYLE_LAYERS, content_layer("random"), unit_activations=True)
-    return Judge(random_features("relu2_1"), Eyes(perceptual, None, "cpu"), batch=8)
+    return Evaluator(
+        random_features("relu2_1"), PerceptualNetworks(perceptual, None, "cpu"), batch=8
+    )
 
 
 def vgg_state(name: str, seed: int = 0) -> StateDict:

@@ -21,12 +21,12 @@ def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tens
 
 
 def losses_of(method: Trained, seen: Batch) -> dict[str, Tensor]:
-    ((name, found),) = method.objectives(seen)
+    ((name, found),) = method.training_losses(seen)
     assert name == "main"
     return found
 
 
-def descend(method: Trained, batches: Iterable[Batch]) -> list[float]:
+def optimise(method: Trained, batches: Iterable[Batch]) -> list[float]:
     """One step per batch; the totals before each."""
     optimizer, totals = method.optimizers()["main"], []
     for batch in batches:

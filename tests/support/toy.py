@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch, Batches
-from atelier.engine.distributed import ALONE, Team
-from atelier.engine.loop import Training
+from atelier.engine.distributed import ALONE, ProcessGroup
+from atelier.engine.loop import Trainer
 from atelier.methods.base import Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
 from support.pictures import save
@@ -33,13 +33,13 @@ class Toy(Trained):
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:  # noqa: ARG003
         return cls(settings, seed)
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         noise = torch.randn(batch.content.shape, generator=batch.generator("noise")) / 100
         made = self.networks["net"](batch.content + noise)
         loss = (made - batch.style.mean((2, 3), keepdim=True)).square().mean()
         yield "main", {"total": loss, "mean": made.mean().detach()}
 
-    def transform(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002
+    def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002
         image: Tensor = self.networks["net"](content).sigmoid()  # never clamped to one colour
         return image
 
@@ -53,15 +53,15 @@ class Even(Toy):
             layers = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Tanh(), nn.Conv2d(3, 3, 1))
         self.networks = nn.ModuleDict({"net": layers})
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         made = self.networks["net"](batch.content)
         yield "main", {"total": (made - batch.style.mean((2, 3), keepdim=True)).square().mean()}
 
 
-def even(root: Path, team: Team = ALONE, folder: str = "states", **knobs: Any) -> Training:
+def even(root: Path, group: ProcessGroup = ALONE, folder: str = "states", **knobs: Any) -> Trainer:
     """A training of ``Even`` in batches of 4."""
     method, batches = toy(root / "pictures", Even, **{"batch": 4, **knobs})
-    return Training(method, batches, root / folder, team)
+    return Trainer(method, batches, root / folder, group)
 
 
 def toy(folder: Path, kind: type[Toy] = Toy, **knobs: Any) -> tuple[Toy, Batches]:
@@ -72,7 +72,7 @@ def toy(folder: Path, kind: type[Toy] = Toy, **knobs: Any) -> tuple[Toy, Batches
     return method, Batches(paths[:4], paths[4:], method.plan(), seed=3)
 
 
-def training(folder: Path, **knobs: Any) -> Training:
+def training(folder: Path, **knobs: Any) -> Trainer:
     """A training of the toy, its states below ``folder``."""
     method, batches = toy(folder / "pictures", **knobs)
-    return Training(method, batches, folder / "states")
+    return Trainer(method, batches, folder / "states")

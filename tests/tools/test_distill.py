@@ -13,7 +13,7 @@ from tools.mini.adversary import Adversary
 from tools.mini.corpus import SHORT_SIDE, Corpus, damage, held_out, jitter, read_small, split
 from tools.mini.export import export, held_out_losses
 from tools.mini.relations import Adapters, log_ratio, relations, style_distances, vector_distances
-from tools.mini.training import TAPS, DistillSettings, Training
+from tools.mini.training import TAPS, DistillSettings, Trainer
 from torch import Generator, Tensor
 
 from atelier.core.config import UserError
@@ -40,12 +40,12 @@ def pictures(folder: Path) -> Corpus:
     return Corpus(split(folder)[0], 32)
 
 
-def training(pictures: Corpus, **changed: Any) -> Training:
+def training(pictures: Corpus, **changed: Any) -> Trainer:
     settings = DistillSettings(**{**SMALL, "steps": 6, **changed})
-    return Training(settings, pictures, random_features(*TAPS, unit_activations=True))
+    return Trainer(settings, pictures, random_features(*TAPS, unit_activations=True))
 
 
-def weights(of: Training) -> list[Tensor]:
+def weights(of: Trainer) -> list[Tensor]:
     return [value.clone() for value in of.pupil.state_dict().values()]
 
 

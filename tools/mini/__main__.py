@@ -21,7 +21,7 @@ import torch
 from tools.mini import head
 from tools.mini.corpus import Corpus, split
 from tools.mini.export import export, held_out_losses
-from tools.mini.training import TAPS, DistillSettings, Training
+from tools.mini.training import TAPS, DistillSettings, Trainer
 from torch import Tensor
 
 from atelier.core.config import UserError
@@ -42,7 +42,7 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
     """Train, then write weights and card."""
     kept, held = split(data)
     teacher = load_features("vgg19", TAPS, unit_activations=True, device=device)
-    training = Training(settings, Corpus(kept, settings.side), teacher, device)
+    training = Trainer(settings, Corpus(kept, settings.side), teacher, device)
     known = {**settings.model_dump(), "pictures": len(kept), "held_out": len(held)}
     checkpoint, note = out / "checkpoint.pt", out / "run.json"
     before: dict[str, Any] = {"run_id": None, "seconds": 0.0}
@@ -82,9 +82,7 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
     print(f"wrote {written} and its card")
 
 
-def fit_vector(
-    training: Training, check: Corpus, out: Path, note_time: Callable[[], None]
-) -> float:
+def fit_vector(training: Trainer, check: Corpus, out: Path, note_time: Callable[[], None]) -> float:
     """Fit the pupil's last layer; returns the share of variance left on held-out pictures."""
     parts = [
         collect(training, corpus, batches, out / f"examples_{name}.pt", note_time)
@@ -98,7 +96,7 @@ def fit_vector(
 
 
 def collect(
-    training: Training, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
+    training: Trainer, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
 ) -> list[Tensor]:
     """What to fit to, (N, D) and (N, 512); goes on with what ``path`` has of the same origin."""
     t, pupil = training, digest(training.pupil.state_dict())
@@ -116,7 +114,7 @@ def collect(
     return [torch.cat(part) for part in zip(*rows[:batches], strict=True)]
 
 
-def report(training: Training, check: Corpus, run: Run) -> dict[str, float]:
+def report(training: Trainer, check: Corpus, run: Run) -> dict[str, float]:
     """Log and print the losses on held-out pictures."""
     figures = held_out_losses(training, check)
     run.metrics({f"held_out.{name}": value for name, value in figures.items()}, training.step)

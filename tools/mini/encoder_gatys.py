@@ -70,7 +70,7 @@ def stylise(name: str, content: Tensor, style: Tensor, out: Path) -> float:
 
 
 @torch.no_grad()
-def judge(vgg: Features, content: Tensor, style: Tensor, folder: Path) -> dict[str, float]:
+def evaluator(vgg: Features, content: Tensor, style: Tensor, folder: Path) -> dict[str, float]:
     """Mean VGG19 losses of the pictures in ``folder``; relu4_2 was optimised by none."""
     totals = dict.fromkeys(("style", "content", "content_relu4_2"), 0.0)
     for row, path in enumerate(images.find(folder)):
@@ -91,11 +91,11 @@ def main(data: Path, out: Path, names: list[str]) -> None:
         images.save_png(painting, out / "style" / f"{row:02d}.png")
     for name in names:
         seconds = stylise(name, content, style, out)
-        found = {f"{name}_{n}": judge(vgg, content, style, out / f"{name}_{n}") for n in KEPT}
+        found = {f"{name}_{n}": evaluator(vgg, content, style, out / f"{name}_{n}") for n in KEPT}
         found["seconds_per_step"] = {"all": seconds}
         write_json(out / f"{name}.json", found)
         print(name, f"{seconds:.3f} s", found[f"{name}_{STEPS}"])
-    write_json(out / "untouched.json", judge(vgg, content, style, out / "content"))
+    write_json(out / "untouched.json", evaluator(vgg, content, style, out / "content"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tools.mini import head
 from tools.mini.corpus import Corpus, damage
 from tools.mini.relations import WEIGHTS
-from tools.mini.training import Training
+from tools.mini.training import Trainer
 from torch import Generator
 
 from atelier.core.config import UserError
@@ -23,7 +23,7 @@ BATCHES, ROWS = 8, 8
 
 
 @torch.no_grad()
-def held_out_losses(training: Training, corpus: Corpus) -> dict[str, float]:
+def held_out_losses(training: Trainer, corpus: Corpus) -> dict[str, float]:
     """The training's losses on seeded crops of ``corpus`` and damaged copies of them.
 
     ``activations`` is the share of the teacher's variance that the adapters leave unexplained.
@@ -38,7 +38,7 @@ def held_out_losses(training: Training, corpus: Corpus) -> dict[str, float]:
     return totals
 
 
-def export(training: Training, folder: Path, facts: Mapping[str, Any]) -> Path:
+def export(training: Trainer, folder: Path, facts: Mapping[str, Any]) -> Path:
     """Write ``mini.safetensors`` (float16) and its card ``mini.json`` into ``folder``.
 
     Args:

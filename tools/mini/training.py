@@ -52,7 +52,7 @@ class Progress:
     losses: dict[str, float]
 
 
-class Training:
+class Trainer:
     """Pupil, adapters, adversary, optimiser and random state: everything a resume needs."""
 
     def __init__(

@@ -74,8 +74,8 @@ def stylize(
     for applied in loaded:
         if applied.note:
             typer.echo(f"note: {applied.note}", err=True)
-    wish = folders.Wish(style, strength, max_side)
-    _end(folders.stylize_files(pictures, out, loaded, wish, _warn), out)
+    options = folders.StylizeOptions(style, strength, max_side)
+    _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
 
 
 def denoise(

@@ -24,14 +24,14 @@ from atelier.core.config import UserError
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes that train together; one alone unless ``joined``."""
+class ProcessGroup:
+    """The processes that train together; one alone unless ``process_group``."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes, shows and logs."""
         return self.rank == 0
 
@@ -64,7 +64,7 @@ class Team:
         return found
 
 
-ALONE = Team()
+ALONE = ProcessGroup()
 PR_SET_PDEATHSIG = 1
 """Name in <sys/prctl.h>."""
 
@@ -74,12 +74,12 @@ def started() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def leads() -> bool:
+def is_main() -> bool:
     """Whether this process is the first of them, or alone."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def spread(devices: int, device: str) -> None:
+def launch(devices: int, device: str) -> None:
     """Replace this script by ``devices`` processes that run it again, unless it is one of them.
 
     Raises:
@@ -102,7 +102,7 @@ def own_device(device: str) -> str:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Team]:
+def process_group(device: str) -> Iterator[ProcessGroup]:
     """Join the processes torchrun started (gloo on CPUs, NCCL on GPUs); else be ``ALONE``."""
     if not started():
         yield ALONE
@@ -112,7 +112,7 @@ def joined(device: str) -> Iterator[Team]:
         torch.cuda.set_device(own_device(device))
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield Team(dist.get_rank(), dist.get_world_size())
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 

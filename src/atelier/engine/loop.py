@@ -5,7 +5,7 @@ progress, draws samples, logs. Batches are a function of the step's number (see 
 networks, optimisers, average, step and what a method itself adds (image pools) are all there is to
 keep, and a continued training equals an uninterrupted one bit for bit on the CPU.
 
-A batch can be divided: among processes (``team``) and, in each, into ``accumulate`` parts that are
+A batch can be divided: among processes (``group``) and, in each, into ``accumulate`` parts that are
 computed one after another. Gradients are averaged over all parts, so that only rounding differs.
 """
 
@@ -29,12 +29,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from atelier.core.batches import Batch, Batches, loader
 from atelier.core.checkpoints import newest_state, save_state
 from atelier.core.config import UserError
-from atelier.engine.distributed import ALONE, Team
+from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.methods.trained import Trained
 
 
 @dataclass(frozen=True)
-class Tick:
+class StepResult:
     """A finished step."""
 
     step: int
@@ -43,17 +43,19 @@ class Tick:
     """Means since the last point of the curves; empty but at such a point."""
 
 
-class Training:
+class Trainer:
     """A method, its optimisers and how far they are."""
 
-    def __init__(self, method: Trained, batches: Batches, folder: Path, team: Team = ALONE) -> None:
-        self.method, self.batches, self.folder, self.team = method, batches, folder, team
+    def __init__(
+        self, method: Trained, batches: Batches, folder: Path, group: ProcessGroup = ALONE
+    ) -> None:
+        self.method, self.batches, self.folder, self.group = method, batches, folder, group
         self.settings = method.settings
-        self.parts = team.size * self.settings.accumulate
+        self.parts = group.size * self.settings.accumulate
         if self.settings.batch % self.parts:
             raise UserError(
                 f"batch: {self.settings.batch} pictures cannot be divided into {self.parts} equal "
-                f"parts ({team.size} devices × accumulate {self.settings.accumulate})"
+                f"parts ({group.size} devices × accumulate {self.settings.accumulate})"
             )
         self.optimizers = dict(method.optimizers())
         self.rates = {
@@ -73,9 +75,9 @@ class Training:
 
     def _average(self) -> AveragedModel:
         update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
-        return AveragedModel(self.method.applied, multi_avg_fn=update)
+        return AveragedModel(self.method.inference_networks, multi_avg_fn=update)
 
-    def run(self) -> Iterator[Tick]:
+    def run(self) -> Iterator[StepResult]:
         """Train until ``steps``.
 
         Raises:
@@ -90,36 +92,36 @@ class Training:
             while self.step < settings.steps:
                 # saved after whoever listens has drawn and logged: killed there, it is done again
                 yield self._one_step(made)
-                if self.team.any(asked()):
+                if self.group.any(asked()):
                     self.save()
                     raise KeyboardInterrupt
                 if self.step % settings.save_every == 0 and self.step < settings.steps:
                     self.save()
 
-    def _one_step(self, made: Iterator[Batch]) -> Tick:
+    def _one_step(self, made: Iterator[Batch]) -> StepResult:
         began = time.monotonic()
         batch = next(made).to(self.method.device)
         loaded = time.monotonic()
-        runs = [self._objectives(part) for part in self._own_parts(batch)]
-        while self._descend(runs, batch):
+        runs = [self._training_losses(part) for part in self._own_parts(batch)]
+        while self._optimise(runs, batch):
             pass
         if self.average:
-            self.average.update_parameters(self.method.applied)
+            self.average.update_parameters(self.method.inference_networks)
         self.step += 1
         self.seconds["data"] += loaded - began
         self.seconds["step"] += time.monotonic() - loaded
-        return Tick(self.step, self._point())
+        return StepResult(self.step, self._point())
 
     def _own_parts(self, batch: Batch) -> list[Batch]:
-        first = self.team.rank * self.settings.accumulate
+        first = self.group.rank * self.settings.accumulate
         return [batch.part(first + n, self.parts) for n in range(self.settings.accumulate)]
 
-    def _objectives(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
+    def _training_losses(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
         """The method's losses; its forward passes run in the precision asked for."""
         low = self.settings.precision == "bfloat16"
         # whatever draws from the global generator (dropout) is a function of the step as well
         torch.manual_seed(int(batch.generator("global").initial_seed()))
-        phases = self.method.objectives(batch)
+        phases = self.method.training_losses(batch)
         while True:
             with torch.autocast(torch.device(self.method.device).type, torch.bfloat16, low):
                 found = next(phases, None)
@@ -127,7 +129,7 @@ class Training:
                 return
             yield found
 
-    def _descend(
+    def _optimise(
         self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
     ) -> bool:
         """One optimiser's update, by the mean gradient of all parts; False when there is none."""
@@ -165,7 +167,7 @@ class Training:
     def _clip(self, optimizer: Optimizer, batch: Batch) -> None:
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
         grads = [w.grad for w in weights]
-        self.team.average(grads)
+        self.group.average(grads)
         norm = get_total_norm(grads)
         self._check({"the gradient": float(norm)}, batch)
         if self.settings.clip_norm:
@@ -175,7 +177,7 @@ class Training:
         """Stop before the weights are touched, every process of the team for the same reason."""
         # x - x is not 0 for NaN and infinity
         own = next((what for what, value in values.items() if value - value != 0), None)
-        if found := [what for what in self.team.gather(own) if what]:
+        if found := [what for what in self.group.gather(own) if what]:
             raise UserError(
                 f"step {self.step + 1}: {found[0]} is not finite; lower lr, or set clip_norm "
                 f"(the batch: {', '.join(batch.names)})"
@@ -188,25 +190,25 @@ class Training:
         if self.step % every and not last:
             return {}
         count = self.step % every or every
-        found = self.team.means({name: total / count for name, total in self.sums.items()})
+        found = self.group.means({name: total / count for name, total in self.sums.items()})
         self.sums = {}
         for name, value in {"step": self.step, **found}.items():
             self.history.setdefault(name, []).append(value)
         return found
 
-    def delivered(self) -> dict[str, Tensor]:
+    def final_weights(self) -> dict[str, Tensor]:
         """The weights that stand for the training: the average where there is one."""
-        networks = self.average.module if self.average else self.method.applied
+        networks = self.average.module if self.average else self.method.inference_networks
         state: dict[str, Tensor] = networks.state_dict()
         return state
 
     @contextmanager
-    def delivering(self) -> Iterator[None]:
+    def swap_ema_weights(self) -> Iterator[None]:
         """The method with the delivered weights, for samples; its own come back afterwards."""
         if not self.average:
             yield
             return
-        networks = self.method.applied
+        networks = self.method.inference_networks
         own = {key: value.clone() for key, value in networks.state_dict().items()}
         networks.load_state_dict(self.average.module.state_dict())
         try:
@@ -216,8 +218,8 @@ class Training:
 
     def save(self) -> None:
         """Write the whole state, atomically; one process of the team does it."""
-        extra = self.team.gather(self.method.extra_state())
-        if not self.team.leads:
+        extra = self.group.gather(self.method.extra_state())
+        if not self.group.is_main:
             return
         state = {
             "step": self.step,
@@ -241,11 +243,11 @@ class Training:
             optimizer.load_state_dict(state["optimizers"][name])
         if self.average:
             self.average.load_state_dict(state["average"])
-        if len(state["extra"]) != self.team.size:
+        if len(state["extra"]) != self.group.size:
             raise UserError(
                 f"{self.folder}: was begun on {len(state['extra'])} devices and goes on there only"
             )
-        self.method.load_extra_state(state["extra"][self.team.rank])
+        self.method.load_extra_state(state["extra"][self.group.rank])
         for name in ("step", "seconds", "history", "sums"):
             setattr(self, name, state[name])
         return True

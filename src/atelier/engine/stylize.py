@@ -24,7 +24,7 @@ from atelier.tracking.progress import progress
 EXTRA_PHOTOS = 2
 """Photographs that a method draws extra pictures of, such as strips of strengths."""
 
-Watch = Callable[[int, Iterate], None]
+IterateCallback = Callable[[int, Iterate], None]
 """Called with the batch's number and each of its iterates."""
 
 
@@ -49,7 +49,7 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 
 def stylize(
-    method: Method, jobs: Sequence[Job], kept: Path, watch: Watch, what: str
+    method: Method, jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; what lies there finished is not done again.
 
@@ -103,7 +103,7 @@ def _record(kept: Path, number: int) -> Path:
     return kept / f"batch-{number:05d}.json"
 
 
-def deliver(jobs: Sequence[Job], kept: Path, out: Path) -> None:
+def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
     """Copy the finished pictures to the stage's output; ``kept`` stays until all is written."""
     out.mkdir(parents=True, exist_ok=True)
     for job in jobs:

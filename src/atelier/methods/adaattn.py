@@ -18,8 +18,15 @@ from torch import Generator, Tensor, nn
 
 from atelier.core.batches import Batch
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
-from atelier.nn.attention import AdaAttention, Seen, attend_plainly, mvn, shallow_keys, subset
-from atelier.nn.decoder import TAPS, Decoder, Init, conv, start_lively
+from atelier.nn.attention import (
+    AdaAttention,
+    EncodedImage,
+    attend_unprojected,
+    mvn,
+    shallow_keys,
+    subset,
+)
+from atelier.nn.decoder import TAPS, Decoder, Init, conv, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.tiling import decode, encode
@@ -62,8 +69,8 @@ class AdaAttNSettings(ArbitrarySettings):
     """At the full learning rate; after them every epoch begins with ``lr_decay`` of the rate."""
     lr_decay: float = Field(0.3, gt=0, le=1)
     init: Init = "published"
-    """``he`` for short trainings: of the decoder, see ``start_lively``, and attention that begins
-    without projections, see ``AdaAttention.start_plainly``."""
+    """``he`` for short trainings: of the decoder, see ``init_he``, and attention that begins
+    without projections, see ``AdaAttention.init_identity``."""
     init_std: float = Field(0.02, gt=0)
     """Of the first weights, normally distributed; biases start at 0."""
     tile: int | None = Field(None, ge=64, multiple_of=16)
@@ -83,7 +90,7 @@ class Transformer(nn.Module):
         self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
         self.merge = conv(four, four)
 
-    def forward(self, content: Seen, style: Seen) -> Tensor:
+    def forward(self, content: EncodedImage, style: EncodedImage) -> Tensor:
         """To (B, C4, H/8, W/8)."""
         four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
         merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
@@ -124,7 +131,7 @@ class AdaAttN(Arbitrary):
         epoch = step * s.epochs // s.steps
         return float(s.lr_decay ** max(0, epoch + 1 - s.constant_epochs))
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Moments of the style everywhere (global), of attention position by position (local)."""
         s, generator = self.settings, batch.generator("style positions")
         with torch.no_grad():
@@ -141,13 +148,15 @@ class AdaAttN(Arbitrary):
             total = total + s.identity_weight * losses["identity"]
         yield "main", {"total": total, **losses}
 
-    def _losses(self, found: Mapping[str, Tensor], content: Seen, style: Seen) -> Losses:
+    def _losses(
+        self, found: Mapping[str, Tensor], content: EncodedImage, style: EncodedImage
+    ) -> Losses:
         """The losses of the re-encoded picture (§3.3), and the one for ablations."""
         moments = [mean_std_loss(found[k], mean_std(style.features[k])) for k in LOSS_LAYERS]
         local = []
         for layer in self.settings.local_layers:
             with torch.no_grad():  # of frozen features alone
-                target = attend_plainly(content, style, layer)
+                target = attend_unprojected(content, style, layer)
             local.append(content_loss(found[layer], target))
         kept = [content_loss(mvn(found[k]), mvn(content.features[k])) for k in LOSS_LAYERS]
         named = {"global": moments, "local": local, "content": kept}
@@ -178,23 +187,25 @@ class AdaAttN(Arbitrary):
         decoder: Any = self.networks["decoder"]
         return decode(decoder, mixture, self.settings.tile)
 
-    def _stylised(self, content: Seen, style: Seen) -> list[Tensor]:
+    def _stylised(self, content: EncodedImage, style: EncodedImage) -> list[Tensor]:
         """What the decoder takes: (B, C4, H/8, W/8) and, where there is a skip, relu3_1's grid."""
         names = ("transformer", "relu3") if self.settings.skip else ("transformer",)
         return [self.networks[name](content, style) for name in names]
 
-    def _encode(self, image: Tensor) -> Seen:
+    def _encode(self, image: Tensor) -> EncodedImage:
         """For ``blend``: the positions depend on the seed and the picture's size alone."""
         return self._see(image, self.layers, Generator().manual_seed(self.seed))
 
-    def _see(self, image: Tensor, layers: Sequence[str], generator: Generator) -> Seen:
+    def _see(self, image: Tensor, layers: Sequence[str], generator: Generator) -> EncodedImage:
         """Encode (B, 3, H, W); draws the positions that take part when it is the style."""
         s, found = self.settings, encode(self.features, image, LAYERS, self.settings.tile)
         keys = {k: shallow_keys(found, k, shallow=s.shallow_keys) for k in layers}
         kept = {k: found[k] for k in layers}  # the rest holds most of a large picture's memory
         counts = {k: value.shape[2:].numel() for k, value in kept.items()}
         limits = {k: s.max_sample_deep if k in LAYERS[3:] else s.max_sample for k in layers}
-        return Seen(kept, keys, {k: subset(n, limits[k], generator) for k, n in counts.items()})
+        return EncodedImage(
+            kept, keys, {k: subset(n, limits[k], generator) for k, n in counts.items()}
+        )
 
 
 def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.ModuleDict:
@@ -219,10 +230,10 @@ def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
                 nn.init.zeros_(layer.bias)
     decoder = networks["decoder"]
     if settings.init == "he" and isinstance(decoder, Decoder):
-        start_lively(decoder)
+        init_he(decoder)
         for part in networks.modules():
             if isinstance(part, AdaAttention):
-                part.start_plainly()
+                part.init_identity()
             if isinstance(part, Transformer):
                 nn.init.dirac_(part.merge.weight)
 

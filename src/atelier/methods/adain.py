@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
-from atelier.nn.decoder import TAPS, Decoder, Init, start_lively
+from atelier.nn.decoder import TAPS, Decoder, Init, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.tiling import decode, encode
@@ -41,7 +41,7 @@ class AdaINSettings(ArbitrarySettings):
     lr_decay: float = Field(5e-5, ge=0)
     """The learning rate at step i is lr / (1 + lr_decay · i)."""
     init: Init = "published"
-    """``he`` for short trainings, see ``start_lively``."""
+    """``he`` for short trainings, see ``init_he``."""
     tile: int | None = Field(None, ge=64, multiple_of=16)
     """Side in pixels of the pieces larger pictures are computed in, with the same result; None:
     always whole."""
@@ -63,7 +63,7 @@ class AdaIN(Arbitrary):
         with seeded(seed):
             decoder = Decoder(features.channels)
             if settings.init == "he":
-                start_lively(decoder)
+                init_he(decoder)
         decoder = decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks = nn.ModuleDict({"decoder": decoder})
 
@@ -83,7 +83,7 @@ class AdaIN(Arbitrary):
         """Falls with 1/step."""
         return 1 / (1 + float(self.settings.lr_decay) * step)
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Content against the AdaIN output, not the photograph (eq. 12); style by moments (13)."""
         s = self.settings
         with torch.no_grad():

@@ -3,7 +3,7 @@
 After Park, Efros, Zhang & Zhu, "Contrastive learning for unpaired image-to-image translation"
 (ECCV 2020), and its code, taesungp/contrastive-unpaired-translation.
 
-Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``transform``. A tap is
+Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``generate``. A tap is
 one of the five layers of the generator whose features are compared, with P patches (positions).
 """
 
@@ -159,7 +159,7 @@ class CUT(Domain):
         """(B, 3, H, W) to the same shape; to art alone."""
         return self.generator(image)  # type: ignore[no-any-return]
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The discriminator, then generator and feature network, on the same fakes."""
         photo, art = to_signed(batch.content), to_signed(batch.style)
         pictures = torch.cat([photo, art]) if self.settings.identity_nce else photo
@@ -207,9 +207,9 @@ class CUT(Domain):
 
         The watched losses are without their weights.
         """
-        s, judge = self.settings, self.networks["discriminator"]
-        with frozen(judge):
-            gan = adversarial(judge(fake), s.gan, real=True)
+        s, discriminator = self.settings, self.networks["discriminator"]
+        with frozen(discriminator):
+            gan = adversarial(discriminator(fake), s.gan, real=True)
         names = ("nce_to_art", "nce_identity")
         losses = {name: part.mean() for name, part in zip(names, nce, strict=False)}
         total = s.gan_weight * gan + s.nce_weight * torch.stack(list(losses.values())).mean()
@@ -217,8 +217,8 @@ class CUT(Domain):
 
     def _discriminator(self, art: Tensor, fake: Tensor) -> Losses:
         """Unlike CycleGAN's, without earlier fakes."""
-        judge = self.networks["discriminator"]
-        loss = discriminator_loss(judge, art, fake, self.settings.gan)
+        discriminator = self.networks["discriminator"]
+        loss = discriminator_loss(discriminator, art, fake, self.settings.gan)
         return {"total": loss, "discriminator_art": loss.detach()}
 
 

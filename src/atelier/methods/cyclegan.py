@@ -1,6 +1,6 @@
 """CycleGAN: there, back, and nothing lost on the way (Zhu, Park, Isola & Efros, ICCV 2017).
 
-Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``transform``.
+Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``generate``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class CycleGAN(Domain):
         made: Tensor = self.networks["generator"][direction](image)  # type: ignore[index]
         return made
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The generators, then the discriminators on what was generated before the update."""
         photo, art = to_signed(batch.content), to_signed(batch.style)
         losses, fakes = self._generators(photo, art)
@@ -127,9 +127,9 @@ class CycleGAN(Domain):
 
     def _fools(self, domain: str, fake: Tensor) -> Tensor:
         """The generator's loss: the fake should be taken for real."""
-        judge = self.networks["discriminator"][domain]  # type: ignore[index]
-        with frozen(judge):
-            return adversarial(judge(fake), self.settings.gan, real=True)
+        discriminator = self.networks["discriminator"][domain]  # type: ignore[index]
+        with frozen(discriminator):
+            return adversarial(discriminator(fake), self.settings.gan, real=True)
 
     def _discriminators(
         self, real: dict[str, Tensor], fakes: dict[str, Tensor], batch: Batch
@@ -138,9 +138,9 @@ class CycleGAN(Domain):
         losses = {}
         for name, pool in self.pools.items():
             shown = pool.query(fakes[name], batch.generator(f"pool {name}"))
-            judge = self.networks["discriminator"][name]  # type: ignore[index]
+            discriminator = self.networks["discriminator"][name]  # type: ignore[index]
             losses[f"discriminator_{name}"] = discriminator_loss(
-                judge, real[name], shown, self.settings.gan
+                discriminator, real[name], shown, self.settings.gan
             )
         return {"total": torch.stack(list(losses.values())).sum(), **losses}
 

@@ -201,7 +201,7 @@ class Fast(Trained):
         make = AdamW if self.settings.optimizer == "adamw" else Adam
         return {"main": make(self.networks.parameters(), lr=self.settings.lr, fused=True)}
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Content, style and total-variation losses of the transformed photographs."""
         s = self.settings
         if not self.targets:
@@ -234,7 +234,7 @@ class Fast(Trained):
         ]
         return torch.stack(losses).sum(0)
 
-    def transform(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see the class
+    def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see the class
         """(B, 3, H, W) in [0, 1] to the same shape."""
         image: Tensor = self.networks["transformer"](content)
         return image

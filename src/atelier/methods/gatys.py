@@ -205,7 +205,7 @@ class Gatys(Method):
             objective = Objective(self.settings, self.features, _resize(content, size), small)
             canvas = Canvas(_resize(image, size).clamp(0, 1), self.settings.variable)
             optimizers = self._optimizers(canvas, warm)
-            for image, losses in self._descend(objective, canvas, optimizers, steps):
+            for image, losses in self._optimise(objective, canvas, optimizers, steps):
                 done += 1
                 ours = {name: loss[:count] for name, loss in losses.items()}
                 yield Iterate(done, sum(plan), image[:count], ours)
@@ -263,7 +263,7 @@ class Gatys(Method):
             _warm_start(adam, warm[0])
         return [adam]
 
-    def _descend(
+    def _optimise(
         self, objective: Objective, canvas: Canvas, optimizers: list[Optimizer], steps: int
     ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         """Descend ``steps`` evaluations; yields the averaged picture and the losses before it."""

@@ -86,7 +86,7 @@ class PredictedSettings(ArbitrarySettings):
         return layer_weights(self.style_layers, self.style_layer_weights)
 
 
-class Still(nn.Module):
+class FrozenStatistics(nn.Module):
     """A network that is trained in evaluation mode, its batch norms with the averages they have."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -123,7 +123,7 @@ class Predicted(Arbitrary):
             networks = _networks(settings, predictor.channels[settings.predictor_layer])
         networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if not settings.freeze_predictor:
-            networks["predictor"] = Still(predictor.network.requires_grad_(True))
+            networks["predictor"] = FrozenStatistics(predictor.network.requires_grad_(True))
         self.networks = networks
 
     @classmethod
@@ -138,7 +138,7 @@ class Predicted(Arbitrary):
         )
         return cls(settings, features, predictor, seed, device)
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Content, style and total-variation losses (Ghiasi et al. 2017, §2).
 
         Unlike the paper, features have a mean activation of one (``unit_activations``), so that

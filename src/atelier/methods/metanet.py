@@ -93,7 +93,7 @@ SAMPLED = 32
 
 
 @dataclass(frozen=True)
-class Aim:
+class Targets:
     """What transformed pictures are compared with."""
 
     content: dict[str, Tensor]
@@ -177,19 +177,21 @@ class MetaNet(Arbitrary):
         return torch.cat([torch.stack(mean_std(value), 2).flatten(1) for value in taken], 1)
 
     @torch.no_grad()
-    def aim(self, content: Tensor, style: Tensor) -> Aim:
-        """What ``judge`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
+    def targets(self, content: Tensor, style: Tensor) -> Targets:
+        """What ``perceptual_losses`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
         s, wanted, shown = self.settings, self.features(content), self.features(style)
         layers = () if s.style_loss == "mean_std" else s.style_layers
         grams = {k: gram(shown[k], self.norm) for k in layers}
         varied = content.flatten(2).std(2).amax(1) > 1e-6
-        return Aim({k: wanted[k] for k in s.content_layers}, grams, self._statistics(shown), varied)
+        return Targets(
+            {k: wanted[k] for k in s.content_layers}, grams, self._statistics(shown), varied
+        )
 
-    def judge(self, image: Tensor, aim: Aim) -> Losses:
+    def perceptual_losses(self, image: Tensor, targets: Targets) -> Losses:
         """Losses of transformed pictures (B, 3, H, W), (B,) each."""
         s, made = self.settings, self.features(image)
-        content = [content_loss(made[k], wanted) for k, wanted in aim.content.items()]
-        losses = {"content": torch.stack(content).sum(0), "style": self._style_loss(made, aim)}
+        content = [content_loss(made[k], wanted) for k, wanted in targets.content.items()]
+        losses = {"content": torch.stack(content).sum(0), "style": self._style_loss(made, targets)}
         total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
         if s.tv_weight:
             # Unlike the port, in RGB: its pictures are in standard deviations, 4.4 times as rough.
@@ -198,29 +200,31 @@ class MetaNet(Arbitrary):
         losses["total"] = total
         # 14 instance norms of a picture without variance, each a division by the root of 1e-5, let
         # its gradient overflow: it is cut off. (The port leaves out the whole batch.)
-        return {k: torch.where(aim.varied, loss, loss.detach()) for k, loss in losses.items()}
+        return {k: torch.where(targets.varied, loss, loss.detach()) for k, loss in losses.items()}
 
-    def _style_loss(self, found: Mapping[str, Tensor], aim: Aim) -> Tensor:
+    def _style_loss(self, found: Mapping[str, Tensor], targets: Targets) -> Tensor:
         if self.settings.style_loss == "mean_std":
             # One mean over all entries, as in the port: a layer counts by its width.
-            return mean_square(self._statistics(found), aim.statistics)
+            return mean_square(self._statistics(found), targets.statistics)
         # The report does not say how its Gram matrices are scaled: by C·H·W with ``gram``.
         weights = self.settings.layer_weights()
         losses = [
             weight * gram_loss(found[k], want, self.norm)
-            for (k, want), weight in zip(aim.grams.items(), weights, strict=True)
+            for (k, want), weight in zip(targets.grams.items(), weights, strict=True)
         ]
         return torch.stack(losses).sum(0)
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of the photographs with the one painting, and two norms that are watched.
 
         ``generated_norm`` is the root mean square of all generated numbers, ``first_weight`` that
         of the first 9×9 filter, whose growth the report plots (figure 5).
         """
-        aim = self.aim(batch.content, batch.style)
-        image, filters = self.networks(batch.content, aim.statistics)
-        losses = {name: loss.mean() for name, loss in self.judge(image, aim).items()}
+        targets = self.targets(batch.content, batch.style)
+        image, filters = self.networks(batch.content, targets.statistics)
+        losses = {
+            name: loss.mean() for name, loss in self.perceptual_losses(image, targets).items()
+        }
         first = self.networks.get_parameter("transformer.first.weight")
         watched = {"generated_norm": _rms(torch.cat(filters, 1)), "first_weight": _rms(first)}
         yield "main", {**losses, **watched}
@@ -270,11 +274,11 @@ class MetaNet(Arbitrary):
 
     def _adapt(self, content: Tensor, style: Tensor) -> Iterator[tuple[Tensor, Losses]]:
         """Picture and losses of a copy of the networks, from 0 steps to ``adapt_steps``."""
-        networks, aim = deepcopy(self.networks), self.aim(content, style)
+        networks, targets = deepcopy(self.networks), self.targets(content, style)
         optimizer = self._optimizer(networks, self.settings.adapt_lr)
         for left in reversed(range(self.settings.adapt_steps + 1)):
-            image, _ = networks(content, aim.statistics)
-            losses = self.judge(image, aim)
+            image, _ = networks(content, targets.statistics)
+            losses = self.perceptual_losses(image, targets)
             if left:
                 optimizer.zero_grad()
                 torch.autograd.backward(losses["total"].sum())

@@ -81,7 +81,7 @@ class Trained(Method):
     """A system with networks to train.
 
     A subclass sets ``settings``, ``networks`` (what is trained, saved and averaged), ``device`` and
-    ``seed`` in its ``build``, and implements ``objectives`` and ``transform``.
+    ``seed`` in its ``build``, and implements ``training_losses`` and ``generate``.
     """
 
     settings: Any
@@ -89,11 +89,11 @@ class Trained(Method):
     device: str
     seed: int
     multiple: ClassVar[int] = 1
-    """``transform`` needs sides that are multiples of this; others are padded and cut."""
+    """``generate`` needs sides that are multiples of this; others are padded and cut."""
 
     @property
-    def applied(self) -> nn.ModuleDict:
-        """The part of ``networks`` that ``transform`` needs: delivered, and averaged by ``ema``."""
+    def inference_networks(self) -> nn.ModuleDict:
+        """The part of ``networks`` that ``generate`` needs: delivered, and averaged by ``ema``."""
         return self.networks
 
     def warm_up(self) -> None:
@@ -113,7 +113,7 @@ class Trained(Method):
         """Take back what ``extra_state`` gave."""
 
     @abstractmethod
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of one training step, optimiser by optimiser.
 
         The engine descends ``total`` with the named optimiser before it asks for the next pair,
@@ -122,7 +122,7 @@ class Trained(Method):
         """
 
     @abstractmethod
-    def transform(self, content: Tensor, style: Tensor) -> Tensor:
+    def generate(self, content: Tensor, style: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to (B, 3, H, W), not yet clamped; sides fit ``multiple``."""
 
     def optimizers(self) -> Mapping[str, Optimizer]:
@@ -154,17 +154,17 @@ class Trained(Method):
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
         """One iterate: the networks applied once."""
         style = style.to(self.device)
-        yield Iterate(1, 1, self.applied_to(content, lambda image: self.transform(image, style)))
+        yield Iterate(1, 1, self.apply_network(content, lambda image: self.generate(image, style)))
 
-    def applied_to(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+    def apply_network(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """``network`` on (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
-        with self.applying():
+        with self.inference_mode():
             made = fitted(network, image.to(self.device), self.multiple)
         return made.float().clamp(0, 1)
 
-    def applying(self) -> AbstractContextManager[None]:
+    def inference_mode(self) -> AbstractContextManager[None]:
         """Evaluation mode without gradients, the former mode afterwards."""
-        return _Applying(self.networks)
+        return _InferenceMode(self.networks)
 
     def card(self) -> dict[str, Any]:
         """Kind and number of trained parameters, plus the features when there are any."""
@@ -184,8 +184,8 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Steps of the strips; those of Ghiasi et al. 2017, the reports' too."""
 
 
-class _Applying:
-    """See ``Trained.applying``."""
+class _InferenceMode:
+    """See ``Trained.inference_mode``."""
 
     def __init__(self, networks: nn.ModuleDict) -> None:
         self.networks, self.before = networks, networks.training
@@ -234,7 +234,7 @@ class Arbitrary(Trained):
             (B, 3, H, W), not yet clamped.
         """
 
-    def transform(self, content: Tensor, style: Tensor) -> Tensor:
+    def generate(self, content: Tensor, style: Tensor) -> Tensor:
         """``blend`` of the one style, at the strength the settings say."""
         if self.settings.preserve_colour:
             style = recolour(style, content)
@@ -245,7 +245,7 @@ class Arbitrary(Trained):
     ) -> Tensor:
         """``blend`` for a content of any size, result in [0, 1]."""
         styles = [style.to(self.device) for style in styles]
-        return self.applied_to(content, lambda c: self.blend(c, styles, weights, strength))
+        return self.apply_network(content, lambda c: self.blend(c, styles, weights, strength))
 
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
         """From the content to the style (``strength``), and from one style to another."""
@@ -263,7 +263,7 @@ class Arbitrary(Trained):
 def restore(method: Method, model: Path) -> None:
     """Give a trained method the weights below ``model``; the others need none."""
     if isinstance(method, Trained):
-        load_weights(method.applied, model / WEIGHTS)
+        load_weights(method.inference_networks, model / WEIGHTS)
 
 
 def weights_digest(model: Path) -> str | None:

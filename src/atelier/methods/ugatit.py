@@ -31,7 +31,7 @@ from atelier.methods.unpaired import (
 )
 from atelier.nn.adalin import clamp_rho
 from atelier.nn.cam import CamWeight, jet, spread
-from atelier.nn.ugatit import Discriminator, Generator, Judged, check_side, distance
+from atelier.nn.ugatit import Discriminator, Generator, Verdict, check_side, distance
 
 
 class UgatitSettings(DomainSettings):
@@ -107,7 +107,7 @@ class Ugatit(Domain):
         found: Generator = self.networks["generator"]["to_art"]  # type: ignore[index]
         found.check(height, width)
 
-    def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The discriminators' step, then the generators'."""
         real = {"photo": to_signed(batch.content), "art": to_signed(batch.style)}
         with torch.no_grad():
@@ -127,15 +127,15 @@ class Ugatit(Domain):
         total = self.settings.gan_weight * torch.stack(list(losses.values())).sum()
         return {"total": total, **losses}
 
-    def _judged(self, name: str, image: Tensor) -> Judged:
-        judged: Judged = self.networks["discriminator"][name](image)  # type: ignore[index]
+    def _judged(self, name: str, image: Tensor) -> Verdict:
+        judged: Verdict = self.networks["discriminator"][name](image)  # type: ignore[index]
         return judged
 
     @staticmethod
-    def _told_apart(judged: Judged) -> Tensor:
+    def _told_apart(judged: Verdict) -> Tensor:
         """Of real pictures and, in the batch's second half, generated ones."""
         real, fake = zip(*(part.chunk(2) for part in judged), strict=True)
-        return distance(Judged(*real), 1.0) + distance(Judged(*fake), 0.0)
+        return distance(Verdict(*real), 1.0) + distance(Verdict(*fake), 0.0)
 
     def _generator_losses(self, real: dict[str, Tensor]) -> Losses:
         """Adversarial, cycle, identity and CAM losses of both directions."""
@@ -201,7 +201,7 @@ class Ugatit(Domain):
 
     def explained(self, image: Tensor, direction: str) -> tuple[Tensor, Tensor]:
         """Pictures (B, 3, H, W) in [0, 1], translated, and their heat-maps in colour."""
-        both = self.applied_to(image, lambda x: self._with_heat(to_signed(x), direction))
+        both = self.apply_network(image, lambda x: self._with_heat(to_signed(x), direction))
         return both[:, :3], jet(both[:, 3])
 
     def _with_heat(self, image: Tensor, direction: str) -> Tensor:

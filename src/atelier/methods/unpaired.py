@@ -51,7 +51,7 @@ class DomainSettings(TrainSettings):
 class Domain(Trained):
     """Generators and discriminators: ``networks`` has ``generator``, ``discriminator`` or more.
 
-    A subclass implements ``objectives`` and ``translate``. Its delivered weights and their average
+    A subclass implements ``training_losses`` and ``translate``. Its final weights and their average
     are those of ``generator`` alone.
     """
 
@@ -65,7 +65,7 @@ class Domain(Trained):
         """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]; sides fit ``multiple``."""
 
     @property
-    def applied(self) -> nn.ModuleDict:
+    def inference_networks(self) -> nn.ModuleDict:
         """The generators: nothing else is needed once they are trained."""
         return nn.ModuleDict({"generator": self.networks["generator"]})
 
@@ -97,7 +97,7 @@ class Domain(Trained):
         flat = round(float(self.settings.constant) * steps)
         return 1 - max(0, step + 1 - flat) / (steps - flat + 1)
 
-    def transform(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see below
+    def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see below
         """To art; no painting is looked at, the style is the training paintings' together."""
         return to_unit(self.translate(to_signed(content), "to_art"))
 
@@ -118,7 +118,7 @@ class Domain(Trained):
 
     def apply(self, image: Tensor, direction: str) -> Tensor:
         """``translate`` for any size, from and to [0, 1]."""
-        return self.applied_to(image, lambda x: to_unit(self.translate(to_signed(x), direction)))
+        return self.apply_network(image, lambda x: to_unit(self.translate(to_signed(x), direction)))
 
 
 def to_signed(image: Tensor) -> Tensor:

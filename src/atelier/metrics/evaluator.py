@@ -19,7 +19,7 @@ from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kid import kernel_distance
 from atelier.metrics.lpips import Lpips, load_lpips
-from atelier.metrics.pairwise import Eyes, Pair, pair_scores
+from atelier.metrics.pairwise import Pair, PerceptualNetworks, pair_scores
 from atelier.metrics.perceptual import perceptual_features
 from atelier.metrics.statistics import Statistics, frechet_from
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
@@ -48,11 +48,11 @@ class EvaluateSettings(Settings):
 
 
 @dataclass(frozen=True)
-class Judge:
+class Evaluator:
     """All networks that score, loaded."""
 
     features: Features
-    eyes: Eyes
+    networks: PerceptualNetworks
     batch: int
 
     @classmethod
@@ -63,8 +63,8 @@ class Judge:
             UserError: weights that cannot be had and have no substitute.
         """
         perceptual = perceptual_features(settings.perceptual, device)
-        eyes = Eyes(perceptual, _lpips(settings.lpips, device), device)
-        return cls(evaluation_features(settings, device), eyes, settings.batch)
+        networks = PerceptualNetworks(perceptual, _lpips(settings.lpips, device), device)
+        return cls(evaluation_features(settings, device), networks, settings.batch)
 
     def names(self) -> dict[str, str]:
         """Networks and hashes, to stand beside every value."""
@@ -72,18 +72,18 @@ class Judge:
             "features": self.features.name,
             "features_hash": self.features.hash,
             "layer": self.features.layers[0],
-            "perceptual": self.eyes.perceptual.name,
-            "perceptual_hash": self.eyes.perceptual.hash,
+            "perceptual": self.networks.perceptual.name,
+            "perceptual_hash": self.networks.perceptual.hash,
         }
-        lpips = self.eyes.lpips
+        lpips = self.networks.lpips
         return found if lpips is None else {**found, "lpips_network": f"{lpips.name} {lpips.hash}"}
 
     def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
         """The record of one system's pictures: to the paintings, pair by pair, and the networks."""
-        pictures, device = [pair.picture for pair in pairs], self.eyes.device
+        pictures, device = [pair.picture for pair in pairs], self.networks.device
         vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
         found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
-        found |= pair_scores(self.eyes, pairs, reference.styles, self.batch)
+        found |= pair_scores(self.networks, pairs, reference.styles, self.batch)
         if "lpips" in found:
             found["artfid"] = artfid_product(found["lpips"], found["frechet"])
         return {**found, **self.names()}

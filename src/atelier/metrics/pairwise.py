@@ -34,7 +34,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Eyes:
+class PerceptualNetworks:
     """The networks pairs are judged with."""
 
     perceptual: Features
@@ -44,12 +44,12 @@ class Eyes:
 
 
 def pair_scores(
-    eyes: Eyes, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
+    networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
 ) -> dict[str, float]:
     """Means over the pairs; less is better, but for ``ssim``.
 
     Args:
-        eyes: the networks.
+        networks: what looks at the pictures.
         pairs: results of one system.
         styles: a painting's file name → its style vector (D,), see ``perceptual.style_vector``.
         batch: pictures at once.
@@ -63,21 +63,25 @@ def pair_scores(
         UserError: a picture that cannot be read, or is too small.
     """
     every = torch.stack(list(styles.values()))
-    parts = [_judge(eyes, some, both, styles, every) for some, both in _stacks(pairs, batch)]
+    parts = [_score(networks, some, both, styles, every) for some, both in _stacks(pairs, batch)]
     common = set(parts[0]).intersection(*parts)
     return {name: torch.cat([p[name] for p in parts]).mean().item() for name in sorted(common)}
 
 
-def _judge(
-    eyes: Eyes, pairs: Sequence[Pair], both: Tensor, styles: Mapping[str, Tensor], every: Tensor
+def _score(
+    networks: PerceptualNetworks,
+    pairs: Sequence[Pair],
+    both: Tensor,
+    styles: Mapping[str, Tensor],
+    every: Tensor,
 ) -> dict[str, Tensor]:
     """Values (b,) of pictures and photographs (b, 2, 3, H, W); ``every``: the styles as (n, D)."""
-    result, photo = both.to(eyes.device).unbind(1)
-    seen = perceive(eyes.perceptual, result)
-    found = {"content": content_distance(seen, perceive(eyes.perceptual, photo))}
+    result, photo = both.to(networks.device).unbind(1)
+    seen = perceive(networks.perceptual, result)
+    found = {"content": content_distance(seen, perceive(networks.perceptual, photo))}
     found["ssim"] = ssim(result, photo)
-    if eyes.lpips is not None:
-        found["lpips"] = eyes.lpips(result, photo)
+    if networks.lpips is not None:
+        found["lpips"] = networks.lpips(result, photo)
     vectors = seen.style.cpu()
     found["style_set"] = set_style_distance(vectors, every)
     own = [styles[pair.painting] for pair in pairs if pair.painting is not None]

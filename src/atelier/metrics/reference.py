@@ -15,7 +15,7 @@ from torch import Tensor
 from atelier.core.config import UserError
 from atelier.core.files import atomic
 from atelier.metrics.embeddings import embed_files, look_at_files
-from atelier.metrics.evaluator import Judge, Reference, distances
+from atelier.metrics.evaluator import Evaluator, Reference, distances
 from atelier.metrics.perceptual import perceive
 
 SPLITS = 10
@@ -23,12 +23,12 @@ NAMES = ("features", "features_hash", "layer", "perceptual", "perceptual_hash")
 """What vectors depend on."""
 
 
-def look_at(judge: Judge, paintings: Sequence[Path]) -> Reference:
+def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
     """Compute all that methods are compared with."""
-    device, batch = judge.eyes.device, judge.batch
-    vectors = embed_files(judge.features, paintings, device=device, batch=batch)
+    device, batch = evaluator.networks.device, evaluator.batch
+    vectors = embed_files(evaluator.features, paintings, device=device, batch=batch)
     styles = look_at_files(
-        lambda stack: perceive(judge.eyes.perceptual, stack).style,
+        lambda stack: perceive(evaluator.networks.perceptual, stack).style,
         paintings,
         device=device,
         batch=batch,
@@ -38,7 +38,7 @@ def look_at(judge: Judge, paintings: Sequence[Path]) -> Reference:
     return Reference(vectors, dict(zip(names, styles, strict=True)))
 
 
-def floor(judge: Judge, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
+def floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
     """Scores of one half of the paintings against the other, means over ``SPLITS`` random halves.
 
     What is left between sets of the same kind is the noise of small numbers: no system can be
@@ -54,22 +54,22 @@ def floor(judge: Judge, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
     values = {key: torch.tensor([one[key] for one in found]) for key in ("frechet", "kid")}
     spread = {f"{key}_sd": value.std().item() for key, value in values.items()}
     means = {key: value.mean().item() for key, value in values.items()}
-    return {**found[0], **means, **spread, **judge.names()}
+    return {**found[0], **means, **spread, **evaluator.names()}
 
 
-def save_reference(reference: Reference, judge: Judge, path: Path) -> None:
+def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:
     """Write the paintings' vectors and what they were made with, atomically."""
-    known = {**_signature(judge), "paintings": json.dumps(list(reference.styles))}
+    known = {**_signature(evaluator), "paintings": json.dumps(list(reference.styles))}
     styles = torch.stack(list(reference.styles.values()))
     with atomic(path) as part:
         save_file({"vectors": reference.vectors.contiguous(), "styles": styles}, part, known)
 
 
-def load_reference(judge: Judge, path: Path) -> Reference:
+def load_reference(evaluator: Evaluator, path: Path) -> Reference:
     """Read them.
 
     Raises:
-        UserError: missing, broken, or made with other networks than ``judge``'s.
+        UserError: missing, broken, or made with other networks than ``evaluator``'s.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -79,13 +79,13 @@ def load_reference(judge: Judge, path: Path) -> Reference:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); run dvc repro reference") from None
     names = json.loads(made_with.pop("paintings", "[]"))
-    if made_with != _signature(judge):
+    if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
-            f"{_signature(judge)}; run dvc repro reference on this machine"
+            f"{_signature(evaluator)}; run dvc repro reference on this machine"
         )
     return Reference(vectors, dict(zip(names, styles, strict=True)))
 
 
-def _signature(judge: Judge) -> dict[str, str]:
-    return {name: judge.names()[name] for name in NAMES}
+def _signature(evaluator: Evaluator) -> dict[str, str]:
+    return {name: evaluator.names()[name] for name in NAMES}

@@ -121,7 +121,7 @@ def attend(
 
 
 @dataclass(frozen=True)
-class Seen:
+class EncodedImage:
     """An encoded picture; every entry by layer."""
 
     features: Mapping[str, Tensor]
@@ -143,13 +143,13 @@ class AdaAttention(nn.Module):
         self.value = nn.Conv2d(width, width, 1)
 
     @torch.no_grad()
-    def start_plainly(self) -> None:
-        """First weights of a short training: ``attend_plainly`` with softer scores."""
+    def init_identity(self) -> None:
+        """First weights of a short training: ``attend_unprojected`` with softer scores."""
         for layer, scale in ((self.query, SOFT), (self.key, SOFT), (self.value, 1.0)):
             nn.init.dirac_(layer.weight)
             layer.weight.mul_(scale)
 
-    def forward(self, content: Seen, style: Seen) -> Tensor:
+    def forward(self, content: EncodedImage, style: EncodedImage) -> Tensor:
         """(B, C, h, w) of the content's grid, in float32."""
         image, layer = content.features[self.layer], self.layer
         # In float32 throughout: scores are sums over up to 1472 channels that no 1/√D makes small,
@@ -160,7 +160,7 @@ class AdaAttention(nn.Module):
             return attend(image, query, key, value, style.positions[layer])
 
 
-def attend_plainly(content: Seen, style: Seen, layer: str) -> Tensor:
+def attend_unprojected(content: EncodedImage, style: EncodedImage, layer: str) -> Tensor:
     """``attend`` at one layer without projections: the target of AdaAttN's local loss (§3.3)."""
     key, value = style.keys[layer], style.features[layer]
     positions = style.positions[layer]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers whose widths the decoder mirrors; strides 1, 2, 4, 8."""
 Init = Literal["published", "he"]
-"""First weights: as in the authors' code, or for short trainings (see ``start_lively``)."""
+"""First weights: as in the authors' code, or for short trainings (see ``init_he``)."""
 LAST_SCALE = 0.1
 
 
@@ -50,7 +50,7 @@ class Decoder(nn.Module):
 
 
 @torch.no_grad()
-def start_lively(decoder: Decoder) -> None:
+def init_he(decoder: Decoder) -> None:
     """First weights of a decoder that has to learn within a few hundred steps.
 
     He's normal weights (He et al. 2015) let the features through all nine layers, to a picture of

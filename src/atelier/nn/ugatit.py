@@ -37,7 +37,7 @@ class Translated(NamedTuple):
     """(B, 1, H/4, W/4): the channels' sum of the features that the logits weigh."""
 
 
-class Judged(NamedTuple):
+class Verdict(NamedTuple):
     """What a discriminator gives, each near 1 for real pictures and near 0 for generated ones."""
 
     patches: Tensor
@@ -159,7 +159,7 @@ class Discriminator(nn.Module):
         self.attention = ClassActivation(widths[-1], spectral=True, weight=weight)
         self.last = patch_conv(widths[-1], 1, 1, bias=False)
 
-    def forward(self, image: Tensor) -> Judged:
+    def forward(self, image: Tensor) -> Verdict:
         """(B, 3, H, W) in [-1, 1]; in training mode one power iteration of every spectral norm.
 
         Raises:
@@ -171,7 +171,7 @@ class Discriminator(nn.Module):
             with torch.autocast(image.device.type, enabled=False):
                 _ = [m.weight for m in self.modules() if parametrize.is_parametrized(m)]
             attended, logits = self.attention(self.body(image))
-            return Judged(self.last(F.leaky_relu(attended, SLOPE)), logits)
+            return Verdict(self.last(F.leaky_relu(attended, SLOPE)), logits)
 
 
 def patch_conv(inputs: int, outputs: int, stride: int, *, bias: bool) -> nn.Module:
@@ -200,7 +200,7 @@ def smallest_side(layers: int) -> int:
     return result
 
 
-def distance(judged: Judged, aim: float) -> Tensor:
+def distance(judged: Verdict, aim: float) -> Tensor:
     """Mean squared distance of patches from ``aim``, plus that of the CAM logits."""
     parts = [(part.float() - aim).square().mean() for part in judged]
     return torch.stack(parts).sum()

@@ -22,7 +22,7 @@ from atelier.tracking.progress import progress
 
 EVERY = 50
 """Steps of the denoiser from one line of progress to the next."""
-Say = Callable[[str], None]
+MessageCallback = Callable[[str], None]
 """Told about every picture that could not be done."""
 
 
@@ -70,7 +70,7 @@ def _pictures(source: Path) -> list[tuple[Path, str]]:
 
 
 @dataclass(frozen=True)
-class Wish:
+class StylizeOptions:
     """How pictures are to be stylised; see ``Applied.stylize``."""
 
     style: Path | None = None
@@ -79,25 +79,31 @@ class Wish:
 
 
 def stylize_files(
-    sources: Sequence[Path], out: Path, methods: Sequence[Applied], wish: Wish, say: Say
+    sources: Sequence[Path],
+    out: Path,
+    methods: Sequence[Applied],
+    options: StylizeOptions,
+    on_message: MessageCallback,
 ) -> int:
     """Stylise every picture with every method; returns how many could not be done.
 
     Raises:
         UserError: what is wished for a method cannot do, or the style cannot be read.
     """
-    style = images.read(wish.style) if wish.style else None
+    style = images.read(options.style) if options.style else None
     for method in methods:
-        method.check(style, wish.strength)
+        method.check(style, options.strength)
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
-    total = sum(_steps(method, task.source, wish.max_side) for method, task in work)
-    jobs = [(task, _stylised(method, task, style, wish)) for method, task in work]
-    return _run(jobs, total, "stylize", say)
+    total = sum(_steps(method, task.source, options.max_side) for method, task in work)
+    jobs = [(task, _stylised(method, task, style, options)) for method, task in work]
+    return _run(jobs, total, "stylize", on_message)
 
 
-def _stylised(method: Applied, task: Task, style: Image.Image | None, wish: Wish) -> Iterator[None]:
+def _stylised(
+    method: Applied, task: Task, style: Image.Image | None, options: StylizeOptions
+) -> Iterator[None]:
     photo = images.read(task.source)
-    for iterate in method.iterates(photo, style, wish.strength, wish.max_side):
+    for iterate in method.iterates(photo, style, options.strength, options.max_side):
         yield
         made = iterate.image
     images.save_png(made, task.target)
@@ -114,12 +120,16 @@ def _steps(method: Applied, path: Path, max_side: int | None) -> int:
 
 
 def denoise_files(
-    sources: Sequence[Path], out: Path, settings: DenoiseSettings, device: str, say: Say
+    sources: Sequence[Path],
+    out: Path,
+    settings: DenoiseSettings,
+    device: str,
+    on_message: MessageCallback,
 ) -> int:
     """Denoise every picture by itself; returns how many could not be done."""
     tasks = gather(sources, out, "denoised")
     jobs = [(task, _denoised(task, settings, device)) for task in tasks]
-    return _run(jobs, len(tasks) * (-(-settings.steps // EVERY) + 1), "denoise", say)
+    return _run(jobs, len(tasks) * (-(-settings.steps // EVERY) + 1), "denoise", on_message)
 
 
 def _denoised(task: Task, settings: DenoiseSettings, device: str) -> Iterator[None]:
@@ -132,7 +142,9 @@ def _denoised(task: Task, settings: DenoiseSettings, device: str) -> Iterator[No
     images.save_png(made, task.target)
 
 
-def _run(jobs: Sequence[tuple[Task, Iterator[None]]], total: int, what: str, say: Say) -> int:
+def _run(
+    jobs: Sequence[tuple[Task, Iterator[None]]], total: int, what: str, on_message: MessageCallback
+) -> int:
     failed = 0
 
     def all_jobs() -> Iterator[None]:
@@ -142,10 +154,10 @@ def _run(jobs: Sequence[tuple[Task, Iterator[None]]], total: int, what: str, say
                 yield from steps
             except images.ImageError as error:
                 failed += 1
-                say(str(error))
+                on_message(str(error))
             except UserError as error:
                 failed += 1
-                say(f"{task.source}: {error}")
+                on_message(f"{task.source}: {error}")
 
     for _ in progress(all_jobs(), total, what):
         pass

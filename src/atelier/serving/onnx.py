@@ -51,7 +51,7 @@ class Graph(nn.Module):
 
     def forward(self, photo: Tensor, style: Tensor | None = None) -> Tensor:
         """See the file's head."""
-        made = self._method[0].transform(photo, photo if style is None else style)
+        made = self._method[0].generate(photo, photo if style is None else style)
         return made.clamp(0, 1)
 
 

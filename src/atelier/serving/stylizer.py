@@ -35,7 +35,7 @@ STAND_IN = {
 }
 """For a perceptual network that only the training needed: it is always there, and quickly."""
 
-Watch = Callable[[Iterate], None]
+IterateCallback = Callable[[Iterate], None]
 
 
 def applicable(root: Path, params: Params) -> dict[str, str]:
@@ -129,7 +129,7 @@ class Applied:
         style: Image.Image | None = None,
         strength: float | None = None,
         max_side: int | None = None,
-        watch: Watch | None = None,
+        watch: IterateCallback | None = None,
     ) -> Image.Image:
         """Stylise a photograph of any size and aspect; the result has its size.
 
