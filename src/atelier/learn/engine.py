@@ -98,7 +98,7 @@ class Training:
 
     def _one_step(self, made: Iterator[Batch]) -> Tick:
         began = time.monotonic()
-        batch = next(made).to(self.method.device)
+        batch = next(made).to(self.method.device, self.method.memory_format)
         loaded = time.monotonic()
         runs = [self._objectives(part) for part in self._own_parts(batch)]
         while self._descend(runs, batch):

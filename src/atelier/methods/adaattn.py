@@ -29,6 +29,7 @@ from atelier.nn.attention import (
 )
 from atelier.nn.decoder import TAPS, Decoder, Init, conv, start_lively
 from atelier.nn.features import Features, load_features
+from atelier.nn.memory import to_device
 from atelier.nn.tiling import decode, encode
 
 LAYERS = (*TAPS, "relu5_1")
@@ -102,6 +103,7 @@ class AdaAttN(Arbitrary):
 
     Settings = AdaAttNSettings
     multiple: ClassVar[int] = 16
+    instance_norm: ClassVar[bool] = False
 
     def __init__(
         self, settings: AdaAttNSettings, features: Features, seed: int, device: str
@@ -109,9 +111,9 @@ class AdaAttN(Arbitrary):
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
         self.layers = LAYERS[2:] if settings.skip else LAYERS[3:]
         with seeded(seed):
-            self.networks = _networks(settings, features.channels)
-            _initialise(self.networks, settings)
-        self.networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            networks = _networks(settings, features.channels)
+            _initialise(networks, settings)
+        self.networks = to_device(networks, device)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:

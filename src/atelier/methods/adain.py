@@ -20,6 +20,7 @@ from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, start_lively
 from atelier.nn.features import Features, load_features
+from atelier.nn.memory import to_device
 from atelier.nn.tiling import decode, encode
 
 DEEPEST = TAPS[-1]
@@ -57,6 +58,7 @@ class AdaIN(Arbitrary):
 
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
+    instance_norm: ClassVar[bool] = False
 
     def __init__(self, settings: AdaINSettings, features: Features, seed: int, device: str) -> None:
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
@@ -64,8 +66,7 @@ class AdaIN(Arbitrary):
             decoder = Decoder(features.channels)
             if settings.init == "he":
                 start_lively(decoder)
-        decoder = decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks = nn.ModuleDict({"decoder": decoder})
+        self.networks = to_device(nn.ModuleDict({"decoder": decoder}), device)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:

@@ -22,6 +22,7 @@ from atelier.methods.base import layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.augment import augment_styles
 from atelier.nn.features import Features, load_features
+from atelier.nn.memory import to_device
 from atelier.nn.stylenorm import (
     EncoderNorm,
     Output,
@@ -121,7 +122,7 @@ class Predicted(Arbitrary):
         self.features, self.predictor = features, predictor
         with seeded(seed):
             networks = _networks(settings, predictor.channels[settings.predictor_layer])
-        networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks = to_device(networks, device, instance_norm=self.instance_norm)
         if not settings.freeze_predictor:
             networks["predictor"] = Still(predictor.network.requires_grad_(True))
         self.networks = networks

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from atelier.core.batches import Batch
 from atelier.methods.domain import Domain, DomainSettings, frozen, to_signed
 from atelier.methods.trained import Losses, seeded
+from atelier.nn.memory import to_device
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
@@ -135,8 +136,7 @@ class CUT(Domain):
                 }
             )
             draw_weights(networks, s.init, s.init_gain)
-        networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks: nn.ModuleDict = networks
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:

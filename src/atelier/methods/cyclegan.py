@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch
 from atelier.methods.domain import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
 from atelier.methods.trained import Losses, seeded
+from atelier.nn.memory import to_device
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
@@ -59,8 +60,7 @@ class CycleGAN(Domain):
                 }
             )
             draw_weights(networks, settings.init, settings.init_gain)
-        networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks: nn.ModuleDict = networks
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
         self.pools = {name: ImagePool(settings.pool) for name in ("art", "photo")}
 
     @classmethod

@@ -32,6 +32,7 @@ from atelier.methods.base import Kind, layer_weights
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
 from atelier.nn.features import Features, Padding, load_features
 from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.memory import to_device
 
 Layout = Literal["transnet", "examples", "johnson"]
 
@@ -161,7 +162,7 @@ class Fast(Trained):
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
         with seeded(seed):
             network = TransNet(settings.layout, settings.width, settings.padding)
-        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = to_device(network, device, instance_norm=self.instance_norm)
         self.networks = nn.ModuleDict({"transformer": network})
         self.measure, self.style_loss = STYLE_LOSSES[settings.style_loss]
         self.targets: dict[str, Target] = {}

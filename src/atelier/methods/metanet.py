@@ -37,6 +37,7 @@ from atelier.methods.base import Iterate, layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.features import Features, load_features
 from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
+from atelier.nn.memory import to_device
 from atelier.nn.recolour import recolour
 
 
@@ -120,7 +121,7 @@ class MetaNet(Arbitrary):
         with seeded(seed):
             transformer = TransformNet(s.width, s.middle, s.padding, s.branches, s.branch_width)
             networks = MetaNetworks(transformer, statistics, s.hidden)
-        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:

@@ -19,6 +19,7 @@ from torch.optim import Adam, Optimizer
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import Settings
 from atelier.methods.base import Extra, Iterate, Kind, Method
+from atelier.nn.memory import memory_format
 from atelier.nn.padding import fitted
 from atelier.nn.recolour import recolour
 
@@ -86,6 +87,8 @@ class Trained(Method):
     seed: int
     multiple: ClassVar[int] = 1
     """``transform`` needs sides that are multiples of this; others are padded and cut."""
+    instance_norm: ClassVar[bool] = True
+    """Whether ``networks`` have instance norms; see ``nn/memory.py``."""
 
     @property
     def applied(self) -> nn.ModuleDict:
@@ -94,6 +97,11 @@ class Trained(Method):
 
     def warm_up(self) -> None:
         """Change the first weights before a training; done by the engine, never to stylise."""
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How its batches lie in memory."""
+        return memory_format(self.device, instance_norm=self.instance_norm)
 
     def check(self, height: int, width: int) -> None:
         """Refuse photographs it could not stylise, before it is trained for them (UserError)."""

@@ -23,6 +23,7 @@ from atelier.methods.domain import BACK, Domain, DomainSettings, frozen, to_sign
 from atelier.methods.trained import Losses, seeded
 from atelier.nn.cam import CamWeight, jet, spread
 from atelier.nn.ilnorm import clamp_rho
+from atelier.nn.memory import to_device
 from atelier.nn.ugatit import Discriminator, Generator, Judged, check_side, distance
 
 
@@ -82,7 +83,7 @@ class Ugatit(Domain):
         networks = nn.ModuleDict()
         networks["generator"] = nn.ModuleDict(generators)
         networks["discriminator"] = nn.ModuleDict(discriminators)
-        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
