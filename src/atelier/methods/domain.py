@@ -17,8 +17,6 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from atelier.core.checkpoints import load_some
-from atelier.core.config import main_root
 from atelier.methods.base import Extra, Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings
 
@@ -43,9 +41,6 @@ class DomainSettings(TrainSettings):
     aspect is kept."""
     constant: float = Field(0.5, ge=0, le=1)
     """Part of the steps at the full learning rate; from there it falls linearly to 0."""
-    warm_start: str | None = None
-    """Weights to begin with: a ``model.safetensors`` (generators) or a training's ``step-….pt``
-    (all networks); a path from the project's root, which DVC does not watch."""
 
 
 class Domain(Trained):
@@ -68,15 +63,6 @@ class Domain(Trained):
     def applied(self) -> nn.ModuleDict:
         """The generators: nothing else is needed once they are trained."""
         return nn.ModuleDict({"generator": self.networks["generator"]})
-
-    def warm_up(self) -> None:
-        """Load the weights that ``warm_start`` names.
-
-        Raises:
-            UserError: the file is missing, broken, or has no weight of this system's shape.
-        """
-        if self.settings.warm_start:
-            load_some(self.networks, main_root() / self.settings.warm_start)
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         """One Adam for each entry of ``networks``."""
