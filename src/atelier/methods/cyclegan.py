@@ -61,6 +61,7 @@ class CycleGAN(Domain):
             )
             draw_weights(networks, settings.init, settings.init_gain)
         self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.load_guide()
         self.pools = {name: ImagePool(settings.pool) for name in ("art", "photo")}
 
     @classmethod
@@ -89,11 +90,13 @@ class CycleGAN(Domain):
     def objectives(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The generators, then the discriminators on what was generated before the update."""
         photo, art = to_signed(batch.content), to_signed(batch.style)
-        losses, fakes = self._generators(photo, art)
+        losses, fakes = self._generators(photo, art, batch.step)
         yield "generator", losses
         yield "discriminator", self._discriminators({"art": art, "photo": photo}, fakes, batch)
 
-    def _generators(self, photo: Tensor, art: Tensor) -> tuple[Losses, dict[str, Tensor]]:
+    def _generators(
+        self, photo: Tensor, art: Tensor, step: int
+    ) -> tuple[Losses, dict[str, Tensor]]:
         """Losses of both generators (the paper's eq. 3 and §5.2) and the fakes, without graph.
 
         Unlike the published code, pictures that wait for the same generator go through it together;
@@ -115,9 +118,11 @@ class CycleGAN(Domain):
         if not idle:
             losses["identity_to_art"] = F.l1_loss(same_art[0], art)
             losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
+        losses |= self.guide(fake_art, photo, art, step)
         fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
         # the watched losses are without their weights
         weights = {"gan": 1.0, "cycle": float(self.settings.cycle_weight), "identity": identity}
+        weights["guide"] = 1.0
         return {"total": weighed(losses, weights), **losses}, fakes
 
     def _apply(self, direction: str, *images: Tensor) -> tuple[Tensor, ...]:
