@@ -77,7 +77,7 @@ def fast(own: Plain, batch: Batch) -> Any:
     return perceptual(own, own.networks["transformer"](batch.content), batch, own.kept)
 
 
-def arbitrary(own: Plain, batch: Batch) -> Any:
+def ghiasi(own: Plain, batch: Batch) -> Any:
     """As magenta, but with a frozen predictor, and one linear layer for all its heads."""
     side = max(75, batch.style.shape[3])  # below, an Inception has no output
     (seen,) = own.predictor(F.interpolate(batch.style, side, mode="bilinear")).values()
@@ -167,7 +167,7 @@ def metanet(own: Plain, batch: Batch) -> Any:
     return s.content_weight * content + s.style_weight * style + s.tv_weight * roughness
 
 
-FORMULAS = {f.__name__: f for f in (fast, arbitrary, adain, adaattn, metanet)}
+FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, adaattn, metanet)}
 
 
 def block(name: str, features: str, width: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.stage import stage
 
+NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "kind")
 RESULTS, RUN = Path("results"), "run.json"
 
 
@@ -37,9 +38,9 @@ def learn(state: Trainer, name: str, run: Run) -> None:
 def main(name: str, params: Params, group: ProcessGroup) -> None:
     block, seed, out = params.method(name), params.seed, RESULTS / "models" / name
     method = make(block, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
-    card = {"method": name, **method.card(), "parameters": block}
+    card = {"method": name, **method.training_card(), "parameters": block}
     data = read_json(RESULTS / "prepared/manifest.json")["digest"]
-    known = {key: card.get(key) for key in ("features", "features_hash", "kind")}
+    known = {key: card.get(key) for key in NAMED}
     tags = {"scale": params.scale, "data": data, **known}
     kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
     state = None

@@ -115,8 +115,11 @@ def test_interrupted_no_further_method_is_begun(root: Path) -> None:
 def test_lanes_share_the_cores_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(fan_out, "cores", lambda: 16)
-    assert lanes() == [{"OMP_NUM_THREADS": "4"}] * 4
-    assert lanes(2) == [{"OMP_NUM_THREADS": "8"}] * 2
+    assert lanes() == [{"OMP_NUM_THREADS": "4", "OMP_WAIT_POLICY": "PASSIVE"}] * 4
+    assert [lane["OMP_NUM_THREADS"] for lane in lanes(2)] == ["8", "8"]
+    monkeypatch.setattr(fan_out, "cores", lambda: 2)
+    assert [lane["OMP_NUM_THREADS"] for lane in lanes()] == ["1", "1"]
+    monkeypatch.setattr(fan_out, "cores", lambda: 16)
     with pytest.raises(UserError, match="only 16"):
         lanes(17)
 

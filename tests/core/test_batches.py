@@ -267,6 +267,9 @@ def test_a_moved_batch_is_the_same_and_laid_out_for_convolutions(tmp_path: Path)
     assert equal(batch, moved)
     assert moved.content.is_contiguous(memory_format=torch.channels_last)
     assert moved.style.is_contiguous(memory_format=torch.channels_last)
+    rows = moved.to("cpu", torch.contiguous_format)
+    assert rows.content.is_contiguous()
+    assert equal(batch, rows)
 
 
 def test_grey_and_transparent_files_are_rgb(tmp_path: Path) -> None:

@@ -11,13 +11,15 @@ import torch
 from torch import Generator, Tensor
 
 from atelier.core.batches import Batch
+from atelier.core.checkpoints import save_weights
 from atelier.core.config import UserError
 from atelier.methods.adain import AdaIN, adain
 from atelier.methods.base import make
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.decoder import TAPS
-from atelier.nn.losses import mean_std
+from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained import features
+from atelier.nn.pretrained.features import load_features
 from support.nets import answer_with, vgg_state
 from support.steps import check_identity_loss, let_through, losses_of, optimise, smooth
 
@@ -283,3 +285,51 @@ def test_with_the_real_vgg19_activations_are_about_one_on_a_picture() -> None:
     found = method.features(smooth(2, 96, 96))
     assert list(found) == list(TAPS)
     assert all(0.2 < value.mean() < 5 for value in found.values())
+
+
+def test_one_network_looks_and_another_judges() -> None:
+    method = system(loss_features="random")
+    let_through(method)
+    looks, judge = method.features, load_features("random", TAPS, padding="reflect",
+                                                  unit_activations=True)  # fmt: skip
+    seen = batch()
+    found = losses(method, seen)
+    with torch.no_grad():
+        style = looks(seen.style)["relu4_1"]
+        made = method.networks["decoder"](adain(looks(seen.content)["relu4_1"], *mean_std(style)))
+        again, wanted = judge(made), {k: mean_std(v) for k, v in judge(seen.style).items()}
+        aim = adain(judge(seen.content)["relu4_1"], *wanted["relu4_1"])
+    torch.testing.assert_close(found["content"], content_loss(again["relu4_1"], aim).mean())
+    style_loss = torch.stack([mean_std_loss(again[k], wanted[k]) for k in TAPS]).sum(0).mean()
+    torch.testing.assert_close(found["style"], style_loss)
+
+
+def test_the_judge_is_needed_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise UserError(f"the weights of {name} are missing")
+
+    own = features.resolve
+    monkeypatch.setattr(features, "resolve", lambda n: own(n) if n == "mini" else missing(n))
+    method = system(loss_features="vgg19")
+    assert method.stylize(smooth(1), smooth(1, seed=1)).shape == (1, 3, 48, 48)
+    assert "loss_features" not in method.card()
+    with pytest.raises(UserError, match="weights of vgg19 are missing"):
+        method.training_card()
+
+
+def test_the_training_card_names_both_networks() -> None:
+    card = system(loss_features="random").training_card()
+    assert (card["features"], card["loss_features"]) == ("mini", "random")
+    assert card["features_hash"] != card["loss_features_hash"]
+    assert "loss_features" not in system().training_card(), "one network does both"
+
+
+def test_it_can_begin_with_the_weights_of_another_training(tmp_path: Path) -> None:
+    one, path = system(seed=1), tmp_path / "model.safetensors"
+    save_weights(one.inference_networks.state_dict(), path)
+    other = system(seed=2, warm_start=str(path))
+    other.warm_up()
+    state = one.networks.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in other.networks.state_dict().items())
+    with pytest.raises(UserError, match="does not fit these settings"):
+        system(features="random", warm_start=str(path)).warm_up()

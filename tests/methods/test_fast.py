@@ -62,7 +62,8 @@ def test_parameter_counts(layout: str) -> None:
     assert card["parameters_trained"] == LAYOUTS[layout]
     assert card["kind"] == "per_style"
     assert card["style"] == "night"
-    assert card["features"] == "mini"
+    assert "features" not in card, "it looks at nothing when it is applied"
+    assert method.training_card()["loss_features"] == "mini"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -129,7 +130,7 @@ def test_the_losses_are_those_of_a_naive_formula() -> None:
     found = losses(method, content, style)
     with torch.no_grad():
         image = method.generate(content, style)
-        made, own, wanted = (method.features(x) for x in (image, content, style))
+        made, own, wanted = (method.loss_features(x) for x in (image, content, style))
         near = (made["relu2_1"] - own["relu2_1"]).square().mean()
         gaps = [
             (naive_gram(one) - naive_gram(wanted[layer][0])).square().mean()
@@ -150,8 +151,8 @@ def test_batch_gram_is_one_matrix_of_the_whole_batch() -> None:
     found = {flag: losses(system(batch_gram=flag), content, style)["style"] for flag in (1, 0)}
     method = system()
     with torch.no_grad():
-        made = method.features(method.generate(content, style))
-        wanted = method.features(style)
+        made = method.loss_features(method.generate(content, style))
+        wanted = method.loss_features(style)
         rows = {layer: made[layer].permute(1, 0, 2, 3) for layer in STYLE}
         gap = sum((naive_gram(rows[k]) - naive_gram(wanted[k][0])).square().mean() for k in STYLE)
     torch.testing.assert_close(found[1], gap)
@@ -241,7 +242,7 @@ def test_the_gradient_reaches_every_parameter(layout: str) -> None:
     assert all(name.endswith("bias") for name in idle)
     assert f"transformer.layers.{len(method.networks['transformer'].layers) - 1}.bias" not in idle
     assert not idle or layout != "transnet"
-    assert not any(weight.requires_grad for weight in method.features.parameters())
+    assert not any(weight.requires_grad for weight in method.loss_features.network.parameters())
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -354,7 +355,7 @@ def test_low_precision_keeps_the_losses_about_as_they_are() -> None:
 )
 def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**knobs).training_card()
 
 
 def test_the_default_layers_are_those_of_the_report() -> None:

@@ -100,7 +100,8 @@ def with_inception(patch: pytest.MonkeyPatch, **knobs: Any) -> Predicted:
              "predictor_layer": "Mixed_6e", "content_layers": ["relu2_1"],
              "style_layers": STYLE, **knobs}  # fmt: skip
     settings = PredictedSettings.build(block, "methods.x")
-    return Predicted(settings, features.load_features("mini", STYLE), net, 0, "cpu")
+    judge = features.LossFeatures(lambda: features.load_features("mini", STYLE))
+    return Predicted(settings, judge, net, 0, "cpu")
 
 
 @untraced
@@ -298,7 +299,7 @@ def test_the_losses_are_those_of_a_naive_formula(variant: str) -> None:
     found = losses(method, content, style)
     with torch.no_grad():
         image = method.apply(content, method.style_vector(style))
-        made, own, wanted = (method.features(x) for x in (image, content, style))
+        made, own, wanted = (method.loss_features(x) for x in (image, content, style))
         near = (made["relu2_1"] - own["relu2_1"]).square().mean()
         gaps = [
             (naive_gram(made[layer][n]) - naive_gram(wanted[layer][n])).square().mean()
@@ -343,7 +344,7 @@ def test_the_gradient_reaches_every_trained_parameter(variant: str, freeze: bool
         assert weight.grad.abs().max() > 0, name
     trained = any(p.requires_grad for p in method.predictor.parameters())
     assert trained == (not freeze)
-    assert not any(p.requires_grad for p in method.features.parameters())
+    assert not any(p.requires_grad for p in method.loss_features.network.parameters())
     assert ("predictor" in method.networks) == (not freeze)
 
 
@@ -532,7 +533,7 @@ def test_the_default_layers_are_those_of_vgg16() -> None:
 
 
 def test_the_card_names_both_networks() -> None:
-    card = system().card()
+    card = system().training_card()
     assert card["kind"] == "arbitrary"
-    assert card["features"] == card["predictor"] == "mini"
-    assert card["features_hash"] == card["predictor_hash"]
+    assert card["loss_features"] == card["predictor"] == "mini"
+    assert card["loss_features_hash"] == card["predictor_hash"]

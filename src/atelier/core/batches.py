@@ -61,10 +61,10 @@ class Batch:
     place: int = 0
     """Which part of a divided batch; parts draw different numbers."""
 
-    def to(self, device: str) -> Batch:
-        """The same batch on ``device``, laid out for convolutions."""
+    def to(self, device: str, layout: torch.memory_format = torch.channels_last) -> Batch:
+        """The same batch on ``device``, in the memory format of the networks there."""
         content, style = (
-            part.to(device, non_blocking=True, memory_format=torch.channels_last)
+            part.to(device, non_blocking=True, memory_format=layout)
             for part in (self.content, self.style)
         )
         return replace(self, content=content, style=style)

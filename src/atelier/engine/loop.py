@@ -100,7 +100,7 @@ class Trainer:
 
     def _one_step(self, made: Iterator[Batch]) -> StepResult:
         began = time.monotonic()
-        batch = next(made).to(self.method.device)
+        batch = next(made).to(self.method.device, self.method.memory_format)
         loaded = time.monotonic()
         runs = [self._training_losses(part) for part in self._own_parts(batch)]
         while self._optimise(runs, batch):

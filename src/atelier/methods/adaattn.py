@@ -9,6 +9,7 @@ Shapes: B pictures of H×W, sides multiples of 16; relu3, relu4, relu5 at stride
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -28,7 +29,8 @@ from atelier.nn.attention import (
 )
 from atelier.nn.decoder import TAPS, Decoder, Init, conv, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
-from atelier.nn.pretrained.features import Features, load_features
+from atelier.nn.memory import to_device
+from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
 LAYERS = (*TAPS, "relu5_1")
@@ -40,6 +42,10 @@ class AdaAttNSettings(ArbitrarySettings):
     """Knobs of one ``adaattn`` entry in ``params.yaml``."""
 
     features: str
+    """Looks at both pictures whenever the system is applied; the attention is in its layers."""
+    loss_features: str | None = None
+    """Network of the losses and of the attention in their targets, needed in training only; None:
+    ``features``."""
     lr: float = Field(2e-4, gt=0)
     load_size: int | None = Field(512, ge=32)
     """Unlike the authors' code, which stretches to a square of 512, the aspect is kept."""
@@ -102,28 +108,48 @@ class AdaAttN(Arbitrary):
 
     Settings = AdaAttNSettings
     multiple: ClassVar[int] = 16
+    instance_norm: ClassVar[bool] = False
+
+    features: Features
+    loss_features: Features | LossFeatures
 
     def __init__(
-        self, settings: AdaAttNSettings, features: Features, seed: int, device: str
+        self,
+        settings: AdaAttNSettings,
+        features: Features,
+        loss_features: Features | LossFeatures,
+        seed: int,
+        device: str,
     ) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        self.settings, self.seed, self.device = settings, seed, device
+        self.features, self.loss_features = features, loss_features
         self.layers = LAYERS[2:] if settings.skip else LAYERS[3:]
         with seeded(seed):
-            self.networks = _networks(settings, features.channels)
-            _initialise(self.networks, settings)
-        self.networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            networks = _networks(settings, features.channels)
+            _initialise(networks, settings)
+        self.networks = to_device(networks, device)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the first weights."""
+
         # Unlike the authors' code, no "vgg_normalised" (a Caffe VGG19 rescaled to mean activation
         # 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with its
         # reflection padding; input normalised by ImageNet's moments instead of by a 1×1
         # convolution, max pooling rounds down instead of up.
-        features = load_features(
-            settings.features, LAYERS, padding="reflect", unit_activations=True, device=device
+        def load(name: str) -> Features:
+            return load_features(
+                name, LAYERS, padding="reflect", unit_activations=True, device=device
+            )
+
+        features, judge = load(settings.features), settings.loss_features
+        return cls(
+            settings,
+            features,
+            LossFeatures(partial(load, judge)) if judge else features,
+            seed,
+            device,
         )
-        return cls(settings, features, seed, device)
 
     def lr_factor(self, step: int) -> float:
         """1, 1, 0.3, 0.09, 0.027 over five epochs: what the authors' "linear" policy really is."""
@@ -132,13 +158,25 @@ class AdaAttN(Arbitrary):
         return float(s.lr_decay ** max(0, epoch + 1 - s.constant_epochs))
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Moments of the style everywhere (global), of attention position by position (local)."""
+        """Moments of the style everywhere (global), of attention position by position (local).
+
+        Both in the space of ``loss_features``, attention in the targets included.
+        """
         s, generator = self.settings, batch.generator("style positions")
+        pictures, judge = (_fitting(batch.content), batch.style), self.loss_features
+        apart = judge is not self.features
         with torch.no_grad():
-            content = self._see(_fitting(batch.content), LOSS_LAYERS, generator)
-            style = self._see(batch.style, LOSS_LAYERS, generator)
+            layers = self.layers if apart else LOSS_LAYERS
+            content, style = (self._see(p, layers, generator) for p in pictures)
+            judged = (content, style)
+            if apart:
+                network = judge.network if isinstance(judge, LossFeatures) else judge
+                content_judged, style_judged = (
+                    self._see(p, LOSS_LAYERS, generator, network) for p in pictures
+                )
+                judged = (content_judged, style_judged)
         image = self.networks["decoder"](*self._stylised(content, style))
-        losses = self._losses(self.features(image), content, style)
+        losses = self._losses(judge(image), *judged)
         total = s.global_weight * losses["global"] + s.local_weight * losses["local"]
         if s.content_weight:
             total = total + s.content_weight * losses["content"]
@@ -196,9 +234,18 @@ class AdaAttN(Arbitrary):
         """For ``blend``: the positions depend on the seed and the picture's size alone."""
         return self._see(image, self.layers, Generator().manual_seed(self.seed))
 
-    def _see(self, image: Tensor, layers: Sequence[str], generator: Generator) -> EncodedImage:
+    def _see(
+        self,
+        image: Tensor,
+        layers: Sequence[str],
+        generator: Generator,
+        features: Features | None = None,
+    ) -> EncodedImage:
         """Encode (B, 3, H, W); draws the positions that take part when it is the style."""
-        s, found = self.settings, encode(self.features, image, LAYERS, self.settings.tile)
+        s, found = (
+            self.settings,
+            encode(features or self.features, image, LAYERS, self.settings.tile),
+        )
         keys = {k: shallow_keys(found, k, shallow=s.shallow_keys) for k in layers}
         kept = {k: found[k] for k in layers}  # the rest holds most of a large picture's memory
         counts = {k: value.shape[2:].numel() for k, value in kept.items()}

@@ -8,6 +8,7 @@ Shapes: B pictures of H×W, sides multiples of 8; features at stride 8.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch
@@ -19,7 +20,8 @@ from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
-from atelier.nn.pretrained.features import Features, load_features
+from atelier.nn.memory import to_device
+from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
 DEEPEST = TAPS[-1]
@@ -29,6 +31,9 @@ class AdaINSettings(ArbitrarySettings):
     """Knobs of one ``adain`` entry in ``params.yaml``."""
 
     features: str
+    """Looks at both pictures whenever the system is applied; its relu4_1 is what is decoded."""
+    loss_features: str | None = None
+    """Network of the losses, needed in training only; None: ``features``."""
     load_size: int | None = Field(512, ge=32)
     """Unlike pytorch-AdaIN, which stretches to a square of 512, the aspect is kept."""
     flip: bool = False
@@ -57,41 +62,69 @@ class AdaIN(Arbitrary):
 
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
+    instance_norm: ClassVar[bool] = False
 
-    def __init__(self, settings: AdaINSettings, features: Features, seed: int, device: str) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+    features: Features
+    loss_features: Features | LossFeatures
+
+    def __init__(
+        self,
+        settings: AdaINSettings,
+        features: Features,
+        loss_features: Features | LossFeatures,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        self.features, self.loss_features = features, loss_features
         with seeded(seed):
             decoder = Decoder(features.channels)
             if settings.init == "he":
                 init_he(decoder)
-        decoder = decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks = nn.ModuleDict({"decoder": decoder})
+        self.networks = to_device(nn.ModuleDict({"decoder": decoder}), device)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the decoder's first weights."""
+
         # Unlike the paper and its port, no "vgg_normalised" (a Caffe VGG19 rescaled to mean
         # activation 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with
         # its reflection padding; input normalised by ImageNet's moments instead of by a 1×1
         # convolution, max pooling rounds down instead of up.
-        features = load_features(
-            settings.features, TAPS, padding="reflect", unit_activations=True, device=device
+        def load(name: str) -> Features:
+            return load_features(
+                name, TAPS, padding="reflect", unit_activations=True, device=device
+            )
+
+        features, judge = load(settings.features), settings.loss_features
+        return cls(
+            settings,
+            features,
+            LossFeatures(partial(load, judge)) if judge else features,
+            seed,
+            device,
         )
-        return cls(settings, features, seed, device)
 
     def lr_factor(self, step: int) -> float:
         """Falls with 1/step."""
         return 1 / (1 + float(self.settings.lr_decay) * step)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Content against the AdaIN output, not the photograph (eq. 12); style by moments (13)."""
-        s = self.settings
+        """Content against the AdaIN output, not the photograph (eq. 12); style by moments (13).
+
+        Both in the space of ``loss_features``, where they have an AdaIN output of their own if that
+        is another network than the decoder's.
+        """
+        s, apart = self.settings, self.loss_features is not self.features
         with torch.no_grad():
-            wanted = {tap: mean_std(f) for tap, f in self.features(batch.style).items()}
-            seen = self.features(batch.content)[DEEPEST]
-            target = adain(seen, *wanted[DEEPEST])
-        found = self.features(self.networks["decoder"](target))
-        content = content_loss(found[DEEPEST], target).mean()
+            style, seen = self.features(batch.style), self.features(batch.content)[DEEPEST]
+            target = aim = adain(seen, *mean_std(style[DEEPEST]))
+            judged = self.loss_features(batch.style) if apart else style
+            wanted = {tap: mean_std(f) for tap, f in judged.items()}
+            if apart:
+                aim = adain(self.loss_features(batch.content)[DEEPEST], *wanted[DEEPEST])
+        found = self.loss_features(self.networks["decoder"](target))
+        content = content_loss(found[DEEPEST], aim).mean()
         style = torch.stack([mean_std_loss(found[tap], wanted[tap]) for tap in TAPS]).sum(0).mean()
         losses = {"content": content, "style": style}
         total = s.content_weight * content + s.style_weight * style

@@ -44,6 +44,8 @@ class Method(ABC):
     kind: ClassVar[Kind]
     Settings: ClassVar[type[Settings]]
     """Typed view of the method's block in ``params.yaml``."""
+    encoders: ClassVar[tuple[str, ...]] = ("features",)
+    """Settings that name the perceptual networks it needs whenever it is applied."""
     batch: int
     """How many pictures ``stylize`` takes at once."""
 
@@ -80,6 +82,10 @@ class Method(ABC):
     def card(self) -> dict[str, Any]:
         """What must stand beside every number it produced: features, hash and the like."""
         return {"kind": self.kind}
+
+    def training_card(self) -> dict[str, Any]:
+        """``card`` and what only the training depended on."""
+        return self.card()
 
 
 def layer_weights(layers: Sequence[str], weights: tuple[float, ...] | None) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from atelier.core.batches import Batch
 from atelier.methods.trained import Losses, seeded
 from atelier.methods.unpaired import Domain, DomainSettings, frozen, to_signed
+from atelier.nn.memory import to_device
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
@@ -135,8 +136,8 @@ class CUT(Domain):
                 }
             )
             draw_weights(networks, s.init, s.init_gain)
-        networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks: nn.ModuleDict = networks
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.load_guide()
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
@@ -168,7 +169,10 @@ class CUT(Domain):
         yield "discriminator", self._discriminator(art, made[: len(photo)].detach())
         keys = self._keys(pictures) if flipped else [tap.detach() for tap in taps]
         nce = self._nce(made, keys, batch, flipped=flipped)
-        yield "generator", self._total(made[: len(photo)], nce.view(-1, len(photo)))
+        fake = made[: len(photo)]
+        seen = photo.flip(3) if flipped else photo
+        guide = self.guide(fake, seen, art, batch.step)
+        yield "generator", self._total(fake, nce.view(-1, len(photo)), guide)
 
     def _flipped(self, batch: Batch) -> bool:
         drawn = torch.rand((), generator=batch.generator("flip", joint=True))
@@ -202,7 +206,7 @@ class CUT(Domain):
         drawn = [torch.randperm(size, generator=generator)[:most] for size in sizes]
         return [place.to(taps[0].device) for place in drawn]
 
-    def _total(self, fake: Tensor, nce: Tensor) -> Losses:
+    def _total(self, fake: Tensor, nce: Tensor, guide: Losses) -> Losses:
         """``nce`` is (1, B) of photos or (2, B), paintings second; both rows count half.
 
         The watched losses are without their weights.
@@ -213,7 +217,8 @@ class CUT(Domain):
         names = ("nce_to_art", "nce_identity")
         losses = {name: part.mean() for name, part in zip(names, nce, strict=False)}
         total = s.gan_weight * gan + s.nce_weight * torch.stack(list(losses.values())).mean()
-        return {"total": total, "gan_to_art": gan, **losses}
+        total = total + sum(guide.values())
+        return {"total": total, "gan_to_art": gan, **losses, **guide}
 
     def _discriminator(self, art: Tensor, fake: Tensor) -> Losses:
         """Unlike CycleGAN's, without earlier fakes."""

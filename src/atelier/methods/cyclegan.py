@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch
 from atelier.methods.trained import Losses, seeded
 from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
+from atelier.nn.memory import to_device
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
@@ -59,8 +60,8 @@ class CycleGAN(Domain):
                 }
             )
             draw_weights(networks, settings.init, settings.init_gain)
-        networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks: nn.ModuleDict = networks
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.load_guide()
         self.pools = {name: ImagePool(settings.pool) for name in ("art", "photo")}
 
     @classmethod
@@ -89,11 +90,13 @@ class CycleGAN(Domain):
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The generators, then the discriminators on what was generated before the update."""
         photo, art = to_signed(batch.content), to_signed(batch.style)
-        losses, fakes = self._generators(photo, art)
+        losses, fakes = self._generators(photo, art, batch.step)
         yield "generator", losses
         yield "discriminator", self._discriminators({"art": art, "photo": photo}, fakes, batch)
 
-    def _generators(self, photo: Tensor, art: Tensor) -> tuple[Losses, dict[str, Tensor]]:
+    def _generators(
+        self, photo: Tensor, art: Tensor, step: int
+    ) -> tuple[Losses, dict[str, Tensor]]:
         """Losses of both generators (the paper's eq. 3 and §5.2) and the fakes, without graph.
 
         Unlike the published code, pictures that wait for the same generator go through it together;
@@ -115,9 +118,11 @@ class CycleGAN(Domain):
         if not idle:
             losses["identity_to_art"] = F.l1_loss(same_art[0], art)
             losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
+        losses |= self.guide(fake_art, photo, art, step)
         fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
         # the watched losses are without their weights
         weights = {"gan": 1.0, "cycle": float(self.settings.cycle_weight), "identity": identity}
+        weights["guide"] = 1.0
         return {"total": weighed(losses, weights), **losses}, fakes
 
     def _apply(self, direction: str, *images: Tensor) -> tuple[Tensor, ...]:

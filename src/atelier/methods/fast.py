@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -31,7 +32,8 @@ from atelier.nn.losses import (
     content_loss,
     total_variation,
 )
-from atelier.nn.pretrained.features import Features, Padding, load_features
+from atelier.nn.memory import to_device
+from atelier.nn.pretrained.features import LossFeatures, Padding, load_features
 
 Layout = Literal["transnet", "examples", "johnson"]
 
@@ -48,6 +50,7 @@ class FastSettings(TrainSettings):
     width: int = Field(32, ge=4)
     """Channels of the first layer; the published networks have 32."""
     features: str
+    """Network of the losses, needed in training only."""
     content_layers: tuple[str, ...] = Field(("relu2_2",), min_length=1)
     style_layers: tuple[str, ...] = Field(
         ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
@@ -155,26 +158,30 @@ class Fast(Trained):
 
     kind: ClassVar[Kind] = "per_style"
     Settings = FastSettings
+    encoders: ClassVar[tuple[str, ...]] = ()
     multiple: ClassVar[int] = 4
 
-    def __init__(self, settings: FastSettings, features: Features, seed: int, device: str) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+    loss_features: LossFeatures
+
+    def __init__(
+        self, settings: FastSettings, loss_features: LossFeatures, seed: int, device: str
+    ) -> None:
+        self.settings, self.seed, self.device = settings, seed, device
+        self.loss_features = loss_features
         with seeded(seed):
             network = TransNet(settings.layout, settings.width, settings.padding)
-        network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = to_device(network, device, instance_norm=self.instance_norm)
         self.networks = nn.ModuleDict({"transformer": network})
         self.measure, self.style_loss = STYLE_LOSSES[settings.style_loss]
         self.targets: dict[str, Target] = {}
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
-        """Load the perceptual network the settings name; draw the first weights."""
+        """Draw the first weights; the perceptual network is loaded when it is trained."""
         settings.layer_weights()
-        layers = (*settings.content_layers, *settings.style_layers)
-        features = load_features(
-            settings.features, layers, unit_activations=settings.unit_activations, device=device
-        )
-        return cls(settings, features, seed, device)
+        s, layers = settings, (*settings.content_layers, *settings.style_layers)
+        load = partial(load_features, unit_activations=s.unit_activations, device=device)
+        return cls(settings, LossFeatures(partial(load, s.features, layers)), seed, device)
 
     def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
         """The one painting.
@@ -207,9 +214,9 @@ class Fast(Trained):
         if not self.targets:
             self.targets = self._targets(batch.style)
         with torch.no_grad():
-            wanted = self.features(batch.content)
+            wanted = self.loss_features(batch.content)
         image = self.networks["transformer"](batch.content)
-        found = self.features(image)
+        found = self.loss_features(image)
         content = torch.stack([content_loss(found[k], wanted[k]) for k in s.content_layers]).sum(0)
         losses = {"content": content.mean(), "style": self._style(found).mean()}
         total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
@@ -220,7 +227,7 @@ class Fast(Trained):
 
     @torch.no_grad()
     def _targets(self, style: Tensor) -> dict[str, Target]:
-        found = self.features(style)
+        found = self.loss_features(style)
         return {layer: self.measure(found[layer]) for layer in self.settings.style_layers}
 
     def _style(self, found: dict[str, Tensor]) -> Tensor:

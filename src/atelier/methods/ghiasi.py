@@ -9,6 +9,7 @@ Shapes: B pictures of H×W, sides multiples of 4 inside the transformer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import torch
@@ -30,7 +31,8 @@ from atelier.nn.conditional_norm import (
     initialise,
 )
 from atelier.nn.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
-from atelier.nn.pretrained.features import Features, load_features
+from atelier.nn.memory import to_device
+from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 
 SMALLEST = 75
 """Short side in pixels below which Inception has no output; smaller paintings are enlarged."""
@@ -67,6 +69,10 @@ class PredictedSettings(ArbitrarySettings):
     freeze_predictor: bool = True
     """False trains the network under the style as well, as the paper does."""
     features: str
+    """Network of the losses, needed in training only. (What looks at a painting whenever the system
+    is applied is ``predictor_features``.)"""
+    loss_features: str | None = None
+    """Network of the losses instead of ``features``, as other systems name it."""
     content_layers: tuple[str, ...] = Field(("relu3_3",), min_length=1)
     style_layers: tuple[str, ...] = Field(
         ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
@@ -108,35 +114,39 @@ class Predicted(Arbitrary):
 
     Settings = PredictedSettings
     multiple: ClassVar[int] = 4
+    encoders: ClassVar[tuple[str, ...]] = ("predictor_features",)
+
+    loss_features: LossFeatures
 
     def __init__(
         self,
         settings: PredictedSettings,
-        features: Features,
+        loss_features: LossFeatures,
         predictor: Features,
         seed: int,
         device: str,
     ) -> None:
         self.settings, self.seed, self.device = settings, seed, device
-        self.features, self.predictor = features, predictor
+        self.loss_features, self.predictor = loss_features, predictor
         with seeded(seed):
             networks = _networks(settings, predictor.channels[settings.predictor_layer])
-        networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        networks = to_device(networks, device, instance_norm=self.instance_norm)
         if not settings.freeze_predictor:
             networks["predictor"] = FrozenStatistics(predictor.network.requires_grad_(True))
         self.networks = networks
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
-        """Load the perceptual network and the one under the style; draw the first weights."""
+        """Load the network under the style; draw the first weights."""
         s, unit = settings, settings.unit_activations
         s.layer_weights()  # refused before anything is loaded
         layers = (*s.content_layers, *s.style_layers)
-        features = load_features(s.features, layers, unit_activations=unit, device=device)
+        judge = partial(load_features, unit_activations=unit, device=device)
+        loss_features = LossFeatures(partial(judge, s.loss_features or s.features, layers))
         predictor = load_features(
             s.predictor_features, [s.predictor_layer], unit_activations=True, device=device
         )
-        return cls(settings, features, predictor, seed, device)
+        return cls(settings, loss_features, predictor, seed, device)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Content, style and total-variation losses (Ghiasi et al. 2017, §2).
@@ -148,9 +158,9 @@ class Predicted(Arbitrary):
         if s.augment_styles:
             style = augment_styles(style, batch.generator("augment_styles"))
         with torch.no_grad():
-            wanted, target = self.features(batch.content), self.features(style)
+            wanted, target = self.loss_features(batch.content), self.loss_features(style)
         image = self.apply(batch.content, self.style_vector(style))
-        found = self.features(image)
+        found = self.loss_features(image)
         content = torch.stack([content_loss(found[k], wanted[k]) for k in s.content_layers])
         losses = {"content": content.sum(0).mean(), "style": self._style(found, target).mean()}
         total = s.content_weight * losses["content"] + s.style_weight * losses["style"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,7 +38,8 @@ from atelier.nn.losses import (
     mean_std,
     total_variation,
 )
-from atelier.nn.pretrained.features import Features, load_features
+from atelier.nn.memory import to_device
+from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 
 
 class MetaNetSettings(ArbitrarySettings):
@@ -47,11 +49,17 @@ class MetaNetSettings(ArbitrarySettings):
     style_every: int = Field(20, ge=1)
     """Steps for which one painting stays."""
     features: str
+    """Looks at the painting whenever the system is applied: its statistics are what the
+    hyper-network gets."""
+    loss_features: str | None = None
+    """Network of the losses, needed in training only; None: ``features``."""
     content_layers: tuple[str, ...] = Field(("relu3_3",), min_length=1)
     style_layers: tuple[str, ...] = Field(
         ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
     )
-    """Layers of the style loss and of the statistics the hyper-network gets."""
+    """Layers of the style loss, of ``loss_features`` as ``content_layers`` are."""
+    statistics_layers: tuple[str, ...] | None = Field(None, min_length=1)
+    """Layers of ``features`` whose statistics the hyper-network gets; None: ``style_layers``."""
     unit_activations: bool = True
     """The statistics are fed as they are, as in the port. Those of weights from Caffe are in the
     hundreds: scaled features keep the hyper-network's input in range."""
@@ -87,6 +95,10 @@ class MetaNetSettings(ArbitrarySettings):
         """One weight per style layer."""
         return layer_weights(self.style_layers, self.style_layer_weights)
 
+    def seen_layers(self) -> tuple[str, ...]:
+        """Layers of the statistics the hyper-network gets."""
+        return self.statistics_layers or self.style_layers
+
 
 SAMPLED = 32
 """Paintings whose statistics are measured before the training."""
@@ -100,8 +112,10 @@ class Targets:
     """Layer → (B, C, h, w)."""
     grams: dict[str, Tensor]
     """Layer → (S, C, C); S is 1 or B."""
+    moments: Tensor
+    """Means and standard deviations in the space of the losses, (S, D)."""
     statistics: Tensor
-    """(S, D)."""
+    """Those that the hyper-network gets, (S, D)."""
     varied: Tensor
     """(B,): whether a content is more than one colour."""
 
@@ -111,16 +125,25 @@ class MetaNet(Arbitrary):
 
     Settings = MetaNetSettings
 
+    features: Features
+    loss_features: Features | LossFeatures
+
     def __init__(
-        self, settings: MetaNetSettings, features: Features, seed: int, device: str
+        self,
+        settings: MetaNetSettings,
+        features: Features,
+        loss_features: Features | LossFeatures,
+        seed: int,
+        device: str,
     ) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        self.settings, self.seed, self.device = settings, seed, device
+        self.features, self.loss_features = features, loss_features
         self.norm: GramNorm = "positions" if settings.style_loss == "gram_positions" else "all"
-        s, statistics = settings, 2 * sum(features.channels[k] for k in settings.style_layers)
+        s, statistics = settings, 2 * sum(features.channels[k] for k in settings.seen_layers())
         with seeded(seed):
             transformer = TransformNet(s.width, s.middle, s.padding, s.branches, s.branch_width)
             networks = MetaNetworks(transformer, statistics, s.hidden)
-        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
@@ -132,11 +155,20 @@ class MetaNet(Arbitrary):
         if settings.adapt_steps and settings.strength < 1:
             raise UserError("metanet: adapt_steps trains for the whole style: set strength to 1")
         settings.layer_weights()
-        layers = (*settings.content_layers, *settings.style_layers)
-        features = load_features(
-            settings.features, layers, unit_activations=settings.unit_activations, device=device
+        s, unit = settings, settings.unit_activations
+        judged, perceptual_losses = (*s.content_layers, *s.style_layers), s.loss_features
+        layers = s.seen_layers() if perceptual_losses else (*judged, *s.seen_layers())
+        load = partial(load_features, unit_activations=unit, device=device)
+        features = load(s.features, layers)
+        return cls(
+            s,
+            features,
+            LossFeatures(partial(load, perceptual_losses, judged))
+            if perceptual_losses
+            else features,
+            seed,
+            device,
         )
-        return cls(settings, features, seed, device)
 
     def plan(self) -> BatchPlan:
         """One painting for all pictures of a step, and for ``style_every`` steps."""
@@ -167,29 +199,26 @@ class MetaNet(Arbitrary):
         Raises:
             UserError: the picture is too small to have a variance in every layer.
         """
-        return self._statistics(self.features(style))
-
-    def _statistics(self, found: Mapping[str, Tensor]) -> Tensor:
-        """Layer by layer mean_0, std_0, mean_1, std_1, … (unbiased, 1e-5 under the root)."""
-        taken = [found[layer] for layer in self.settings.style_layers]
-        if min(value[0, 0].numel() for value in taken) < 2:
-            raise UserError("metanet: a picture is too small for its statistics: 32 px will do")
-        return torch.cat([torch.stack(mean_std(value), 2).flatten(1) for value in taken], 1)
+        return _statistics(self.features(style), self.settings.seen_layers())
 
     @torch.no_grad()
     def targets(self, content: Tensor, style: Tensor) -> Targets:
         """What ``perceptual_losses`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
-        s, wanted, shown = self.settings, self.features(content), self.features(style)
+        s, perceptual_losses = self.settings, self.loss_features
+        seen = self.features(style)
+        wanted, shown = (
+            perceptual_losses(content),
+            seen if perceptual_losses is self.features else perceptual_losses(style),
+        )
         layers = () if s.style_loss == "mean_std" else s.style_layers
         grams = {k: gram(shown[k], self.norm) for k in layers}
         varied = content.flatten(2).std(2).amax(1) > 1e-6
-        return Targets(
-            {k: wanted[k] for k in s.content_layers}, grams, self._statistics(shown), varied
-        )
+        moments, statistics = _statistics(shown, s.style_layers), _statistics(seen, s.seen_layers())
+        return Targets({k: wanted[k] for k in s.content_layers}, grams, moments, statistics, varied)
 
     def perceptual_losses(self, image: Tensor, targets: Targets) -> Losses:
         """Losses of transformed pictures (B, 3, H, W), (B,) each."""
-        s, made = self.settings, self.features(image)
+        s, made = self.settings, self.loss_features(image)
         content = [content_loss(made[k], wanted) for k, wanted in targets.content.items()]
         losses = {"content": torch.stack(content).sum(0), "style": self._style_loss(made, targets)}
         total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
@@ -205,7 +234,7 @@ class MetaNet(Arbitrary):
     def _style_loss(self, found: Mapping[str, Tensor], targets: Targets) -> Tensor:
         if self.settings.style_loss == "mean_std":
             # One mean over all entries, as in the port: a layer counts by its width.
-            return mean_square(self._statistics(found), targets.statistics)
+            return mean_square(_statistics(found, self.settings.style_layers), targets.moments)
         # The report does not say how its Gram matrices are scaled: by C·H·W with ``gram``.
         weights = self.settings.layer_weights()
         losses = [
@@ -284,6 +313,14 @@ class MetaNet(Arbitrary):
                 torch.autograd.backward(losses["total"].sum())
                 optimizer.step()
             yield image.detach(), {name: loss.detach() for name, loss in losses.items()}
+
+
+def _statistics(found: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
+    """Layer by layer mean_0, std_0, mean_1, std_1, … (unbiased, 1e-5 under the root)."""
+    taken = [found[layer] for layer in layers]
+    if min(value[0, 0].numel() for value in taken) < 2:
+        raise UserError("metanet: a picture is too small for its statistics: 32 px will do")
+    return torch.cat([torch.stack(mean_std(value), 2).flatten(1) for value in taken], 1)
 
 
 def _rms(value: Tensor) -> Tensor:

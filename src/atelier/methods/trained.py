@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
-from atelier.core.checkpoints import load_weights
-from atelier.core.config import Settings
+from atelier.core.checkpoints import load_some, load_weights
+from atelier.core.config import Settings, main_root
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
+from atelier.nn.memory import memory_format
 from atelier.nn.padding import fitted
+from atelier.nn.pretrained.features import Features, LossFeatures
 
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
@@ -67,6 +69,10 @@ class TrainSettings(Settings):
     workers: int = Field(0, ge=0)
     """Processes that read pictures ahead."""
     stylize_batch: int = Field(8, ge=1)
+    warm_start: str | None = None
+    """Weights to begin with: a ``model.safetensors`` (what is delivered: of an adversarial system
+    the generators) or a training's ``step-….pt`` (all networks); a path from the project's root,
+    which DVC does not watch."""
 
 
 @contextmanager
@@ -88,8 +94,14 @@ class Trained(Method):
     networks: nn.ModuleDict
     device: str
     seed: int
+    features: Features | None = None
+    """The frozen network the system looks at pictures with whenever it is applied, if any."""
+    loss_features: Features | LossFeatures | None = None
+    """The frozen network of the training's losses, if any; may be ``features``."""
     multiple: ClassVar[int] = 1
     """``generate`` needs sides that are multiples of this; others are padded and cut."""
+    instance_norm: ClassVar[bool] = True
+    """Whether ``networks`` have instance norms; see ``nn/memory.py``."""
 
     @property
     def inference_networks(self) -> nn.ModuleDict:
@@ -97,7 +109,18 @@ class Trained(Method):
         return self.networks
 
     def warm_up(self) -> None:
-        """Change the first weights before a training; done by the engine, never to stylise."""
+        """Load the weights that ``warm_start`` names; done by the engine, never to stylise.
+
+        Raises:
+            UserError: the file is missing, broken, or has no weight of this system's shape.
+        """
+        if self.settings.warm_start:
+            load_some(self.networks, main_root() / self.settings.warm_start)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How its batches lie in memory."""
+        return memory_format(self.device, instance_norm=self.instance_norm)
 
     def check(self, height: int, width: int) -> None:
         """Refuse photographs it could not stylise, before it is trained for them (UserError)."""
@@ -169,15 +192,26 @@ class Trained(Method):
     def card(self) -> dict[str, Any]:
         """Kind and number of trained parameters, plus the features when there are any."""
         count = sum(p.numel() for p in self.networks.parameters())
-        features = getattr(self, "features", None)
-        named = {"features": features.name, "features_hash": features.hash} if features else {}
+        named = {} if self.features is None else _named("features", self.features)
         return {"kind": self.kind, "parameters_trained": count, **named}
+
+    def training_card(self) -> dict[str, Any]:
+        """``card`` and the network of the losses, which is loaded for its hash."""
+        judge = self.loss_features
+        if judge is None or judge is self.features:
+            return self.card()
+        network = judge.network if isinstance(judge, LossFeatures) else judge
+        return {**self.card(), **_named("loss_features", network)}
 
     @property
     def batch(self) -> int:  # type: ignore[override]
         """Pictures per ``stylize``."""
         size: int = self.settings.stylize_batch
         return size
+
+
+def _named(setting: str, features: Features) -> dict[str, str]:
+    return {setting: features.name, f"{setting}_hash": features.hash}
 
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)

@@ -31,6 +31,7 @@ from atelier.methods.unpaired import (
 )
 from atelier.nn.adalin import clamp_rho
 from atelier.nn.cam import CamWeight, jet, spread
+from atelier.nn.memory import to_device
 from atelier.nn.ugatit import Discriminator, Generator, Verdict, check_side, distance
 
 
@@ -90,7 +91,8 @@ class Ugatit(Domain):
         networks = nn.ModuleDict()
         networks["generator"] = nn.ModuleDict(generators)
         networks["discriminator"] = nn.ModuleDict(discriminators)
-        self.networks = networks.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.load_guide()
 
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
@@ -113,7 +115,7 @@ class Ugatit(Domain):
         with torch.no_grad():
             fakes = {TARGETS[way]: self.translate(real[k], way) for way, k in INPUTS.items()}
         yield "discriminator", self._discriminator_losses(real, fakes)
-        yield "generator", self._generator_losses(real)
+        yield "generator", self._generator_losses(real, batch.step)
         clamp_rho(self.networks["generator"])
 
     def _discriminator_losses(self, real: dict[str, Tensor], fakes: dict[str, Tensor]) -> Losses:
@@ -137,7 +139,7 @@ class Ugatit(Domain):
         real, fake = zip(*(part.chunk(2) for part in judged), strict=True)
         return distance(Verdict(*real), 1.0) + distance(Verdict(*fake), 0.0)
 
-    def _generator_losses(self, real: dict[str, Tensor]) -> Losses:
+    def _generator_losses(self, real: dict[str, Tensor], step: int) -> Losses:
         """Adversarial, cycle, identity and CAM losses of both directions."""
         losses: Losses = {}
         for way, domain in INPUTS.items():
@@ -146,6 +148,8 @@ class Ugatit(Domain):
             losses[f"gan_{way}"] = self._fools(TARGETS[way], fake)
             losses[f"cycle_{way}"] = F.l1_loss(back, real[domain])
             losses |= found
+            if way == "to_art":
+                losses |= self.guide(fake, real["photo"], real["art"], step)
         return {"total": weighed(losses, self._weights()), **losses}
 
     def _there(self, real: dict[str, Tensor], way: str) -> tuple[Tensor, Losses]:
@@ -176,6 +180,7 @@ class Ugatit(Domain):
             "cycle": s.cycle_weight,
             "identity": s.identity_weight,
             "cam": s.cam_loss_weight,
+            "guide": 1.0,
         }
 
     def translate(self, image: Tensor, direction: str) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -17,11 +18,14 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from atelier.core.checkpoints import load_some
-from atelier.core.config import main_root
+from atelier.core.config import UserError
 from atelier.methods.base import Extra, Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings
+from atelier.nn.losses import content_loss, mean_std, mean_std_loss
+from atelier.nn.pretrained.features import LossFeatures, load_features
 
+GUIDE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+"""Layers of the guide, AdaIN's; the last is the content's."""
 BACK = {"to_art": "to_photo", "to_photo": "to_art"}
 """The way back."""
 
@@ -41,11 +45,19 @@ class DomainSettings(TrainSettings):
     load_size: int | None = Field(286, ge=32)
     """Short side before cropping. Unlike the published codes, which stretch to a square, the
     aspect is kept."""
+    loss_features: str | None = None
+    """Perceptual network that guides the first ``guide_steps``; None: no guide, as published."""
+    guide_steps: int = Field(0, ge=0)
+    """Steps in which the guide's weight falls linearly to 0. Until then the generator to art also
+    has AdaIN's losses: it keeps relu4_1 of its photograph and takes the moments of the step's
+    painting, which differs from step to step, so that it learns what the paintings share. It is for
+    trainings of thousands of steps instead of a million; what is left at the end is adversarial."""
+    guide_weight: float = Field(1.0, ge=0)
+    """Of both guiding losses at the first step."""
+    guide_content: float = Field(1.0, ge=0)
+    """Of the content in the guide; its style counts once."""
     constant: float = Field(0.5, ge=0, le=1)
     """Part of the steps at the full learning rate; from there it falls linearly to 0."""
-    warm_start: str | None = None
-    """Weights to begin with: a ``model.safetensors`` (generators) or a training's ``step-….pt``
-    (all networks); a path from the project's root, which DVC does not watch."""
 
 
 class Domain(Trained):
@@ -64,19 +76,46 @@ class Domain(Trained):
     def translate(self, image: Tensor, direction: str) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]; sides fit ``multiple``."""
 
+    loss_features: LossFeatures | None = None
+    """The guide, where the settings have one."""
+
     @property
     def inference_networks(self) -> nn.ModuleDict:
         """The generators: nothing else is needed once they are trained."""
         return nn.ModuleDict({"generator": self.networks["generator"]})
 
-    def warm_up(self) -> None:
-        """Load the weights that ``warm_start`` names.
+    def load_guide(self) -> None:
+        """Make ``loss_features`` what the settings say; the weights are read when it is used.
 
         Raises:
-            UserError: the file is missing, broken, or has no weight of this system's shape.
+            UserError: steps without a network, or a network without steps.
         """
-        if self.settings.warm_start:
-            load_some(self.networks, main_root() / self.settings.warm_start)
+        s = self.settings
+        if bool(s.loss_features) != bool(s.guide_steps):
+            raise UserError("a guide needs both loss_features and guide_steps")
+        if s.loss_features:
+            load = partial(load_features, unit_activations=True, device=self.device)
+            self.loss_features = LossFeatures(partial(load, s.loss_features, GUIDE))
+
+    def guide(self, made: Tensor, photo: Tensor, art: Tensor, step: int) -> Losses:
+        """The guide's losses at ``step``, weighted; all (B, 3, H, W) in [-1, 1].
+
+        Nothing without a guide; one that has faded out gives 0.
+        """
+        s = self.settings
+        if self.loss_features is None:
+            return {}
+        weight = float(s.guide_weight) * max(0.0, 1 - step / s.guide_steps)
+        if not weight:
+            return {"guide": made.new_zeros(())}
+        judge = self.loss_features
+        with torch.no_grad():
+            content = judge(to_unit(photo))[GUIDE[-1]]
+            wanted = {k: mean_std(value) for k, value in judge(to_unit(art)).items()}
+        found = judge(to_unit(made))
+        style = torch.stack([mean_std_loss(found[k], wanted[k]).mean() for k in GUIDE]).sum()
+        kept = content_loss(found[GUIDE[-1]], content).mean()
+        return {"guide": weight * (style + float(s.guide_content) * kept)}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         """One Adam for each entry of ``networks``."""

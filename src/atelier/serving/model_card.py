@@ -22,6 +22,8 @@ FIGURES = {
     "parameters_trained": "trained parameters",
 }
 """What ``results/metrics/<method>.json`` and the card may hold, in this order."""
+JUDGES = ("loss_features", "features")
+"""Where a card names the network of the training's losses: the first that is there."""
 
 
 def describe(root: Path, name: str, found: Mapping[str, Any]) -> str:
@@ -59,9 +61,10 @@ def _number(value: Any) -> str:
 def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list[str]:
     counted = f"{found.get('n_generated')} pictures against {found.get('n_reference')} paintings"
     eyes = f"{found.get('features')} {str(found.get('features_hash') or '')[:8]}".strip()
-    learnt = f"Trained with {card.get('features')} {card.get('features_hash')}."
+    named = [f"{card.get(k)} {card.get(f'{k}_hash')}" for k in JUDGES if card.get(k)]
+    learnt = f"Trained with {named[0]}." if named else ""
     about = [f"Kind: {card['kind']}."] if "kind" in card else []
-    about += [learnt] if card.get("features") and card.get("kind") != "optimise" else []
+    about += [learnt] if learnt and card.get("kind") != "optimise" else []
     return [
         f"Distances on {eyes}, {counted}; lower is better." if found else "",
         " ".join(about),

@@ -35,11 +35,8 @@ class Recipe:
 
     @property
     def networks(self) -> list[str]:
-        """The perceptual networks it looks with; one per painting has seen enough."""
-        if self.kind == "per_style":
-            return []
-        named = {str(value) for key, value in self.block.items() if key.endswith("features")}
-        return sorted(named)
+        """The perceptual networks it looks with whenever it is applied."""
+        return sorted({str(self.block[key]) for key in self.system.encoders if key in self.block})
 
 
 def recipe(root: Path, params: Params, name: str) -> Recipe:

@@ -27,13 +27,6 @@ SMALLEST = 32
 """Side in pixels below which most systems have no statistics, or nothing to mirror at the rim."""
 TILE = 1024
 """Side in pixels of the pieces in which systems that can do so compute larger pictures."""
-STAND_IN = {
-    "features": "mini",
-    "content_layers": ("relu3_1",),
-    "style_layers": ("relu3_1",),
-    "style_layer_weights": None,
-}
-"""For a perceptual network that only the training needed: it is always there, and quickly."""
 
 IterateCallback = Callable[[Iterate], None]
 
@@ -80,8 +73,6 @@ def _for_one_picture(found: Recipe) -> dict[str, Any]:
     knobs, block = found.system.Settings.model_fields, dict(found.block)
     if found.kind == "optimise" and "batch" in knobs:
         block["batch"] = 1  # it fills its batch up with copies
-    if found.kind == "per_style":
-        block |= {key: value for key, value in STAND_IN.items() if key in block}
     if "tile" in knobs and block.get("tile") is None:
         block["tile"] = TILE
     return block
@@ -90,9 +81,9 @@ def _for_one_picture(found: Recipe) -> dict[str, Any]:
 def _refuse_other_eyes(found: Recipe, method: Method) -> None:
     """Weights trained on one perceptual network are of no use with another."""
     own = method.card()
-    for part in ("features", "predictor") if found.networks else ():
+    for part in ("features", "predictor"):
         trained, here = found.card.get(f"{part}_hash"), own.get(f"{part}_hash")
-        if trained and trained != here:
+        if trained and here and trained != here:
             raise UserError(
                 f"{found.name} was trained with {found.card.get(part)} {trained}, here is {here}; "
                 "set ATELIER_WEIGHTS to the folder it was trained with, or train it again"

@@ -7,7 +7,7 @@ inside, as it was trained.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -81,6 +81,30 @@ class Features(nn.Module):
         layer: Tensor
         (layer,) = self(image).values()
         return layer.mean((2, 3))
+
+
+class LossFeatures:
+    """The network of a training's losses, loaded when a loss first needs it.
+
+    A trained system is applied without it, also where its weights cannot be had.
+    """
+
+    def __init__(self, load: Callable[[], Features]) -> None:
+        self.load = load
+
+    @cached_property
+    def network(self) -> Features:
+        """The network; from the first use on it stays in memory.
+
+        Raises:
+            UserError: see ``load_features``.
+        """
+        return self.load()
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """As ``Features.forward``."""
+        found: dict[str, Tensor] = self.network(image)
+        return found
 
 
 class Tapped(nn.Module):

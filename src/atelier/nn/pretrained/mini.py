@@ -1,7 +1,7 @@
 """``mini``: a small perceptual encoder of our own, shipped in the package.
 
 A VGG-like stack with 1.5 million numbers. Its five taps bear the names of the VGG19 layers they
-were taught by (``atelier.distill``): strides 1, 2, 4, 8, 16. A sixth layer, ``vector``, stands for
+were taught by (``tools.mini``): strides 1, 2, 4, 8, 16. A sixth layer, ``vector``, stands for
 the whole picture in distances.
 """
 

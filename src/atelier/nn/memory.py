@@ -1,0 +1,26 @@
+"""Where the numbers of networks and batches lie in memory: the one place that decides it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def memory_format(device: str, *, instance_norm: bool) -> torch.memory_format:
+    """Channels last, but contiguous for networks with instance norm on a CPU.
+
+    There instance norm works on contiguous rows alone: behind a channels-last convolution every
+    norm copies its input and its gradient, a seventh of a step of CycleGAN.
+    """
+    contiguous = instance_norm and torch.device(device).type == "cpu"
+    return torch.contiguous_format if contiguous else torch.channels_last
+
+
+def to_device(network: Network, device: str, *, instance_norm: bool = False) -> Network:
+    """``network`` on ``device``, its weights laid out as ``memory_format`` says."""
+    wanted = memory_format(device, instance_norm=instance_norm)
+    return network.to(device=device).to(memory_format=wanted)
