@@ -36,6 +36,7 @@ from atelier.engine.loop import Trainer
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
 from atelier.nn.losses import mean_std, mean_std_loss
+from atelier.nn.pretrained.features import LossFeatures
 
 Maps = Mapping[str, Tensor]
 Knobs = dict[str, Any]
@@ -49,8 +50,10 @@ class Plain:
 
     def __init__(self, method: Any, name: str) -> None:
         self.settings, self.formula = method.settings, FORMULAS[name]
-        self.networks, self.features = contiguous(method.networks), contiguous(method.features)
-        self.predictor = contiguous(getattr(method, "predictor", method.features))
+        judge = method.loss_features
+        features = judge.network if isinstance(judge, LossFeatures) else judge
+        self.networks, self.features = contiguous(method.networks), contiguous(features)
+        self.predictor = contiguous(getattr(method, "predictor", features))
         self.optimizer = Adam(self.networks.parameters(), lr=self.settings.lr)
         self.kept: dict[str, Tensor] = {}  # from step to step
 

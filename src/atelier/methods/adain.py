@@ -97,13 +97,8 @@ class AdaIN(Arbitrary):
             )
 
         features, judge = load(settings.features), settings.loss_features
-        return cls(
-            settings,
-            features,
-            LossFeatures(partial(load, judge)) if judge else features,
-            seed,
-            device,
-        )
+        losses = LossFeatures(partial(load, judge)) if judge else features
+        return cls(settings, features, losses, seed, device)
 
     def lr_factor(self, step: int) -> float:
         """Falls with 1/step."""

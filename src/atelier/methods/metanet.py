@@ -156,19 +156,11 @@ class MetaNet(Arbitrary):
             raise UserError("metanet: adapt_steps trains for the whole style: set strength to 1")
         settings.layer_weights()
         s, unit = settings, settings.unit_activations
-        judged, perceptual_losses = (*s.content_layers, *s.style_layers), s.loss_features
-        layers = s.seen_layers() if perceptual_losses else (*judged, *s.seen_layers())
+        judged, apart = (*s.content_layers, *s.style_layers), s.loss_features
         load = partial(load_features, unit_activations=unit, device=device)
-        features = load(s.features, layers)
-        return cls(
-            s,
-            features,
-            LossFeatures(partial(load, perceptual_losses, judged))
-            if perceptual_losses
-            else features,
-            seed,
-            device,
-        )
+        features = load(s.features, s.seen_layers() if apart else (*judged, *s.seen_layers()))
+        losses = LossFeatures(partial(load, apart, judged)) if apart else features
+        return cls(s, features, losses, seed, device)
 
     def plan(self) -> BatchPlan:
         """One painting for all pictures of a step, and for ``style_every`` steps."""
@@ -204,12 +196,8 @@ class MetaNet(Arbitrary):
     @torch.no_grad()
     def targets(self, content: Tensor, style: Tensor) -> Targets:
         """What ``perceptual_losses`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
-        s, perceptual_losses = self.settings, self.loss_features
-        seen = self.features(style)
-        wanted, shown = (
-            perceptual_losses(content),
-            seen if perceptual_losses is self.features else perceptual_losses(style),
-        )
+        s, judge, seen = self.settings, self.loss_features, self.features(style)
+        wanted, shown = judge(content), seen if judge is self.features else judge(style)
         layers = () if s.style_loss == "mean_std" else s.style_layers
         grams = {k: gram(shown[k], self.norm) for k in layers}
         varied = content.flatten(2).std(2).amax(1) > 1e-6
