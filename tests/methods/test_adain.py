@@ -76,6 +76,26 @@ def test_with_mini_the_decoder_mirrors_its_widths() -> None:
     assert method.card()["features"] == "mini"
 
 
+def test_from_relu3_1_the_decoder_lacks_its_first_layer() -> None:
+    deep, shallow = system(), system(layer="relu3_1")
+    names = {k for k in deep.networks.state_dict() if not k.startswith("decoder.head")}
+    assert set(shallow.networks.state_dict()) == names
+    image, style = smooth(1, 33, 47), smooth(1, seed=1)
+    assert shallow.stylize(image, style).shape == image.shape
+    tiled = system(layer="relu3_1", tile=64)
+    large = smooth(1, 150, 101)
+    torch.testing.assert_close(tiled.stylize(large, style), shallow.stylize(large, style))
+
+
+def test_the_content_loss_is_at_relu4_1_whatever_is_decoded() -> None:
+    method, seen = system(layer="relu3_1"), batch()
+    found, wanted = (method.features(x)["relu3_1"] for x in (seen.content, seen.style))
+    image = method.networks["decoder"](adain(found, *mean_std(wanted)))
+    deep = [method.features(x)["relu4_1"] for x in (image, seen.content, seen.style)]
+    expected = content_loss(deep[0], adain(deep[1], *mean_std(deep[2]))).mean()
+    torch.testing.assert_close(losses(method)["content"], expected)
+
+
 def test_adain_gives_the_styles_moments_and_keeps_the_contents_drawing() -> None:
     generator = Generator().manual_seed(0)
     content = 3 + 2 * torch.randn(2, 5, 6, 7, generator=generator)

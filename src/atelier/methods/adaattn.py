@@ -143,13 +143,8 @@ class AdaAttN(Arbitrary):
             )
 
         features, judge = load(settings.features), settings.loss_features
-        return cls(
-            settings,
-            features,
-            LossFeatures(partial(load, judge)) if judge else features,
-            seed,
-            device,
-        )
+        losses = LossFeatures(partial(load, judge)) if judge else features
+        return cls(settings, features, losses, seed, device)
 
     def lr_factor(self, step: int) -> float:
         """1, 1, 0.3, 0.09, 0.027 over five epochs: what the authors' "linear" policy really is."""

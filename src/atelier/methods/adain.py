@@ -2,7 +2,7 @@
 
 The encoder is frozen; only a decoder is trained. After naoto0804/pytorch-AdaIN.
 
-Shapes: B pictures of H×W, sides multiples of 8; features at stride 8.
+Shapes: B pictures of H×W, sides multiples of 8; features at stride 8, or at 4 with relu3_1.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
-from atelier.nn.decoder import TAPS, Decoder, Init, init_he
+from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.memory import to_device
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
 DEEPEST = TAPS[-1]
+"""Layer of the content loss."""
 
 
 class AdaINSettings(ArbitrarySettings):
     """Knobs of one ``adain`` entry in ``params.yaml``."""
 
     features: str
-    """Looks at both pictures whenever the system is applied; its relu4_1 is what is decoded."""
+    """Encoder of both pictures, needed whenever the system is applied."""
+    layer: Layer = "relu4_1"
+    """Layer of the encoder that is decoded. Unlike the paper, relu3_1 for ``mini``, whose relu4_1
+    (160 channels at stride 8) has lost the detail a decoder needs (docs/log.md)."""
     loss_features: str | None = None
     """Network of the losses, needed in training only; None: ``features``."""
     load_size: int | None = Field(512, ge=32)
@@ -78,7 +82,7 @@ class AdaIN(Arbitrary):
         self.settings, self.seed, self.device = settings, seed, device
         self.features, self.loss_features = features, loss_features
         with seeded(seed):
-            decoder = Decoder(features.channels)
+            decoder = Decoder(features.channels, layer=settings.layer)
             if settings.init == "he":
                 init_he(decoder)
         self.networks = to_device(nn.ModuleDict({"decoder": decoder}), device)
@@ -86,18 +90,14 @@ class AdaIN(Arbitrary):
     @classmethod
     def build(cls, settings: Any, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the decoder's first weights."""
-
         # Unlike the paper and its port, no "vgg_normalised" (a Caffe VGG19 rescaled to mean
         # activation 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with
         # its reflection padding; input normalised by ImageNet's moments instead of by a 1×1
         # convolution, max pooling rounds down instead of up.
-        def load(name: str) -> Features:
-            return load_features(
-                name, TAPS, padding="reflect", unit_activations=True, device=device
-            )
-
-        features, judge = load(settings.features), settings.loss_features
-        losses = LossFeatures(partial(load, judge)) if judge else features
+        load = partial(load_features, padding="reflect", unit_activations=True, device=device)
+        judge, needed = settings.loss_features, TAPS[: TAPS.index(settings.layer) + 1]
+        features = load(settings.features, needed if judge else TAPS)
+        losses = LossFeatures(partial(load, judge, TAPS)) if judge else features
         return cls(settings, features, losses, seed, device)
 
     def lr_factor(self, step: int) -> float:
@@ -110,19 +110,22 @@ class AdaIN(Arbitrary):
         Both in the space of ``loss_features``, where they have an AdaIN output of their own if that
         is another network than the decoder's.
         """
-        s, apart = self.settings, self.loss_features is not self.features
+        s, judge = self.settings, self.loss_features
+        apart = judge is not self.features
         with torch.no_grad():
-            style, seen = self.features(batch.style), self.features(batch.content)[DEEPEST]
-            target = aim = adain(seen, *mean_std(style[DEEPEST]))
-            judged = self.loss_features(batch.style) if apart else style
+            style, content = self.features(batch.style), self.features(batch.content)
+            seen = content[s.layer]
+            target = aim = adain(seen, *mean_std(style[s.layer]))
+            judged = judge(batch.style) if apart else style
             wanted = {tap: mean_std(f) for tap, f in judged.items()}
-            if apart:
-                aim = adain(self.loss_features(batch.content)[DEEPEST], *wanted[DEEPEST])
+            if apart or s.layer != DEEPEST:
+                deep = judge(batch.content) if apart else content
+                aim = adain(deep[DEEPEST], *wanted[DEEPEST])
         found = self.loss_features(self.networks["decoder"](target))
-        content = content_loss(found[DEEPEST], aim).mean()
-        style = torch.stack([mean_std_loss(found[tap], wanted[tap]) for tap in TAPS]).sum(0).mean()
-        losses = {"content": content, "style": style}
-        total = s.content_weight * content + s.style_weight * style
+        kept = content_loss(found[DEEPEST], aim).mean()
+        moved = torch.stack([mean_std_loss(found[tap], wanted[tap]) for tap in TAPS]).sum(0).mean()
+        losses = {"content": kept, "style": moved}
+        total = s.content_weight * kept + s.style_weight * moved
         if s.identity_weight:
             itself = self.networks["decoder"](seen)
             losses["identity"] = content_loss(itself, batch.content).mean()
@@ -146,8 +149,9 @@ class AdaIN(Arbitrary):
         return decode(decoder, [target], self.settings.tile)
 
     def _encode(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, C, ⌊H/8⌋, ⌊W/8⌋)."""
-        return encode(self.features, image, [DEEPEST], self.settings.tile)[DEEPEST]
+        """(B, 3, H, W) to (B, C, ⌊H/8⌋, ⌊W/8⌋), or quarters of the sides with relu3_1."""
+        layer: Layer = self.settings.layer
+        return encode(self.features, image, [layer], self.settings.tile)[layer]
 
 
 def _mixed(parts: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers whose widths the decoder mirrors; strides 1, 2, 4, 8."""
+Layer = Literal["relu3_1", "relu4_1"]
+"""Where a decoder begins."""
 Init = Literal["published", "he"]
 """First weights: as in the authors' code, or for short trainings (see ``init_he``)."""
 LAST_SCALE = 0.1
@@ -26,14 +28,19 @@ class Decoder(nn.Module):
 
     After Huang & Belongie 2017, §6, as in naoto0804/pytorch-AdaIN; with ``skip`` the decoder of
     AdaAttN (Liu et al. 2021, §3.3), which also sees features at stride 4.
-    With VGG19's widths 3,505,219 parameters, with ``skip`` 4,095,043.
+    With VGG19's widths 3,505,219 parameters, with ``skip`` 4,095,043. From relu3_1 on, at stride 4,
+    it is the same without its first layer.
     """
 
-    def __init__(self, channels: Mapping[str, int], *, skip: bool = False) -> None:
-        """``channels``: width of each of ``TAPS``."""
+    def __init__(
+        self, channels: Mapping[str, int], *, skip: bool = False, layer: Layer = "relu4_1"
+    ) -> None:
+        """``channels``: width of each of ``TAPS`` up to ``layer``, the one that is decoded."""
         super().__init__()
-        one, two, three, four = (channels[tap] for tap in TAPS)
-        self.head = nn.Sequential(conv(four, three), nn.ReLU(), nn.Upsample(scale_factor=2))
+        one, two, three = (channels[tap] for tap in TAPS[:3])
+        deep = [conv(channels[TAPS[3]], three), nn.ReLU()] if layer == "relu4_1" else []
+        up = [nn.Upsample(scale_factor=2)] if deep else []
+        self.head = nn.Sequential(*deep, *up)
         widths = [2 * three if skip else three, three, three, three, two]
         layers = [*_block(widths), *_block([two, two, one]), conv(one, one), nn.ReLU()]
         self.tail = nn.Sequential(*layers, conv(one, 3))

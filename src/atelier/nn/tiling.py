@@ -6,6 +6,8 @@ receptive field reaches; only at the picture's own rim does the network's paddin
 
 Reach in pixels from the 2^k × 2^k block of a position (tests measure it by gradients):
 
+- encoder to relu3_1: two 3×3 at stride 1, two at 2, one at 4: 2 + 4 + 4 = 10 for VGG19,
+  12 for ``mini``.
 - encoder to relu4_1: two 3×3 at stride 1, two at 2, four at 4, one at 8: 2 + 4 + 16 + 8 = 30 for
   VGG19 (less for VGG16 and ``mini``). Poolings add nothing: tiles begin on their grid.
 - encoder to relu5_1: three more at stride 8 and one at 16: 30 + 24 + 16 = 70.
@@ -24,7 +26,7 @@ from atelier.core.config import UserError
 from atelier.nn.decoder import Decoder
 from atelier.nn.pretrained.features import Features
 
-HALO = {"relu4_1": 32, "relu5_1": 80}
+HALO = {"relu3_1": 16, "relu4_1": 32, "relu5_1": 80}
 """Deepest layer → halo in pixels, a multiple of its stride and not below its reach."""
 STRIDES = {"relu1_1": 1, "relu2_1": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16}
 TAIL_HALO = 6

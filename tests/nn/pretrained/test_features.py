@@ -284,3 +284,20 @@ def test_ill_fitting_fid_weights_give_a_sentence_and_restore_the_library(
         load_features("inception_fid", ["pool3"])
     assert "\n" not in str(got.value)
     assert pytorch_fid.load_state_dict_from_url is made
+
+
+def test_mini_by_reflection_sees_no_rim() -> None:
+    """A picture mirrored at its rim goes on evenly there: so do its features."""
+    even = torch.full((1, 3, 64, 64), 0.5)
+    for padding, flat in (("reflect", True), ("zeros", False)):
+        found = load_features("mini", ["relu3_1"], padding=padding)(even)["relu3_1"]
+        assert torch.allclose(found, found.mean((2, 3), keepdim=True), atol=1e-4) == flat
+
+
+def test_a_network_first_needed_in_a_step_is_calibrated_as_any_other(monkeypatch) -> None:
+    monkeypatch.setattr(features, "resolve", answer_with(vgg_state("vgg19")))
+    before = load_features("vgg19", ["relu4_1"], unit_activations=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = load_features("vgg19", ["relu4_1"], unit_activations=True)
+    pairs = zip(before.state_dict().values(), inside.state_dict().values(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)

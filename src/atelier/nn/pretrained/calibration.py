@@ -20,14 +20,16 @@ def normalise_activations(chain: nn.Sequential) -> None:
     §2; unlike there, one factor per layer, not per filter, and measured on a smooth seeded picture
     instead of ImageNet. What the network computes is unchanged but for those factors.
     """
-    value, scale = _smooth_noise(torch.Generator().manual_seed(SEED)), 1.0
-    for layer in chain:
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-            layer.weight.mul_(scale)  # its input was divided by the scale so far
-            scale = layer(value).relu().mean().item()
-            layer.weight.div_(scale)
-            layer.bias.div_(scale)
-        value = layer(value)
+    # A network that is first needed inside a training step would be measured in its precision.
+    with torch.autocast("cpu", enabled=False):
+        value, scale = _smooth_noise(torch.Generator().manual_seed(SEED)), 1.0
+        for layer in chain:
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                layer.weight.mul_(scale)  # its input was divided by the scale so far
+                scale = layer(value).relu().mean().item()
+                layer.weight.div_(scale)
+                layer.bias.div_(scale)
+            value = layer(value)
 
 
 def random_vgg19(seed: int = SEED) -> nn.Sequential:

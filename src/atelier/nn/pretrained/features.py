@@ -184,7 +184,7 @@ def load_features(
         pooling: what stands for VGG's max pooling.
         first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
         padding: ``reflect`` is what AdaIN's and AdaAttN's "vgg_normalised" has before every
-            convolution; only the VGGs and ``random``, no effect on the others.
+            convolution; the VGGs, ``random`` and ``mini``, no effect on the others.
         unit_activations: rescale the layers to a mean activation of one (see
             ``normalise_activations``); only the VGGs and ``random``, no effect on the others
             (``mini`` was taught by a VGG19 rescaled in this way).
@@ -203,6 +203,8 @@ def load_features(
     if name in BUILDERS:
         state = resolve(name)
         network = BUILDERS[name](state, wanted)
+        if name == "mini":
+            reflect_rims(network, padding)
         return Features(name, network, digest(state), wanted).to(device)
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
@@ -235,10 +237,19 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
     return chain, known, digest(state)
 
 
-def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: Padding) -> None:
-    for index, layer in enumerate(chain):
-        if isinstance(layer, nn.Conv2d):
+def reflect_rims(network: nn.Module, padding: Padding) -> None:
+    """Let the convolutions that pad with zeros pad by reflection where ``padding`` says so.
+
+    A decoder paints zeros at the rim of its features as a dark frame.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
             layer.padding_mode = padding
+
+
+def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: Padding) -> None:
+    reflect_rims(chain, padding)
+    for index, layer in enumerate(chain):
         if isinstance(layer, nn.ReLU):
             chain[index] = nn.ReLU()  # not in place: a tap before the ReLU must stay intact
         if isinstance(layer, nn.MaxPool2d) and pooling != "max":
