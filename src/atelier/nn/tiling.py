@@ -7,7 +7,7 @@ receptive field reaches; only at the picture's own rim does the network's paddin
 Reach in pixels from the 2^k × 2^k block of a position (tests measure it by gradients):
 
 - encoder to relu3_1: two 3×3 at stride 1, two at 2, one at 4: 2 + 4 + 4 = 10 for VGG19,
-  12 for ``mini``.
+  13 for ``mini``.
 - encoder to relu4_1: two 3×3 at stride 1, two at 2, four at 4, one at 8: 2 + 4 + 16 + 8 = 30 for
   VGG19 (less for VGG16 and ``mini``). Poolings add nothing: tiles begin on their grid.
 - encoder to relu5_1: three more at stride 8 and one at 16: 30 + 24 + 16 = 70.
