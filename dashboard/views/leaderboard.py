@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from atelier.metrics.catalogue import NOT_FID
 from atelier.reports import leaderboard, outputs, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
-from parts.columns import COLUMNS, NOT_FID, PICTURE, arranged
+from parts.columns import COLUMNS, PICTURE, arranged
 from parts.project import Project, literal
 
 

@@ -78,7 +78,7 @@ def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) ->
     own = mlflow_client().get_run(found.run_id)
     assert own.info.run_name.startswith("cut ")
     assert own.data.tags["mlflow.note.content"] == found.description
-    assert "| Fréchet distance | 20 |" in found.description
+    assert "| Fréchet distance to the paintings | 20 |" in found.description
     assert found.tags["frechet"] == "20.0"
     assert found.source == f"runs:/{found.run_id}/models/cut", "no place on disk"
 

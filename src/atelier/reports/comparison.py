@@ -12,6 +12,7 @@ from PIL import Image
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.files import atomic, write_json
+from atelier.metrics.catalogue import AFTER, HEADLINE, METRICS
 from atelier.reports import leaderboard, outputs, protocol, tables
 from atelier.reports.image_grid import contact_sheet
 from atelier.reports.outputs import INPUT, columns, strips
@@ -20,9 +21,11 @@ from atelier.reports.plots import pareto
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
-    *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
+    *(HEADLINE, AFTER + HEADLINE),
+    *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
     *("n_generated", "n_reference", "features", "seconds_per_picture"),
 )
+"""What ``comparison.json`` has of a row: the metrics that are measured, and how."""
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> None:

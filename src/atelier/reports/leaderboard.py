@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
 
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import plain
+from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
 """Label and file name of the row that scores the photographs themselves."""
@@ -25,16 +27,12 @@ YARDSTICKS = (DO_NOTHING, FLOOR)
 """Rows that are no methods."""
 
 
-BETTER_HIGH = ("ssim",)
-"""Columns whose larger values are better."""
-
-
 class CompareSettings(Settings):
     """Knobs of the ``compare`` step."""
 
-    sort: str = "frechet"
+    sort: str = HEADLINE
     """Column the table is sorted by, the best on top."""
-    champion: str = "frechet"
+    champion: str = HEADLINE
     """Figure that decides which training of a method MLflow calls its champion."""
 
     @classmethod
@@ -44,35 +42,21 @@ class CompareSettings(Settings):
         return cls.build(params.block("compare") if known else {}, "compare")
 
 
-class Scores(BaseModel):
-    """How one set of pictures was scored."""
-
+class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    frechet: FiniteFloat
-    """Distance of the pictures to the paintings, in the features named below."""
-    kid: FiniteFloat | None = None
-    """The same by kernels, unbiased; small numbers: tables show it times 1,000."""
-    kid_sd: FiniteFloat | None = None
-    content: FiniteFloat | None = None
-    """To the photographs, in the perceptual features named below."""
-    style: FiniteFloat | None = None
-    """To the painting each was to look like; None for systems that look at none."""
-    style_set: FiniteFloat | None = None
-    """To the average of all paintings."""
-    ssim: FiniteFloat | None = None
-    lpips: FiniteFloat | None = None
-    artfid: FiniteFloat | None = None
+
+_FIELDS: dict[str, Any] = {
+    metric.key: (FiniteFloat, ...) if metric.required else (FiniteFloat | None, None)
+    for metric in METRICS
+}
+Scores = create_model("Scores", __base__=_Record, **_FIELDS)
+"""How one set of pictures was scored: a field per metric of the catalogue."""
 
 
 class Metrics(Scores):
     """What ``results/metrics/<method>.json`` says of a method."""
 
-    frechet_low: FiniteFloat | None = None
-    frechet_high: FiniteFloat | None = None
-    """Where it may lie for as many other pictures of the same system, in 95 of 100 cases."""
-    frechet_inf: FiniteFloat | None = None
-    """Extrapolated to infinitely many pictures."""
     denoised: Scores | None = None
     """The same pictures after Zero-Shot Noise2Noise."""
     features: str
@@ -92,28 +76,19 @@ class Metrics(Scores):
     run_id: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """The columns of the table; those of the denoised pictures are called ``denoised_…``."""
-        found = self.model_dump(include=set(TYPES))
+        """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
+        found: dict[str, Any] = self.model_dump(include=set(TYPES))
         after = self.denoised.model_dump() if self.denoised else {}
-        return found | {f"denoised_{k}": v for k, v in after.items() if f"denoised_{k}" in TYPES}
+        return found | {AFTER + k: v for k, v in after.items() if AFTER + k in TYPES}
 
 
-NUMBERS = (
-    *("frechet", "frechet_low", "frechet_high", "frechet_inf", "kid", "kid_sd"),
-    *("content", "style", "style_set", "ssim", "lpips", "artfid"),
-    *("denoised_frechet", "denoised_kid", "denoised_content", "denoised_style", "denoised_ssim"),
-    *("seconds_per_picture", "peak_memory_mib", "training_seconds"),
-)
-COUNTS = ("parameters_trained", "n_reference", "n_generated")
-NETWORKS = (
-    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
-    "lpips_network",
-)
+NUMBERS = tuple(key for key, metric in FIGURES.items() if not metric.count)
+COUNTS = tuple(key for key, metric in FIGURES.items() if metric.count)
 TYPES = {
     **dict.fromkeys(("method", "status", "kind"), "object"),
     **dict.fromkeys(NUMBERS, "float64"),
     **dict.fromkeys(COUNTS, "Int64"),
-    **dict.fromkeys((*NETWORKS, "device", "error"), "object"),
+    **dict.fromkeys((*chain(*NETWORKS.values()), "device", "error"), "object"),
 }
 """Columns of ``comparison`` and their types; texts are "" where unknown."""
 
@@ -135,8 +110,8 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
         UserError: ``sort`` is no column to sort by.
     """
     by = sort or CompareSettings.of(params).sort
-    if by not in (*NUMBERS, *COUNTS):
-        raise UserError(f"{by!r} is no column to sort by: {', '.join((*NUMBERS, *COUNTS))}")
+    if by not in FIGURES:
+        raise UserError(f"{by!r} is no column to sort by: {', '.join(FIGURES)}")
     rows = [_row(root, name, name, params.key(name)) for name in params.method_names]
     rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
     rows.append(_row(root, FLOOR, FLOOR, params.key(FLOOR)))
@@ -155,7 +130,7 @@ def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
     if row["status"] != "ok":
         return 2, 0.0
     value = row.get(by)
-    return 0, math.inf if value is None else value * (-1 if by in BETTER_HIGH else 1)
+    return 0, math.inf if value is None else FIGURES[by].rank(value)
 
 
 def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
@@ -217,7 +192,7 @@ def metrics(root: Path, method: str) -> Metrics:
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
 
 
-def front(methods: pd.DataFrame, x: str = "content", y: str = "frechet") -> pd.DataFrame:
+def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFrame:
     """The rows no other row beats in both columns (less is better), by ``x``: Pareto's front."""
     ordered = methods.sort_values([x, y])
     best = ordered[y].astype(float).cummin().shift(fill_value=math.inf)

@@ -21,6 +21,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
 from atelier.methods.trained import WEIGHTS, weights_digest
+from atelier.metrics.catalogue import FIGURES, NETWORKS
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
 from atelier.reports.comparison import comparison_grid
@@ -30,10 +31,7 @@ from atelier.tracking.client import NOTE, Run, library, open_run, report
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
 CODE = Path(__file__).with_name("model_code.py")
-PROTOCOL = (
-    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
-    *("n_generated", "n_reference"),
-)
+PROTOCOL = (*NETWORKS["features"], *NETWORKS["perceptual"], "n_generated", "n_reference")
 """Figures of different protocols are not compared."""
 
 
@@ -200,9 +198,9 @@ class _Model:
         tags = {str(v.version): v.tags for v in self._versions() if self.metric in v.tags}
         if version not in tags:
             return None
-        sign = -1 if self.metric in leaderboard.BETTER_HIGH else 1
         peers = [v for v in tags if tags[v]["protocol"] == tags[version]["protocol"]]
-        best = min(peers, key=lambda v: (sign * float(tags[v][self.metric]), -int(v)))
+        rank = FIGURES[self.metric].rank
+        best = min(peers, key=lambda v: (rank(float(tags[v][self.metric])), -int(v)))
         self.run.client.set_registered_model_alias(self.model, ALIAS, best)
         return best
 
