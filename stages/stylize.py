@@ -3,12 +3,12 @@
 import sys
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 
 from atelier.core.config import Params
 from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
+from atelier.core.paths import Results
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
@@ -17,6 +17,7 @@ from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.stage import stage
 
+RESULTS = Results()
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 
 
@@ -30,14 +31,14 @@ def watch(run: Run, number: int, it: Iterate) -> None:
 
 
 def main(name: str) -> None:
-    params, prepared, out = Params.load(), Path("results/prepared"), Path("results/stylized") / name
+    params, prepared, out = Params.load(), RESULTS.prepared, RESULTS.stylized(name)
     block, device = params.method(name), pick_device(params)
     method = make(block, f"methods.{name}", seed=params.seed, device=device)
-    model, jobs = Path("results/models") / name, list_jobs(prepared)
-    restore(method, model)
+    model, jobs = RESULTS.model(name), list_jobs(prepared.folder)
+    restore(method, model.folder)
     manifest, run_id = (
-        read_json(prepared / "manifest.json"),
-        read_json(model / "run.json")["run_id"],
+        read_json(prepared.manifest),
+        read_json(model.run)["run_id"],
     )
     key = {
         "parameters": block,
@@ -45,7 +46,7 @@ def main(name: str) -> None:
         "data": manifest["digest"],
         "card": method.card(),
         "jobs": [str(job) for job in jobs],
-        "weights": weights_digest(model),
+        "weights": weights_digest(model.folder),
     }
     kept = checkpoint_folder(f"stylize-{name}", key)
     known = {"scale": params.scale, "seed": params.seed, **block}
@@ -53,9 +54,9 @@ def main(name: str) -> None:
     with open_run(name, "stylize", known, run_id=run_id) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")
-        write_outputs(jobs, kept, out / "images")
-        write_extras(method, jobs, out / "extras")
-        write_curves(mean_curves(records), out / "curves.csv")
+        write_outputs(jobs, kept, out.images)
+        write_extras(method, jobs, out.extras)
+        write_curves(mean_curves(records), out.curves)
         record = {
             "method": name,
             "run_id": run.id if run else run_id,
@@ -64,7 +65,7 @@ def main(name: str) -> None:
             "device": device_name(device),
             "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
         }
-        write_json(out / "record.json", record)
+        write_json(out.record, record)
     drop(kept)
 
 

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from atelier.core.paths import SNAPSHOTS
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE
 from atelier.reports import outputs
-from atelier.reports.outputs import SNAPSHOTS, strips
+from atelier.reports.outputs import strips
 from parts import components, pictures, project
 from parts.project import Project, literal
 

@@ -12,6 +12,7 @@ from PIL import Image
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.files import atomic, write_json
+from atelier.core.paths import Results
 from atelier.metrics.catalogue import AFTER, HEADLINE, METRICS
 from atelier.reports import leaderboard, outputs, protocol, tables
 from atelier.reports.image_grid import contact_sheet
@@ -66,7 +67,8 @@ def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:
     """Content, style and every method's picture for the first test photographs."""
     photos = outputs.test_photos(root)[:GRID_ROWS]
     if not photos:
-        raise UserError("results/prepared holds no test photograph; run dvc repro")
+        folder = Results(root).prepared.photos
+        raise UserError(f"{folder}: holds no test photograph; run dvc repro")
     rows = [_row(root, photo, methods) for photo in photos]
     return contact_sheet(rows, ["content", "style", *methods])
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create
 
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
-from atelier.core.paths import plain
+from atelier.core.paths import Results
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
@@ -149,15 +149,15 @@ def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
 def _no_floor(root: Path) -> str:
     """Why there are no figures for the paintings themselves, or ""."""
     with suppress(UserError, AttributeError):  # whatever else is wrong is told with the figures
-        return str(read_json(root / "results/metrics" / f"{FLOOR}.json").get("reason", ""))
+        return str(read_json(Results(root).metrics(FLOOR)).get("reason", ""))
     return ""
 
 
 def _status(root: Path, name: str, key: str) -> dict[str, str]:
-    path = root / "results/status" / f"{name}.json"
+    path = Results(root).status(name)
     if path.exists() and (found := _read_status(path, key)):
         return found
-    done = (root / "results/metrics" / f"{name}.json").exists()
+    done = Results(root).metrics(name).exists()
     return {"status": "ok" if done else "not run", "error": ""}
 
 
@@ -183,7 +183,7 @@ def metrics(root: Path, method: str) -> Metrics:
     Raises:
         UserError: naming the file, when it is missing, no JSON, or a figure is absent or no number.
     """
-    path = root / "results" / "metrics" / f"{plain(method)}.json"
+    path = Results(root).metrics(method)
     try:
         return Metrics.model_validate(read_json(path))
     except ValidationError as error:

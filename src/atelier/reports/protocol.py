@@ -9,16 +9,16 @@ from typing import Any
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
-from atelier.core.paths import plain
+from atelier.core.paths import Results
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
     """How a method was scored, as people read it: what must stand beside every figure."""
     with suppress(UserError):
-        found = read_record(root / "results/metrics" / f"{plain(method)}.json")
+        found = read_record(Results(root).metrics(method))
         if not found:
             return {}
-        made = read_record(root / "results/prepared/manifest.json")
+        made = read_record(Results(root).prepared.manifest)
         size = made.get("settings") or params.scaled("prepare")
         lines = {
             "Features": _joined(found, "features", "features_hash", "layer"),

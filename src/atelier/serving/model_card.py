@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.files import read_record
+from atelier.core.paths import Results
 from atelier.metrics.catalogue import FIGURES
 
 JUDGES = ("loss_features", "features")
@@ -16,7 +17,7 @@ JUDGES = ("loss_features", "features")
 
 def describe(root: Path, name: str, found: Mapping[str, Any]) -> str:
     """What MLflow shows of a method with the scores ``found``; what is not there is left out."""
-    card = read_record(root / "results/models" / name / "card.json")
+    card = read_record(Results(root).model(name).card)
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
     rows = [(m.name, _number(found.get(m.key, card.get(m.key)))) for m in FIGURES.values()]

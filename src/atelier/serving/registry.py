@@ -20,7 +20,8 @@ import pandas as pd
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
-from atelier.methods.trained import WEIGHTS, weights_digest
+from atelier.core.paths import Model, Results
+from atelier.methods.trained import weights_digest
 from atelier.metrics.catalogue import FIGURES, NETWORKS
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
@@ -59,7 +60,7 @@ def publish(root: Path, params: Params) -> Iterator[str]:
         done = frame[frame["status"] == "ok"].set_index("method")[metric].dropna()
         run.summary({f"{metric}/{name}": value for name, value in done.items()})
         run.note(tables.to_markdown(frame))
-        for path in sorted((root / "results/comparison").glob("*.*")):
+        for path in sorted(Results(root).comparison.glob("*.*")):
             run.artifact(path)
         rows = {row["method"]: row for row in frame.to_dict("records")}
         for name in params.method_names:
@@ -105,9 +106,9 @@ class _Model:
 
     def publish(self) -> str:
         """Register the weights; "" when there are none."""
-        folder = self.root / "results/models" / self.name
+        folder = Results(self.root).model(self.name).folder
         weights = weights_digest(folder)
-        if weights is None or not (folder / "card.json").is_file():
+        if weights is None or not Model(folder).card.is_file():
             return ""
         known = [v for v in self._versions() if v.tags.get("weights") == weights]
         version = str(known[0].version) if known else self._add(folder, weights)
@@ -128,7 +129,7 @@ class _Model:
 
         A result from DVC's cache, or made while there was no store, has no run here.
         """
-        card = read_record(self.root / "results/models" / self.name / "run.json")
+        card = read_record(Results(self.root).model(self.name).run)
         named = [one.get("run_id") for one in (self._scores, card)]
         for run_id in filter(None, named):
             with suppress(library().MlflowException):
@@ -190,7 +191,7 @@ class _Model:
     @cached_property
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
-        path = self.root / "results/metrics" / f"{self.name}.json"
+        path = Results(self.root).metrics(self.name)
         return read_record(path) if self.row["status"] == "ok" else {}
 
     def _crown(self, version: str) -> str | None:
@@ -213,7 +214,7 @@ def _save(folder: Path, target: Path) -> None:
     library().pyfunc.save_model(
         str(target),
         python_model=str(CODE),
-        artifacts={"card": str(folder / "card.json"), "weights": str(folder / WEIGHTS)},
+        artifacts={"card": str(Model(folder).card), "weights": str(Model(folder).weights)},
         model_config={"device": "auto"},
         pip_requirements=[],
     )

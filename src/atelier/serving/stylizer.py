@@ -17,8 +17,9 @@ from torch import Tensor
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
+from atelier.core.paths import WEIGHTS
 from atelier.methods.base import Iterate, Kind, Method, make
-from atelier.methods.trained import WEIGHTS, Arbitrary, Trained, restore
+from atelier.methods.trained import Arbitrary, Trained, restore
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.pretrained.weights import found_at
 from atelier.serving.saved_method import Recipe, recipe, untrained
