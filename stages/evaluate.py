@@ -9,6 +9,7 @@ from atelier.core.paths import Results
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
+from atelier.tracking.links import TRAINED_BY
 from atelier.tracking.stage import stage
 
 RESULTS = Results()
@@ -36,7 +37,8 @@ def main(name: str) -> None:
     )
     denoised["seconds_per_picture"] = read_json(clean.record)["seconds_per_picture"]
     found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **cost}
-    write_json(RESULTS.metrics(name), {**found, "run_id": record["run_id"]})
+    runs = {key: record.get(key) for key in ("run_id", TRAINED_BY)}
+    write_json(RESULTS.metrics(name), {**found, **runs})
 
 
 if __name__ == "__main__":

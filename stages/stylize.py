@@ -3,6 +3,7 @@
 import sys
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 from atelier.core.config import Params
 from atelier.core.device import device_name, peak_memory_mib, pick_device
@@ -15,6 +16,7 @@ from atelier.engine.stylize import mean_curves, stylize, write_extras, write_out
 from atelier.methods.base import Iterate, make
 from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.links import TRAINED_BY, training_run
 from atelier.tracking.stage import stage
 
 RESULTS = Results()
@@ -36,10 +38,7 @@ def main(name: str) -> None:
     method = make(block, f"methods.{name}", seed=params.seed, device=device)
     model, jobs = RESULTS.model(name), list_jobs(prepared.folder)
     restore(method, model.folder)
-    manifest, run_id = (
-        read_json(prepared.manifest),
-        read_json(model.run)["run_id"],
-    )
+    manifest, trained = read_json(prepared.manifest), training_run(Path(), name)
     key = {
         "parameters": block,
         "seed": params.seed,
@@ -51,7 +50,7 @@ def main(name: str) -> None:
     kept = checkpoint_folder(f"stylize-{name}", key)
     known = {"scale": params.scale, "seed": params.seed, **block}
     live = method.kind == "optimise"  # elsewhere there is nothing to watch; `compare` logs the rest
-    with open_run(name, "stylize", known, run_id=run_id) if live else nullcontext() as run:
+    with open_run(name, "stylize", known, run_id=trained) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")
         write_outputs(jobs, kept, out.images)
@@ -59,7 +58,8 @@ def main(name: str) -> None:
         write_curves(mean_curves(records), out.curves)
         record = {
             "method": name,
-            "run_id": run.id if run else run_id,
+            "run_id": run.id if run else trained,
+            TRAINED_BY: trained,
             "seconds_per_picture": sum(record.seconds for record in records) / len(jobs),
             "peak_memory_mib": peak_memory_mib(),
             "device": device_name(device),

@@ -63,7 +63,7 @@ def state(found: Project, name: str) -> None:
 
 def mlflow(found: Project, name: str) -> None:
     """A link to the run, or why there is none."""
-    url, problem = links.run_page(links.run_id(found.root, name))
+    url, problem = links.page_of(found.root, name)
     if problem:
         st.caption(problem)
         return

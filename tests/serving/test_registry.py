@@ -19,7 +19,7 @@ from atelier.core.files import read_json, write_json
 from atelier.serving import registry
 from atelier.serving.registry import publish
 from atelier.serving.stylizer import load_applied
-from atelier.tracking import client, store
+from atelier.tracking import client, links, store
 from atelier.tracking.client import open_run
 from support.models import METHODS, project, train
 from support.pictures import ramp
@@ -148,6 +148,19 @@ def test_the_run_of_the_scores_comes_before_that_of_the_training(root: Path) -> 
         score(root, "cut", frechet=20.0, run_id=run.id)
     go(root)
     assert mlflow_client().get_run(str(run.id)).data.metrics["frechet_mini"] == 20
+
+
+def test_registry_and_dashboard_take_the_run_that_stylize_opened_anew(root: Path) -> None:
+    trained = links.training_run(root, "cut")
+    with open_run("cut", "stylize", {}) as run:
+        found = {"run_id": run.id, links.TRAINED_BY: trained}
+        write_json(root / "results/stylized/cut/record.json", found)
+    score(root, "cut", frechet=20.0, **found)
+    go(root)
+    version = mlflow_client().get_model_version_by_alias("atelier-cut", "champion")
+    address, _ = links.page_of(root, "cut")
+    assert version.run_id == run.id != trained
+    assert address.endswith(f"/runs/{run.id}")
 
 
 def test_a_picture_that_fails_costs_no_model(root: Path, monkeypatch, caplog) -> None:

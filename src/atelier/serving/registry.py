@@ -29,6 +29,7 @@ from atelier.reports.comparison import comparison_grid
 from atelier.reports.outputs import digest
 from atelier.serving.model_card import describe
 from atelier.tracking.client import NOTE, Run, library, open_run, report
+from atelier.tracking.links import run_ids
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
 CODE = Path(__file__).with_name("model_code.py")
@@ -129,14 +130,13 @@ class _Model:
 
         A result from DVC's cache, or made while there was no store, has no run here.
         """
-        card = read_record(Results(self.root).model(self.name).run)
-        named = [one.get("run_id") for one in (self._scores, card)]
-        for run_id in filter(None, named):
+        named = run_ids(self.root, self.name)
+        for run_id in named:
             with suppress(library().MlflowException):
                 found = self.run.client.get_run(run_id)
                 if found.info.lifecycle_stage == "active":
                     return found
-        return self._stand_in(str(named[0])) if self._scores else None
+        return self._stand_in(str(next(iter(named), None))) if self._scores else None
 
     def _stand_in(self, lost: str) -> Any:
         client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
