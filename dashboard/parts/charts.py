@@ -8,11 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
-from atelier.reports.leaderboard import front
+from atelier.reports.leaderboard import BASELINES, front, label
 
 BELOW = {"orient": "bottom", "columns": 2}
 SECONDS = "seconds_per_picture"
-FRONT, BEHIND, YARDSTICK = "on the front", "behind it", "no method"
+FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 
 
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
@@ -39,22 +39,22 @@ def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
     st.vega_lite_chart(long, spec, height=340 + 14 * frame.shape[1], alt=alt)
 
 
-def pareto(frame: pd.DataFrame, yardsticks: tuple[str, ...]) -> None:
+def pareto(frame: pd.DataFrame) -> None:
     """Distance to the paintings by what it costs in content, or in time where that is unknown."""
     x = PRICE if PRICE in frame and frame[PRICE].notna().any() else SECONDS
     shown = frame.dropna(subset=[x, HEADLINE])
     if len(shown) < 2:
         return
-    outside = shown["method"].isin(yardsticks)
+    outside = shown["method"].isin(BASELINES)
     best = [str(name) for name in front(shown[~outside], x)["method"]]
     places = [
-        YARDSTICK if out else FRONT if name in best else BEHIND
+        BASELINE if out else FRONT if name in best else BEHIND
         for name, out in zip(shown["method"], outside, strict=True)
     ]
-    # A yardstick took no time; without a value it would not be drawn.
+    # A baseline took no time; without a value it would not be drawn.
     seconds = shown[SECONDS].fillna(shown[SECONDS].min())
     kept = shown[list(dict.fromkeys(["method", x, HEADLINE]))]
-    kept = kept.assign(place=places, seconds_per_picture=seconds)
+    kept = kept.assign(method=kept["method"].map(label), place=places, seconds_per_picture=seconds)
     st.vega_lite_chart(kept, _pareto_spec(x), height=460, alt=_told(best))
     st.caption(f"{_told(best)} Larger circles: slower.")
 
@@ -74,7 +74,7 @@ def _pareto_spec(x: str) -> dict[str, Any]:
         "x": _axis(x, scale),
         "y": _axis(HEADLINE, {"zero": False, "padding": 15}),
     }
-    places = {"domain": [FRONT, BEHIND, YARDSTICK], "range": ["#d9730d", "#4c8bb5", "#8a8f98"]}
+    places = {"domain": [FRONT, BEHIND, BASELINE], "range": ["#d9730d", "#4c8bb5", "#8a8f98"]}
     colour = {
         "field": "place", "type": "nominal", "scale": places, "title": None, "legend": BELOW,
     }  # fmt: skip

@@ -8,6 +8,7 @@ import pandas as pd
 from streamlit.column_config import ImageColumn, NumberColumn, TextColumn
 
 from atelier.metrics.catalogue import FIGURES, Metric
+from atelier.reports.leaderboard import label
 
 PICTURE = "picture"
 
@@ -44,4 +45,6 @@ def arranged(frame: pd.DataFrame) -> pd.DataFrame:
     for name in shown.columns.intersection(list(FIGURES)):
         if FIGURES[name].scale != 1:
             shown[name] *= FIGURES[name].scale
+    if "method" in shown:
+        shown["method"] = shown["method"].map(label)
     return shown

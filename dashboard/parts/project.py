@@ -30,7 +30,7 @@ class Project:
     @property
     def methods(self) -> pd.DataFrame:
         """The rows that are methods, best first."""
-        return self.frame[~self.frame["method"].isin(leaderboard.YARDSTICKS)]
+        return self.frame[~self.frame["method"].isin(leaderboard.BASELINES)]
 
     @property
     def fresh(self) -> bool:

@@ -11,7 +11,7 @@ import yaml
 
 from atelier.core import paths
 from atelier.core.config import UserError
-from atelier.core.paths import Results
+from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
 
 ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -34,7 +34,7 @@ def test_dvc_knows_the_same_places() -> None:
     one, made, table = results.model("m"), results.stylized("m"), results.comparison
     expected = {
         "prepare": {results.prepared.folder},
-        "reference": {results.reference, results.metrics("floor"), results.metrics("do_nothing")},
+        "reference": {results.reference, results.metrics(IDENTITY), results.metrics(NOISE_FLOOR)},
         "train": {one.folder, results.snapshots("m"), results.curves("m")},
         "stylize": {made.images, made.extras, made.record, made.curves},
         "denoise": {results.denoised("m").folder},

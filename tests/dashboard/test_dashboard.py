@@ -195,7 +195,7 @@ def test_a_missing_and_a_broken_picture_leave_the_rest(done: Path) -> None:
 
 
 def test_pictures_without_scores_are_shown(done: Path) -> None:
-    for name in ("gatys", "cut_x", "do_nothing", "floor"):
+    for name in ("gatys", "cut_x", "identity", "noise_floor"):
         (done / f"results/metrics/{name}.json").unlink()
     app = show()
     assert "alps by gatys" in alts(app)

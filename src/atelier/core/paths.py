@@ -16,6 +16,8 @@ MANIFEST, PAIRING, CURVES = "manifest.json", "pairing.json", "curves.csv"
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
 SNAPSHOTS = "snapshots"
+IDENTITY, NOISE_FLOOR = "identity", "noise_floor"
+"""Rows that are no methods: the photographs as they are, the paintings against one another."""
 
 
 def plain(name: Any) -> str:

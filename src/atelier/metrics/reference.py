@@ -1,4 +1,4 @@
-"""What is known of the paintings: vectors and styles, kept for all methods, and their own floor."""
+"""What is known of the paintings: vectors and styles, kept for all methods, and the noise floor."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
     return Reference(vectors, dict(zip(names, styles, strict=True)))
 
 
-def floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
+def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
     """Scores of one half of the paintings against the other, means over ``SPLITS`` random halves.
 
     What is left between sets of the same kind is the noise of small numbers: no system can be

@@ -57,7 +57,7 @@ def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Row → its figures, for ``dvc metrics show`` and ``diff``; a row without has its status."""
     found: dict[str, dict[str, Any]] = {}
     for row in frame.sort_values("method").to_dict("records"):
-        name = str(row["method"]).replace(" ", "_")
+        name = str(row["method"])
         known = {key: row[key] for key in SHOWN if not pd.isna(row[key]) and row[key] != ""}
         found[name] = {"status": row["status"], **known}
     return found

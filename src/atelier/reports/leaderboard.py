@@ -16,15 +16,11 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create
 
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
-from atelier.core.paths import Results
+from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
 
-DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
-"""Label and file name of the row that scores the photographs themselves."""
-FLOOR = "floor"
-"""Label and file name of the row that scores the paintings against one another."""
-YARDSTICKS = (DO_NOTHING, FLOOR)
-"""Rows that are no methods."""
+BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
+"""Rows that are no methods, in their order, and what people are shown for their names."""
 
 
 class CompareSettings(Settings):
@@ -94,7 +90,7 @@ TYPES = {
 
 
 def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFrame:
-    """One row per method, one for doing nothing, one for the floor.
+    """One row per method, one per baseline.
 
     Args:
         root: the project's folder.
@@ -104,7 +100,7 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     Returns:
         The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
         an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
-        first, the best on top, then the yardsticks, then the rest in the given order.
+        first, the best on top, then the baselines, then the rest in the given order.
 
     Raises:
         UserError: ``sort`` is no column to sort by.
@@ -112,9 +108,7 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     by = sort or CompareSettings.of(params).sort
     if by not in FIGURES:
         raise UserError(f"{by!r} is no column to sort by: {', '.join(FIGURES)}")
-    rows = [_row(root, name, name, params.key(name)) for name in params.method_names]
-    rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
-    rows.append(_row(root, FLOOR, FLOOR, params.key(FLOOR)))
+    rows = [_row(root, name, params.key(name)) for name in (*params.method_names, *BASELINES)]
     rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
@@ -125,20 +119,20 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
 
 def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
     """Without a value in the column, a finished method stands behind those that have one."""
-    if row["method"] in YARDSTICKS:
-        return 1, YARDSTICKS.index(row["method"])
+    if row["method"] in BASELINES:
+        return 1, list(BASELINES).index(row["method"])
     if row["status"] != "ok":
         return 2, 0.0
     value = row.get(by)
     return 0, math.inf if value is None else FIGURES[by].rank(value)
 
 
-def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
+def _row(root: Path, name: str, key: str) -> dict[str, Any]:
     """A status record wins: the metrics beside it are those of an earlier run."""
-    row: dict[str, Any] = {"method": label, **_status(root, name, key)}
+    row: dict[str, Any] = {"method": name, **_status(root, name, key)}
     if row["status"] != "ok":
         return row
-    if label == FLOOR and (reason := _no_floor(root)):
+    if name == NOISE_FLOOR and (reason := _no_floor(root)):
         return {**row, "status": "not run", "error": reason}
     try:
         return {**metrics(root, name).row(), **row}
@@ -149,7 +143,7 @@ def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
 def _no_floor(root: Path) -> str:
     """Why there are no figures for the paintings themselves, or ""."""
     with suppress(UserError, AttributeError):  # whatever else is wrong is told with the figures
-        return str(read_json(Results(root).metrics(FLOOR)).get("reason", ""))
+        return str(read_json(Results(root).metrics(NOISE_FLOOR)).get("reason", ""))
     return ""
 
 
@@ -178,7 +172,7 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
 
 
 def metrics(root: Path, method: str) -> Metrics:
-    """The figures of a method (or of ``do_nothing``).
+    """The figures of a method or a baseline.
 
     Raises:
         UserError: naming the file, when it is missing, no JSON, or a figure is absent or no number.
@@ -197,6 +191,11 @@ def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFr
     ordered = methods.sort_values([x, y])
     best = ordered[y].astype(float).cummin().shift(fill_value=math.inf)
     return ordered[ordered[y] < best]
+
+
+def label(row: object) -> str:
+    """Return what people are shown for the name of a row."""
+    return BASELINES.get(str(row), str(row))
 
 
 def to_csv(frame: pd.DataFrame) -> str:

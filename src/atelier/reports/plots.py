@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from atelier.core.paths import NOISE_FLOOR
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
-from atelier.reports.leaderboard import FLOOR, YARDSTICKS, front
+from atelier.reports.leaderboard import BASELINES, front, label
 
 INCHES, DPI = (8.0, 5.2), 110
 LABEL = (85, 10)
@@ -26,17 +27,18 @@ def pareto(frame: pd.DataFrame) -> Image.Image:
     figure = Figure(INCHES, DPI, layout="constrained")
     axes = figure.add_subplot()
     done = frame[frame[PRICE].notna() & frame[HEADLINE].notna()]
-    methods = done[~done["method"].isin(YARDSTICKS)]
+    methods = done[~done["method"].isin(BASELINES)]
     if len(methods):
         _front(axes, methods)
         _points(axes, methods)
-    for row in done[done["method"].isin(YARDSTICKS)].to_dict("records"):
+    for row in done[done["method"].isin(BASELINES)].to_dict("records"):
         axes.plot(row[PRICE], row[HEADLINE], "k+")
-    for value in frame.loc[frame["method"] == FLOOR, HEADLINE].dropna():
+    for value in frame.loc[frame["method"] == NOISE_FLOOR, HEADLINE].dropna():
         axes.axhline(value, color="grey", lw=0.8, ls=":")
-        axes.text(1, value, "floor ", transform=axes.get_yaxis_transform(), ha="right", va="bottom")
+        name = f"{label(NOISE_FLOOR)} "
+        axes.text(1, value, name, transform=axes.get_yaxis_transform(), ha="right", va="bottom")
     axes.margins(x=0.1)
-    _names(figure, axes, done[done["method"] != FLOOR])
+    _names(figure, axes, done[done["method"] != NOISE_FLOOR])
     return _drawn(figure, axes, frame)
 
 
@@ -62,7 +64,7 @@ def _names(figure: Figure, axes: Axes, done: pd.DataFrame) -> None:
         taken.append((across, level))
         shift = (6, level - up + 3)
         line = {"arrowstyle": "-", "color": "grey", "lw": 0.4} if level < up else None
-        text = str(row["method"])
+        text = label(row["method"])
         axes.annotate(text, place, shift, textcoords="offset points", size=8, arrowprops=line)
 
 

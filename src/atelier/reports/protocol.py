@@ -9,7 +9,7 @@ from typing import Any
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
-from atelier.core.paths import Results
+from atelier.core.paths import IDENTITY, Results
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
@@ -37,7 +37,7 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
 
 def setting(root: Path, params: Params) -> str:
     """What all rows share, on one line: reference set, resize, seed and scale; "" before a run."""
-    names = (*params.method_names, "do_nothing")
+    names = (*params.method_names, IDENTITY)
     found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
     kept = ("Reference set", "Resize", "Seed", "Scale")
     return " · ".join(f"{name.lower()}: {found[name]}" for name in kept if name in found)

@@ -17,6 +17,7 @@ from atelier.metrics.catalogue import (
     Metric,
     topics,
 )
+from atelier.reports.leaderboard import label
 from atelier.reports.literature import published
 
 Cell = Callable[[dict[Any, Any]], str]
@@ -65,7 +66,7 @@ INTERVAL, CLEAN = "95 %", "denoised"
 TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
 """The costs, here with the times beside each other."""
 CELLS: dict[str, Cell] = {
-    "method": lambda row: str(row["method"]),
+    "method": lambda row: label(row["method"]),
     "status": lambda row: str(row["status"]),
     **{k: v for m in METRICS if m.heading for k, v in _columns_of(m).items()},
     "n": _counts,
@@ -102,7 +103,7 @@ def to_text(frame: pd.DataFrame, setting: str = "") -> str:
     ``setting`` is that of ``runs.setting``, a line below the table.
     """
     reasons = [
-        f"{method}: {' '.join(reason.split())}"
+        f"{label(method)}: {' '.join(reason.split())}"
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
