@@ -25,7 +25,7 @@ def main(name: str) -> None:
     evaluator = Evaluator.load(settings, pick_device(params))
     reference = load_reference(evaluator, RESULTS.reference)
     # A system that learns from two folders looks at no single painting.
-    paintings = [] if card["kind"] == "domain" else sorted(reference.styles)
+    paintings = [] if card["kind"] == "unpaired" else sorted(reference.styles)
     cost = {key: record[key] for key in COST}
     if model.training.is_file():
         cost |= {key: read_json(model.training)[key] for key in TRAINING}

@@ -49,7 +49,9 @@ def main(name: str) -> None:
     }
     kept = checkpoint_folder(f"stylize-{name}", key)
     known = {"scale": params.scale, "seed": params.seed, **block}
-    live = method.kind == "optimise"  # elsewhere there is nothing to watch; `compare` logs the rest
+    live = (
+        method.kind == "optimisation"
+    )  # elsewhere there is nothing to watch; `compare` logs the rest
     with open_run(name, "stylize", known, run_id=trained) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")

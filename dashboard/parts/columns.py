@@ -24,7 +24,9 @@ COLUMNS: dict[str, Any] = {
     ),
     PICTURE: ImageColumn("Picture", help="What it made of the photograph chosen above."),
     "status": TextColumn("Status", help="ok, failed, running or not run."),
-    "kind": TextColumn("Kind", help="optimise, per_style, arbitrary or domain; see the README."),
+    "kind": TextColumn(
+        "Kind", help="optimisation, per_style, arbitrary or unpaired; see the README."
+    ),
     **{metric.key: _number(metric) for metric in FIGURES.values()},
     "device": TextColumn("Device", help="Where the pictures were made."),
     "features": TextColumn("Features", help="The network whose activations are compared."),

@@ -33,7 +33,7 @@ def test_a_record_that_is_none_is_empty(root: Path, content: str | None) -> None
         put(root, "models/gatys/card.json", content)
     assert paths.record(root, "gatys", "card") == {}
     assert paths.record(root, "../gatys", "card") == {}
-    assert paths.record(root, "cut_x", "card")["kind"] == "domain"
+    assert paths.record(root, "cut_x", "card")["kind"] == "unpaired"
 
 
 def test_curves_of_training_and_stylisation(root: Path) -> None:

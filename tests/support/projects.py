@@ -26,7 +26,7 @@ METRICS = {
     "seconds_per_picture": 0.5, "peak_memory_mib": 100, "device": "cpu",
 }  # fmt: skip
 CARD = {
-    "kind": "domain", "features": "mini", "features_hash": "abcd",
+    "kind": "unpaired", "features": "mini", "features_hash": "abcd",
     "parameters": {"class": "cut", "steps": 10, "lr": 0.5},
 }  # fmt: skip
 TRAINING = {"steps": 10, "training_seconds": 31.4, "parameters_trained": 766499, "file_mb": 3.1}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atelier.core.config import Settings, UserError
 
-Kind = Literal["optimise", "per_style", "arbitrary", "domain"]
+Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired"]
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ class Average:
 class Gatys(Method):
     """Optimisation-based style transfer; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimise"
+    kind: ClassVar[Kind] = "optimisation"
     Settings = GatysSettings
 
     def __init__(self, settings: GatysSettings, features: Features, seed: int, device: str) -> None:

@@ -27,7 +27,7 @@ class CompareSettings(Settings):
     """Knobs of the ``compare`` step."""
 
     sort: str = HEADLINE
-    """Column the table is sorted by, the best on top."""
+    """Column to sort by (best first)."""
     champion: str = HEADLINE
     """Figure that decides which training of a method MLflow calls its champion."""
 
@@ -100,7 +100,7 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     Returns:
         The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
         an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
-        first, the best on top, then the baselines, then the rest in the given order.
+        first, the best before the others, then the baselines, then the rest in the given order.
 
     Raises:
         UserError: ``sort`` is no column to sort by.

@@ -53,7 +53,7 @@ def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list
     named = [f"{card.get(k)} {card.get(f'{k}_hash')}" for k in JUDGES if card.get(k)]
     learnt = f"Trained with {named[0]}." if named else ""
     about = [f"Kind: {card['kind']}."] if "kind" in card else []
-    about += [learnt] if learnt and card.get("kind") != "optimise" else []
+    about += [learnt] if learnt and card.get("kind") != "optimisation" else []
     return [
         f"Distances on {eyes}, {counted}; lower is better." if found else "",
         " ".join(about),

@@ -48,7 +48,7 @@ def recipe(root: Path, params: Params, name: str) -> Recipe:
     """
     now, model = params.method(name), Results(root).model(name).folder
     kind = system(now, f"methods.{name}").kind
-    if kind == "optimise":
+    if kind == "optimisation":
         return Recipe(name, kind, now, {}, None)
     if not (model / CARD).is_file():
         raise UserError(untrained(name))
