@@ -88,22 +88,6 @@ class Method(ABC):
         return self.card()
 
 
-def layer_weights(layers: Sequence[str], weights: tuple[float, ...] | None) -> tuple[float, ...]:
-    """One weight per style layer; equal ones by default.
-
-    Raises:
-        UserError: as many weights as layers are not there.
-    """
-    if weights is None:
-        return (1.0,) * len(layers)
-    if len(weights) != len(layers):
-        raise UserError(
-            f"params.yaml: style_layer_weights has {len(weights)} entries for "
-            f"{len(layers)} style_layers"
-        )
-    return weights
-
-
 def method_class(name: str) -> type[Method]:
     """The class in ``atelier/methods/<name>.py``, found without importing any other method."""
     try:
