@@ -5,12 +5,12 @@ Start with ``streamlit run dashboard/app.py``; reads ``params.yaml``, ``results/
 
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from threading import Thread
 
 import streamlit as st
 
 from atelier.core.config import UserError
+from atelier.core.paths import WEIGHTS, Results
 from parts import project
 from parts.components import asset
 
@@ -21,7 +21,7 @@ def warm() -> None:
 
     Where nothing has been trained it would be for nothing.
     """
-    if any(Path().glob("results/models/*/model.safetensors")):
+    if any(Results().models.glob(f"*/{WEIGHTS}")):
         Thread(target=_import, args=("parts.trial",), daemon=True).start()
 
 

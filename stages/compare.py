@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from atelier.core.config import Params
+from atelier.core.paths import Results
 from atelier.reports.comparison import write_comparison
 from atelier.serving.registry import publish
 from atelier.tracking.stage import stage
@@ -10,6 +11,6 @@ from atelier.tracking.stage import stage
 if __name__ == "__main__":
     with stage("compare"):
         params = Params.load()
-        write_comparison(Path(), params, Path("results/comparison"))
+        write_comparison(Path(), params, Results().comparison)
         for line in publish(Path(), params):
             print(line)

@@ -1,12 +1,12 @@
 """Denoise one method's pictures: Zero-Shot Noise2Noise, a network for every picture."""
 
 import sys
-from pathlib import Path
 
 from atelier.core.config import Params
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
+from atelier.core.paths import Results
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
@@ -15,20 +15,20 @@ from atelier.tracking.stage import stage
 
 
 def main(name: str) -> None:
-    params, out = Params.load(), Path("results/denoised") / name
+    params, out = Params.load(), Results().denoised(name)
     block, device = params.scaled("denoise"), pick_device(params)
     settings = DenoiseSettings.build(block, "denoise")
-    pictures = find(Path("results/stylized") / name / "images")
+    pictures = find(Results().stylized(name).images)
     jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
     key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
     kept = checkpoint_folder(f"denoise-{name}", key)
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
-    write_outputs(jobs, kept, out / "images")
+    write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)
-    write_curves(curves, out / "curves.csv", method.places(len(curves["total"])))
+    write_curves(curves, out.curves, method.places(len(curves["total"])))
     seconds = sum(record.seconds for record in records) / len(jobs)
     record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
-    write_json(out / "record.json", {**record, "parameters": settings.model_dump()})
+    write_json(out.record, {**record, "parameters": settings.model_dump()})
     drop(kept)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from atelier.core.config import Params
+from atelier.core.paths import Results
 from atelier.datasets.prepare import PrepareSettings, prepare
 from atelier.tracking.stage import stage
 
@@ -10,6 +11,6 @@ if __name__ == "__main__":
     with stage("prepare"):
         params = Params.load()
         settings = PrepareSettings.build(params.scaled("prepare"), "prepare")
-        manifest = prepare(Path("data"), Path("results/prepared"), settings, params.seed)
+        manifest = prepare(Path("data"), Results().prepared.folder, settings, params.seed)
         for warning in manifest["warnings"]:
             print(f"warning: {warning}")

@@ -1,29 +1,28 @@
-"""Vectors of the paintings, for all methods; their own floor, and the photographs as they are."""
-
-from pathlib import Path
+"""Vectors of the paintings, for all methods; the noise floor, and the identity baseline."""
 
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
 from atelier.core.pairing import Pairing
+from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
-from atelier.metrics.reference import floor, look_at, save_reference
+from atelier.metrics.reference import look_at, noise_floor, save_reference
 from atelier.tracking.stage import stage
 
-RESULTS, PREPARED = Path("results"), Path("results/prepared")
+RESULTS = Results()
 
 if __name__ == "__main__":
-    with stage("reference", "do_nothing"):
+    with stage("reference", IDENTITY):
         params = Params.load()
         settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
         evaluator = Evaluator.load(settings, pick_device(params))
-        reference = look_at(evaluator, find(PREPARED / "paintings"))
-        save_reference(reference, evaluator, RESULTS / "reference.safetensors")
-        record = {"method": "floor", **floor(evaluator, reference.vectors)}
-        write_json(RESULTS / "metrics/floor.json", record)
-        photos, styles = PREPARED / "photos/test", Pairing.read(PREPARED / "pairing.json").styles
+        reference = look_at(evaluator, find(RESULTS.prepared.paintings))
+        save_reference(reference, evaluator, RESULTS.reference)
+        record = {"method": NOISE_FLOOR, **noise_floor(evaluator, reference.vectors)}
+        write_json(RESULTS.metrics(NOISE_FLOOR), record)
+        photos, styles = RESULTS.prepared.photos, Pairing.read(RESULTS.prepared.pairing).styles
         untouched = made_pairs(photos, photos, styles, sorted(reference.styles))
-        record = {"method": "do_nothing", **evaluator.score(reference, untouched)}
-        write_json(RESULTS / "metrics/do_nothing.json", record)
+        record = {"method": IDENTITY, **evaluator.score(reference, untouched)}
+        write_json(RESULTS.metrics(IDENTITY), record)

@@ -9,14 +9,17 @@ from atelier.core.config import Params
 from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
+from atelier.core.paths import Results
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
 from atelier.methods.base import Iterate, make
 from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.links import TRAINED_BY, training_run
 from atelier.tracking.stage import stage
 
+RESULTS = Results()
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 
 
@@ -30,41 +33,41 @@ def watch(run: Run, number: int, it: Iterate) -> None:
 
 
 def main(name: str) -> None:
-    params, prepared, out = Params.load(), Path("results/prepared"), Path("results/stylized") / name
+    params, prepared, out = Params.load(), RESULTS.prepared, RESULTS.stylized(name)
     block, device = params.method(name), pick_device(params)
     method = make(block, f"methods.{name}", seed=params.seed, device=device)
-    model, jobs = Path("results/models") / name, list_jobs(prepared)
-    restore(method, model)
-    manifest, run_id = (
-        read_json(prepared / "manifest.json"),
-        read_json(model / "run.json")["run_id"],
-    )
+    model, jobs = RESULTS.model(name), list_jobs(prepared.folder)
+    restore(method, model.folder)
+    manifest, trained = read_json(prepared.manifest), training_run(Path(), name)
     key = {
         "parameters": block,
         "seed": params.seed,
         "data": manifest["digest"],
         "card": method.card(),
         "jobs": [str(job) for job in jobs],
-        "weights": weights_digest(model),
+        "weights": weights_digest(model.folder),
     }
     kept = checkpoint_folder(f"stylize-{name}", key)
     known = {"scale": params.scale, "seed": params.seed, **block}
-    live = method.kind == "optimise"  # elsewhere there is nothing to watch; `compare` logs the rest
-    with open_run(name, "stylize", known, run_id=run_id) if live else nullcontext() as run:
+    live = (
+        method.kind == "optimisation"
+    )  # elsewhere there is nothing to watch; `compare` logs the rest
+    with open_run(name, "stylize", known, run_id=trained) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")
-        write_outputs(jobs, kept, out / "images")
-        write_extras(method, jobs, out / "extras")
-        write_curves(mean_curves(records), out / "curves.csv")
+        write_outputs(jobs, kept, out.images)
+        write_extras(method, jobs, out.extras)
+        write_curves(mean_curves(records), out.curves)
         record = {
             "method": name,
-            "run_id": run.id if run else run_id,
+            "run_id": run.id if run else trained,
+            TRAINED_BY: trained,
             "seconds_per_picture": sum(record.seconds for record in records) / len(jobs),
             "peak_memory_mib": peak_memory_mib(),
             "device": device_name(device),
             "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
         }
-        write_json(out / "record.json", record)
+        write_json(out.record, record)
     drop(kept)
 
 

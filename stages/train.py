@@ -8,18 +8,18 @@ from torch import Tensor
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
+from atelier.core.paths import RUN, Results
 from atelier.engine import train
 from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
 from atelier.engine.loop import StepResult, Trainer
 from atelier.engine.resume import checkpoint_folder, drop
-from atelier.methods import trained
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.stage import stage
 
 NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "kind")
-RESULTS, RUN = Path("results"), "run.json"
+RESULTS = Results()
 
 
 def learn(state: Trainer, name: str, run: Run) -> None:
@@ -29,23 +29,23 @@ def learn(state: Trainer, name: str, run: Run) -> None:
     def show(photo: str, step: int, image: Tensor) -> None:
         run.image(image, f"snapshot_{photo}", step)
 
-    train.train(state, RESULTS / "prepared", name, watch, show)
+    train.train(state, RESULTS.prepared.folder, name, watch, show)
     figures = train.write_outputs(state, name, RESULTS)
     run.summary({key: value for key, value in figures.items() if not isinstance(value, dict)})
-    run.artifact(RESULTS / "models" / name / trained.WEIGHTS)
+    run.artifact(RESULTS.model(name).weights)
 
 
 def main(name: str, params: Params, group: ProcessGroup) -> None:
-    block, seed, out = params.method(name), params.seed, RESULTS / "models" / name
+    block, seed, out = params.method(name), params.seed, RESULTS.model(name)
     method = make(block, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
     card = {"method": name, **method.training_card(), "parameters": block}
-    data = read_json(RESULTS / "prepared/manifest.json")["digest"]
+    data = read_json(RESULTS.prepared.manifest)["digest"]
     known = {key: card.get(key) for key in NAMED}
     tags = {"scale": params.scale, "data": data, **known}
     kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
     state = None
     if isinstance(method, Trained):
-        state = train.start(method, RESULTS / "prepared", kept, group)
+        state = train.start(method, RESULTS.prepared.folder, kept, group)
     if not group.is_main:
         train.run_worker(state)
         return
@@ -57,9 +57,9 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
-        write_json(out / "card.json", card)
-        run.artifact(out / "card.json")
-        write_json(out / "run.json", {"run_id": run.id})
+        write_json(out.card, card)
+        run.artifact(out.card)
+        write_json(out.run, {"run_id": run.id})
     drop(kept)
 
 

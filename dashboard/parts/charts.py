@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from atelier.reports.leaderboard import front
+from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
+from atelier.reports.leaderboard import BASELINES, front, label
 
 BELOW = {"orient": "bottom", "columns": 2}
-FRONT, BEHIND, YARDSTICK = "on the front", "behind it", "no method"
+SECONDS = "seconds_per_picture"
+FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 
 
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
@@ -37,46 +39,42 @@ def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
     st.vega_lite_chart(long, spec, height=340 + 14 * frame.shape[1], alt=alt)
 
 
-def pareto(frame: pd.DataFrame, yardsticks: tuple[str, ...]) -> None:
+def pareto(frame: pd.DataFrame) -> None:
     """Distance to the paintings by what it costs in content, or in time where that is unknown."""
-    x, title = ("content", "content distance to the photographs ↓")
-    if x not in frame or frame[x].isna().all():
-        x, title = "seconds_per_picture", "seconds per picture ↓"
-    shown = frame.dropna(subset=[x, "frechet"])
+    x = PRICE if PRICE in frame and frame[PRICE].notna().any() else SECONDS
+    shown = frame.dropna(subset=[x, HEADLINE])
     if len(shown) < 2:
         return
-    outside = shown["method"].isin(yardsticks)
+    outside = shown["method"].isin(BASELINES)
     best = [str(name) for name in front(shown[~outside], x)["method"]]
     places = [
-        YARDSTICK if out else FRONT if name in best else BEHIND
+        BASELINE if out else FRONT if name in best else BEHIND
         for name, out in zip(shown["method"], outside, strict=True)
     ]
-    # A yardstick took no time; without a value it would not be drawn.
-    seconds = shown["seconds_per_picture"].fillna(shown["seconds_per_picture"].min())
-    kept = shown[list(dict.fromkeys(["method", x, "frechet"]))]
-    kept = kept.assign(place=places, seconds_per_picture=seconds)
-    st.vega_lite_chart(kept, _pareto_spec(x, title), height=460, alt=_told(best))
+    # A baseline took no time; without a value it would not be drawn.
+    seconds = shown[SECONDS].fillna(shown[SECONDS].min())
+    kept = shown[list(dict.fromkeys(["method", x, HEADLINE]))]
+    kept = kept.assign(method=kept["method"].map(label), place=places, seconds_per_picture=seconds)
+    st.vega_lite_chart(kept, _pareto_spec(x), height=460, alt=_told(best))
     st.caption(f"{_told(best)} Larger circles: slower.")
+
+
+def _axis(key: str, scale: dict[str, Any]) -> dict[str, Any]:
+    title = f"{FIGURES[key].name} ↓"
+    return {"field": key, "type": "quantitative", "title": title, "scale": scale}
 
 
 def _told(best: list[str]) -> str:
     return f"No other method beats these in both figures: {', '.join(best)}."
 
 
-def _pareto_spec(x: str, title: str) -> dict[str, Any]:
-    scale = (
-        {"type": "log"}
-        if x == "seconds_per_picture"
-        else {"zero": False, "padding": 20, "nice": False}
-    )
+def _pareto_spec(x: str) -> dict[str, Any]:
+    scale = {"type": "log"} if x == SECONDS else {"zero": False, "padding": 20, "nice": False}
     axes = {
-        "x": {"field": x, "type": "quantitative", "title": title, "scale": scale},
-        "y": {
-            "field": "frechet", "type": "quantitative", "title": "Fréchet distance ↓",
-            "scale": {"zero": False, "padding": 15},
-        },
-    }  # fmt: skip
-    places = {"domain": [FRONT, BEHIND, YARDSTICK], "range": ["#d9730d", "#4c8bb5", "#8a8f98"]}
+        "x": _axis(x, scale),
+        "y": _axis(HEADLINE, {"zero": False, "padding": 15}),
+    }
+    places = {"domain": [FRONT, BEHIND, BASELINE], "range": ["#d9730d", "#4c8bb5", "#8a8f98"]}
     colour = {
         "field": "place", "type": "nominal", "scale": places, "title": None, "legend": BELOW,
     }  # fmt: skip
@@ -86,7 +84,7 @@ def _pareto_spec(x: str, title: str) -> dict[str, Any]:
     label = {"type": "text", "align": "left", "dx": 8, "dy": -6, "color": "#8a8f98"}
     dots = {"type": "point", "filled": True, "opacity": 0.8, "tooltip": {"content": "data"}}
     size = {
-        "field": "seconds_per_picture", "type": "quantitative", "legend": None,
+        "field": SECONDS, "type": "quantitative", "legend": None,
         "scale": {"type": "log", "range": [60, 700]},
     }  # fmt: skip
     return {

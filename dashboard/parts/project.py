@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from atelier.core.config import Params, UserError, project_root
+from atelier.core.paths import CARD, Results
 from atelier.reports import leaderboard, outputs
 
 RUN = """\
@@ -29,13 +30,14 @@ class Project:
     @property
     def methods(self) -> pd.DataFrame:
         """The rows that are methods, best first."""
-        return self.frame[~self.frame["method"].isin(leaderboard.YARDSTICKS)]
+        return self.frame[~self.frame["method"].isin(leaderboard.BASELINES)]
 
     @property
     def fresh(self) -> bool:
         """Whether nothing has been trained or made yet."""
-        below = self.root / "results"
-        made = (below / "stylized").is_dir() or any(below.glob("models/*/card.json"))
+        results = Results(self.root)
+        pictures = any(results.stylized(name).folder.is_dir() for name in self.params.method_names)
+        made = pictures or any(results.models.glob(f"*/{CARD}"))
         return not made and bool((self.frame["status"] == "not run").all())
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.images import ImageError, read
+from atelier.core.paths import Results
 from atelier.methods.base import Kind
 from atelier.serving.saved_method import recipe
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
@@ -50,7 +51,7 @@ def load(root: Path, params: Params, name: str) -> Applied:
     Raises:
         UserError: not trained, or trained with other settings.
     """
-    files = sorted((root / "results/models" / name).glob("*"))
+    files = sorted(Results(root).model(name).folder.glob("*"))
     stamps = [(path.name, path.stat().st_mtime_ns) for path in files]
     return _load(root, params, name, (params.key(name), tuple(stamps)))
 

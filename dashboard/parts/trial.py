@@ -34,7 +34,7 @@ def trial(found: Project) -> None:
     kind = {name: systems.kind(found.root, found.params, name) for name in names}
     chosen = choose_methods(names, kind)
     kinds = {kind[name] for name in chosen}
-    style = choose_style(found) if kinds & {"arbitrary", "optimise"} else None
+    style = choose_style(found) if kinds & {"arbitrary", "optimisation"} else None
     strength = choose_strength() if "arbitrary" in kinds else 1.0
     if photo is None:
         return
@@ -61,10 +61,10 @@ def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
 
 def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
     """The methods to apply; a quick one to begin with."""
-    quick = [name for name in names if kind[name] != "optimise"]
+    quick = [name for name in names if kind[name] != "optimisation"]
     default = (quick or names)[:1]
     chosen = st.pills("Methods", names, selection_mode="multi", default=default, key="apply")
-    slow = [name for name in chosen if kind[name] == "optimise"]
+    slow = [name for name in chosen if kind[name] == "optimisation"]
     if slow:
         st.caption(f"{project.listed(slow)}: optimises every picture anew, which takes minutes.")
     return chosen

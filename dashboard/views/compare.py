@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from atelier.core.paths import SNAPSHOTS
+from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE
 from atelier.reports import outputs
-from atelier.reports.outputs import SNAPSHOTS, strips
+from atelier.reports.outputs import strips
 from parts import components, pictures, project
 from parts.project import Project, literal
 
@@ -119,10 +121,11 @@ def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
     if status in {"failed", "running"}:
         pictures.card(name, None, status, reason=str(row["error"]))
         return
-    path, alt, figure = outputs.stylised(root, name, photo), f"{photo} by {name}", "frechet"
+    path, alt, figure = outputs.stylised(root, name, photo), f"{photo} by {name}", HEADLINE
     if st.session_state.get("denoised") and (clean := outputs.denoised(root, name, photo)):
-        path, alt, figure = clean, f"{alt}, denoised", "denoised_frechet"
-    score = f"ok · Fréchet {row[figure]:.2f}" if status == "ok" else "not scored yet"
+        path, alt, figure = clean, f"{alt}, denoised", AFTER + HEADLINE
+    main = FIGURES[HEADLINE]
+    score = f"ok · {main.label} {main.text(row[figure])}" if status == "ok" else "not scored yet"
     pictures.card(name, path, score, alt, factor=factor)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from atelier.core.paths import IDENTITY, NOISE_FLOOR
+from atelier.metrics.catalogue import NOT_FID
 from atelier.reports import leaderboard, outputs, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
-from parts.columns import COLUMNS, NOT_FID, PICTURE, arranged
+from parts.columns import COLUMNS, PICTURE, arranged
 from parts.project import Project, literal
 
 
@@ -67,17 +69,17 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
     )  # fmt: skip
     chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
     with st.container(horizontal=True):
-        compare([name for name in chosen if name not in leaderboard.YARDSTICKS], photo)
+        compare([name for name in chosen if name not in leaderboard.BASELINES], photo)
         text = leaderboard.to_csv(found.frame)
         icon = ":material/download:"
         st.download_button("Download as CSV", text, "comparison.csv", icon=icon, on_click="ignore")
 
 
 def picture(root: Path, name: str, photo: Path | None) -> str:
-    """Thumbnail for a row: of the method's picture, or of what a yardstick is about."""
+    """Thumbnail for a row: of the method's picture, or of what a baseline is about."""
     if photo is None:
         return ""
-    own = {leaderboard.DO_NOTHING: photo, leaderboard.FLOOR: outputs.painting_for(root, photo.stem)}
+    own = {IDENTITY: photo, NOISE_FLOOR: outputs.painting_for(root, photo.stem)}
     path = own[name] if name in own else outputs.stylised(root, name, photo.stem)
     return pictures.thumbnail(path) if path else ""
 
@@ -95,8 +97,9 @@ def explain(found: Project) -> None:
     """What the figures mean, and why some are missing."""
     st.caption(
         "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
-        f"is better; “{leaderboard.DO_NOTHING}” is that of the photographs as they are, "
-        f"“{leaderboard.FLOOR}” that of the paintings, one half against the other. {NOT_FID}"
+        f"is better; “{leaderboard.label(IDENTITY)}” is that of the photographs as they are, "
+        f"“{leaderboard.label(NOISE_FLOOR)}” that of the paintings, one half against the other. "
+        f"{NOT_FID}"
     )
     for row in found.frame[found.frame["status"] == "failed"].to_dict("records"):
         st.error(f"**{literal(row['method'])}** {literal(row['error'])}")
@@ -105,13 +108,13 @@ def explain(found: Project) -> None:
 def plot(frame: pd.DataFrame) -> None:
     """The Pareto plot, where there are two figures to plot."""
     st.header("Style against its price", anchor=False)
-    charts.pareto(frame[frame["status"] == "ok"], leaderboard.YARDSTICKS)
+    charts.pareto(frame[frame["status"] == "ok"])
 
 
 def card(found: Project) -> None:
     """With what the first finished row was scored; the others with the same unless warned above."""
     done = found.frame[found.frame["status"] == "ok"]["method"]
-    names = [name for name in done if name not in leaderboard.YARDSTICKS]
+    names = [name for name in done if name not in leaderboard.BASELINES]
     lines = protocol.protocol(found.root, found.params, names[0]) if names else {}
     if lines:
         st.header("Protocol", anchor=False)

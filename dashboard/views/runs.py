@@ -10,9 +10,10 @@ import streamlit as st
 
 from atelier.core import paths
 from atelier.core.config import UserError
+from atelier.core.paths import SNAPSHOTS
 from atelier.reports import outputs, parameters
 from atelier.reports.curves import curves as loss_curves
-from atelier.reports.outputs import SNAPSHOTS, strips
+from atelier.reports.outputs import strips
 from atelier.tracking import links
 from parts import charts, pictures, project
 from parts.project import Project, literal
@@ -62,7 +63,7 @@ def state(found: Project, name: str) -> None:
 
 def mlflow(found: Project, name: str) -> None:
     """A link to the run, or why there is none."""
-    url, problem = links.run_page(links.run_id(found.root, name))
+    url, problem = links.page_of(found.root, name)
     if problem:
         st.caption(problem)
         return

@@ -21,10 +21,10 @@ def spec(app: AppTest) -> str:
     return "".join(block.proto.spec for block in app.get("vega_lite_chart"))
 
 
-def test_the_table_has_pictures_figures_and_yardsticks(done: Path) -> None:
+def test_the_table_has_pictures_figures_and_baselines(done: Path) -> None:
     app = show("leaderboard")
     table = app.dataframe[0].value
-    assert table["method"].tolist() == ["cut_x", "gatys", "do nothing", "floor"]
+    assert table["method"].tolist() == ["cut_x", "gatys", "Identity (photographs)", "Noise floor"]
     assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 2.0]
     assert table["kid"].tolist() == [250.0] * 4
     assert table["picture"].str.startswith("data:image/webp").all()

@@ -23,7 +23,7 @@ from support.pictures import save
 class Blend(Method):
     """Mixes content and style in three steps; remembers what it was given."""
 
-    kind: ClassVar[Kind] = "optimise"
+    kind: ClassVar[Kind] = "optimisation"
     batch = 2
 
     def __init__(self) -> None:

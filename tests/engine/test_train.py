@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from atelier.core import images
+from atelier.core.paths import Results
 from atelier.engine import train
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
@@ -38,7 +39,7 @@ def run(method: Toy, prepared: Path, results: Path) -> list[tuple[str, int]]:
     train.train(
         state, prepared, "toy", lambda _: None, lambda name, step, _: shown.append((name, step))
     )
-    train.write_outputs(state, "toy", results)
+    train.write_outputs(state, "toy", Results(results.parent))
     return shown
 
 

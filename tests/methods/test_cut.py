@@ -56,7 +56,7 @@ def test_parameter_counts() -> None:
     method = CUT(CUTSettings(steps=1), 0, "cpu")
     counts = {k: sum(p.numel() for p in net.parameters()) for k, net in method.networks.items()}
     assert counts == {"generator": 11_378_179, "discriminator": 2_764_737, "projector": 560_384}
-    assert method.card() == {"kind": "domain", "parameters_trained": sum(counts.values())}
+    assert method.card() == {"kind": "unpaired", "parameters_trained": sum(counts.values())}
 
 
 def test_the_generator_is_delivered_and_nothing_else() -> None:

@@ -34,7 +34,7 @@ def parts(method: CycleGAN) -> tuple[Any, Any]:
 
 def test_parameter_counts() -> None:
     method = CycleGAN(CycleGANSettings(steps=1), 0, "cpu")
-    assert method.card() == {"kind": "domain", "parameters_trained": PUBLISHED}
+    assert method.card() == {"kind": "unpaired", "parameters_trained": PUBLISHED}
     assert sum(p.numel() for p in method.inference_networks.parameters()) == 2 * 11_378_179
 
 

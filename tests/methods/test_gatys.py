@@ -358,7 +358,7 @@ def test_every_entry_of_params_yaml_runs(
 def test_the_card_names_features_and_hash() -> None:
     card = system().card()
     assert card == {
-        "kind": "optimise",
+        "kind": "optimisation",
         "features": "random",
         "features_hash": random_features(*LAYERS, unit_activations=True).hash,
     }

@@ -92,7 +92,7 @@ def test_the_system_is_two_generators_and_four_discriminators(light: bool) -> No
     assert list(parts["generator"]) == list(WAYS)
     names = ["global_photo", "local_photo", "global_art", "local_art"]
     assert list(parts["discriminator"]) == names
-    assert method.card() == {"kind": "domain", "parameters_trained": sum(each) + sum(four)}
+    assert method.card() == {"kind": "unpaired", "parameters_trained": sum(each) + sum(four)}
     assert count(method.inference_networks) == sum(each)
 
 

@@ -14,17 +14,24 @@ from atelier.core.batches import Batch
 from atelier.core.checkpoints import save_state, save_weights
 from atelier.core.config import UserError
 from atelier.methods.trained import Losses, seeded
-from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, to_unit
+from atelier.methods.unpaired import (
+    ImagePool,
+    Unpaired,
+    UnpairedSettings,
+    frozen,
+    to_signed,
+    to_unit,
+)
 from support import adversaries as ad
 from support.steps import smooth
 
 
-class Small(Domain):
+class Small(Unpaired):
     """A 1×1 convolution for each direction, and one that judges art."""
 
-    Settings = DomainSettings
+    Settings = UnpairedSettings
 
-    def __init__(self, settings: DomainSettings, seed: int, width: int = 3) -> None:
+    def __init__(self, settings: UnpairedSettings, seed: int, width: int = 3) -> None:
         self.settings, self.seed, self.device = settings, seed, "cpu"
         with seeded(seed):
             ways = nn.ModuleDict({way: nn.Conv2d(3, 3, 1) for way in ("to_art", "to_photo")})
@@ -54,8 +61,8 @@ class OneSided(Small):
     directions = ("to_art",)
 
 
-def settings(**knobs: Any) -> DomainSettings:
-    return DomainSettings(**{"steps": 10, "crop": 32, "load_size": 36, **knobs})
+def settings(**knobs: Any) -> UnpairedSettings:
+    return UnpairedSettings(**{"steps": 10, "crop": 32, "load_size": 36, **knobs})
 
 
 def small(seed: int = 0, **knobs: Any) -> Small:
@@ -244,7 +251,7 @@ def test_a_one_sided_system_shows_one_way() -> None:
     ]
 
 
-def warmed(method: Domain) -> Domain:
+def warmed(method: Unpaired) -> Unpaired:
     """As the engine does before a training."""
     method.warm_up()
     return method
@@ -306,4 +313,4 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
 )
 def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        DomainSettings.build({"steps": 1, **knobs}, "x")
+        UnpairedSettings.build({"steps": 1, **knobs}, "x")

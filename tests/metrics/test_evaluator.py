@@ -10,6 +10,7 @@ import torch
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.metrics import evaluator as scoring
+from atelier.metrics import frechet as frechet_file
 from atelier.metrics.embeddings import ahead, embed_files
 from atelier.metrics.evaluator import (
     EvaluateSettings,
@@ -22,13 +23,8 @@ from atelier.metrics.evaluator import (
 from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.jackknife import frechet_interval
 from atelier.metrics.kid import kernel_distance
-from atelier.metrics.pairwise import (
-    Pair,
-    PerceptualNetworks,
-    made_pairs,
-    painting_named,
-    pair_scores,
-)
+from atelier.metrics.measures import PerceptualNetworks
+from atelier.metrics.pairwise import Pair, made_pairs, painting_named, pair_scores
 from atelier.metrics.perceptual import (
     content_distance,
     perceive,
@@ -87,7 +83,7 @@ def test_sets_larger_than_their_dimension_are_scored_the_same_way(
     a, b = torch.randn(30, 6, generator=draw), torch.randn(40, 6, generator=draw) + 1
     assert distances(a, b)["frechet"] == pytest.approx(frechet_distance(a, b), rel=1e-6)
     assert distances(a[:5], b)["frechet"] == frechet_distance(a[:5], b)
-    monkeypatch.setattr(scoring, "frechet_distance", lambda *_: -1.0)
+    monkeypatch.setattr(frechet_file, "frechet_distance", lambda *_: -1.0)
     assert distances(a, b)["frechet"] > 0, "by covariances"
     assert distances(a[:5], b)["frechet"] == -1
 

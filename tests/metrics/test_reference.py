@@ -13,7 +13,7 @@ from atelier.core import images
 from atelier.core.config import UserError
 from atelier.metrics.embeddings import embed_files
 from atelier.metrics.perceptual import perceive
-from atelier.metrics.reference import floor, load_reference, look_at, save_reference
+from atelier.metrics.reference import load_reference, look_at, noise_floor, save_reference
 from support.nets import evaluator, random_features
 from support.pictures import save
 
@@ -25,25 +25,25 @@ def normal(count: int, width: int, seed: int = 0) -> Tensor:
 def test_the_floor_compares_halves_that_share_no_painting() -> None:
     own = evaluator()
     vectors = normal(12, 5)
-    found = floor(own, vectors, seed=1)
+    found = noise_floor(own, vectors, seed=1)
     assert (found["n_reference"], found["n_generated"]) == (6, 6)
-    assert found == floor(own, vectors, seed=1) != floor(own, vectors, seed=2)
+    assert found == noise_floor(own, vectors, seed=1) != noise_floor(own, vectors, seed=2)
     assert found["frechet"] > 0
     assert found["frechet_sd"] > 0
     # two copies of every painting: only halves that share none are never equal
     pairs = torch.arange(2.0).repeat_interleave(2)[:, None]
-    seen = {round(floor(own, pairs, seed=s)["frechet"], 6) for s in range(20)}
+    seen = {round(noise_floor(own, pairs, seed=s)["frechet"], 6) for s in range(20)}
     assert len(seen) > 1
 
 
 def test_too_few_paintings_have_no_floor() -> None:
-    found = floor(evaluator(), normal(3, 4))
+    found = noise_floor(evaluator(), normal(3, 4))
     assert found == {"reason": "needs 4 paintings, there are 3"}
 
 
 def test_the_floor_of_sets_of_one_kind_falls_with_their_size() -> None:
     own = evaluator()
-    few, many = (floor(own, normal(n, 8, n))["frechet"] for n in (20, 400))
+    few, many = (noise_floor(own, normal(n, 8, n))["frechet"] for n in (20, 400))
     assert many < few / 4
 
 

@@ -108,14 +108,16 @@ def hash_of(split: str, n: int) -> int:
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> None:
     frame = table(project)
-    assert set(frame.index) == {*METHODS, "do nothing", "floor"}
+    assert set(frame.index) == {*METHODS, "identity", "noise_floor"}
     assert (frame["status"] == "ok").all()
-    assert frame.loc["floor", ["n_generated", "n_reference"]].tolist() == [2, 2], "halves of five"
-    frame = frame.drop("floor")
+    assert frame.loc["noise_floor", ["n_generated", "n_reference"]].tolist() == [2, 2], (
+        "halves of five"
+    )
+    frame = frame.drop("noise_floor")
     assert (frame["n_generated"] == 4).all()
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
-    assert frame["content"]["do nothing"] == 0 < frame["content"]["gatys"]
+    assert frame["content"]["identity"] == 0 < frame["content"]["gatys"]
     assert (frame["denoised_frechet"] > 0).sum() == len(METHODS)
     for method in METHODS:
         for step in ("stylized", "denoised"):
@@ -133,7 +135,7 @@ def test_metrics_show_prints_the_comparison(project: Path) -> None:
     shown = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)
     found = shown[""]["data"]["results/comparison/comparison.json"]["data"]
     assert found["gatys"]["frechet"] == pytest.approx(table(project).loc["gatys", "frechet"])
-    assert found["do_nothing"]["n_generated"] == 4
+    assert found["identity"]["n_generated"] == 4
 
 
 def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:

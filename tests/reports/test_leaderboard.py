@@ -36,8 +36,8 @@ def project(tmp_path: Path) -> Path:
         "metrics/gatys.json",
         {**GOOD, "kid": 0.0123, "kid_sd": 0.001, "ssim": 0.5, "denoised": AFTER},
     )
-    put(tmp_path, "metrics/do_nothing.json", {**GOOD, "frechet": 16.0, **dict.fromkeys(COST)})
-    put(tmp_path, "metrics/floor.json", {**GOOD, "frechet": 1.5, **dict.fromkeys(COST)})
+    put(tmp_path, "metrics/identity.json", {**GOOD, "frechet": 16.0, **dict.fromkeys(COST)})
+    put(tmp_path, "metrics/noise_floor.json", {**GOOD, "frechet": 1.5, **dict.fromkeys(COST)})
     put(tmp_path, "metrics/cut.json", GOOD)
     put(tmp_path, "status/cut.json", {"stage": "train", "state": "failed", "error": "no\nmemory"})
     put(
@@ -57,11 +57,11 @@ def test_a_failure_with_other_settings_is_no_failure_of_these(tmp_path: Path) ->
     assert leaderboard.comparison(tmp_path, other).iloc[0]["status"] == "ok"
 
 
-def test_finished_methods_come_first_then_doing_nothing_then_the_rest(project: Path) -> None:
+def test_finished_methods_come_first_then_the_baselines_then_the_rest(project: Path) -> None:
     frame = leaderboard.comparison(project, METHODS)
     found = list(zip(frame["method"], frame["status"], strict=True))
     assert found == [
-        ("gatys", "ok"), ("slow", "ok"), ("do nothing", "ok"), ("floor", "ok"),
+        ("gatys", "ok"), ("slow", "ok"), ("identity", "ok"), ("noise_floor", "ok"),
         ("cut", "failed"), ("cyclegan", "running"), ("adain", "not run"),
     ]  # fmt: skip
     assert list(frame.columns) == list(leaderboard.TYPES)
@@ -141,15 +141,19 @@ def test_a_broken_status_record_is_a_failure(tmp_path: Path, content: str) -> No
 
 
 def test_without_a_floor_the_row_says_why(project: Path) -> None:
-    put(project, "metrics/floor.json", {"method": "floor", "reason": "needs 4 paintings"})
-    row = leaderboard.comparison(project, METHODS).set_index("method").loc["floor"]
+    put(
+        project,
+        "metrics/noise_floor.json",
+        {"method": "noise_floor", "reason": "needs 4 paintings"},
+    )
+    row = leaderboard.comparison(project, METHODS).set_index("method").loc["noise_floor"]
     assert (row["status"], row["error"]) == ("not run", "needs 4 paintings")
 
 
 def test_nothing_at_all_is_a_table_too(tmp_path: Path) -> None:
     frame = leaderboard.comparison(tmp_path, ONE)
     assert frame["status"].tolist() == ["not run"] * 3
-    assert frame["method"].tolist() == ["do nothing", "floor", "gatys"]
+    assert frame["method"].tolist() == ["identity", "noise_floor", "gatys"]
     assert "not run" in to_text(frame)
 
 

@@ -33,7 +33,7 @@ def test_a_record_that_is_none_is_empty(root: Path, content: str | None) -> None
         put(root, "models/gatys/card.json", content)
     assert paths.record(root, "gatys", "card") == {}
     assert paths.record(root, "../gatys", "card") == {}
-    assert paths.record(root, "cut_x", "card")["kind"] == "domain"
+    assert paths.record(root, "cut_x", "card")["kind"] == "unpaired"
 
 
 def test_curves_of_training_and_stylisation(root: Path) -> None:
@@ -56,9 +56,23 @@ def test_curves_that_are_none_are_named(root: Path, text: str) -> None:
 
 @pytest.mark.parametrize("found", [{}, {"run_id": None}, {"run_id": 3}, {"run_id": "a/../b"}])
 def test_only_a_plain_id_is_an_id(root: Path, found: dict[str, object]) -> None:
-    assert links.run_id(root, "cut_x") == RUN
+    assert links.run_ids(root, "cut_x") == [RUN]
     put(root, "models/cut_x/run.json", found)
-    assert links.run_id(root, "cut_x") is None
+    assert links.run_ids(root, "cut_x") == []
+
+
+def test_the_run_of_the_pictures_comes_before_that_of_the_training(root: Path) -> None:
+    put(root, "stylized/cut_x/record.json", {"run_id": "anew", links.TRAINED_BY: RUN})
+    put(root, "metrics/cut_x.json", {"run_id": "anew", links.TRAINED_BY: RUN})
+    assert links.run_ids(root, "cut_x") == ["anew", RUN]
+    store(root, "active")
+    assert links.page_of(root, "cut_x")[0].endswith(f"/runs/{RUN}"), "the other is not there"
+
+
+def test_pictures_of_an_earlier_training_name_no_run(root: Path) -> None:
+    put(root, "stylized/cut_x/record.json", {"run_id": "old", links.TRAINED_BY: "old"})
+    put(root, "metrics/cut_x.json", {"run_id": "old", links.TRAINED_BY: "old"})
+    assert links.run_ids(root, "cut_x") == [RUN]
 
 
 def store(root: Path, stage: str) -> None:

@@ -42,7 +42,7 @@ def test_a_network_without_a_style_input(root: Path, tmp_path: Path) -> None:
     assert torch.allclose(torch.from_numpy(made), wanted, atol=1e-4)
     about = session.get_modelmeta().custom_metadata_map
     assert about["method"] == "cut"
-    assert json.loads(about["card"])["kind"] == "domain"
+    assert json.loads(about["card"])["kind"] == "unpaired"
 
 
 def test_any_painting_is_an_input_of_any_size(root: Path, tmp_path: Path) -> None:

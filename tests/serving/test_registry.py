@@ -19,7 +19,7 @@ from atelier.core.files import read_json, write_json
 from atelier.serving import registry
 from atelier.serving.registry import publish
 from atelier.serving.stylizer import load_applied
-from atelier.tracking import client, store
+from atelier.tracking import client, links, store
 from atelier.tracking.client import open_run
 from support.models import METHODS, project, train
 from support.pictures import ramp
@@ -78,7 +78,7 @@ def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) ->
     own = mlflow_client().get_run(found.run_id)
     assert own.info.run_name.startswith("cut ")
     assert own.data.tags["mlflow.note.content"] == found.description
-    assert "| Fréchet distance | 20 |" in found.description
+    assert "| Fréchet distance to the paintings | 20 |" in found.description
     assert found.tags["frechet"] == "20.0"
     assert found.source == f"runs:/{found.run_id}/models/cut", "no place on disk"
 
@@ -148,6 +148,19 @@ def test_the_run_of_the_scores_comes_before_that_of_the_training(root: Path) -> 
         score(root, "cut", frechet=20.0, run_id=run.id)
     go(root)
     assert mlflow_client().get_run(str(run.id)).data.metrics["frechet_mini"] == 20
+
+
+def test_registry_and_dashboard_take_the_run_that_stylize_opened_anew(root: Path) -> None:
+    trained = links.training_run(root, "cut")
+    with open_run("cut", "stylize", {}) as run:
+        found = {"run_id": run.id, links.TRAINED_BY: trained}
+        write_json(root / "results/stylized/cut/record.json", found)
+    score(root, "cut", frechet=20.0, **found)
+    go(root)
+    version = mlflow_client().get_model_version_by_alias("atelier-cut", "champion")
+    address, _ = links.page_of(root, "cut")
+    assert version.run_id == run.id != trained
+    assert address.endswith(f"/runs/{run.id}")
 
 
 def test_a_picture_that_fails_costs_no_model(root: Path, monkeypatch, caplog) -> None:
@@ -255,7 +268,7 @@ def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
 def test_a_model_is_text_and_safetensors(root: Path) -> None:
     go(root)
     files = {path.name for path in (root / "mlartifacts").rglob("*") if "cut" in path.parts}
-    assert files >= {"mlmodel.py", "card.json", "model.safetensors", "MLmodel"}
+    assert files >= {"model_code.py", "card.json", "model.safetensors", "MLmodel"}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth"))]
     (written,) = (root / "mlartifacts").glob("*/artifacts/models/cut/requirements.txt")
     assert "atelier" not in written.read_text(), "its name on the public index is not ours"

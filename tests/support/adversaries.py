@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch, Batches
 from atelier.engine.loop import Trainer
 from atelier.methods.trained import Losses
-from atelier.methods.unpaired import Domain
+from atelier.methods.unpaired import Unpaired
 from support.pictures import save
 from support.steps import smooth
 
@@ -22,12 +22,12 @@ def batch_of(size: int = 1, side: int = 32, step: int = 0) -> Batch:
     return Batch(step, 0, content, style, ("a",) * 2 * size)
 
 
-def losses_of(method: Domain, batch: Batch) -> dict[str, Losses]:
+def losses_of(method: Unpaired, batch: Batch) -> dict[str, Losses]:
     """What is yielded, optimiser by optimiser, when nobody steps."""
     return dict(method.training_losses(batch))
 
 
-def optimise(method: Domain, batches: Iterable[Batch]) -> dict[str, list[float]]:
+def optimise(method: Unpaired, batches: Iterable[Batch]) -> dict[str, list[float]]:
     """The totals of every step by optimiser."""
     optimizers = method.optimizers()
     totals: dict[str, list[float]] = {name: [] for name in optimizers}
@@ -55,7 +55,7 @@ def finite(part: nn.Module) -> bool:
     return bool(grads) and all(bool(grad.isfinite().all()) for grad in grads)
 
 
-def state(method: Domain) -> dict[str, Tensor]:
+def state(method: Unpaired) -> dict[str, Tensor]:
     return {key: value.clone() for key, value in method.networks.state_dict().items()}
 
 
@@ -63,7 +63,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def training(method: Domain, folder: Path) -> Trainer:
+def training(method: Unpaired, folder: Path) -> Trainer:
     """On four photographs and two paintings of 64×48 pixels, its states below ``folder``."""
     paths = [save(folder / "pictures" / f"{n}.png", n) for n in range(6)]
     batches = Batches(paths[:4], paths[4:], method.plan(), method.seed)
@@ -79,7 +79,7 @@ def stopped(one: Trainer, step: int) -> Trainer:
     return one
 
 
-def divided(method: Domain, batch: Batch, parts: int) -> dict[str, Tensor]:
+def divided(method: Unpaired, batch: Batch, parts: int) -> dict[str, Tensor]:
     """Mean gradients of the parts of a batch; only the first optimiser's update is missing."""
     for place in range(parts):
         for losses in losses_of(method, batch.part(place, parts)).values():

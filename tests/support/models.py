@@ -24,7 +24,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "content_layers": ["relu3_1"],
     },
 }  # fmt: skip
-"""One per kind: per_style, arbitrary, domain, optimise."""
+"""One per kind: per_style, arbitrary, unpaired, optimisation."""
 
 
 def project(root: Path, *trained: str) -> Path:

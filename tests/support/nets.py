@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from atelier.metrics.evaluator import Evaluator
-from atelier.metrics.pairwise import PerceptualNetworks
+from atelier.metrics.measures import PerceptualNetworks
 from atelier.metrics.perceptual import STYLE_LAYERS, content_layer
 from atelier.nn.pretrained import calibration, features
 from atelier.nn.pretrained.features import Features, load_features

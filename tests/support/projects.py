@@ -26,7 +26,7 @@ METRICS = {
     "seconds_per_picture": 0.5, "peak_memory_mib": 100, "device": "cpu",
 }  # fmt: skip
 CARD = {
-    "kind": "domain", "features": "mini", "features_hash": "abcd",
+    "kind": "unpaired", "features": "mini", "features_hash": "abcd",
     "parameters": {"class": "cut", "steps": 10, "lr": 0.5},
 }  # fmt: skip
 TRAINING = {"steps": 10, "training_seconds": 31.4, "parameters_trained": 766499, "file_mb": 3.1}
@@ -71,8 +71,8 @@ def finished_project(root: Path) -> Path:
     put(root, "prepared/manifest.json", made)
     put(root, "metrics/gatys.json", METRICS)
     put(root, "metrics/cut_x.json", {**METRICS, "frechet": 9.25, "seconds_per_picture": 0.1})
-    put(root, "metrics/do_nothing.json", {**METRICS, "frechet": 30})
-    put(root, "metrics/floor.json", {**METRICS, "frechet": 2})
+    put(root, "metrics/identity.json", {**METRICS, "frechet": 30})
+    put(root, "metrics/noise_floor.json", {**METRICS, "frechet": 2})
     put(root, "models/cut_x/card.json", CARD)
     put(root, "models/cut_x/training.json", TRAINING)
     put(root, "models/cut_x/run.json", {"run_id": RUN})

@@ -12,8 +12,9 @@ import torch
 
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
+from atelier.core.paths import Results
 from atelier.tracking import stage as module
-from atelier.tracking.stage import STATUS, stage
+from atelier.tracking.stage import stage
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def status() -> dict[str, str]:
-    found: dict[str, str] = json.loads((STATUS / "gatys.json").read_text())
+    found: dict[str, str] = json.loads(Results().status("gatys").read_text())
     return found
 
 
@@ -36,7 +37,7 @@ def test_a_stage_is_running_until_it_ends() -> None:
         assert (found["stage"], found["state"]) == ("stylize", "running")
         assert found["since"].endswith("+00:00")
         assert found["key"] == Params.load().key("gatys")
-    assert not (STATUS / "gatys.json").exists()
+    assert not Results().status("gatys").exists()
 
 
 def test_a_mistake_of_the_user_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +55,7 @@ def test_the_next_success_removes_the_record_of_a_failure() -> None:
         raise UserError("no")
     with stage("train", "gatys"):
         pass
-    assert not (STATUS / "gatys.json").exists()
+    assert not Results().status("gatys").exists()
 
 
 def test_ctrl_c_says_that_it_can_go_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +124,7 @@ def test_a_stage_of_no_method_leaves_no_record(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit), stage("prepare"):
         raise UserError("data is missing")
     assert capsys.readouterr().err == "error: prepare: data is missing\n"
-    assert not STATUS.exists()
+    assert not Results().status("gatys").parent.exists()
 
 
 def test_unreadable_parameters_are_told_by_the_stage_itself(project: Path) -> None:

@@ -17,10 +17,10 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, 
 
 
 TAKES = {
-    "optimise": "a painting; minutes per picture",
+    "optimisation": "a painting; minutes per picture",
     "per_style": "photographs only",
     "arbitrary": "a painting, a strength",
-    "domain": "photographs only",
+    "unpaired": "photographs only",
 }
 
 

@@ -31,7 +31,7 @@ def _atelier() -> None:
 @app.command()
 def table(
     sort: Annotated[
-        str | None, typer.Option(help="Column, the best on top; default: compare.sort.")
+        str | None, typer.Option(help="Column to sort by (best first); default: compare.sort.")
     ] = None,
 ) -> None:
     """Print the comparison as it stands; a method that failed says why."""

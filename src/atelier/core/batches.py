@@ -108,7 +108,7 @@ class Batches(Dataset[Batch]):
         self, contents: Sequence[Path], styles: Sequence[Path], plan: BatchPlan, seed: int
     ) -> None:
         if not contents or not styles:
-            raise UserError("no pictures to train on; is results/prepared complete? run dvc repro")
+            raise UserError("no pictures to train on; are all of them prepared? run dvc repro")
         self.contents, self.styles, self.plan, self.seed = contents, styles, plan, seed
 
     def __getitem__(self, step: int) -> Batch:

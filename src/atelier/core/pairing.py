@@ -9,6 +9,7 @@ from pathlib import Path
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json, write_json
+from atelier.core.paths import Prepared
 
 
 def _order(names: Sequence[str], seed: int, purpose: str) -> list[str]:
@@ -88,6 +89,8 @@ class Job:
 
 def list_jobs(prepared: Path) -> list[Job]:
     """One job per pair written by ``prepare``, in the order of the photographs."""
-    pairs = Pairing.read(prepared / "pairing.json").styles
-    photos, paintings = prepared / "photos/test", prepared / "paintings"
-    return [Job(p, photos / f"{p}.png", paintings / s) for p, s in sorted(pairs.items())]
+    below = Prepared(prepared)
+    pairs = Pairing.read(below.pairing).styles
+    return [
+        Job(p, below.photos / f"{p}.png", below.paintings / s) for p, s in sorted(pairs.items())
+    ]

@@ -19,6 +19,7 @@ from atelier.core.filenames import stems, text
 from atelier.core.files import atomic_folder, write_json
 from atelier.core.layout import REQUIRED, splits
 from atelier.core.pairing import Pairing
+from atelier.core.paths import Prepared
 from atelier.datasets.parallel import cores, parallel
 from atelier.tracking.progress import progress
 
@@ -92,8 +93,8 @@ def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict
             "duplicates": duplicates,
             "pictures": entries,
         }
-        pairing.write(folder / "pairing.json")
-        write_json(folder / "manifest.json", manifest)
+        pairing.write(Prepared(folder).pairing)
+        write_json(Prepared(folder).manifest, manifest)
     return manifest
 
 
@@ -101,7 +102,7 @@ def _check_out(data: Path, out: Path) -> None:
     one, other = data.resolve(), out.resolve()
     if one == other or one in other.parents or other in one.parents:
         raise UserError(f"{out}: must lie outside {data}, whose pictures are never touched")
-    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+    if out.exists() and any(out.iterdir()) and not Prepared(out).manifest.is_file():
         raise UserError(f"{out}: holds something else than prepared pictures; move it away first")
 
 

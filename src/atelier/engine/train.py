@@ -15,15 +15,15 @@ from atelier.core.checkpoints import save_weights
 from atelier.core.files import write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
+from atelier.core.paths import SNAPSHOTS, Prepared, Results
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer
-from atelier.methods.trained import WEIGHTS, Trained
+from atelier.methods.trained import Trained
 from atelier.tracking.progress import progress
 
 SNAPSHOT_PHOTOS = 4
 """Test photographs whose pictures are kept as they change in the training."""
-SNAPSHOTS = "snapshots"
 
 StepCallback = Callable[[StepResult], None]
 SnapshotCallback = Callable[[str, int, Tensor], None]
@@ -33,8 +33,9 @@ SnapshotCallback = Callable[[str, int, Tensor], None]
 def start(method: Trained, prepared: Path, folder: Path, group: ProcessGroup = ALONE) -> Trainer:
     """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
     s = method.settings
-    photos = images.find(prepared / "photos/train")
-    paintings = [*images.find(prepared / "paintings"), *images.find(prepared / "styles")]
+    below = Prepared(prepared)
+    photos = images.find(below.training_photos)
+    paintings = [*images.find(below.paintings), *images.find(below.styles)]
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
     return Trainer(method, Batches(contents, styles, method.plan(), method.seed), folder, group)
@@ -78,24 +79,24 @@ def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, 
             yield job.photo, image
 
 
-def write_outputs(trainer: Trainer, name: str, results: Path) -> dict[str, Any]:
-    """Write weights, figures, curves and snapshots below ``results``; returns the figures."""
-    out = results / "models" / name
-    save_weights(trainer.final_weights(), out / WEIGHTS)
-    found = figures(trainer, out / WEIGHTS)
-    write_json(out / "training.json", found)
-    write_history(trainer.history, results / "curves" / f"{name}.csv")
-    pictures = results / SNAPSHOTS / name
+def write_outputs(trainer: Trainer, name: str, results: Results) -> dict[str, Any]:
+    """Write weights, figures, curves and snapshots; returns the figures."""
+    out = results.model(name)
+    save_weights(trainer.final_weights(), out.weights)
+    found = figures(trainer, out.weights)
+    write_json(out.training, found)
+    write_history(trainer.history, results.curves(name))
+    pictures = results.snapshots(name)
     pictures.mkdir(parents=True, exist_ok=True)
     if (trainer.folder / SNAPSHOTS).is_dir():
         shutil.copytree(trainer.folder / SNAPSHOTS, pictures, dirs_exist_ok=True)
     return found
 
 
-def write_empty_outputs(name: str, results: Path) -> None:
+def write_empty_outputs(name: str, results: Results) -> None:
     """The files that every method has, for one that is not trained."""
-    write_history({"step": []}, results / "curves" / f"{name}.csv")
-    (results / SNAPSHOTS / name).mkdir(parents=True, exist_ok=True)
+    write_history({"step": []}, results.curves(name))
+    results.snapshots(name).mkdir(parents=True, exist_ok=True)
 
 
 def figures(trainer: Trainer, weights: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from atelier.core.config import Settings, UserError
 
-Kind = Literal["optimise", "per_style", "arbitrary", "domain"]
+Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired"]
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,6 @@ class Method(ABC):
     def training_card(self) -> dict[str, Any]:
         """``card`` and what only the training depended on."""
         return self.card()
-
-
-def layer_weights(layers: Sequence[str], weights: tuple[float, ...] | None) -> tuple[float, ...]:
-    """One weight per style layer; equal ones by default.
-
-    Raises:
-        UserError: as many weights as layers are not there.
-    """
-    if weights is None:
-        return (1.0,) * len(layers)
-    if len(weights) != len(layers):
-        raise UserError(
-            f"params.yaml: style_layer_weights has {len(weights)} entries for "
-            f"{len(layers)} style_layers"
-        )
-    return weights
 
 
 def method_class(name: str) -> type[Method]:

@@ -21,13 +21,13 @@ from torch.optim import Optimizer
 
 from atelier.core.batches import Batch
 from atelier.methods.trained import Losses, seeded
-from atelier.methods.unpaired import Domain, DomainSettings, frozen, to_signed
+from atelier.methods.unpaired import Unpaired, UnpairedSettings, frozen, to_signed
 from atelier.nn.memory import to_device
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
 
-class CUTSettings(DomainSettings):
+class CUTSettings(UnpairedSettings):
     """Knobs of one ``cut`` entry in ``params.yaml``; the defaults are CUT's.
 
     FastCUT has ``nce_weight`` 10, ``identity_nce`` false, ``flip_equivariance`` true and
@@ -115,7 +115,7 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similar.mT, own, reduction="none").mean(1)
 
 
-class CUT(Domain):
+class CUT(Unpaired):
     """One generator, ``to_art``; one discriminator; the feature network, ``projector``."""
 
     Settings = CUTSettings

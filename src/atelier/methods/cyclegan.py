@@ -15,13 +15,20 @@ from torch import Tensor, nn
 
 from atelier.core.batches import Batch
 from atelier.methods.trained import Losses, seeded
-from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, weighed
+from atelier.methods.unpaired import (
+    ImagePool,
+    Unpaired,
+    UnpairedSettings,
+    frozen,
+    to_signed,
+    weighed,
+)
 from atelier.nn.memory import to_device
 from atelier.nn.patchgan import Gan, PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
 
-class CycleGANSettings(DomainSettings):
+class CycleGANSettings(UnpairedSettings):
     """Knobs of one ``cyclegan`` entry in ``params.yaml``."""
 
     width: int = Field(64, ge=4)
@@ -43,7 +50,7 @@ class CycleGANSettings(DomainSettings):
     """Of the first weights: the standard deviation if ``init`` is ``normal``, else a factor."""
 
 
-class CycleGAN(Domain):
+class CycleGAN(Unpaired):
     """Two generators, ``to_art`` and ``to_photo``; two discriminators, of ``art`` and ``photo``."""
 
     Settings = CycleGANSettings

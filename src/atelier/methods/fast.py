@@ -21,24 +21,18 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
-from atelier.methods.base import Kind, layer_weights
+from atelier.methods.base import Kind
 from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
 from atelier.nn.instancenorm import InstanceNorm
-from atelier.nn.losses import (
-    STYLE_LOSSES,
-    StyleLoss,
-    Target,
-    TotalVariation,
-    content_loss,
-    total_variation,
-)
+from atelier.nn.losses import StyleLoss, Target
 from atelier.nn.memory import to_device
+from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.pretrained.features import LossFeatures, Padding, load_features
 
 Layout = Literal["transnet", "examples", "johnson"]
 
 
-class FastSettings(TrainSettings):
+class FastSettings(PerceptualSettings, TrainSettings):
     """Knobs of one ``fast`` entry in ``params.yaml``."""
 
     style: str | int
@@ -52,27 +46,14 @@ class FastSettings(TrainSettings):
     features: str
     """Network of the losses, needed in training only."""
     content_layers: tuple[str, ...] = Field(("relu2_2",), min_length=1)
-    style_layers: tuple[str, ...] = Field(
-        ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
-    )
-    style_layer_weights: tuple[float, ...] | None = None
-    """One per style layer; None: all one."""
     style_loss: StyleLoss = "gram"
     """``gram``: mean square of G/(C·H·W), where relu1_2 outweighs relu4_3 a thousand times;
     ``gram_positions``: of G/(H·W), Johnson's squared Frobenius norm."""
-    content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(1e5, ge=0)
-    tv_weight: float = Field(0.0, ge=0)
-    tv: TotalVariation = "mean_square"
-    unit_activations: bool = True
     optimizer: Literal["adam", "adamw"] = "adamw"
     batch_gram: bool = False
     """Compare one Gram matrix of the whole batch, as the report's code does. It mixes the pictures;
     only for comparison with it."""
-
-    def layer_weights(self) -> tuple[float, ...]:
-        """One weight per style layer."""
-        return layer_weights(self.style_layers, self.style_layer_weights)
 
 
 def conv(
@@ -172,7 +153,7 @@ class Fast(Trained):
             network = TransNet(settings.layout, settings.width, settings.padding)
         network = to_device(network, device, instance_norm=self.instance_norm)
         self.networks = nn.ModuleDict({"transformer": network})
-        self.measure, self.style_loss = STYLE_LOSSES[settings.style_loss]
+        self.losses = PerceptualLoss(settings, settings.style_loss)
         self.targets: dict[str, Target] = {}
 
     @classmethod
@@ -210,36 +191,21 @@ class Fast(Trained):
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Content, style and total-variation losses of the transformed photographs."""
-        s = self.settings
         if not self.targets:
-            self.targets = self._targets(batch.style)
+            with torch.no_grad():
+                self.targets = self.losses.style_targets(self.loss_features(batch.style))
         with torch.no_grad():
             wanted = self.loss_features(batch.content)
         image = self.networks["transformer"](batch.content)
         found = self.loss_features(image)
-        content = torch.stack([content_loss(found[k], wanted[k]) for k in s.content_layers]).sum(0)
-        losses = {"content": content.mean(), "style": self._style(found).mean()}
-        total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
-        if s.tv_weight:
-            losses["tv"] = total_variation(image.float(), s.tv).mean()
-            total = total + s.tv_weight * losses["tv"]
-        yield "main", {"total": total, **losses}
-
-    @torch.no_grad()
-    def _targets(self, style: Tensor) -> dict[str, Target]:
-        found = self.loss_features(style)
-        return {layer: self.measure(found[layer]) for layer in self.settings.style_layers}
+        content, style = self.losses.content(found, wanted), self._style(found)
+        yield "main", self.losses.weighted(image, content, style, mean=True)
 
     def _style(self, found: dict[str, Tensor]) -> Tensor:
         """Style loss over all layers, (B,), or (1,) of the batch as one picture."""
-        s = self.settings
-        if s.batch_gram:  # positions of all pictures in one long row
+        if self.settings.batch_gram:  # positions of all pictures in one long row
             found = {k: v.transpose(0, 1).flatten(1)[None, :, :, None] for k, v in found.items()}
-        losses = [
-            weight * self.style_loss(found[layer], self.targets[layer])
-            for layer, weight in zip(s.style_layers, s.layer_weights(), strict=True)
-        ]
-        return torch.stack(losses).sum(0)
+        return self.losses.style(found, self.targets)
 
     def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see the class
         """(B, 3, H, W) in [0, 1] to the same shape."""

@@ -19,17 +19,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from atelier.core.config import Settings, UserError
-from atelier.methods.base import Iterate, Kind, Method, layer_weights
+from atelier.core.config import UserError
+from atelier.methods.base import Iterate, Kind, Method
 from atelier.nn.lbfgs import GuardedLBFGS
-from atelier.nn.losses import (
-    STYLE_LOSSES,
-    StyleLoss,
-    Target,
-    TotalVariation,
-    content_loss,
-    total_variation,
-)
+from atelier.nn.losses import StyleLoss, TotalVariation
+from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.pretrained.features import Features, Pooling, load_features
 from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
 
@@ -38,7 +32,7 @@ SMALLEST = 32
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class GatysSettings(Settings):
+class GatysSettings(PerceptualSettings):
     """Knobs of one ``gatys`` entry in ``params.yaml``."""
 
     features: str
@@ -46,11 +40,8 @@ class GatysSettings(Settings):
     style_layers: tuple[str, ...] = Field(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), min_length=1
     )
-    style_layer_weights: tuple[float, ...] | None = None
     style_loss: StyleLoss = "gram"
-    content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(1e6, ge=0)
-    tv_weight: float = Field(0.0, ge=0)
     tv: TotalVariation = "l1_sum"
     optimizer: Literal["adam", "lbfgs"] = "lbfgs"
     lr: float = Field(1.0, gt=0)
@@ -65,17 +56,12 @@ class GatysSettings(Settings):
     ema: Decay = 0.0
     pooling: Pooling = "max"
     first_padding: Literal["zeros", "replicate"] = "zeros"
-    unit_activations: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
     batch: int = Field(8, ge=1)
     fill_batch: bool = True
     """Repeat the last picture until the batch is full. Convolutions round differently for another
     number of pictures, and the optimisation amplifies it: up to 0.4 grey levels of 1 in single
     pixels. At one batch size a picture's result is the same bit for bit whatever its neighbours."""
-
-    def layer_weights(self) -> tuple[float, ...]:
-        """One weight per style layer; equal ones by default."""
-        return layer_weights(self.style_layers, self.style_layer_weights)
 
 
 class Objective:
@@ -85,13 +71,11 @@ class Objective:
         self, settings: GatysSettings, features: Features, content: Tensor, style: Tensor
     ) -> None:
         self.settings, self.features = settings, features
-        self.measure, self.style_loss = STYLE_LOSSES[settings.style_loss]
+        self.losses = PerceptualLoss(settings, settings.style_loss)
         with torch.no_grad():
             of_content, of_style = self._see(content), self._see(style)
         self.content = {layer: of_content[layer] for layer in settings.content_layers}
-        self.style: dict[str, Target] = {
-            layer: self.measure(of_style[layer]) for layer in settings.style_layers
-        }
+        self.style = self.losses.style_targets(of_style)
 
     def _see(self, image: Tensor) -> dict[str, Tensor]:
         """Features; in bfloat16 if asked, while losses and picture stay in float32."""
@@ -102,20 +86,9 @@ class Objective:
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W), each (B,); ``total`` is the weighted sum."""
-        s, found = self.settings, self._see(image)
-        content = torch.stack([content_loss(found[k], t) for k, t in self.content.items()]).sum(0)
-        style = torch.stack(
-            [
-                weight * self.style_loss(found[layer], self.style[layer])
-                for layer, weight in zip(s.style_layers, s.layer_weights(), strict=True)
-            ]
-        ).sum(0)
-        losses = {"content": content, "style": style}
-        total = s.content_weight * content + s.style_weight * style
-        if s.tv_weight:
-            losses["tv"] = total_variation(image, s.tv)
-            total = total + s.tv_weight * losses["tv"]
-        return {"total": total, **losses}
+        found, losses = self._see(image), self.losses
+        content, style = losses.content(found, self.content), losses.style(found, self.style)
+        return losses.weighted(image, content, style)
 
 
 class Canvas:
@@ -163,7 +136,7 @@ class Average:
 class Gatys(Method):
     """Optimisation-based style transfer; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimise"
+    kind: ClassVar[Kind] = "optimisation"
     Settings = GatysSettings
 
     def __init__(self, settings: GatysSettings, features: Features, seed: int, device: str) -> None:

@@ -18,7 +18,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
-from atelier.methods.base import layer_weights
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.augment import augment_styles
 from atelier.nn.conditional_norm import (
@@ -30,8 +29,8 @@ from atelier.nn.conditional_norm import (
     Upsample,
     initialise,
 )
-from atelier.nn.losses import TotalVariation, content_loss, gram, gram_loss, total_variation
 from atelier.nn.memory import to_device
+from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 
 SMALLEST = 75
@@ -41,7 +40,7 @@ HEADS_STD = 0.01
 as trained ones, at random: after 60 steps the loss was twice as high."""
 
 
-class PredictedSettings(ArbitrarySettings):
+class PredictedSettings(PerceptualSettings, ArbitrarySettings):
     """Knobs of one ``arbitrary`` entry in ``params.yaml``; the defaults are the paper's layout.
 
     MindSpore's port: ``encoder_norm: in``, ``pad: zero``, ``upsample: bilinear``, ``output: tanh``,
@@ -73,23 +72,8 @@ class PredictedSettings(ArbitrarySettings):
     is applied is ``predictor_features``.)"""
     loss_features: str | None = None
     """Network of the losses instead of ``features``, as other systems name it."""
-    content_layers: tuple[str, ...] = Field(("relu3_3",), min_length=1)
-    style_layers: tuple[str, ...] = Field(
-        ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
-    )
-    style_layer_weights: tuple[float, ...] | None = None
-    """One per style layer; None: all one."""
-    content_weight: float = Field(1.0, ge=0)
-    style_weight: float = Field(1.0, ge=0)
-    tv_weight: float = Field(0.0, ge=0)
-    tv: TotalVariation = "mean_square"
-    unit_activations: bool = True
     augment_styles: bool = False
     """Change colours and sizes of the paintings at random; for thousands of them."""
-
-    def layer_weights(self) -> tuple[float, ...]:
-        """One weight per style layer."""
-        return layer_weights(self.style_layers, self.style_layer_weights)
 
 
 class FrozenStatistics(nn.Module):
@@ -128,6 +112,7 @@ class Predicted(Arbitrary):
     ) -> None:
         self.settings, self.seed, self.device = settings, seed, device
         self.loss_features, self.predictor = loss_features, predictor
+        self.losses = PerceptualLoss(settings, "gram_positions")
         with seeded(seed):
             networks = _networks(settings, predictor.channels[settings.predictor_layer])
         networks = to_device(networks, device, instance_norm=self.instance_norm)
@@ -154,29 +139,16 @@ class Predicted(Arbitrary):
         Unlike the paper, features have a mean activation of one (``unit_activations``), so that
         its weights, made for pixels of 0-255, do not apply.
         """
-        s, style = self.settings, batch.style
-        if s.augment_styles:
+        style = batch.style
+        if self.settings.augment_styles:
             style = augment_styles(style, batch.generator("augment_styles"))
         with torch.no_grad():
-            wanted, target = self.loss_features(batch.content), self.loss_features(style)
+            wanted = self.loss_features(batch.content)
+            targets = self.losses.style_targets(self.loss_features(style))
         image = self.apply(batch.content, self.style_vector(style))
         found = self.loss_features(image)
-        content = torch.stack([content_loss(found[k], wanted[k]) for k in s.content_layers])
-        losses = {"content": content.sum(0).mean(), "style": self._style(found, target).mean()}
-        total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
-        if s.tv_weight:
-            losses["tv"] = total_variation(image.float(), s.tv).mean()
-            total = total + s.tv_weight * losses["tv"]
-        yield "main", {"total": total, **losses}
-
-    def _style(self, found: dict[str, Tensor], target: dict[str, Tensor]) -> Tensor:
-        """Weighted sum over layers of the mean squared differences of Gram matrices, (B,)."""
-        s = self.settings
-        losses = [
-            weight * gram_loss(found[k], gram(target[k], "positions"), "positions")
-            for k, weight in zip(s.style_layers, s.layer_weights(), strict=True)
-        ]
-        return torch.stack(losses).sum(0)
+        parts = self.losses.content(found, wanted), self.losses.style(found, targets)
+        yield "main", self.losses.weighted(image, *parts, mean=True)
 
     def style_vector(self, style: Tensor) -> Tensor:
         """(B, 3, h, w) in [0, 1] to the numbers that stand for the style, (B, 100)."""

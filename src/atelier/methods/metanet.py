@@ -24,25 +24,17 @@ from torch.optim import AdamW, Optimizer
 from atelier.core import images
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
-from atelier.methods.base import Iterate, layer_weights
+from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
-from atelier.nn.losses import (
-    GramNorm,
-    TotalVariation,
-    content_loss,
-    gram,
-    gram_loss,
-    mean_square,
-    mean_std,
-    total_variation,
-)
+from atelier.nn.losses import Target, TotalVariation, mean_square, mean_std
 from atelier.nn.memory import to_device
+from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 
 
-class MetaNetSettings(ArbitrarySettings):
+class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
     """Knobs of one ``metanet`` entry in ``params.yaml``; the defaults are the port's."""
 
     lr: float = Field(1e-3, gt=0)
@@ -53,21 +45,14 @@ class MetaNetSettings(ArbitrarySettings):
     hyper-network gets."""
     loss_features: str | None = None
     """Network of the losses, needed in training only; None: ``features``."""
-    content_layers: tuple[str, ...] = Field(("relu3_3",), min_length=1)
-    style_layers: tuple[str, ...] = Field(
-        ("relu1_2", "relu2_2", "relu3_3", "relu4_3"), min_length=1
-    )
-    """Layers of the style loss, of ``loss_features`` as ``content_layers`` are."""
     statistics_layers: tuple[str, ...] | None = Field(None, min_length=1)
     """Layers of ``features`` whose statistics the hyper-network gets; None: ``style_layers``."""
     unit_activations: bool = True
     """The statistics are fed as they are, as in the port. Those of weights from Caffe are in the
     hundreds: scaled features keep the hyper-network's input in range."""
-    style_layer_weights: tuple[float, ...] | None = None
-    """One per style layer, for the Gram losses; None: all count alike."""
     style_loss: Literal["mean_std", "gram", "gram_positions"] = "mean_std"
-    """``gram`` divides by C·H·W and scarcely counts deep layers, ``gram_positions`` by H·W."""
-    content_weight: float = Field(1.0, ge=0)
+    """``gram`` divides by C·H·W and scarcely counts deep layers, ``gram_positions`` by H·W.
+    ``mean_std`` knows no weights of layers: each counts by its width."""
     style_weight: float = Field(50.0, ge=0)
     """50 with ``mean_std`` (the port), 3e5 with ``gram`` (the report), both on raw features. On a
     VGG19's scaled ones the style counts 12 times as much: there 4 stands for 50."""
@@ -91,10 +76,6 @@ class MetaNetSettings(ArbitrarySettings):
     """Steps a copy of the trained networks is trained on the pair it is about to stylise."""
     adapt_lr: float = Field(1e-3, gt=0)
 
-    def layer_weights(self) -> tuple[float, ...]:
-        """One weight per style layer."""
-        return layer_weights(self.style_layers, self.style_layer_weights)
-
     def seen_layers(self) -> tuple[str, ...]:
         """Layers of the statistics the hyper-network gets."""
         return self.statistics_layers or self.style_layers
@@ -110,8 +91,8 @@ class Targets:
 
     content: dict[str, Tensor]
     """Layer → (B, C, h, w)."""
-    grams: dict[str, Tensor]
-    """Layer → (S, C, C); S is 1 or B."""
+    grams: dict[str, Target]
+    """Layer → (S, C, C), S being 1 or B; {} unless the style loss is one of them."""
     moments: Tensor
     """Means and standard deviations in the space of the losses, (S, D)."""
     statistics: Tensor
@@ -138,7 +119,7 @@ class MetaNet(Arbitrary):
     ) -> None:
         self.settings, self.seed, self.device = settings, seed, device
         self.features, self.loss_features = features, loss_features
-        self.norm: GramNorm = "positions" if settings.style_loss == "gram_positions" else "all"
+        self.losses = PerceptualLoss(settings, settings.style_loss)
         s, statistics = settings, 2 * sum(features.channels[k] for k in settings.seen_layers())
         with seeded(seed):
             transformer = TransformNet(s.width, s.middle, s.padding, s.branches, s.branch_width)
@@ -198,38 +179,27 @@ class MetaNet(Arbitrary):
         """What ``perceptual_losses`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
         s, judge, seen = self.settings, self.loss_features, self.features(style)
         wanted, shown = judge(content), seen if judge is self.features else judge(style)
-        layers = () if s.style_loss == "mean_std" else s.style_layers
-        grams = {k: gram(shown[k], self.norm) for k in layers}
+        grams = {} if s.style_loss == "mean_std" else self.losses.style_targets(shown)
         varied = content.flatten(2).std(2).amax(1) > 1e-6
         moments, statistics = _statistics(shown, s.style_layers), _statistics(seen, s.seen_layers())
         return Targets({k: wanted[k] for k in s.content_layers}, grams, moments, statistics, varied)
 
     def perceptual_losses(self, image: Tensor, targets: Targets) -> Losses:
         """Losses of transformed pictures (B, 3, H, W), (B,) each."""
-        s, made = self.settings, self.loss_features(image)
-        content = [content_loss(made[k], wanted) for k, wanted in targets.content.items()]
-        losses = {"content": torch.stack(content).sum(0), "style": self._style_loss(made, targets)}
-        total = s.content_weight * losses["content"] + s.style_weight * losses["style"]
-        if s.tv_weight:
-            # Unlike the port, in RGB: its pictures are in standard deviations, 4.4 times as rough.
-            losses["tv"] = total_variation(image.float(), s.tv)
-            total = total + s.tv_weight * losses["tv"]
-        losses["total"] = total
+        made = self.loss_features(image)
+        content, style = self.losses.content(made, targets.content), self._style(made, targets)
+        # Unlike the port, TV in RGB: its pictures are in standard deviations, 4.4 times as rough.
+        losses = self.losses.weighted(image, content, style)
         # 14 instance norms of a picture without variance, each a division by the root of 1e-5, let
         # its gradient overflow: it is cut off. (The port leaves out the whole batch.)
         return {k: torch.where(targets.varied, loss, loss.detach()) for k, loss in losses.items()}
 
-    def _style_loss(self, found: Mapping[str, Tensor], targets: Targets) -> Tensor:
+    def _style(self, found: Mapping[str, Tensor], targets: Targets) -> Tensor:
         if self.settings.style_loss == "mean_std":
             # One mean over all entries, as in the port: a layer counts by its width.
             return mean_square(_statistics(found, self.settings.style_layers), targets.moments)
         # The report does not say how its Gram matrices are scaled: by C·H·W with ``gram``.
-        weights = self.settings.layer_weights()
-        losses = [
-            weight * gram_loss(found[k], want, self.norm)
-            for (k, want), weight in zip(targets.grams.items(), weights, strict=True)
-        ]
-        return torch.stack(losses).sum(0)
+        return self.losses.style(found, targets.grams)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of the photographs with the one painting, and two norms that are watched.

@@ -20,14 +20,13 @@ from torch.optim import Adam, Optimizer
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.checkpoints import load_some, load_weights
 from atelier.core.config import Settings, main_root
+from atelier.core.paths import WEIGHTS
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
 from atelier.nn.padding import fitted
 from atelier.nn.pretrained.features import Features, LossFeatures
 
-WEIGHTS = "model.safetensors"
-"""File name of trained weights, beside their card."""
 Losses = dict[str, Tensor]
 """``total`` is descended; the other entries (scalars) are watched, whatever they are."""
 

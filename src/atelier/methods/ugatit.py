@@ -22,8 +22,8 @@ from atelier.methods.base import Extra
 from atelier.methods.trained import Losses, seeded
 from atelier.methods.unpaired import (
     BACK,
-    Domain,
-    DomainSettings,
+    Unpaired,
+    UnpairedSettings,
     frozen,
     to_signed,
     to_unit,
@@ -35,7 +35,7 @@ from atelier.nn.memory import to_device
 from atelier.nn.ugatit import Discriminator, Generator, Verdict, check_side, distance
 
 
-class UgatitSettings(DomainSettings):
+class UgatitSettings(UnpairedSettings):
     """Knobs of one ``ugatit`` entry in ``params.yaml``.
 
     The defaults are the authors' code's, but for ``light`` and ``cam_weight``.
@@ -71,7 +71,7 @@ SCALES = ("global", "local")
 """A discriminator of each for both domains."""
 
 
-class Ugatit(Domain):
+class Ugatit(Unpaired):
     """Two generators and four discriminators, all of them with class activation maps."""
 
     Settings = UgatitSettings

@@ -30,7 +30,7 @@ BACK = {"to_art": "to_photo", "to_photo": "to_art"}
 """The way back."""
 
 
-class DomainSettings(TrainSettings):
+class UnpairedSettings(TrainSettings):
     """Knobs every adversarial system has; the defaults are CycleGAN's."""
 
     batch: int = Field(1, ge=1)
@@ -60,14 +60,14 @@ class DomainSettings(TrainSettings):
     """Part of the steps at the full learning rate; from there it falls linearly to 0."""
 
 
-class Domain(Trained):
+class Unpaired(Trained):
     """Generators and discriminators: ``networks`` has ``generator``, ``discriminator`` or more.
 
     A subclass implements ``training_losses`` and ``translate``. Its final weights and their average
     are those of ``generator`` alone.
     """
 
-    kind: ClassVar[Kind] = "domain"
+    kind: ClassVar[Kind] = "unpaired"
     multiple: ClassVar[int] = 4
     directions: ClassVar[tuple[str, ...]] = ("to_art", "to_photo")
     """What ``translate`` can do; a one-sided system has the first only."""

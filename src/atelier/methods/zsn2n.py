@@ -261,7 +261,7 @@ LOOKS = 5
 class Denoiser(Method):
     """Zero-Shot Noise2Noise: a network for every picture; looks at no painting."""
 
-    kind: ClassVar[Kind] = "optimise"
+    kind: ClassVar[Kind] = "optimisation"
     Settings = DenoiseSettings
 
     def __init__(self, settings: DenoiseSettings, seed: int, device: str) -> None:

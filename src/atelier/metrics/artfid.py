@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from atelier.metrics.measures import OfRecord
+
 
 def artfid_product(lpips: float, frechet: float) -> float:
     """(1 + LPIPS)·(1 + Fréchet distance), at least 1, smaller is better; §3.3.
@@ -22,3 +27,12 @@ def artfid_product(lpips: float, frechet: float) -> float:
     if lpips < 0 or frechet < 0:
         raise ValueError(f"distances are not negative, got LPIPS {lpips} and Fréchet {frechet}")
     return (1 + lpips) * (1 + frechet)
+
+
+def _measure(found: Mapping[str, Any]) -> dict[str, float]:
+    if "lpips" not in found:
+        return {}
+    return {"artfid": artfid_product(found["lpips"], found["frechet"])}
+
+
+MEASURE = OfRecord(_measure)

@@ -12,24 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 from atelier.core.config import Settings, UserError
-from atelier.metrics.artfid import artfid_product
+from atelier.metrics.catalogue import FIGURES
 from atelier.metrics.embeddings import embed_files
-from atelier.metrics.fid_infinity import extrapolated_frechet
-from atelier.metrics.frechet import frechet_distance
-from atelier.metrics.jackknife import frechet_interval
-from atelier.metrics.kid import kernel_distance
 from atelier.metrics.lpips import Lpips, load_lpips
-from atelier.metrics.pairwise import Pair, PerceptualNetworks, pair_scores
+from atelier.metrics.measures import OfRecord, OfSets, PerceptualNetworks, measures
+from atelier.metrics.pairwise import Pair, pair_scores
 from atelier.metrics.perceptual import perceptual_features
-from atelier.metrics.statistics import Statistics, frechet_from
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
-
-NETWORK_OF = {
-    **dict.fromkeys(("frechet", "frechet_low", "frechet_high", "frechet_inf"), "features"),
-    **dict.fromkeys(("kid", "kid_sd"), "features"),
-    **dict.fromkeys(("content", "style", "style_set"), "perceptual"),
-}
-"""Number → the entry of its record that names what it depends on."""
 
 
 class EvaluateSettings(Settings):
@@ -84,8 +73,8 @@ class Evaluator:
         vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
         found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
         found |= pair_scores(self.networks, pairs, reference.styles, self.batch)
-        if "lpips" in found:
-            found["artfid"] = artfid_product(found["lpips"], found["frechet"])
+        for one in measures(OfRecord):
+            found |= one.measure(found)
         return {**found, **self.names()}
 
 
@@ -104,35 +93,29 @@ def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in record.items():
         if isinstance(value, int | float):
-            network = record.get(NETWORK_OF.get(name, ""))
-            found[f"{prefix}{name}_{network}" if network else f"{prefix}{name}"] = float(value)
+            metric = FIGURES.get(name)
+            network = str(record.get(metric.network) or "") if metric else ""
+            found["_".join([prefix + name, *network.split()[:1]])] = float(value)
     return found
 
 
 def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
-    """Distances of two sets of vectors, and how many there are."""
-    return {
-        "frechet": _frechet(reference, generated),
-        **kernel_distance(reference, generated),
-        "n_reference": len(reference),
-        "n_generated": len(generated),
-    }
+    """Return the distances of two sets of vectors, and how many there are."""
+    found: dict[str, Any] = {}
+    for one in measures(OfSets):
+        if not one.optional:
+            found |= one.measure(reference, generated)
+    return {**found, "n_reference": len(reference), "n_generated": len(generated)}
 
 
 def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
-    """How sure the Fréchet distance is, as far as the numbers of pictures allow to say."""
+    """Return how sure the distances are, as far as the numbers of pictures allow to say."""
     found: dict[str, float] = {}
-    for known in (frechet_interval, extrapolated_frechet):
-        with suppress(UserError):  # too few pictures
-            found |= known(reference, generated)
+    for one in measures(OfSets):
+        if one.optional:
+            with suppress(UserError):  # too few pictures
+                found |= one.measure(reference, generated)
     return found
-
-
-def _frechet(reference: Tensor, generated: Tensor) -> float:
-    """By the vectors, or, where both sets are larger than their dimension, by covariances."""
-    if min(len(reference), len(generated)) <= reference.shape[1]:
-        return frechet_distance(reference, generated)
-    return frechet_from(Statistics.of(reference), Statistics.of(generated))
 
 
 def evaluation_features(settings: EvaluateSettings, device: str) -> Features:

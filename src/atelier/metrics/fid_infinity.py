@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from atelier.core.config import UserError
 from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.measures import OfSets
 
 POINTS = 15
 SMALLEST = {"both": 0.5, "generated": 0.1}
@@ -67,3 +68,6 @@ def line(x: list[float], y: list[float]) -> tuple[float, float]:
 def _subset(vectors: Tensor, share: float, draw: Generator) -> Tensor:
     size = max(2, round(share * len(vectors)))
     return vectors[torch.randperm(len(vectors), generator=draw)[:size]]
+
+
+MEASURE = OfSets(extrapolated_frechet, optional=True)

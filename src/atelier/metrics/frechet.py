@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.metrics.measures import OfSets
+from atelier.metrics.statistics import Statistics, frechet_from
 
 
 def frechet_distance(reference: Tensor, generated: Tensor) -> float:
@@ -50,3 +52,17 @@ def _nuclear_norm_of_product(a: Tensor, b: Tensor) -> Tensor:
         b = torch.linalg.qr(b, mode="r").R
     singular: Tensor = torch.linalg.svdvals(a @ b.mT)
     return singular.sum()
+
+
+def frechet(reference: Tensor, generated: Tensor) -> dict[str, float]:
+    """Return ``frechet``: by the vectors, or by covariances where both sets exceed the dimension.
+
+    The value is the same up to rounding, the second way is quicker for large sets.
+    """
+    if min(len(reference), len(generated)) <= reference.shape[1]:
+        return {"frechet": frechet_distance(reference, generated)}
+    both = Statistics.of(reference), Statistics.of(generated)
+    return {"frechet": frechet_from(*both)}
+
+
+MEASURE = OfSets(frechet)

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from atelier.core.config import UserError
 from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.measures import OfSets
 
 GROUPS = 20
 LEVEL = 0.95
@@ -67,3 +68,6 @@ def frechet_interval(reference: Tensor, generated: Tensor, *, seed: int = 0) -> 
     reach = float(stdtrit(len(left_out) - 1, (1 + LEVEL) / 2)) * error
     low = max(0.0, value - reach)
     return {"frechet_se": error, "frechet_low": low, "frechet_high": value + reach}
+
+
+MEASURE = OfSets(frechet_interval, optional=True)

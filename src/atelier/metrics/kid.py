@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from atelier.core.config import UserError
+from atelier.metrics.measures import OfSets
 
 SUBSETS = 100
 LARGEST = 1000
@@ -73,3 +74,6 @@ def mmd(x: Tensor, y: Tensor) -> Tensor:
 def kernel(x: Tensor, y: Tensor) -> Tensor:
     """(n, d) and (m, d) to (n, m)."""
     return (x @ y.mT / x.shape[1] + 1) ** 3
+
+
+MEASURE = OfSets(kernel_distance)

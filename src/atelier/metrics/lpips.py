@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
+from atelier.metrics.measures import OfPairs, PairBatch
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.pretrained.weights import StateDict, digest, read_weights
 
@@ -100,3 +101,11 @@ def _check(image: Tensor, other: Tensor) -> None:
     if min(image.shape[2:]) < SMALLEST:
         height, width = image.shape[2:]
         raise UserError(f"LPIPS needs pictures of at least {SMALLEST} px, got {width}×{height}")
+
+
+def _measure(batch: PairBatch) -> dict[str, Tensor]:
+    network = batch.networks.lpips
+    return {} if network is None else {"lpips": network(batch.result, batch.photo)}
+
+
+MEASURE = OfPairs(_measure)

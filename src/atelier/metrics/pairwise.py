@@ -11,15 +11,7 @@ from torch import Tensor
 
 from atelier.core import images
 from atelier.metrics.embeddings import ahead, chunked, same_size
-from atelier.metrics.lpips import Lpips
-from atelier.metrics.perceptual import (
-    content_distance,
-    perceive,
-    set_style_distance,
-    style_distance,
-)
-from atelier.metrics.ssim import ssim
-from atelier.nn.pretrained.features import Features
+from atelier.metrics.measures import OfPairs, PairBatch, PerceptualNetworks, measures
 from atelier.tracking.progress import progress
 
 
@@ -33,20 +25,10 @@ class Pair:
     """File name of the painting it was to look like; None for a system that looks at none."""
 
 
-@dataclass(frozen=True)
-class PerceptualNetworks:
-    """The networks pairs are judged with."""
-
-    perceptual: Features
-    """Of ``perceptual_features``."""
-    lpips: Lpips | None
-    device: str
-
-
 def pair_scores(
     networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
 ) -> dict[str, float]:
-    """Means over the pairs; less is better, but for ``ssim``.
+    """Return the means over the pairs of all that is measured of pairs.
 
     Args:
         networks: what looks at the pictures.
@@ -55,9 +37,7 @@ def pair_scores(
         batch: pictures at once.
 
     Returns:
-        To the photograph: ``content``, ``ssim`` (of the luminance) and, if there is a network for
-        it, ``lpips``. ``style_set``: to the average of all paintings. ``style``: to the pair's own
-        painting, if all pairs have one. The last two answer different questions.
+        What all pairs have, by key, sorted: ``style`` is absent unless every pair has a painting.
 
     Raises:
         UserError: a picture that cannot be read, or is too small.
@@ -77,17 +57,11 @@ def _score(
 ) -> dict[str, Tensor]:
     """Values (b,) of pictures and photographs (b, 2, 3, H, W); ``every``: the styles as (n, D)."""
     result, photo = both.to(networks.device).unbind(1)
-    seen = perceive(networks.perceptual, result)
-    found = {"content": content_distance(seen, perceive(networks.perceptual, photo))}
-    found["ssim"] = ssim(result, photo)
-    if networks.lpips is not None:
-        found["lpips"] = networks.lpips(result, photo)
-    vectors = seen.style.cpu()
-    found["style_set"] = set_style_distance(vectors, every)
     own = [styles[pair.painting] for pair in pairs if pair.painting is not None]
-    if len(own) == len(pairs):
-        found["style"] = style_distance(vectors, torch.stack(own))
-    return {name: values.double().cpu() for name, values in found.items()}
+    painting = torch.stack(own) if len(own) == len(pairs) else None
+    batch = PairBatch(networks, result, photo, painting, every)
+    found = [one.measure(batch).items() for one in measures(OfPairs)]
+    return {name: values.double().cpu() for some in found for name, values in some}
 
 
 def _stacks(pairs: Sequence[Pair], batch: int) -> Iterator[tuple[Sequence[Pair], Tensor]]:

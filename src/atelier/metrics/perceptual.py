@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.metrics.measures import OfPairs, PairBatch
 from atelier.nn.losses import content_loss, mean_std
 from atelier.nn.pretrained.features import Features, load_features
 
@@ -115,3 +116,18 @@ def set_style_distance(result: Tensor, paintings: Tensor) -> Tensor:
     varied as they are, and this says nothing about variety.
     """
     return style_distance(result, paintings.mean(0, keepdim=True))
+
+
+def _measure(batch: PairBatch) -> dict[str, Tensor]:
+    """``style_set`` and ``style`` answer different questions; the latter only for imitators."""
+    network = batch.networks.perceptual
+    seen = perceive(network, batch.result)
+    found = {"content": content_distance(seen, perceive(network, batch.photo))}
+    vectors = seen.style.cpu()
+    found["style_set"] = set_style_distance(vectors, batch.paintings)
+    if batch.painting is not None:
+        found["style"] = style_distance(vectors, batch.painting)
+    return found
+
+
+MEASURE = OfPairs(_measure)

@@ -1,4 +1,4 @@
-"""What is known of the paintings: vectors and styles, kept for all methods, and their own floor."""
+"""What is known of the paintings: vectors and styles, kept for all methods, and the noise floor."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic
+from atelier.metrics.catalogue import METRICS, NETWORKS
 from atelier.metrics.embeddings import embed_files, look_at_files
 from atelier.metrics.evaluator import Evaluator, Reference, distances
 from atelier.metrics.perceptual import perceive
 
 SPLITS = 10
-NAMES = ("features", "features_hash", "layer", "perceptual", "perceptual_hash")
+NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 """What vectors depend on."""
 
 
@@ -38,7 +39,7 @@ def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
     return Reference(vectors, dict(zip(names, styles, strict=True)))
 
 
-def floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
+def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
     """Scores of one half of the paintings against the other, means over ``SPLITS`` random halves.
 
     What is left between sets of the same kind is the noise of small numbers: no system can be
@@ -51,7 +52,8 @@ def floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any
     generator, half = torch.Generator().manual_seed(seed), len(vectors) // 2
     orders = [torch.randperm(len(vectors), generator=generator) for _ in range(SPLITS)]
     found = [distances(vectors[o[:half]], vectors[o[half : 2 * half]]) for o in orders]
-    values = {key: torch.tensor([one[key] for one in found]) for key in ("frechet", "kid")}
+    keys = [metric.key for metric in METRICS if metric.heading and metric.key in found[0]]
+    values = {key: torch.tensor([one[key] for one in found]) for key in keys}
     spread = {f"{key}_sd": value.std().item() for key, value in values.items()}
     means = {key: value.mean().item() for key, value in values.items()}
     return {**found[0], **means, **spread, **evaluator.names()}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.metrics.measures import OfPairs
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of R, G, B (ITU-R BT.601), as in Wang's own code."""
@@ -75,3 +76,6 @@ def _same_shape(image: Tensor, reference: Tensor) -> None:
     if image.shape != reference.shape or image.ndim != 4 or image.shape[1] not in {1, 3}:
         shapes = f"{tuple(image.shape)} and {tuple(reference.shape)}"
         raise ValueError(f"expected (B, 3, H, W) or (B, 1, H, W) twice, found {shapes}")
+
+
+MEASURE = OfPairs(lambda batch: {"ssim": ssim(batch.result, batch.photo)})

@@ -12,6 +12,8 @@ from PIL import Image
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.files import atomic, write_json
+from atelier.core.paths import Results
+from atelier.metrics.catalogue import AFTER, HEADLINE, METRICS
 from atelier.reports import leaderboard, outputs, protocol, tables
 from atelier.reports.image_grid import contact_sheet
 from atelier.reports.outputs import INPUT, columns, strips
@@ -20,9 +22,11 @@ from atelier.reports.plots import pareto
 GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
-    *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
+    *(HEADLINE, AFTER + HEADLINE),
+    *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
     *("n_generated", "n_reference", "features", "seconds_per_picture"),
 )
+"""What ``comparison.json`` has of a row: the metrics that are measured, and how."""
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> None:
@@ -53,7 +57,7 @@ def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Row → its figures, for ``dvc metrics show`` and ``diff``; a row without has its status."""
     found: dict[str, dict[str, Any]] = {}
     for row in frame.sort_values("method").to_dict("records"):
-        name = str(row["method"]).replace(" ", "_")
+        name = str(row["method"])
         known = {key: row[key] for key in SHOWN if not pd.isna(row[key]) and row[key] != ""}
         found[name] = {"status": row["status"], **known}
     return found
@@ -63,7 +67,8 @@ def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:
     """Content, style and every method's picture for the first test photographs."""
     photos = outputs.test_photos(root)[:GRID_ROWS]
     if not photos:
-        raise UserError("results/prepared holds no test photograph; run dvc repro")
+        folder = Results(root).prepared.photos
+        raise UserError(f"{folder}: holds no test photograph; run dvc repro")
     rows = [_row(root, photo, methods) for photo in photos]
     return contact_sheet(rows, ["content", "style", *methods])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from atelier.core.config import UserError
-from atelier.core.paths import plain
+from atelier.core.paths import Results
 
 TRAINING, STYLISATION = "training", "stylisation"
 
@@ -18,11 +18,8 @@ def curves(root: Path, method: str) -> dict[str, pd.DataFrame]:
     Raises:
         UserError: a file that is no table of numbers, named.
     """
-    name = plain(method)
-    paths = {
-        TRAINING: root / "results/curves" / f"{name}.csv",
-        STYLISATION: root / "results/stylized" / name / "curves.csv",
-    }
+    results = Results(root)
+    paths = {TRAINING: results.curves(method), STYLISATION: results.stylized(method).curves}
     found = {kind: _curve(path) for kind, path in paths.items() if path.is_file()}
     return {kind: frame for kind, frame in found.items() if frame.size}
 

@@ -7,34 +7,28 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
 
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
-from atelier.core.paths import plain
+from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
 
-DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
-"""Label and file name of the row that scores the photographs themselves."""
-FLOOR = "floor"
-"""Label and file name of the row that scores the paintings against one another."""
-YARDSTICKS = (DO_NOTHING, FLOOR)
-"""Rows that are no methods."""
-
-
-BETTER_HIGH = ("ssim",)
-"""Columns whose larger values are better."""
+BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
+"""Rows that are no methods, in their order, and what people are shown for their names."""
 
 
 class CompareSettings(Settings):
     """Knobs of the ``compare`` step."""
 
-    sort: str = "frechet"
-    """Column the table is sorted by, the best on top."""
-    champion: str = "frechet"
+    sort: str = HEADLINE
+    """Column to sort by (best first)."""
+    champion: str = HEADLINE
     """Figure that decides which training of a method MLflow calls its champion."""
 
     @classmethod
@@ -44,35 +38,21 @@ class CompareSettings(Settings):
         return cls.build(params.block("compare") if known else {}, "compare")
 
 
-class Scores(BaseModel):
-    """How one set of pictures was scored."""
-
+class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    frechet: FiniteFloat
-    """Distance of the pictures to the paintings, in the features named below."""
-    kid: FiniteFloat | None = None
-    """The same by kernels, unbiased; small numbers: tables show it times 1,000."""
-    kid_sd: FiniteFloat | None = None
-    content: FiniteFloat | None = None
-    """To the photographs, in the perceptual features named below."""
-    style: FiniteFloat | None = None
-    """To the painting each was to look like; None for systems that look at none."""
-    style_set: FiniteFloat | None = None
-    """To the average of all paintings."""
-    ssim: FiniteFloat | None = None
-    lpips: FiniteFloat | None = None
-    artfid: FiniteFloat | None = None
+
+_FIELDS: dict[str, Any] = {
+    metric.key: (FiniteFloat, ...) if metric.required else (FiniteFloat | None, None)
+    for metric in METRICS
+}
+Scores = create_model("Scores", __base__=_Record, **_FIELDS)
+"""How one set of pictures was scored: a field per metric of the catalogue."""
 
 
 class Metrics(Scores):
     """What ``results/metrics/<method>.json`` says of a method."""
 
-    frechet_low: FiniteFloat | None = None
-    frechet_high: FiniteFloat | None = None
-    """Where it may lie for as many other pictures of the same system, in 95 of 100 cases."""
-    frechet_inf: FiniteFloat | None = None
-    """Extrapolated to infinitely many pictures."""
     denoised: Scores | None = None
     """The same pictures after Zero-Shot Noise2Noise."""
     features: str
@@ -92,34 +72,25 @@ class Metrics(Scores):
     run_id: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """The columns of the table; those of the denoised pictures are called ``denoised_…``."""
-        found = self.model_dump(include=set(TYPES))
+        """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
+        found: dict[str, Any] = self.model_dump(include=set(TYPES))
         after = self.denoised.model_dump() if self.denoised else {}
-        return found | {f"denoised_{k}": v for k, v in after.items() if f"denoised_{k}" in TYPES}
+        return found | {AFTER + k: v for k, v in after.items() if AFTER + k in TYPES}
 
 
-NUMBERS = (
-    *("frechet", "frechet_low", "frechet_high", "frechet_inf", "kid", "kid_sd"),
-    *("content", "style", "style_set", "ssim", "lpips", "artfid"),
-    *("denoised_frechet", "denoised_kid", "denoised_content", "denoised_style", "denoised_ssim"),
-    *("seconds_per_picture", "peak_memory_mib", "training_seconds"),
-)
-COUNTS = ("parameters_trained", "n_reference", "n_generated")
-NETWORKS = (
-    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
-    "lpips_network",
-)
+NUMBERS = tuple(key for key, metric in FIGURES.items() if not metric.count)
+COUNTS = tuple(key for key, metric in FIGURES.items() if metric.count)
 TYPES = {
     **dict.fromkeys(("method", "status", "kind"), "object"),
     **dict.fromkeys(NUMBERS, "float64"),
     **dict.fromkeys(COUNTS, "Int64"),
-    **dict.fromkeys((*NETWORKS, "device", "error"), "object"),
+    **dict.fromkeys((*chain(*NETWORKS.values()), "device", "error"), "object"),
 }
 """Columns of ``comparison`` and their types; texts are "" where unknown."""
 
 
 def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFrame:
-    """One row per method, one for doing nothing, one for the floor.
+    """One row per method, one per baseline.
 
     Args:
         root: the project's folder.
@@ -129,17 +100,15 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     Returns:
         The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
         an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
-        first, the best on top, then the yardsticks, then the rest in the given order.
+        first, the best before the others, then the baselines, then the rest in the given order.
 
     Raises:
         UserError: ``sort`` is no column to sort by.
     """
     by = sort or CompareSettings.of(params).sort
-    if by not in (*NUMBERS, *COUNTS):
-        raise UserError(f"{by!r} is no column to sort by: {', '.join((*NUMBERS, *COUNTS))}")
-    rows = [_row(root, name, name, params.key(name)) for name in params.method_names]
-    rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
-    rows.append(_row(root, FLOOR, FLOOR, params.key(FLOOR)))
+    if by not in FIGURES:
+        raise UserError(f"{by!r} is no column to sort by: {', '.join(FIGURES)}")
+    rows = [_row(root, name, params.key(name)) for name in (*params.method_names, *BASELINES)]
     rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
@@ -150,20 +119,20 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
 
 def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
     """Without a value in the column, a finished method stands behind those that have one."""
-    if row["method"] in YARDSTICKS:
-        return 1, YARDSTICKS.index(row["method"])
+    if row["method"] in BASELINES:
+        return 1, list(BASELINES).index(row["method"])
     if row["status"] != "ok":
         return 2, 0.0
     value = row.get(by)
-    return 0, math.inf if value is None else value * (-1 if by in BETTER_HIGH else 1)
+    return 0, math.inf if value is None else FIGURES[by].rank(value)
 
 
-def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
+def _row(root: Path, name: str, key: str) -> dict[str, Any]:
     """A status record wins: the metrics beside it are those of an earlier run."""
-    row: dict[str, Any] = {"method": label, **_status(root, name, key)}
+    row: dict[str, Any] = {"method": name, **_status(root, name, key)}
     if row["status"] != "ok":
         return row
-    if label == FLOOR and (reason := _no_floor(root)):
+    if name == NOISE_FLOOR and (reason := _no_floor(root)):
         return {**row, "status": "not run", "error": reason}
     try:
         return {**metrics(root, name).row(), **row}
@@ -174,15 +143,15 @@ def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
 def _no_floor(root: Path) -> str:
     """Why there are no figures for the paintings themselves, or ""."""
     with suppress(UserError, AttributeError):  # whatever else is wrong is told with the figures
-        return str(read_json(root / "results/metrics" / f"{FLOOR}.json").get("reason", ""))
+        return str(read_json(Results(root).metrics(NOISE_FLOOR)).get("reason", ""))
     return ""
 
 
 def _status(root: Path, name: str, key: str) -> dict[str, str]:
-    path = root / "results/status" / f"{name}.json"
+    path = Results(root).status(name)
     if path.exists() and (found := _read_status(path, key)):
         return found
-    done = (root / "results/metrics" / f"{name}.json").exists()
+    done = Results(root).metrics(name).exists()
     return {"status": "ok" if done else "not run", "error": ""}
 
 
@@ -203,12 +172,12 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
 
 
 def metrics(root: Path, method: str) -> Metrics:
-    """The figures of a method (or of ``do_nothing``).
+    """The figures of a method or a baseline.
 
     Raises:
         UserError: naming the file, when it is missing, no JSON, or a figure is absent or no number.
     """
-    path = root / "results" / "metrics" / f"{plain(method)}.json"
+    path = Results(root).metrics(method)
     try:
         return Metrics.model_validate(read_json(path))
     except ValidationError as error:
@@ -217,11 +186,16 @@ def metrics(root: Path, method: str) -> Metrics:
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
 
 
-def front(methods: pd.DataFrame, x: str = "content", y: str = "frechet") -> pd.DataFrame:
+def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFrame:
     """The rows no other row beats in both columns (less is better), by ``x``: Pareto's front."""
     ordered = methods.sort_values([x, y])
     best = ordered[y].astype(float).cummin().shift(fill_value=math.inf)
     return ordered[ordered[y] < best]
+
+
+def label(row: object) -> str:
+    """Return what people are shown for the name of a row."""
+    return BASELINES.get(str(row), str(row))
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json, read_record
-from atelier.core.paths import plain
+from atelier.core.paths import SNAPSHOTS, Pictures, Results, plain
 
 # Nothing here may import torch, not even by the way of ``core.data``: that takes longer than the
 # dashboard has for its first view.
@@ -15,14 +16,14 @@ from atelier.core.paths import plain
 
 def test_photos(root: Path) -> list[Path]:
     """Prepared test photographs, sorted; only the paired ones once there is a pairing."""
-    found = sorted((root / "results/prepared/photos/test").glob("*.png"))
+    found = sorted(Results(root).prepared.photos.glob("*.png"))
     paired = _pairs(root)
     return [path for path in found if path.stem in paired] or found
 
 
 def _pairs(root: Path) -> dict[str, str]:
     try:
-        found = read_json(root / "results/prepared/pairing.json")
+        found = read_json(Results(root).prepared.pairing)
     except UserError:
         return {}
     if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
@@ -32,36 +33,38 @@ def _pairs(root: Path) -> dict[str, str]:
 
 def paintings(root: Path) -> list[Path]:
     """Every picture that can give a style, sorted: the paintings, then those by others."""
-    folders = (root / "results/prepared/paintings", root / "results/prepared/styles")
-    return [path for folder in folders for path in sorted(folder.glob("*.png"))]
+    below = Results(root).prepared
+    return [
+        path for folder in (below.paintings, below.styles) for path in sorted(folder.glob("*.png"))
+    ]
 
 
 def painting_for(root: Path, photo: str) -> Path | None:
     """The painting that the test photograph with this stem is stylised with, if known."""
     name = _pairs(root).get(photo)
-    return _existing(root / "results/prepared/paintings", name)
+    return _existing(Results(root).prepared.paintings, name)
 
 
 def stylised(root: Path, method: str, photo: str) -> Path | None:
     """The picture a method made of the test photograph with this stem, if there is one."""
-    return _made(root / "results/stylized", method, photo)
+    return _made(Results(root).stylized, method, photo)
 
 
 def denoised(root: Path, method: str, photo: str) -> Path | None:
     """The same picture after the denoising step, if there is one."""
-    return _made(root / "results/denoised", method, photo)
+    return _made(Results(root).denoised, method, photo)
 
 
-def _made(folder: Path, method: str, photo: str) -> Path | None:
+def _made(pictures: Callable[[str], Pictures], method: str, photo: str) -> Path | None:
     try:
-        return _existing(folder / plain(method) / "images", f"{photo}.png")
+        return _existing(pictures(method).images, f"{photo}.png")
     except UserError:
         return None
 
 
 def digest(root: Path) -> str | None:
     """Name of the prepared data set, from its manifest."""
-    name = read_record(root / "results/prepared/manifest.json").get("digest")
+    name = read_record(Results(root).prepared.manifest).get("digest")
     return name if isinstance(name, str) else None
 
 
@@ -75,15 +78,14 @@ def _existing(folder: Path, name: Any) -> Path | None:
 
 Rows = dict[str, dict[str, Path]]
 """Row → column → picture, both in the order they are shown."""
-SNAPSHOTS = "snapshots"
 INPUT = "1 input"
 """Column of strips that begin with what went in, which may be a painting."""
 
 
 def strips(root: Path, method: str) -> dict[str, Rows]:
     """Title → rows of everything the method left; the snapshots of its training come first."""
-    found = {SNAPSHOTS: _rows(root / "results/snapshots" / method)}
-    extras = root / "results/stylized" / method / "extras"
+    found = {SNAPSHOTS: _rows(Results(root).snapshots(method))}
+    extras = Results(root).stylized(method).extras
     found |= {folder.name: _rows(folder) for folder in _folders(extras)}
     return {title: rows for title, rows in found.items() if rows}
 

@@ -9,16 +9,16 @@ from typing import Any
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
-from atelier.core.paths import plain
+from atelier.core.paths import IDENTITY, Results
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
     """How a method was scored, as people read it: what must stand beside every figure."""
     with suppress(UserError):
-        found = read_record(root / "results/metrics" / f"{plain(method)}.json")
+        found = read_record(Results(root).metrics(method))
         if not found:
             return {}
-        made = read_record(root / "results/prepared/manifest.json")
+        made = read_record(Results(root).prepared.manifest)
         size = made.get("settings") or params.scaled("prepare")
         lines = {
             "Features": _joined(found, "features", "features_hash", "layer"),
@@ -37,7 +37,7 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
 
 def setting(root: Path, params: Params) -> str:
     """What all rows share, on one line: reference set, resize, seed and scale; "" before a run."""
-    names = (*params.method_names, "do_nothing")
+    names = (*params.method_names, IDENTITY)
     found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
     kept = ("Reference set", "Resize", "Seed", "Scale")
     return " · ".join(f"{name.lower()}: {found[name]}" for name in kept if name in found)

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pandas as pd
 
+from atelier.metrics.catalogue import (
+    AFTER,
+    COSTS,
+    FIGURES,
+    HEADLINE,
+    METRICS,
+    NETWORKS,
+    Metric,
+    topics,
+)
+from atelier.reports.leaderboard import label
 from atelier.reports.literature import published
 
 Cell = Callable[[dict[Any, Any]], str]
 
 
-def _fixed(column: str, digits: int) -> Cell:
-    return lambda row: _number(row[column], digits)
+def _value(metric: Metric) -> Cell:
+    def cell(row: dict[Any, Any]) -> str:
+        value = metric.text(row[metric.key])
+        spread = FIGURES[metric.spread].text(row[metric.spread]) if metric.spread else "-"
+        return value if spread == "-" else f"{value} ± {spread}"
+
+    return cell
 
 
-def _number(value: float, digits: int) -> str:
-    return "-" if pd.isna(value) or math.isnan(value) else f"{value:,.{digits}f}"
+def _interval(ends: tuple[str, str]) -> Cell:
+    def cell(row: dict[Any, Any]) -> str:
+        low, high = (FIGURES[end].text(row[end]) for end in ends)
+        return "-" if low == "-" else f"{low} to {high}"
 
-
-def _spread(row: dict[Any, Any]) -> str:
-    mean, deviation = (_number(1000 * row[key], 0) for key in ("kid", "kid_sd"))
-    return mean if deviation == "-" else f"{mean} ± {deviation}"
-
-
-def _interval(row: dict[Any, Any]) -> str:
-    low, high = (_number(row[f"frechet_{end}"], 0) for end in ("low", "high"))
-    return "-" if low == "-" else f"{low} to {high}"
+    return cell
 
 
 def _counts(row: dict[Any, Any]) -> str:
@@ -40,36 +49,34 @@ def _network(name: str, digest: str) -> Cell:
     return lambda row: f"{row[name]} {row[digest][:8]}".strip() or "-"
 
 
+def _heading(metric: Metric) -> str:
+    return metric.heading + (f" ×{metric.scale:g}" if metric.scale != 1 else "")
+
+
+def _columns_of(metric: Metric) -> dict[str, Cell]:
+    found = {_heading(metric): _value(metric)}
+    if metric.interval:
+        found[INTERVAL] = _interval(metric.interval)
+    if metric.key == HEADLINE:
+        found[CLEAN] = _value(FIGURES[AFTER + HEADLINE])
+    return found
+
+
+INTERVAL, CLEAN = "95 %", "denoised"
+TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
+"""The costs, here with the times beside each other."""
 CELLS: dict[str, Cell] = {
-    "method": lambda row: str(row["method"]),
+    "method": lambda row: label(row["method"]),
     "status": lambda row: str(row["status"]),
-    "frechet": _fixed("frechet", 1),
-    "95 %": _interval,
-    "denoised": _fixed("denoised_frechet", 1),
-    "kid ×1000": _spread,
-    "content": _fixed("content", 2),
-    "style": _fixed("style", 3),
-    "style set": _fixed("style_set", 3),
-    "ssim": _fixed("ssim", 2),
-    "lpips": _fixed("lpips", 3),
-    "artfid": _fixed("artfid", 1),
+    **{k: v for m in METRICS if m.heading for k, v in _columns_of(m).items()},
     "n": _counts,
     "features": _network("features", "features_hash"),
-    "s/picture": _fixed("seconds_per_picture", 3),
-    "training s": _fixed("training_seconds", 0),
-    "MiB": _fixed("peak_memory_mib", 0),
+    **{k: v for key in TIMES for k, v in _columns_of(FIGURES[key]).items()},
 }
 LEFT = {"method", "status", "features"}
 OPTIONAL = {
-    "95 %",
-    "lpips",
-    "artfid",
-    "training s",
-    "denoised",
-    "content",
-    "style",
-    "style set",
-    "ssim",
+    *(INTERVAL, CLEAN),
+    *(_heading(m) for m in (*METRICS, *COSTS) if m.heading and not m.always),
 }
 """Columns left out where no row has a value."""
 
@@ -96,7 +103,7 @@ def to_text(frame: pd.DataFrame, setting: str = "") -> str:
     ``setting`` is that of ``runs.setting``, a line below the table.
     """
     reasons = [
-        f"{method}: {' '.join(reason.split())}"
+        f"{label(method)}: {' '.join(reason.split())}"
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
@@ -118,12 +125,9 @@ def to_markdown(frame: pd.DataFrame, setting: str = "") -> str:
 def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
     """What the figures were made with, and what they must not be compared with."""
     done = frame[frame["status"] == "ok"]
-    lines = [
-        _made_with(done, "frechet, kid", "features", "features_hash", "layer"),
-        _made_with(done, "content, style", "perceptual", "perceptual_hash"),
-        _made_with(done, "lpips", "lpips_network"),
-        "denoised: frechet after Zero-Shot Noise2Noise" if _any(done, "denoised_frechet") else "",
-    ]
+    lines = [_made_with(done, topics(name), *columns) for name, columns in NETWORKS.items()]
+    if _any(done, AFTER + HEADLINE):
+        lines.append(f"{CLEAN}: {HEADLINE} after Zero-Shot Noise2Noise")
     return [" · ".join(line for line in (*lines, setting) if line), caution(frame)]
 
 
@@ -144,7 +148,7 @@ def caution(frame: pd.DataFrame) -> str:
     if not others:
         return ""
     return (
-        f"frechet: on {', '.join(others)} features; comparable within this table only, "
+        f"{HEADLINE}: on {', '.join(others)} features; comparable within this table only, "
         "not with a published FID"
     )
 

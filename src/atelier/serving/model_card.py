@@ -8,31 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.files import read_record
+from atelier.core.paths import Results
+from atelier.metrics.catalogue import FIGURES
 
-FIGURES = {
-    "frechet": "Fréchet distance",
-    "kid": "kernel distance",
-    "content": "content distance",
-    "style": "style distance",
-    "ssim": "SSIM",
-    "lpips": "LPIPS",
-    "artfid": "ArtFID",
-    "seconds_per_picture": "seconds per picture",
-    "training_seconds": "seconds of training",
-    "parameters_trained": "trained parameters",
-}
-"""What ``results/metrics/<method>.json`` and the card may hold, in this order."""
 JUDGES = ("loss_features", "features")
 """Where a card names the network of the training's losses: the first that is there."""
 
 
 def describe(root: Path, name: str, found: Mapping[str, Any]) -> str:
     """What MLflow shows of a method with the scores ``found``; what is not there is left out."""
-    card = read_record(root / "results/models" / name / "card.json")
+    card = read_record(Results(root).model(name).card)
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
-    rows = [(text, _number(found.get(key, card.get(key)))) for key, text in FIGURES.items()]
-    table = "\n".join(f"| {text} | {value} |" for text, value in rows if value)
+    rows = [(m.name, _number(found.get(m.key, card.get(m.key)))) for m in FIGURES.values()]
+    table = "\n".join(f"| {text} | {value} |" for text, value in rows if text and value)
     head = f"**{name}** · {system}" if system else f"**{name}**"
     return "\n\n".join(part for part in (head, _table(table), *_facts(card, found, name)) if part)
 
@@ -64,7 +53,7 @@ def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list
     named = [f"{card.get(k)} {card.get(f'{k}_hash')}" for k in JUDGES if card.get(k)]
     learnt = f"Trained with {named[0]}." if named else ""
     about = [f"Kind: {card['kind']}."] if "kind" in card else []
-    about += [learnt] if learnt and card.get("kind") != "optimise" else []
+    about += [learnt] if learnt and card.get("kind") != "optimisation" else []
     return [
         f"Distances on {eyes}, {counted}; lower is better." if found else "",
         " ".join(about),

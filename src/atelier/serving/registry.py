@@ -20,20 +20,20 @@ import pandas as pd
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
-from atelier.methods.trained import WEIGHTS, weights_digest
+from atelier.core.paths import Model, Results
+from atelier.methods.trained import weights_digest
+from atelier.metrics.catalogue import FIGURES, NETWORKS
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
 from atelier.reports.comparison import comparison_grid
 from atelier.reports.outputs import digest
 from atelier.serving.model_card import describe
 from atelier.tracking.client import NOTE, Run, library, open_run, report
+from atelier.tracking.links import run_ids
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
 CODE = Path(__file__).with_name("model_code.py")
-PROTOCOL = (
-    *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
-    *("n_generated", "n_reference"),
-)
+PROTOCOL = (*NETWORKS["features"], *NETWORKS["perceptual"], "n_generated", "n_reference")
 """Figures of different protocols are not compared."""
 
 
@@ -61,7 +61,7 @@ def publish(root: Path, params: Params) -> Iterator[str]:
         done = frame[frame["status"] == "ok"].set_index("method")[metric].dropna()
         run.summary({f"{metric}/{name}": value for name, value in done.items()})
         run.note(tables.to_markdown(frame))
-        for path in sorted((root / "results/comparison").glob("*.*")):
+        for path in sorted(Results(root).comparison.glob("*.*")):
             run.artifact(path)
         rows = {row["method"]: row for row in frame.to_dict("records")}
         for name in params.method_names:
@@ -107,9 +107,9 @@ class _Model:
 
     def publish(self) -> str:
         """Register the weights; "" when there are none."""
-        folder = self.root / "results/models" / self.name
+        folder = Results(self.root).model(self.name).folder
         weights = weights_digest(folder)
-        if weights is None or not (folder / "card.json").is_file():
+        if weights is None or not Model(folder).card.is_file():
             return ""
         known = [v for v in self._versions() if v.tags.get("weights") == weights]
         version = str(known[0].version) if known else self._add(folder, weights)
@@ -130,14 +130,13 @@ class _Model:
 
         A result from DVC's cache, or made while there was no store, has no run here.
         """
-        card = read_record(self.root / "results/models" / self.name / "run.json")
-        named = [one.get("run_id") for one in (self._scores, card)]
-        for run_id in filter(None, named):
+        named = run_ids(self.root, self.name)
+        for run_id in named:
             with suppress(library().MlflowException):
                 found = self.run.client.get_run(run_id)
                 if found.info.lifecycle_stage == "active":
                     return found
-        return self._stand_in(str(named[0])) if self._scores else None
+        return self._stand_in(str(next(iter(named), None))) if self._scores else None
 
     def _stand_in(self, lost: str) -> Any:
         client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
@@ -192,7 +191,7 @@ class _Model:
     @cached_property
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
-        path = self.root / "results/metrics" / f"{self.name}.json"
+        path = Results(self.root).metrics(self.name)
         return read_record(path) if self.row["status"] == "ok" else {}
 
     def _crown(self, version: str) -> str | None:
@@ -200,9 +199,9 @@ class _Model:
         tags = {str(v.version): v.tags for v in self._versions() if self.metric in v.tags}
         if version not in tags:
             return None
-        sign = -1 if self.metric in leaderboard.BETTER_HIGH else 1
         peers = [v for v in tags if tags[v]["protocol"] == tags[version]["protocol"]]
-        best = min(peers, key=lambda v: (sign * float(tags[v][self.metric]), -int(v)))
+        rank = FIGURES[self.metric].rank
+        best = min(peers, key=lambda v: (rank(float(tags[v][self.metric])), -int(v)))
         self.run.client.set_registered_model_alias(self.model, ALIAS, best)
         return best
 
@@ -215,7 +214,7 @@ def _save(folder: Path, target: Path) -> None:
     library().pyfunc.save_model(
         str(target),
         python_model=str(CODE),
-        artifacts={"card": str(folder / "card.json"), "weights": str(folder / WEIGHTS)},
+        artifacts={"card": str(Model(folder).card), "weights": str(Model(folder).weights)},
         model_config={"device": "auto"},
         pip_requirements=[],
     )

@@ -9,9 +9,8 @@ from typing import Any
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json
+from atelier.core.paths import CARD, Results
 from atelier.methods.base import Kind, Method, method_class
-
-CARD = "card.json"
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ def recipe(root: Path, params: Params, name: str) -> Recipe:
     Raises:
         UserError: unknown, not trained, or its card cannot be read.
     """
-    now, model = params.method(name), root / "results/models" / name
+    now, model = params.method(name), Results(root).model(name).folder
     kind = system(now, f"methods.{name}").kind
-    if kind == "optimise":
+    if kind == "optimisation":
         return Recipe(name, kind, now, {}, None)
     if not (model / CARD).is_file():
         raise UserError(untrained(name))

@@ -17,8 +17,9 @@ from torch import Tensor
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
+from atelier.core.paths import WEIGHTS
 from atelier.methods.base import Iterate, Kind, Method, make
-from atelier.methods.trained import WEIGHTS, Arbitrary, Trained, restore
+from atelier.methods.trained import Arbitrary, Trained, restore
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.pretrained.weights import found_at
 from atelier.serving.saved_method import Recipe, recipe, untrained
@@ -71,7 +72,7 @@ def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
 def _for_one_picture(found: Recipe) -> dict[str, Any]:
     """The knobs, but for those that matter to trainings or to many pictures only."""
     knobs, block = found.system.Settings.model_fields, dict(found.block)
-    if found.kind == "optimise" and "batch" in knobs:
+    if found.kind == "optimisation" and "batch" in knobs:
         block["batch"] = 1  # it fills its batch up with copies
     if "tile" in knobs and block.get("tile") is None:
         block["tile"] = TILE
@@ -107,7 +108,7 @@ class Applied:
     @property
     def needs_style(self) -> bool:
         """Whether it takes a painting; the others have learnt theirs."""
-        return self.kind in {"arbitrary", "optimise"}
+        return self.kind in {"arbitrary", "optimisation"}
 
     @property
     def has_strength(self) -> bool:
@@ -129,7 +130,7 @@ class Applied:
             style: the painting, if it ``needs_style``; shrunk to the photograph's longer side.
             strength: 0 (the photograph) to 1, if it ``has_strength``; None: as trained.
             max_side: in pixels; None: as large as the photograph is.
-            watch: sees every iterate; only ``optimise`` has more than one, and takes minutes.
+            watch: sees every iterate; kind ``optimisation`` alone has several, and takes minutes.
 
         Raises:
             UserError: what is asked for it cannot do, or there is too little memory.

@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
-from atelier.core.paths import record
+from atelier.core.files import read_record
+from atelier.core.paths import Results, record
 from atelier.tracking.store import store_uri
 
 UI = "http://127.0.0.1:5000"
 """Where ``make ui`` serves MLflow."""
 
 
-def run_id(root: Path, method: str) -> str | None:
-    """Id of the method's MLflow run; None when tracking was not available."""
-    found = record(root, method, "run").get("run_id")
-    return found if isinstance(found, str) and found.isalnum() else None
+TRAINED_BY = "training_run_id"
+"""Entry of records that names the training their pictures are of, as a run's id."""
+
+
+def training_run(root: Path, method: str) -> str | None:
+    """Return the id of the run the method was trained in; None without tracking."""
+    return _id(record(root, method, "run"))
+
+
+def run_ids(root: Path, method: str) -> list[str]:
+    """Return the ids of the runs a method's results may have, the one to take first.
+
+    That of the pictures: the training's own unless ``stylize`` could not continue it and opened
+    another. Then that of the training, for where the first is not in the store. Pictures and
+    scores of an earlier training do not count.
+    """
+    results, trained = Results(root), training_run(root, method)
+    later = [
+        read_record(path) for path in (results.stylized(method).record, results.metrics(method))
+    ]
+    ids = [_id(one) for one in later if one.get(TRAINED_BY, trained) == trained]
+    return list(dict.fromkeys(found for found in (*ids, trained) if found))
+
+
+def _id(found: Mapping[str, Any]) -> str | None:
+    value = found.get("run_id")
+    return value if isinstance(value, str) and value.isalnum() else None
+
+
+def page_of(root: Path, method: str) -> tuple[str, str]:
+    """Return the address of the method's run, or "" and the reason why there is none."""
+    found = [run_page(run) for run in run_ids(root, method)] or [run_page(None)]
+    return next((page for page in found if page[0]), found[0])
 
 
 def run_page(run: str | None) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from atelier.core.config import UserError, project_root
+from atelier.core.paths import RESULTS
 
 
 def run_name(method: str) -> str:
@@ -36,7 +37,7 @@ def git_tags() -> dict[str, str]:
     dvc.lock and results/ do not count: ``dvc repro`` itself rewrites them between the stages.
     """
     try:
-        ours = (".", ":!dvc.lock", ":!results")
+        ours = (".", ":!dvc.lock", f":!{RESULTS}")
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", *ours)
         return {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": str(bool(changed)).lower()}
     except (OSError, subprocess.SubprocessError, UserError):

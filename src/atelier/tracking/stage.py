@@ -9,14 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NoReturn
 
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
 from atelier.core.files import write_json
+from atelier.core.paths import Results
 
-STATUS = Path("results/status")
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
 FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -57,7 +56,7 @@ class _Note:
     """The status record of a method's stage; none for a stage that belongs to no method."""
 
     def __init__(self, name: str, method: str | None) -> None:
-        self.path = STATUS / f"{method}.json" if method else None
+        self.path = Results().status(method) if method else None
         self.what = f"{name} of {method}" if method else name
         self.fixed = {"stage": name}
         if method:
