@@ -24,10 +24,10 @@ from atelier.core.decoders import (
     SUFFIXES,
     RefusedError,
     check_size,
-    is_regular,
     open_header,
     require_regular,
 )
+from atelier.core.filenames import readable
 from atelier.core.files import atomic
 
 PNG_LEVEL = 1
@@ -169,10 +169,9 @@ def save_png(image: Image.Image | Tensor, path: Path | str) -> None:
 class Survey:
     """What a folder holds: pictures, and what is left out."""
 
+    root: Path
     pictures: list[Path]
-    """Sorted by relative POSIX path."""
-    unusable: list[Path]
-    """Called like pictures, but pipes, devices or links that end nowhere."""
+    """By their names, sorted by relative POSIX path; reading one says if it is something else."""
     others: list[Path]
     """Files that are not called like pictures."""
     linked: list[Path]
@@ -180,12 +179,11 @@ class Survey:
 
     def left_out(self) -> list[str]:
         """What is not counted, a sentence each; none for a folder of pictures alone."""
-        lines = [f"{path}: is no regular file; left out" for path in self.unusable]
-        lines += [f"{path}: is a linked folder; left out" for path in self.linked]
-        kinds = Counter(path.suffix.lower() or "no suffix" for path in self.others)
+        lines = [f"{readable(path)}: left out, a linked folder" for path in self.linked]
+        kinds = Counter(readable(path.suffix.lower()) or "without suffix" for path in self.others)
         if kinds:
             told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-            lines.append(f"{self.others[0].parent}: not called like pictures, left out: {told}")
+            lines.append(f"{readable(self.root)}: left out, not called like pictures: {told}")
         return lines
 
 
@@ -199,11 +197,9 @@ def survey(folder: Path | str) -> Survey:
         linked += [Path(where, name) for name in folders if Path(where, name).is_symlink()]
         files += [Path(where, name) for name in names if not name.startswith(".")]
     files.sort(key=lambda path: path.relative_to(root).as_posix())
-    named = [path for path in files if path.suffix.lower() in SUFFIXES]
-    usable = {path for path in named if is_regular(path)}
     return Survey(
-        [path for path in named if path in usable],
-        [path for path in named if path not in usable],
+        root,
+        [path for path in files if path.suffix.lower() in SUFFIXES],
         [path for path in files if path.suffix.lower() not in SUFFIXES],
         linked,
     )
@@ -212,8 +208,8 @@ def survey(folder: Path | str) -> Survey:
 def find(folder: Path | str) -> list[Path]:
     """Every picture below ``folder``, by suffix, sorted by relative POSIX path.
 
-    Nested folders are searched; hidden files and folders, linked folders and what is no regular
-    file are not: ``survey`` names them.
+    Nested folders are searched; hidden files and folders and linked folders are not (``survey``
+    names the latter).
     """
     return survey(folder).pictures
 
