@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json, write_json
+from atelier.core.files import read_json, within, write_json
 
 
 def _order(names: Sequence[str], seed: int, purpose: str) -> list[str]:
@@ -87,7 +87,12 @@ class Job:
 
 
 def list_jobs(prepared: Path) -> list[Job]:
-    """One job per pair written by ``prepare``, in the order of the photographs."""
+    """One job per pair written by ``prepare``, in the order of the photographs.
+
+    Raises:
+        UserError: there is no pairing, or a name in it leads elsewhere.
+    """
     pairs = Pairing.read(prepared / "pairing.json").styles
     photos, paintings = prepared / "photos/test", prepared / "paintings"
-    return [Job(p, photos / f"{p}.png", paintings / s) for p, s in sorted(pairs.items())]
+    jobs = sorted(pairs.items())
+    return [Job(p, within(photos, f"{p}.png"), within(paintings, s)) for p, s in jobs]

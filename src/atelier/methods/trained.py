@@ -20,6 +20,7 @@ from torch.optim import Adam, Optimizer
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.checkpoints import load_some, load_weights
 from atelier.core.config import Settings, main_root
+from atelier.core.files import within
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
@@ -71,8 +72,8 @@ class TrainSettings(Settings):
     stylize_batch: int = Field(8, ge=1)
     warm_start: str | None = None
     """Weights to begin with: a ``model.safetensors`` (what is delivered: of an adversarial system
-    the generators) or a training's ``step-….pt`` (all networks); a path from the project's root,
-    which DVC does not watch."""
+    the generators) or a training's ``step-….pt`` (all networks); a path below the project's
+    root, which DVC does not watch."""
 
 
 @contextmanager
@@ -112,10 +113,11 @@ class Trained(Method):
         """Load the weights that ``warm_start`` names; done by the engine, never to stylise.
 
         Raises:
-            UserError: the file is missing, broken, or has no weight of this system's shape.
+            UserError: the file lies outside the project, is missing, broken, or has no weight of
+                this system's shape.
         """
         if self.settings.warm_start:
-            load_some(self.networks, main_root() / self.settings.warm_start)
+            load_some(self.networks, within(main_root(), self.settings.warm_start))
 
     @property
     def memory_format(self) -> torch.memory_format:
