@@ -13,7 +13,7 @@ from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device
 from atelier.engine.loop import StepResult, Trainer
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.methods import trained
-from atelier.methods.base import make
+from atelier.methods.base import CARD, make
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.stage import stage
@@ -57,8 +57,8 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
-        write_json(out / "card.json", card)
-        run.artifact(out / "card.json")
+        write_json(out / CARD, {**card, trained.DIGEST: trained.weights_digest(out)})
+        run.artifact(out / CARD)
         write_json(out / "run.json", {"run_id": run.id})
     drop(kept)
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from atelier.core.config import Settings, UserError
 
+CARD = "card.json"
+"""File name of what a method was made with, below its folder of results."""
 Kind = Literal["optimise", "per_style", "arbitrary", "domain"]
 
 

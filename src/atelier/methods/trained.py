@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
-from atelier.core.checkpoints import load_some, load_weights
-from atelier.core.config import Settings, main_root
-from atelier.core.files import within
-from atelier.methods.base import Extra, Iterate, Kind, Method
+from atelier.core.checkpoints import again, load_some, load_weights
+from atelier.core.config import Settings, UserError, main_root
+from atelier.core.files import read_record, within
+from atelier.methods.base import CARD, Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
 from atelier.nn.padding import fitted
@@ -29,6 +29,8 @@ from atelier.nn.pretrained.features import Features, LossFeatures
 
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
+DIGEST = "weights_sha256"
+"""What the card calls the digest of the weights."""
 Losses = dict[str, Tensor]
 """``total`` is descended; the other entries (scalars) are watched, whatever they are."""
 
@@ -297,9 +299,18 @@ class Arbitrary(Trained):
 
 
 def restore(method: Method, model: Path) -> None:
-    """Give a trained method the weights below ``model``; the others need none."""
-    if isinstance(method, Trained):
-        load_weights(method.inference_networks, model / WEIGHTS)
+    """Give a trained method the weights below ``model``; the others need none.
+
+    Raises:
+        UserError: missing, broken, of other settings, or not those that the card names.
+    """
+    if not isinstance(method, Trained):
+        return
+    named, found = read_record(model / CARD).get(DIGEST), weights_digest(model)
+    if named and found and named != found:
+        reason = "is not what was trained: its digest is not the one on the card"
+        raise UserError(f"{model / WEIGHTS}: {reason}; {again(model / WEIGHTS)}")
+    load_weights(method.inference_networks, model / WEIGHTS)
 
 
 def weights_digest(model: Path) -> str | None:

@@ -9,9 +9,7 @@ from typing import Any
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json
-from atelier.methods.base import Kind, Method, method_class
-
-CARD = "card.json"
+from atelier.methods.base import CARD, Kind, Method, method_class
 
 
 @dataclass(frozen=True)
