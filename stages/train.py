@@ -13,6 +13,7 @@ from atelier.engine import train
 from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
 from atelier.engine.loop import StepResult, Trainer
 from atelier.engine.resume import checkpoint_folder, drop
+from atelier.methods import trained
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
@@ -57,7 +58,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
-        write_json(out.card, card)
+        write_json(out.card, {**card, trained.DIGEST: trained.weights_digest(out.folder)})
         run.artifact(out.card)
         write_json(out.run, {"run_id": run.id})
     drop(kept)

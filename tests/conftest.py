@@ -26,6 +26,12 @@ def _own_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atelier.tracking.stage.spare_collection", lambda: None)
 
 
+@pytest.fixture
+def root_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``tmp_path`` the project's root: names in settings are taken from there."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store without runs; making its tables takes a second, copying it none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,27 @@ def test_export_needs_its_packages(root: Path, monkeypatch, capsys) -> None:
     assert atelier(monkeypatch, "export", "cut", "--onnx", "cut.onnx") == 1
     assert "pip install -e '.[onnx]'" in capsys.readouterr().err
     assert not (root / "cut.onnx").exists()
+
+
+def test_odd_files_are_named_and_the_others_done(root: Path, monkeypatch, capsys) -> None:
+    os.mkfifo(root / "in/pipe.jpg")
+    (root / "in/a.jpg").symlink_to(root / "in/b.jpg")
+    (root / "in/b.jpg").symlink_to(root / "in/a.jpg")
+    (root / "in/linked").symlink_to(root)
+    (root / "in/notes.txt").touch()
+    for name in (b"caf\xe8.png", b"caf\xe9.png"):
+        save(root / "in/x.png").rename(root / "in" / os.fsdecode(name))
+    assert atelier(monkeypatch, "stylize", "in", "-m", "cut", "-o", "out") == 1
+    told = capsys.readouterr().err
+    for name in ("a.jpg", "b.jpg", "pipe.jpg", "linked", "1 .txt"):
+        assert name in told
+    assert sorted(sizes(root / "out")) == [
+        "cafè-cut.png",
+        "café-cut.png",
+        "nested__two-cut.png",
+        "one-cut.png",
+    ]
+    assert atelier(monkeypatch, "stylize", "in/a.jpg", "in/pipe.jpg", "-m", "cut", "-o", "o") == 1
+    told = capsys.readouterr().err
+    assert "in/a.jpg: cannot be read" in told
+    assert "in/pipe.jpg: is no regular file" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from atelier.cli.main import app, main
 from atelier.core.config import UserError
+from atelier.core.filenames import is_utf8
 from atelier.core.layout import splits
 from atelier.datasets import download, importer
 from support.pictures import data_folder, save
@@ -86,12 +88,15 @@ def test_use_copies_pictures_only(project: Path, dvc: list, tmp_path: Path) -> N
     source = data_folder(tmp_path / "mine")
     (source / "paintings" / "Thumbs.db").touch()
     (source / "taxes.pdf").touch()
+    os.mkfifo(source / "paintings/pipe.jpg")
     result = CliRunner().invoke(app, ["data", "use", str(source)])
     assert result.exit_code == 0
     assert "Next: dvc repro" in result.output
+    assert "pipe.jpg: left out, no regular file" in result.output
+    assert "paintings: left out, not called like pictures: 1 .db" in result.output
     files = [path for path in (project / "data").rglob("*") if path.is_file()]
     assert len(files) == 9
-    assert len(list(source.rglob("*.*"))) == 11
+    assert len(list(source.rglob("*.*"))) == 12
     assert dvc == [("add", "--quiet", "data")]
     assert sorted(path.name for path in project.iterdir()) == [
         ".dvc",
@@ -110,6 +115,74 @@ def test_untracked_data_are_refused_then_forced(project: Path, dvc: list, tmp_pa
     assert (project / "data" / "precious.jpg").exists()
     assert importer.adopt(source, project, force=True) == COUNTS
     assert not (project / "data" / "precious.jpg").exists()
+
+
+def test_names_dvc_cannot_write_are_made_readable(project: Path, dvc: list, tmp_path: Path) -> None:
+    source = data_folder(tmp_path / "mine")
+    for seed, name in enumerate((b"caf\xe8.png", b"caf\xe9.png", "café.png".encode())):
+        (source / "paintings" / os.fsdecode(name)).write_bytes(
+            save(tmp_path / "one.png", seed=900 + seed).read_bytes()
+        )
+    assert importer.adopt(source, project)["paintings"] == 5
+    names = sorted(path.name for path in (project / "data/paintings").iterdir())
+    assert "cafè.png" in names
+    assert len(names) == len(splits(project / "data")["paintings"]) == 5
+    assert all(is_utf8(Path(name)) for name in names)
+
+
+def test_in_place_such_a_name_is_an_error(project: Path, dvc: list) -> None:
+    data = data_folder(project / "data")
+    save(data / "a.png").rename(data / "paintings" / os.fsdecode(b"caf\xe8.png"))
+    with pytest.raises(UserError, match=r"cafè\.png: the name is not UTF-8"):
+        importer.adopt(data, project)
+    assert dvc == []
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_nothing_is_swapped_when_dvc_fails(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had: bool
+) -> None:
+    if had:
+        data_folder(project / "data", train=1)
+        (project / "data.dvc").touch()
+
+    def fail(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        code = 1 if arguments[0] == "add" else 0
+        return subprocess.CompletedProcess(arguments, code, "", "no room")
+
+    monkeypatch.setattr(importer, "_dvc", fail)
+    with pytest.raises(UserError, match="`dvc add data` failed and nothing was changed:\nno room"):
+        importer.adopt(data_folder(tmp_path / "mine"), project)
+    assert (project / "data").exists() == had
+    if had:
+        assert len(splits(project / "data")["photos/train"]) == 1
+    assert not list(project.glob(".data.*"))
+
+
+def test_killed_between_the_renames_the_old_data_come_back(project: Path, dvc: list) -> None:
+    data_folder(project / "data").rename(project / ".data.1.old")
+    data_folder(project / ".data.2.part", train=9)
+    told = importer.recover(project)
+    assert "the old ones are back" in told[0]
+    assert len(splits(project / "data")["photos/train"]) == 4
+    assert not list(project.glob(".data.*"))
+    assert dvc == []
+
+
+def test_killed_after_them_the_new_data_are_added(project: Path, dvc: list) -> None:
+    data_folder(project / ".data.1.old")
+    data_folder(project / "data", train=9)
+    assert "it is finished now" in importer.recover(project)[0]
+    assert len(splits(project / "data")["photos/train"]) == 9
+    assert dvc == [("add", "--quiet", "data")]
+    assert not list(project.glob(".data.*"))
+
+
+def test_a_replacement_under_way_is_left_alone(project: Path, dvc: list) -> None:
+    (project / ".data.1.part").mkdir()
+    with importer._locked(project):
+        assert importer.recover(project) == []
+    assert (project / ".data.1.part").exists()
 
 
 def test_data_in_place_are_added_as_they_are(project: Path, dvc: list) -> None:

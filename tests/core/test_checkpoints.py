@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import torch
 from torch import nn
 
-from atelier.core.checkpoints import load_weights, newest_state, save_state, save_weights
+from atelier.core.checkpoints import (
+    load_weights,
+    newest_state,
+    save_state,
+    save_weights,
+)
 from atelier.core.config import UserError
 
 
@@ -64,3 +72,75 @@ def test_no_state_is_no_error(tmp_path: Path) -> None:
     assert newest_state(tmp_path) is None
     save_state(tmp_path, 5, {"step": 5})
     assert newest_state(tmp_path) == {"step": 5}
+
+
+def flip(path: Path) -> None:
+    """Change one bit of a tensor in a saved state."""
+    with ZipFile(path) as file:
+        (member,) = (info for info in file.infolist() if info.filename.endswith("data/0"))
+    raw = bytearray(path.read_bytes())
+    at = member.header_offset
+    name, extra = (int.from_bytes(raw[at + n : at + n + 2], "little") for n in (26, 28))
+    raw[at + 30 + name + extra + 5] ^= 4
+    path.write_bytes(raw)
+
+
+def test_a_changed_bit_is_seen_and_the_state_before_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        path = save_state(tmp_path, step, {"step": step, "w": torch.ones(9)})
+    flip(path)
+    found = newest_state(tmp_path)
+    assert found is not None
+    assert found["step"] == 1
+    assert "step-00000002.pt: cannot be read" in caplog.text
+    assert "data/0 has changed since it was written" in caplog.text
+    flip(tmp_path / "step-00000001.pt")
+    assert newest_state(tmp_path) is None
+
+
+def test_a_readable_state_that_does_not_fit_is_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        save_state(tmp_path, step, {"step": step})
+    found = newest_state(tmp_path, lambda state: "is odd" if state["step"] == 2 else "")
+    assert found == {"step": 1}
+    assert "step-00000002.pt: is odd; trying an older one" in caplog.text
+
+
+def test_equal_tensors_and_notes_are_equal_files_in_every_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch; from pathlib import Path;"
+        "from atelier.core.checkpoints import save_tensors;"
+        "save_tensors({'b': torch.ones(2), 'a': torch.zeros(3)}, Path(sys.argv[1]),"
+        " {f'note {n}': 'caf\u00e9 \"' + str(n) for n in range(9)})"
+    )
+    for name in ("one", "two"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    head = (tmp_path / "one").read_bytes()[8:500].decode(errors="ignore")
+    places = [head.index(f"note {n}") for n in range(9)]
+    assert places == sorted(places)
+
+
+LIMITED = """
+import errno, resource, signal, sys, torch
+from pathlib import Path
+from atelier.core.checkpoints import save_tensors
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    save_tensors({"w": torch.zeros(99_999)}, Path(sys.argv[1]))
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+def test_what_the_system_refuses_weights_with_is_its_own_error(tmp_path: Path) -> None:
+    """A limit of the process stands for a full disk: safetensors renames over what it is given."""
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "w.safetensors")]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert told.strip() == errno.errorcode[errno.EFBIG]
+    assert [path for path in tmp_path.iterdir() if path.suffix != ".tmp"] == []

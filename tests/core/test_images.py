@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
-from atelier.core import images
-from support.pictures import bomb_png, profile_of_linear_light, ramp
+from atelier.core import colour, decoders, images
+from support.pictures import bomb_png, profile_of_linear_light, ramp, signed_tiff
 
 GREY16 = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)
 
@@ -83,6 +86,60 @@ def test_float_tiff_is_scaled_by_the_range_it_uses(tmp_path: Path, white: float)
     Image.fromarray((GREY16 / 65535 * white).astype(np.float32)).save(tmp_path / "a.tif")
     found = pixels(tmp_path / "a.tif")[..., 1]
     assert np.abs(found - GREY16 / 257).max() <= 0.51
+
+
+def flat(path: Path, grey: float, odd: dict[int, float], kind: type = np.float32) -> float:
+    """Mean of a picture of one ``grey`` with a few odd samples, read as 8 bits."""
+    values = np.full(96 * 64, grey, kind)
+    for place, value in odd.items():
+        values[place] = value
+    Image.fromarray(values.reshape(64, 96)).save(path)
+    return float(pixels(path).mean())
+
+
+@pytest.mark.parametrize(
+    "odd", [1.004, 1.2, 300.0, np.inf, -np.inf, np.nan, 3.4e38, -3.4e38, -0.1, -9999.0]
+)
+def test_a_few_samples_do_not_decide_what_is_white(tmp_path: Path, odd: float) -> None:
+    assert flat(tmp_path / "a.tif", 0.4, {7: odd}) == pytest.approx(102, abs=0.1)
+    assert flat(
+        tmp_path / "b.tif", 102, {7: float(np.clip(odd * 255, -3.4e38, 3.4e38))}
+    ) == pytest.approx(102, abs=0.1)
+
+
+def test_white_of_floats_is_not_taken_from_overshoot_lights_or_missing_data(tmp_path: Path) -> None:
+    many = range(96 * 64 // 4)
+    lanczos = flat(tmp_path / "a.tif", 0.6, dict.fromkeys(many, 1.0122))
+    assert lanczos == pytest.approx(0.75 * 153 + 0.25 * 255)
+    lights = flat(tmp_path / "b.tif", 0.4, dict.fromkeys(many, 3.5))
+    assert lights == pytest.approx(0.75 * 102 + 0.25 * 255)
+    assert flat(tmp_path / "c.tif", 0.4, dict.fromkeys(many, -3.4e38)) == pytest.approx(0.75 * 102)
+    assert flat(tmp_path / "d.tif", 102, dict.fromkeys(many, 260.7)) == pytest.approx(
+        0.75 * 102 + 0.25 * 255
+    )
+    assert flat(tmp_path / "e.tif", 2, {0: 3.0}) == pytest.approx(2, abs=0.01)  # dark, 0 to 255
+    assert flat(tmp_path / "f.tif", np.nan, {}) == 0
+
+
+@pytest.mark.parametrize("odd", [255, -5, 2**31 - 1, -(2**31)])
+def test_whole_numbers_of_32_bits_may_hold_8(tmp_path: Path, odd: int) -> None:
+    assert flat(tmp_path / "a.tif", 102, {7: odd}, np.int32) == pytest.approx(102, abs=0.1)
+    assert flat(tmp_path / "b.tif", 26214, {7: odd}, np.int32) == pytest.approx(102, abs=0.1)
+
+
+def test_16_bits_with_a_sign_have_half_the_white(tmp_path: Path) -> None:
+    words = np.linspace(0, 32767, 64 * 48).astype("<i2")
+    signed_tiff(tmp_path / "a.tif", words.reshape(48, 64))
+    found = pixels(tmp_path / "a.tif")[..., 0].ravel()
+    assert np.array_equal(found, np.rint(words * (255 / 32767)))
+
+
+def test_large_pictures_are_scaled_strip_by_strip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(colour, "STRIP", 100)
+    Image.fromarray(GREY16).save(tmp_path / "a.png")
+    assert np.array_equal(pixels(tmp_path / "a.png")[..., 0], np.rint(GREY16 / 257))
 
 
 def test_float_tiff_that_is_not_finite(tmp_path: Path) -> None:
@@ -181,6 +238,76 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
 def test_wrong_suffix_is_no_obstacle(tmp_path: Path) -> None:
     ramp().save(tmp_path / "a.jpg", format="PNG")
     assert np.array_equal(pixels(tmp_path / "a.jpg"), np.asarray(ramp()))
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("jpe", "JPEG"), ("mpo", "MPO"), ("jp2", "JPEG2000")])
+def test_rarer_suffixes_are_read(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    ramp().save(path, kind)
+    assert images.find(tmp_path) == [path]
+    assert np.abs(pixels(path) - np.asarray(ramp())).mean() < 8
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif_is_read(tmp_path: Path) -> None:
+    ramp().save(tmp_path / "a.avif", quality=90)
+    assert np.abs(pixels(tmp_path / "a.avif") - np.asarray(ramp())).mean() < 8
+
+
+def test_heic_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    monkeypatch.setitem(sys.modules, decoders.HEIF_PLUGIN, None)
+    with pytest.raises(images.ImageError, match=r"HEIC, which needs .* pip install pillow-heif"):
+        images.read(tmp_path / "a.heic")
+
+
+def test_heic_is_read_by_the_optional_plug_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in that registers itself as the package does."""
+    head = b"\0\0\0\x18ftypheic"
+    (tmp_path / "a.heic").write_bytes(head + bytes(99))
+
+    def register() -> None:
+        opened = (lambda file, name: Image.new("RGB", (4, 3), "red")), lambda prefix: True  # noqa: ARG005
+        monkeypatch.setitem(Image.OPEN, "HEIF", opened)
+
+    plugin = ModuleType(decoders.HEIF_PLUGIN)
+    plugin.register_heif_opener = register  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, decoders.HEIF_PLUGIN, plugin)
+    assert images.read(tmp_path / "a.heic").size == (4, 3)
+
+
+def test_pipes_and_circles_of_links_are_named_and_do_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "a.jpg").symlink_to(tmp_path / "b.jpg")
+    (tmp_path / "b.jpg").symlink_to(tmp_path / "a.jpg")
+    for name, reason in {"pipe": "no regular file", "a": "cannot be read"}.items():
+        for look in (images.read, images.size_of):
+            with pytest.raises(images.ImageError, match=reason):
+                look(tmp_path / f"{name}.jpg")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "reason"),
+    [
+        (79_000_000, 1, "limit of 65535 for a side"),
+        (1, 79_000_000, "limit of 65535 for a side"),
+        (60_000, 100, "more than 500 times"),
+    ],
+)
+def test_pictures_that_exhaust_a_machine_are_refused_by_their_header(
+    tmp_path: Path, width: int, height: int, reason: str
+) -> None:
+    with pytest.raises(images.ImageError, match=f"too large: {width}×{height} pixels, .*{reason}"):
+        images.read(bomb_png(tmp_path / "a.png", width, height))
+
+
+def test_a_jpeg_that_is_shrunk_anyway_is_decoded_small(tmp_path: Path) -> None:
+    ramp(1024, 512).save(tmp_path / "a.jpg", quality=95)
+    assert images.read(tmp_path / "a.jpg", max_side=128).size == (256, 128)
+    assert images.read(tmp_path / "a.jpg", max_side=400).size == (1024, 512)
+    assert images.read(tmp_path / "a.jpg").size == (1024, 512)
 
 
 @pytest.mark.parametrize("side", [9_300, 60_000])  # Pillow would warn, and refuse

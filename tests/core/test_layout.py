@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atelier.core.config import UserError
-from atelier.core.filenames import stems, text
+from atelier.core.filenames import readable, stems
 from atelier.core.pairing import Pairing, choose, pair
 
 PHOTOS = [f"photo_{n:03d}" for n in range(50)]
@@ -51,4 +51,20 @@ def test_names_depend_on_their_own_path_only() -> None:
     clash = stems(["a/b.png", "a/b.jpg"])
     assert clash == stems(["a/b.jpg", "a/b.png"])[::-1]
     assert len(stems(["ü" * 400 + ".png"])[0].encode()) <= 160
-    assert text(Path(os.fsdecode(b"caf\xe9.png"))) == "caf\ufffd.png"
+
+
+def test_names_that_are_not_utf8_stay_apart_and_readable() -> None:
+    names = [os.fsdecode(name) for name in (b"caf\xe8.png", b"caf\xe9.png", "café.png".encode())]
+    assert readable(Path(names[0])) == "cafè.png"
+    assert readable(os.fsdecode(b"a\x80/b.png")) == "a\ufffd/b.png"
+    first, *others = stems(names)
+    assert first == "cafè"
+    assert len({first, *others}) == 3
+    assert all(name.startswith("café-") for name in others)
+
+
+def test_digits_that_are_taken_are_made_longer() -> None:
+    found = stems(["a b.png", "a_b.png", "a_b-47c1591e.png", "A_B.png", "c.png"])
+    assert len({name.casefold() for name in found}) == 5
+    assert found[0].startswith("a_b-47c1591e")
+    assert found[4] == "c"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,10 @@ def test_broken_pictures_are_skipped_and_named(tmp_path: Path) -> None:
         assert word in reason
         assert str(tmp_path) not in reason
     assert manifest["counts"]["photos/train"] == {"found": 9, "used": 4}
-    assert manifest["warnings"] == ["5 pictures could not be read and were skipped"]
+    assert manifest["warnings"] == [
+        "5 pictures could not be read and were skipped",
+        "photos/train: left out, not called like pictures: 1 .txt",
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -235,3 +239,33 @@ def test_real_pictures(tmp_path: Path) -> None:
     assert photo["size"] == [256, 256]
     exact = Image.open(tmp_path / "data" / photo["source"]).convert("RGB")
     assert images.read(tmp_path / "out" / photo["file"]).tobytes() == exact.tobytes()
+
+
+def test_names_that_are_not_utf8_are_all_kept(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    for seed, name in enumerate((b"caf\xe8.png", b"caf\xe9.png")):
+        (data / "paintings" / os.fsdecode(name)).write_bytes(
+            save(tmp_path / f"{seed}.png", seed=900 + seed).read_bytes()
+        )
+    manifest = prepare(data, tmp_path / "out", settings(), 0)
+    assert {"paintings/cafè.png", "paintings/café.png"} <= set(sources(manifest, "pictures"))
+    assert manifest["counts"]["paintings"] == {"found": 4, "used": 4}
+    assert len(images.find(tmp_path / "out/paintings")) == 4
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data")
+    os.mkfifo(data / "paintings/pipe.jpg")
+    (data / "paintings/loop.jpg").symlink_to("loop.jpg")
+    (data / "paintings/more").symlink_to(data / "photos")
+    (data / "paintings/notes.txt").touch()
+    manifest = prepare(data, tmp_path / "out", settings(), 0)
+    assert manifest["warnings"] == [
+        "2 pictures could not be read and were skipped",
+        "paintings/more: left out, a linked folder",
+        "paintings: left out, not called like pictures: 1 .txt",
+    ]
+    assert manifest["counts"]["paintings"] == {"found": 4, "used": 2}
+    reasons = {entry["source"]: entry["reason"] for entry in manifest["skipped"]}
+    assert "no regular file" in reasons["paintings/pipe.jpg"]
+    assert "cannot be read" in reasons["paintings/loop.jpg"]

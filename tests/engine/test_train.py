@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from atelier.core import images
+from atelier.core.config import UserError
+from atelier.core.files import write_json
 from atelier.core.paths import Results
 from atelier.engine import train
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
+from atelier.methods.base import CARD
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
 from support.toy import Toy
@@ -80,6 +83,21 @@ def test_restored_weights_give_the_same_pictures(prepared: Path, tmp_path: Path)
     assert torch.equal(fresh.stylize(content, content), method.stylize(content, content))
     assert trained.weights_digest(results / "models/toy")
     assert trained.weights_digest(tmp_path) is None
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(prepared: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    run(make(), prepared, results)
+    model = results / "models/toy"
+    write_json(model / CARD, {trained.DIGEST: trained.weights_digest(model)})
+    trained.restore(make(), model)
+    raw = bytearray((model / trained.WEIGHTS).read_bytes())
+    raw[-3] ^= 1  # still a readable file, and another number
+    (model / trained.WEIGHTS).write_bytes(raw)
+    with pytest.raises(UserError, match="its digest is not the one on the card; run `atelier mend"):
+        trained.restore(make(), model)
+    (model / CARD).unlink()
+    trained.restore(make(), model)  # made before there were digests
 
 
 def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:

@@ -344,6 +344,7 @@ def test_the_training_card_names_both_networks() -> None:
     assert "loss_features" not in system().training_card(), "one network does both"
 
 
+@pytest.mark.usefixtures("root_here")
 def test_it_can_begin_with_the_weights_of_another_training(tmp_path: Path) -> None:
     one, path = system(seed=1), tmp_path / "model.safetensors"
     save_weights(one.inference_networks.state_dict(), path)

@@ -237,6 +237,7 @@ def test_a_divided_batch_has_the_same_gradient() -> None:
         torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.usefixtures("root_here")
 def test_a_training_can_start_from_another_ones_weights(tmp_path: Path) -> None:
     one = ad.stopped(ad.training(system(seed=1), tmp_path), 1)
     (path,) = (tmp_path / "states").glob("step-*.pt")

@@ -399,6 +399,7 @@ def test_extras_leave_the_training_mode_as_it_was() -> None:
     assert all(torch.equal(before[key], value) for key, value in state(method).items())
 
 
+@pytest.mark.usefixtures("root_here")
 def test_a_training_can_start_from_delivered_weights(tmp_path: Path) -> None:
     one = system(seed=1)
     save_weights(one.inference_networks.state_dict(), tmp_path / "model.safetensors")

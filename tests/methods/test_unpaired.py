@@ -257,12 +257,14 @@ def warmed(method: Unpaired) -> Unpaired:
     return method
 
 
+@pytest.mark.usefixtures("root_here")
 def test_a_warm_start_from_a_training_takes_all_networks(tmp_path: Path) -> None:
     one = small(seed=1)
     path = save_state(tmp_path, 3, {"networks": one.networks.state_dict()})
     assert ad.same(ad.state(warmed(small(seed=2, warm_start=str(path)))), ad.state(one))
 
 
+@pytest.mark.usefixtures("root_here")
 def test_a_warm_start_from_delivered_weights_takes_the_generators(tmp_path: Path) -> None:
     one, other, path = small(seed=1), small(seed=2), tmp_path / "model.safetensors"
     save_weights(one.inference_networks.state_dict(), path)
@@ -272,6 +274,7 @@ def test_a_warm_start_from_delivered_weights_takes_the_generators(tmp_path: Path
     assert ad.same(*judges)
 
 
+@pytest.mark.usefixtures("root_here")
 def test_a_stopped_training_goes_on_from_its_state_not_from_the_warm_start(tmp_path: Path) -> None:
     path = save_state(tmp_path / "old", 3, {"networks": small(seed=1).networks.state_dict()})
     one = ad.stopped(ad.training(small(warm_start=str(path)), tmp_path), 2)
@@ -281,6 +284,7 @@ def test_a_stopped_training_goes_on_from_its_state_not_from_the_warm_start(tmp_p
     assert ad.same(ad.state(again), kept)
 
 
+@pytest.mark.usefixtures("root_here")
 def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     with pytest.raises(UserError, match=r"model\.safetensors: there is no such file to start from"):
@@ -314,3 +318,10 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
 def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         UnpairedSettings.build({"steps": 1, **knobs}, "x")
+
+
+@pytest.mark.usefixtures("root_here")
+@pytest.mark.parametrize("path", ["../model.safetensors", "/etc/model.safetensors"])
+def test_a_warm_start_lies_in_the_project(path: str) -> None:
+    with pytest.raises(UserError, match="leads out of"):
+        warmed(small(warm_start=path))

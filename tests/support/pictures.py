@@ -34,14 +34,25 @@ def data_folder(root: Path, train: int = 4, test: int = 3, paintings: int = 2) -
     return root
 
 
-def bomb_png(path: Path, side: int = 60_000) -> Path:
-    """A PNG of 100 bytes whose header promises side × side pixels."""
+def signed_tiff(path: Path, words: np.ndarray) -> None:
+    """A TIFF of 16-bit words (H, W) with a sign, which Pillow reads but does not write."""
+    height, width = words.shape
+    body = words.astype("<i2").tobytes()
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 8, 277: 1, 278: height}
+    tags |= {279: len(body), 339: 2}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory)
+
+
+def bomb_png(path: Path, side: int = 60_000, height: int | None = None) -> Path:
+    """A PNG of 100 bytes whose header promises side × height (or side) pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         crc = struct.pack(">I", zlib.crc32(kind + body))
         return struct.pack(">I", len(body)) + kind + body + crc
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, height or side, 8, 2, 0, 0, 0))
     body = header + chunk(b"IDAT", zlib.compress(bytes(10))) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     return path

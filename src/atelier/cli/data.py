@@ -42,7 +42,11 @@ def use(
     from atelier.datasets import importer  # noqa: PLC0415
 
     root = project_root()
-    _tell(importer.adopt(path, root, force=force), f"in {root / 'data'}, tracked by data.dvc")
+    sizes = importer.adopt(path, root, force=force)
+    for left in importer.unusable(path):
+        typer.echo(f"note: {left}: left out, no regular file", err=True)
+    _name_left_out(path)
+    _tell(sizes, f"in {root / 'data'}, tracked by data.dvc")
     typer.echo("Next: dvc repro")
 
 
@@ -80,6 +84,7 @@ def check(
     found = splits(folder)
     paths = [picture for pictures in found.values() for picture in pictures]
     broken = [reason for reason in parallel(problem, paths, "check") if reason]
+    _name_left_out(folder)
     _tell(counts(found), f"in {folder}")
     if broken:
         raise UserError("\n".join([f"{len(broken)} of {len(paths)} cannot be read", *broken]))
@@ -94,6 +99,13 @@ def problem(path: Path) -> str | None:
     except images.ImageError as error:
         return str(error)
     return None
+
+
+def _name_left_out(folder: Path) -> None:
+    from atelier.core.layout import left_out  # noqa: PLC0415
+
+    for line in left_out(folder):
+        typer.echo(f"note: {line}", err=True)
 
 
 def _tell(sizes: dict[str, int], where: str) -> None:

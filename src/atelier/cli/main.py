@@ -13,6 +13,7 @@ import typer
 
 from atelier.cli import apply, data
 from atelier.core.config import Params, UserError, project_root
+from atelier.core.console import use_plain_characters
 from atelier.reports import protocol
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -101,6 +102,7 @@ def weights_convert(
 
 def main() -> None:
     """Run the command line: one line per error; exit codes 1 error, 2 usage, 130 Ctrl-C."""
+    use_plain_characters()
     try:
         app()
     except (UserError, OSError) as error:

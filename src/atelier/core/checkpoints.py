@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
-from collections.abc import Mapping
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from atelier.core.config import UserError
 from atelier.core.files import atomic
 
+log = logging.getLogger(__name__)
 KEPT = 2
 """States kept: should the newest be unreadable, the one before it is there."""
 
@@ -39,17 +43,37 @@ def _save(state: dict[str, Any], part: Path) -> None:
         raise OSError(errno.ENOSPC, f"{part}: {error}") from None
 
 
-def newest_state(folder: Path) -> dict[str, Any] | None:
-    """The newest readable state below ``folder``, on the CPU; None when there is none."""
+def newest_state(
+    folder: Path, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
+) -> dict[str, Any] | None:
+    """Return the newest usable state below ``folder``, on the CPU; None when there is none.
+
+    Args:
+        folder: where ``save_state`` wrote.
+        misfit: why a readable state cannot be continued, or ""; raising is such a reason, too.
+    """
     for path in reversed(_states(folder)):
         try:
+            _check_sums(path)
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            reason = misfit(found)
         except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may do
-            reason = str(error).partition("\n")[0]
-            print(f"{path}: cannot be read ({reason}); trying an older one", file=sys.stderr)
-        else:
+            reason = f"cannot be read ({str(error).partition(chr(10))[0]})"
+        if not reason:
             return found
+        log.warning("%s: %s; trying an older one", path, reason)
     return None
+
+
+def _check_sums(path: Path) -> None:
+    """Compare every part with the sum that torch writes beside it and does not look at again.
+
+    Raises:
+        ValueError: a bit has changed since it was written.
+    """
+    with ZipFile(path) as file:
+        if changed := file.testzip():
+            raise ValueError(f"{changed} has changed since it was written")
 
 
 def _states(folder: Path) -> list[Path]:
@@ -57,10 +81,54 @@ def _states(folder: Path) -> list[Path]:
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write ``state`` as safetensors, atomically."""
-    whole = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    """Write ``state`` as safetensors, atomically.
+
+    Raises:
+        OSError: the system's own error, such as a full disk.
+    """
+    save_tensors({key: value.detach().cpu().contiguous() for key, value in state.items()}, path)
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write contiguous tensors as safetensors, atomically: the same ones give the same bytes.
+
+    Raises:
+        OSError: the system's own error, such as a full disk.
+    """
     with atomic(path) as part:
-        save_file(whole, part)
+        _save_file(dict(tensors), part, dict(metadata or {}))
+        _sort_metadata(part)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Give the head one order of its notes: the library's changes from process to process."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        head = json.loads(file.read(size))
+        if "__metadata__" not in head:
+            return
+        notes = dict(sorted(head.pop("__metadata__").items()))
+        text = json.dumps(
+            {"__metadata__": notes, **head}, separators=(",", ":"), ensure_ascii=False
+        )
+        raw = text.encode().ljust(size)
+        if len(raw) != size:  # other escapes than the library's: it stays as it is
+            return
+        file.seek(8)
+        file.write(raw)
+
+
+def _save_file(tensors: dict[str, Tensor], part: Path, metadata: dict[str, str]) -> None:
+    """Turn what safetensors makes of the system's errors into these errors again."""
+    try:
+        save_file(tensors, part, metadata or None)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)|code: (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1] or number[2]), str(error)) from None
 
 
 def load_weights(networks: nn.Module, path: Path) -> None:
@@ -74,10 +142,23 @@ def load_weights(networks: nn.Module, path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; train the method first (dvc repro)") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable weight file: {error}; train again") from None
+        raise UserError(f"{path}: not a readable weight file: {error}; {again(path)}") from None
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise UserError(f"{path}: was trained with other settings: {first}") from None
+
+
+def again(path: Path) -> str:
+    """Return what brings back a damaged file of a method's results.
+
+    ``dvc repro`` alone does not: it compares the file's time and size, or takes the same damaged
+    bytes out of its cache.
+    """
+    folder = path.parent
+    return (
+        f"run `atelier mend --cache`, then `dvc checkout --force {folder}` or, where that finds "
+        f"nothing, `dvc repro --force --single-item train@{folder.name}`"
+    )
 
 
 def load_some(networks: nn.Module, path: Path) -> None:

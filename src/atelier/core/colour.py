@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
@@ -16,6 +17,18 @@ BROKEN = (
     *(RuntimeError, ArithmeticError, AttributeError, MemoryError, struct.error, zlib.error),
     *(Image.DecompressionBombError, Warning),
 )
+STRIP = 2**20
+"""Samples that are scaled at once."""
+NO_DATA = 1e30
+"""Floats beyond it say that there is none: geographers write ±3.4e38."""
+OUTLIERS = 1e-3
+"""Share of the samples that may lie anywhere above white."""
+OVERSHOOT = 1.25
+"""Times white that sharpening and Lanczos filters reach."""
+HIGHLIGHTS = 4.0
+"""Times white that lights reach in pictures whose white is 1; what is above white is clipped."""
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
+"""TIFF's numbers for these tags; format 2 is whole numbers with a sign."""
 
 
 def normalise(image: Image.Image) -> Image.Image:
@@ -24,10 +37,9 @@ def normalise(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except BROKEN:
-        return image  # Broken EXIF says nothing about the pixels.
+    with suppress(*BROKEN):  # Broken EXIF says nothing about the pixels.
+        ImageOps.exif_transpose(image, in_place=True)  # its tags stay, and no copy is made
+    return image
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -74,21 +86,57 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale the one-channel modes with more than 8 bits; Pillow's ``convert`` would clip them."""
+    """Scale the one-channel modes with more than 8 bits; Pillow's ``convert`` would clip them.
+
+    Strip by strip: the samples of a large picture as float64 would take gigabytes.
+    """
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    scaled = values * (255.0 / _white_of(image.mode, values))
-    return Image.fromarray(np.rint(scaled.clip(0, 255)).astype(np.uint8))
+    rows = max(1, STRIP // image.width)
+    tops = range(0, image.height, rows)
+    white = _white_of(image)
+    grey = np.empty((image.height, image.width), np.uint8)
+    for top in tops:
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        values = np.nan_to_num(np.asarray(strip, dtype=np.float64), posinf=white, neginf=0)
+        np.clip(np.rint(values * (255.0 / white)), 0, 255, out=values)
+        grey[top : top + rows] = values
+    return Image.fromarray(grey)
 
 
-def _white_of(mode: str, values: np.ndarray) -> float:
+def _white_of(image: Image.Image) -> float:
     """The sample that stands for white.
 
-    Files of 32 bits and floats do not say: take the least of the usual ones that clips nothing.
+    Files of 32 bits and floats do not say: take the least of the usual ones that all but a few
+    samples keep to. Resampling overshoots, highlights lie above white, dead pixels and places
+    without data (infinity, ±3.4e38, the ends of the integers) are anything.
     """
-    if mode.startswith("I;16"):
+    if image.mode.startswith("I;16"):
         return 65535.0
-    peak = float(values.max())
-    usual = (1.0, 255.0, 65535.0) if mode == "F" else (65535.0, 2.0**31 - 1)
-    return next((white for white in usual if peak <= white), peak)
+    values = _sample(image)
+    is_float = image.mode == "F"
+    values = values[np.abs(values) < (NO_DATA if is_float else 2.0**31 - 1)]  # not NaN either
+    if not len(values):
+        return 1.0
+    if not is_float:
+        return next((w for w in _whole(image) if values.max() <= OVERSHOOT * w), 2.0**31 - 1)
+    peak = float(np.quantile(values, 1 - OUTLIERS))
+    # Whole numbers above 1 count steps from black, however dark the picture is.
+    counts = bool((values == np.rint(values)).all() and values.max() > 1)
+    usual = ((1.0, HIGHLIGHTS), (255.0, OVERSHOOT), (65535.0, OVERSHOOT))
+    return next((w for w, most in usual[counts:] if peak <= most * w), float(values.max()))
+
+
+def _sample(image: Image.Image) -> np.ndarray:
+    """Samples of every n-th row, about ``STRIP`` of them, as one row of float64."""
+    step = max(1, image.width * image.height // STRIP)
+    box = ((0, y, image.width, y + 1) for y in range(0, image.height, step))
+    rows = [np.asarray(image.crop(part), dtype=np.float64) for part in box]
+    return np.concatenate(rows, axis=None)
+
+
+def _whole(image: Image.Image) -> tuple[float, ...]:
+    """Usual whites of whole numbers; a TIFF says when they are 16 bits with a sign."""
+    tags = getattr(image, "tag_v2", {})
+    signed = tags.get(SAMPLE_FORMAT, (1,))[0] == 2 and tags.get(BITS_PER_SAMPLE, (32,))[0] == 16
+    return (255.0, 32767.0) if signed else (255.0, 65535.0)

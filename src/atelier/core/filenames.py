@@ -7,34 +7,58 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-
-def text(path: Path) -> str:
-    """``path`` with forward slashes, as something that can be written to a JSON file."""
-    # A name that is not UTF-8 could not be written to the manifest.
-    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+DIGITS = 8
+"""Hexadecimal digits added to a name that several would share."""
 
 
-def stems(sources: list[str]) -> list[str]:
+def readable(name: str | Path) -> str:
+    """``name`` with forward slashes, as something that can be written and read.
+
+    Names on Unix are bytes. Those that are not UTF-8 mostly come from Latin-1 times.
+    """
+    raw = os.fsencode(name.as_posix() if isinstance(name, Path) else name)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        # What Latin-1 has between 128 and 159 are no letters, and none of them is printed.
+        return re.sub(r"[\x80-\x9f]", "\ufffd", raw.decode("latin-1"))
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether the name of ``path`` can be written to a file as text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def stems(sources: Sequence[str]) -> list[str]:
     """A stem for each: readable, safe on every file system, unique.
 
-    Where several would share one (they differ by suffix, case or odd characters), all of them get
-    a few digits that depend on their own path only.
+    Where several would share one (they differ by suffix, case, odd characters or encoding), all of
+    them get digits that depend on their own path only; and more of them where those are taken.
+
+    Args:
+        sources: different paths with forward slashes, as the system gives them.
     """
-    plain = [_slug(source) for source in sources]
-    taken = Counter(name.casefold() for name in plain)
-    return [
-        name if taken[name.casefold()] == 1 else f"{name}-{_digits(source)}"
-        for source, name in zip(sources, plain, strict=True)
-    ]
+    plain = [_slug(readable(source)) for source in sources]
+    digits = [hashlib.sha256(os.fsencode(source)).hexdigest() for source in sources]
+    counts = [0] * len(sources)
+    while True:
+        names = [f"{n}-{d[:c]}" if c else n for n, d, c in zip(plain, digits, counts, strict=True)]
+        taken = Counter(name.casefold() for name in names)
+        shared = [n for n, name in enumerate(names) if taken[name.casefold()] > 1]
+        if not shared or min(counts[n] for n in shared) >= len(digits[0]):
+            return names
+        for n in shared:
+            counts[n] += DIGITS
 
 
 def _slug(source: str) -> str:
     joined = source.rpartition(".")[0].replace("/", "__")
     safe = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", joined))
     return safe.encode()[:160].decode("utf-8", "ignore")  # file systems stop at 255 bytes
-
-
-def _digits(source: str) -> str:
-    return hashlib.sha256(source.encode()).hexdigest()[:8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -52,6 +53,21 @@ def atomic_folder(folder: Path | str) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def within(folder: Path, name: str | Path) -> Path:
+    """Return the path of ``name`` below ``folder``; for every name that was read from a file.
+
+    Only the name is judged: a file in ``folder`` may well be a link into DVC's cache.
+
+    Raises:
+        UserError: it leads out of ``folder``.
+    """
+    root = os.path.normpath(Path(folder).absolute())  # links are not followed
+    path = os.path.normpath(Path(root, name))
+    if "\0" in str(name) or os.path.commonpath([root, path]) != root or path == root:
+        raise UserError(f"{str(name)!r}: leads out of {folder}; only what lies below it is used")
+    return folder / os.path.relpath(path, root)
+
+
 def write_json(path: Path | str, obj: Any) -> None:
     """Write ``obj`` as indented JSON, atomically; key order is kept, NaN is refused."""
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
@@ -69,7 +85,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; run the step that writes it (dvc repro)") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = f"{path}: cannot be read as JSON ({error})"
         raise UserError(f"{reason}; delete it and run the step that writes it again") from None
 

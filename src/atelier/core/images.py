@@ -6,9 +6,11 @@ Everywhere else a picture is an 8-bit sRGB ``PIL.Image`` of mode RGB or a float 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,15 +19,17 @@ from torch import Tensor
 
 from atelier.core.colour import BROKEN, normalise
 from atelier.core.config import UserError
+from atelier.core.decoders import (
+    MAX_PIXELS,
+    SUFFIXES,
+    RefusedError,
+    check_size,
+    open_header,
+    require_regular,
+)
+from atelier.core.filenames import readable
 from atelier.core.files import atomic
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"})
-"""What ``find`` takes for a picture, compared in lower case."""
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-"""Decoders in use; others Pillow knows run outside programs (EPS) or are rarely tested."""
-MAX_PIXELS = 80_000_000
-"""Larger pictures are refused by their header; below Pillow's own limit of 89 million, so that its
-warning never shows."""
 PNG_LEVEL = 1
 """zlib level: on photographs three times faster than the default 6, for 2 % more bytes."""
 ResizeMode = Literal["crop", "fit", "stretch"]
@@ -44,20 +48,36 @@ class ImageError(UserError):
         return type(self), (str(self.path), self.reason)
 
 
-def read(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read(
+    path: Path | str, max_pixels: int = MAX_PIXELS, max_side: int | None = None
+) -> Image.Image:
     """Read any common picture as 8-bit sRGB, mode RGB, upright, first frame, no metadata.
 
     Alpha is composited on white; an embedded colour profile is converted to sRGB (a broken one is
     ignored); 16-bit and float samples are scaled to 8 bits.
 
+    Args:
+        path: a file, or a link to one; never a pipe.
+        max_pixels: larger pictures are refused before they are decoded.
+        max_side: the caller shrinks it to so many pixels anyway: a JPEG at least four times as
+            large is then decoded at a half, quarter or eighth of its size.
+
     Raises:
-        ImageError: empty, truncated, broken, not a picture, or larger than ``max_pixels``.
+        ImageError: empty, truncated, broken, not a picture, or too large.
     """
     try:
+        require_regular(Path(path))
         with Path(path).open("rb") as file:
-            return _decode(path, file, max_pixels)
-    except ImageError:
-        raise
+            image = open_header(path, file)
+            check_size(*image.size, max_pixels)
+            if max_side and 4 * max_side <= max(image.size):
+                # Twice the size, so that the last step of the way is our own filter's.
+                share = 2 * max_side / max(image.size)
+                image.draft(None, (int(image.width * share), int(image.height * share)))
+            image.load()
+            return normalise(image)
+    except RefusedError as error:
+        raise ImageError(path, str(error)) from None
     except FileNotFoundError:
         raise ImageError(path, "is missing") from None
     except BROKEN as error:
@@ -67,36 +87,9 @@ def read(path: Path | str, max_pixels: int = MAX_PIXELS) -> Image.Image:
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror})"  # no permission, a folder, a dead disk
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is; shrink it first"
     return f"is broken or truncated ({error or type(error).__name__})"
-
-
-def _decode(path: Path | str, file: BinaryIO, max_pixels: int) -> Image.Image:
-    image = _open(path, file)
-    width, height = image.size
-    if width * height > max_pixels:
-        size = f"{width}×{height} pixels, over the limit of {max_pixels / 1e6:g} megapixels"
-        raise ImageError(path, f"is too large: {size}")
-    image.load()
-    return normalise(image)
-
-
-def _open(path: Path | str, file: BinaryIO) -> Image.Image:
-    """Read the header only.
-
-    ``Image.open`` is not used: it warns by itself about large pictures, and a warning can be held
-    back only by changing the filters of every thread.
-    """
-    prefix = file.read(16)
-    if not prefix:
-        raise ImageError(path, "is empty (0 bytes)")
-    Image.init()
-    for name in FORMATS:
-        factory, accept = Image.OPEN[name]
-        if accept is not None and accept(prefix) is True:
-            file.seek(0)
-            return factory(file, str(path))
-    known = ", ".join(FORMATS)
-    raise ImageError(path, f"is not a picture of a known kind ({known}), whatever its name says")
 
 
 def resize(
@@ -172,24 +165,68 @@ def save_png(image: Image.Image | Tensor, path: Path | str) -> None:
         clean.save(part, format="PNG", compress_level=PNG_LEVEL)
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds: pictures, and what is left out."""
+
+    root: Path
+    pictures: list[Path]
+    """By their names, sorted by relative POSIX path; reading one says if it is something else."""
+    others: list[Path]
+    """Files that are not called like pictures."""
+    linked: list[Path]
+    """Folders that are links, which are not followed: they may lead round in circles."""
+
+    def left_out(self) -> list[str]:
+        """What is not counted, a sentence each; none for a folder of pictures alone."""
+        lines = [f"{readable(path)}: left out, a linked folder" for path in self.linked]
+        kinds = Counter(readable(path.suffix.lower()) or "without suffix" for path in self.others)
+        if kinds:
+            told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            lines.append(f"{readable(self.root)}: left out, not called like pictures: {told}")
+        return lines
+
+
+def survey(folder: Path | str) -> Survey:
+    """Look at everything below ``folder`` but hidden files and folders."""
+    root = Path(folder)
+    files: list[Path] = []
+    linked: list[Path] = []
+    for where, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        linked += [Path(where, name) for name in folders if Path(where, name).is_symlink()]
+        files += [Path(where, name) for name in names if not name.startswith(".")]
+    files.sort(key=lambda path: path.relative_to(root).as_posix())
+    return Survey(
+        root,
+        [path for path in files if path.suffix.lower() in SUFFIXES],
+        [path for path in files if path.suffix.lower() not in SUFFIXES],
+        linked,
+    )
+
+
 def find(folder: Path | str) -> list[Path]:
     """Every picture below ``folder``, by suffix, sorted by relative POSIX path.
 
-    Nested folders are searched; hidden files and folders and linked folders are not.
+    Nested folders are searched; hidden files and folders and linked folders are not (``survey``
+    names the latter).
     """
-    root = Path(folder)
-    found: list[Path] = []
-    for where, folders, files in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(where, name) for name in files if _is_picture_name(name)]
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
-
-
-def _is_picture_name(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    return survey(folder).pictures
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture, without decoding it."""
-    with Image.open(path) as image:  # the header only
-        return image.size
+    """Width and height of a picture as it is stored, without decoding it.
+
+    Raises:
+        ImageError: missing or no picture.
+    """
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            return open_header(path, file).size
+    except RefusedError as error:
+        raise ImageError(path, str(error)) from None
+    except FileNotFoundError:
+        raise ImageError(path, "is missing") from None
+    except BROKEN as error:
+        raise ImageError(path, _reason(error)) from None

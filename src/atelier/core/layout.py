@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atelier.core.config import UserError
-from atelier.core.images import find
+from atelier.core.images import find, survey
 
 REQUIRED = ("photos/train", "photos/test", "paintings")
 """Folders every data folder has: contents to train on, contents to judge on, styles."""
@@ -31,6 +31,12 @@ def splits(folder: Path | str) -> dict[str, list[Path]]:
     if wrong:
         raise UserError(f"{folder}: {' and '.join(wrong)}; {LAYOUT}")
     return {split: paths for split, paths in found.items() if paths}
+
+
+def left_out(folder: Path | str) -> list[str]:
+    """Return a sentence about everything in the splits that is not counted as a picture."""
+    found = (survey(Path(folder) / split) for split in (*REQUIRED, *OPTIONAL))
+    return [line for part in found for line in part.left_out()]
 
 
 def counts(found: dict[str, list[Path]]) -> dict[str, int]:

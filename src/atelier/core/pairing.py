@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json, write_json
+from atelier.core.files import read_json, within, write_json
 from atelier.core.paths import Prepared
 
 
@@ -88,9 +88,11 @@ class Job:
 
 
 def list_jobs(prepared: Path) -> list[Job]:
-    """One job per pair written by ``prepare``, in the order of the photographs."""
+    """One job per pair written by ``prepare``, in the order of the photographs.
+
+    Raises:
+        UserError: there is no pairing, or a name in it leads elsewhere.
+    """
     below = Prepared(prepared)
-    pairs = Pairing.read(below.pairing).styles
-    return [
-        Job(p, below.photos / f"{p}.png", below.paintings / s) for p, s in sorted(pairs.items())
-    ]
+    jobs = sorted(Pairing.read(below.pairing).styles.items())
+    return [Job(p, within(below.photos, f"{p}.png"), within(below.paintings, s)) for p, s in jobs]

@@ -9,8 +9,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from atelier.core.config import UserError
+from atelier.core.decoders import SUFFIXES
 from atelier.core.files import atomic_folder
-from atelier.core.images import SUFFIXES
 from atelier.core.layout import REQUIRED
 
 FOLDERS = {"trainA": "paintings", "trainB": "photos/train", "testB": "photos/test"}

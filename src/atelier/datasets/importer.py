@@ -7,19 +7,29 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from atelier.core.config import UserError
+from atelier.core.decoders import is_regular
+from atelier.core.filenames import is_utf8, readable, stems
 from atelier.core.layout import counts, splits
 from atelier.tracking.progress import progress
+
+NEW, OLD = ".data.*.part", ".data.*.old"
+"""What lies beside ``data`` while it is replaced; git ignores both."""
+LOCK = Path(".dvc/tmp/atelier-data.lock")
 
 
 def adopt(source: Path, root: Path, *, force: bool = False) -> dict[str, int]:
     """Make the pictures of ``source`` the data of the project at ``root``.
 
-    ``data`` is replaced as a whole. What it held can be had back from DVC's cache when it had been
-    added; otherwise nothing is replaced without ``force``. When ``source`` is ``data`` itself,
-    nothing is copied: its present state is added.
+    ``data`` is replaced as a whole, and is as before if DVC refuses the new ones. What it held can
+    be had back from DVC's cache when it had been added; otherwise nothing is replaced without
+    ``force``. When ``source`` is ``data`` itself, nothing is copied: its present state is added.
 
     Returns:
         How many pictures each split holds.
@@ -27,14 +37,23 @@ def adopt(source: Path, root: Path, *, force: bool = False) -> dict[str, int]:
     Raises:
         UserError: wrong layout, no DVC project, data that would be lost, or a failing DVC.
     """
-    found = splits(source)
+    found = {split: [*filter(is_regular, paths)] for split, paths in splits(source).items()}
     data = root / "data"
     in_place = data.exists() and data.samefile(source)
     check_replaceable(root, force=force or in_place)
-    if not in_place:
-        _copy_over(source, found, data)
-    _add(root)
+    if in_place:
+        _check_names(data)
+        _add(root)
+        return counts(found)
+    with _locked(root), _copied(source, found, data) as new, _swapped(new, data):
+        _add(root)
     return counts(found)
+
+
+def unusable(source: Path) -> list[Path]:
+    """What is called like a picture and not copied: pipes, devices, links that end nowhere."""
+    paths = (path for paths in splits(source).values() for path in paths)
+    return [path for path in paths if not is_regular(path)]
 
 
 def check_replaceable(root: Path, *, force: bool = False) -> None:
@@ -55,32 +74,115 @@ def check_replaceable(root: Path, *, force: bool = False) -> None:
         raise UserError(f"{data}: was changed since `dvc add data`; run that again, or {advice}")
 
 
-def _copy_over(source: Path, found: dict[str, list[Path]], data: Path) -> None:
-    part = data.parent / f".data.{uuid.uuid4().hex}.part"
-    paths = [path for paths in found.values() for path in paths]
-    paths += [note for note in [source / "SOURCE.json"] if note.is_file()]
+def recover(root: Path) -> list[str]:
+    """Put right what a killed ``adopt`` left beside ``data``; a line about each thing done.
+
+    Between the two renames there is no ``data``: the old ones come back. After them the new ones
+    are given to DVC. Nothing is touched while another process replaces the data.
+    """
+    left = [*root.glob(OLD), *root.glob(NEW)]
+    if not left:
+        return []
     try:
-        for path in progress(paths, len(paths), "copy"):
-            target = part / path.relative_to(source)
+        with _locked(root, wait=0):
+            return _recover(root)
+    except UserError:
+        return []
+
+
+def _recover(root: Path) -> list[str]:
+    data, lines = root / "data", list[str]()
+    for old in sorted(root.glob(OLD)):
+        if not os.path.lexists(data):
+            old.replace(data)
+            lines.append(f"{data}: replacing the pictures was interrupted; the old ones are back")
+        else:
+            _add(root)
+            _remove(old)
+            lines.append(f"{data}: replacing the pictures was interrupted; it is finished now")
+    for new in root.glob(NEW):
+        shutil.rmtree(new, ignore_errors=True)
+        lines.append(f"{new}: left by an interrupted copy; removed")
+    return lines
+
+
+@contextmanager
+def _locked(root: Path, wait: float = 10) -> Iterator[None]:
+    path = root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=wait):
+            yield
+    except Timeout:
+        raise UserError(f"{root / 'data'}: another process is replacing the pictures") from None
+
+
+@contextmanager
+def _copied(source: Path, found: dict[str, list[Path]], data: Path) -> Iterator[Path]:
+    """A hidden copy of the pictures beside ``data``; gone afterwards, unless it was moved."""
+    part = data.parent / f".data.{uuid.uuid4().hex}.part"
+    targets = {
+        path: name for split, paths in found.items() for path, name in _names(source, split, paths)
+    }
+    note = source / "SOURCE.json"
+    targets |= {note: note.name} if note.is_file() else {}
+    try:
+        for path, name in progress(targets.items(), len(targets), "copy"):
+            target = part / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        _swap(part, data)
+        yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _swap(new: Path, data: Path) -> None:
-    """Two renames, so that no moment has half of one and half of the other."""
+def _names(source: Path, split: str, paths: list[Path]) -> list[tuple[Path, str]]:
+    """Each picture's path in the data folder; names DVC cannot write are made readable."""
+    inner = [path.relative_to(source / split).as_posix() for path in paths]
+    kept = {name for name, path in zip(inner, paths, strict=True) if is_utf8(path)}
+    unique = stems(inner)
+    return [
+        (path, f"{split}/{name if name in kept else f'{stem}{readable(path.suffix)}'}")
+        for path, name, stem in zip(paths, inner, unique, strict=True)
+    ]
+
+
+def _check_names(data: Path) -> None:
+    """DVC writes names into a JSON file.
+
+    Raises:
+        UserError: a file whose name is not UTF-8.
+    """
+    wrong = [path for path in sorted(data.rglob("*")) if not is_utf8(path)]
+    if wrong:
+        named = ", ".join(readable(path) for path in wrong[:3])
+        raise UserError(f"{named}: the name is not UTF-8, which DVC cannot track; rename the file")
+
+
+@contextmanager
+def _swapped(new: Path, data: Path) -> Iterator[None]:
+    """Rename ``new`` to ``data``; the former ``data`` goes at the end, or comes back on an error.
+
+    Two renames, so that no moment has half of one and half of the other.
+    """
     old = data.parent / f".data.{uuid.uuid4().hex}.old"
-    if not os.path.lexists(data):
-        new.replace(data)
-        return
-    data.replace(old)
+    had = os.path.lexists(data)
+    if had:
+        data.replace(old)
     try:
         new.replace(data)
+        yield
     except BaseException:
-        old.replace(data)
+        if os.path.lexists(data):
+            data.replace(new)  # deleted by whoever made it
+        if had:
+            old.replace(data)
         raise
+    if had:
+        _remove(old)
+
+
+def _remove(old: Path) -> None:
     if old.is_symlink() or old.is_file():
         old.unlink()
     else:
@@ -91,8 +193,7 @@ def _add(root: Path) -> None:
     done = _dvc(root, "add", "--quiet", "data")
     if done.returncode != 0:
         told = (done.stderr or done.stdout).strip()
-        reason = "the pictures are in place, but `dvc add data` failed"
-        raise UserError(f"{root / 'data'}: {reason}; run it by hand to see why:\n{told}")
+        raise UserError(f"{root / 'data'}: `dvc add data` failed and nothing was changed:\n{told}")
 
 
 def _dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

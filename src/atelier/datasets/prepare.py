@@ -15,9 +15,10 @@ from pydantic import Field
 
 from atelier.core import images
 from atelier.core.config import Settings, UserError
-from atelier.core.filenames import stems, text
+from atelier.core.decoders import MAX_PIXELS, RefusedError, require_regular
+from atelier.core.filenames import readable, stems
 from atelier.core.files import atomic_folder, write_json
-from atelier.core.layout import REQUIRED, splits
+from atelier.core.layout import REQUIRED, left_out, splits
 from atelier.core.pairing import Pairing
 from atelier.core.paths import Prepared
 from atelier.datasets.parallel import cores, parallel
@@ -31,7 +32,7 @@ class PrepareSettings(Settings):
     """Pixels: the side of the square, or the longer side with ``resize: fit``."""
     resize: images.ResizeMode = "crop"
     on_broken: Literal["skip", "fail"] = "skip"
-    max_megapixels: float = Field(images.MAX_PIXELS / 1e6, gt=0, le=images.MAX_PIXELS / 1e6)
+    max_megapixels: float = Field(MAX_PIXELS / 1e6, gt=0, le=MAX_PIXELS / 1e6)
     """Larger pictures count as broken."""
     duplicates: Literal["keep", "skip"] = "keep"
     """What happens to the second of two equal files of one split."""
@@ -88,7 +89,7 @@ def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict
             "seed": seed,
             "settings": settings.model_dump(exclude={"workers"}),
             "counts": _counts(found, entries),
-            "warnings": _warnings(entries, skipped, duplicates, settings),
+            "warnings": [*_warnings(entries, skipped, duplicates, settings), *_left_out(data)],
             "skipped": skipped,
             "duplicates": duplicates,
             "pictures": entries,
@@ -109,11 +110,10 @@ def _check_out(data: Path, out: Path) -> None:
 def _named(data: Path, found: dict[str, list[Path]]) -> list[_Picture]:
     pictures = []
     for split, paths in found.items():
-        inner = [text(path.relative_to(data / split)) for path in paths]
-        names = stems(inner)
-        for path, source, name in zip(paths, inner, names, strict=True):
+        inner = [path.relative_to(data / split).as_posix() for path in paths]
+        for path, source, name in zip(paths, inner, stems(inner), strict=True):
             file = f"{split}/{name}.png"
-            pictures.append(_Picture(split, path, f"{split}/{source}", file))
+            pictures.append(_Picture(split, path, f"{split}/{readable(source)}", file))
     return pictures
 
 
@@ -127,9 +127,10 @@ def _hashed(pictures: list[_Picture], settings: PrepareSettings) -> list[_Pictur
 
 def _hash_file(path: Path) -> str:
     try:
+        require_regular(path)  # opening a pipe would wait for ever
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, RefusedError):
         return ""  # reading it as a picture will say why
 
 
@@ -233,6 +234,11 @@ def _warnings(
         ),
     }
     return [note for note, holds in notes.items() if holds]
+
+
+def _left_out(data: Path) -> list[str]:
+    """``left_out``, without the place of the data on this machine."""
+    return [line.replace(f"{readable(data)}/", "") for line in left_out(data)]
 
 
 def _digest(entries: list[dict[str, Any]], settings: PrepareSettings) -> str:

@@ -233,9 +233,23 @@ class Trainer:
         }
         save_state(self.folder, self.step, state)
 
+    def _misfit(self, state: Mapping[str, Any]) -> str:
+        """Why a state is none of this training, or "": looked at before anything is changed."""
+        own = self.method.networks.state_dict()
+        if _shapes(state["networks"]) != _shapes(own):
+            return "has networks of other shapes"
+        if self.average and _shapes(state["average"]) != _shapes(self.average.state_dict()):
+            return "has an average of other shapes"
+        groups = {name: len(one["param_groups"]) for name, one in state["optimizers"].items()}
+        if groups != {name: len(one.param_groups) for name, one in self.optimizers.items()}:
+            return "has other optimisers"
+        if not (0 < state["step"] <= self.settings.steps and state["extra"] and state["seconds"]):
+            return f"is of step {state['step']}"
+        return "" if set(state["history"]) >= {"step"} and "sums" in state else "has no curves"
+
     def _restored(self) -> bool:
         """Whether there was a state to go on from."""
-        state: dict[str, Any] | None = newest_state(self.folder)
+        state: dict[str, Any] | None = newest_state(self.folder, self._misfit)
         if state is None:
             return False
         self.method.networks.load_state_dict(state["networks"])
@@ -251,6 +265,10 @@ class Trainer:
         for name in ("step", "seconds", "history", "sums"):
             setattr(self, name, state[name])
         return True
+
+
+def _shapes(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items()}
 
 
 def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:

@@ -18,15 +18,18 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from atelier.core.batches import Batch, BatchPlan
-from atelier.core.checkpoints import load_some, load_weights
-from atelier.core.config import Settings, main_root
-from atelier.core.paths import WEIGHTS
+from atelier.core.checkpoints import again, load_some, load_weights
+from atelier.core.config import Settings, UserError, main_root
+from atelier.core.files import read_record, within
+from atelier.core.paths import CARD, WEIGHTS
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
 from atelier.nn.padding import fitted
 from atelier.nn.pretrained.features import Features, LossFeatures
 
+DIGEST = "weights_sha256"
+"""What the card calls the digest of the weights."""
 Losses = dict[str, Tensor]
 """``total`` is descended; the other entries (scalars) are watched, whatever they are."""
 
@@ -70,8 +73,8 @@ class TrainSettings(Settings):
     stylize_batch: int = Field(8, ge=1)
     warm_start: str | None = None
     """Weights to begin with: a ``model.safetensors`` (what is delivered: of an adversarial system
-    the generators) or a training's ``step-….pt`` (all networks); a path from the project's root,
-    which DVC does not watch."""
+    the generators) or a training's ``step-….pt`` (all networks); a path below the project's
+    root, which DVC does not watch."""
 
 
 @contextmanager
@@ -111,10 +114,11 @@ class Trained(Method):
         """Load the weights that ``warm_start`` names; done by the engine, never to stylise.
 
         Raises:
-            UserError: the file is missing, broken, or has no weight of this system's shape.
+            UserError: the file lies outside the project, is missing, broken, or has no weight of
+                this system's shape.
         """
         if self.settings.warm_start:
-            load_some(self.networks, main_root() / self.settings.warm_start)
+            load_some(self.networks, within(main_root(), self.settings.warm_start))
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -294,9 +298,18 @@ class Arbitrary(Trained):
 
 
 def restore(method: Method, model: Path) -> None:
-    """Give a trained method the weights below ``model``; the others need none."""
-    if isinstance(method, Trained):
-        load_weights(method.inference_networks, model / WEIGHTS)
+    """Give a trained method the weights below ``model``; the others need none.
+
+    Raises:
+        UserError: missing, broken, of other settings, or not those that the card names.
+    """
+    if not isinstance(method, Trained):
+        return
+    named, found = read_record(model / CARD).get(DIGEST), weights_digest(model)
+    if named and found and named != found:
+        reason = "is not what was trained: its digest is not the one on the card"
+        raise UserError(f"{model / WEIGHTS}: {reason}; {again(model / WEIGHTS)}")
+    load_weights(method.inference_networks, model / WEIGHTS)
 
 
 def weights_digest(model: Path) -> str | None:

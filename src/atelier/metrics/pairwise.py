@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from atelier.core import images
+from atelier.core.files import within
 from atelier.metrics.embeddings import ahead, chunked, same_size
 from atelier.metrics.measures import OfPairs, PairBatch, PerceptualNetworks, measures
 from atelier.tracking.progress import progress
@@ -91,8 +92,8 @@ def made_pairs(
         paintings: all file names, sorted.
     """
     return [
-        Pair(folder / f"{photo}.png", photos / f"{photo}.png", painting_named(style, paintings))
-        for photo, style in sorted(made.items())
+        Pair(within(folder, name), within(photos, name), painting_named(style, paintings))
+        for name, style in sorted((f"{photo}.png", style) for photo, style in made.items())
     ]
 
 

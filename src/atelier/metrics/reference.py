@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from atelier.core.checkpoints import save_tensors
 from atelier.core.config import UserError
-from atelier.core.files import atomic
 from atelier.metrics.catalogue import METRICS, NETWORKS
 from atelier.metrics.embeddings import embed_files, look_at_files
 from atelier.metrics.evaluator import Evaluator, Reference, distances
@@ -63,8 +62,7 @@ def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> No
     """Write the paintings' vectors and what they were made with, atomically."""
     known = {**_signature(evaluator), "paintings": json.dumps(list(reference.styles))}
     styles = torch.stack(list(reference.styles.values()))
-    with atomic(path) as part:
-        save_file({"vectors": reference.vectors.contiguous(), "styles": styles}, part, known)
+    save_tensors({"vectors": reference.vectors.contiguous(), "styles": styles}, path, known)
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:

@@ -6,6 +6,7 @@ never over a picture that went in.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def gather(sources: Sequence[Path], out: Path, label: str) -> list[Task]:
         UserError: nothing there is a picture, or a result would replace a picture that goes in.
     """
     pairs = [pair for source in sources for pair in _pictures(source)]
-    found = {path.resolve(): (path, name) for path, name in pairs}  # one given twice is done once
+    found = {_place(path): (path, name) for path, name in pairs}  # one given twice is done once
     shared = Counter(name for _, name in found.values())
     names = [path.as_posix() if shared[name] > 1 else name for path, name in found.values()]
     tasks = [
@@ -52,21 +53,32 @@ def gather(sources: Sequence[Path], out: Path, label: str) -> list[Task]:
         for (path, _), stem in zip(found.values(), filenames.stems(names), strict=True)
     ]
     for task in tasks:
-        if task.target.resolve() in found:
+        if _place(task.target) in found:
             raise UserError(f"{task.target}: would be replaced, but goes in; choose another -o")
     return tasks
 
 
+def _place(path: Path) -> str:
+    """Where a path ends; ``Path.resolve`` raises for links that go round in a circle."""
+    return os.path.realpath(path)
+
+
 def _pictures(source: Path) -> list[tuple[Path, str]]:
     """Picture and name; a file is taken whatever it is called, and may turn out to be none."""
-    if source.is_file():
-        return [(source, source.name)]
     if not source.is_dir():
-        raise UserError(f"{source}: no such file or folder")
+        if not os.path.lexists(source):
+            raise UserError(f"{source}: no such file or folder")
+        return [(source, source.name)]
     found = [(path, path.relative_to(source).as_posix()) for path in images.find(source)]
     if not found:
         raise UserError(f"{source}: holds no picture")
     return found
+
+
+def _name_left_out(sources: Sequence[Path], on_message: MessageCallback) -> None:
+    for source in sources:
+        for line in images.survey(source).left_out() if source.is_dir() else ():
+            on_message(line)
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ def stylize_files(
     for method in methods:
         method.check(style, options.strength)
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
+    _name_left_out(sources, on_message)
     total = sum(_steps(method, task.source, options.max_side) for method, task in work)
     jobs = [(task, _stylised(method, task, style, options)) for method, task in work]
     return _run(jobs, total, "stylize", on_message)
@@ -102,7 +115,7 @@ def stylize_files(
 def _stylised(
     method: Applied, task: Task, style: Image.Image | None, options: StylizeOptions
 ) -> Iterator[None]:
-    photo = images.read(task.source)
+    photo = images.read(task.source, max_side=options.max_side)
     for iterate in method.iterates(photo, style, options.strength, options.max_side):
         yield
         made = iterate.image
@@ -115,7 +128,7 @@ def _steps(method: Applied, path: Path, max_side: int | None) -> int:
         width, height = size_of(path)
         share = min(1.0, (max_side or width + height) / max(width, height))
         return method.method.steps(round(height * share), round(width * share))
-    except (OSError, ValueError, UserError, Image.DecompressionBombError, Warning):
+    except UserError:
         return 1
 
 
@@ -128,6 +141,7 @@ def denoise_files(
 ) -> int:
     """Denoise every picture by itself; returns how many could not be done."""
     tasks = gather(sources, out, "denoised")
+    _name_left_out(sources, on_message)
     jobs = [(task, _denoised(task, settings, device)) for task in tasks]
     return _run(jobs, len(tasks) * (-(-settings.steps // EVERY) + 1), "denoise", on_message)
 

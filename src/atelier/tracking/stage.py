@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from atelier.core.config import Params, UserError
+from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
 from atelier.core.files import write_json
 from atelier.core.paths import Results
@@ -30,6 +31,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     it is running or why it failed. DVC does not track it: a failed stage has no outputs, and the
     metrics of an earlier run that lie beside it must not be taken for its own.
     """
+    use_plain_characters()
     keep_memory()
     spare_collection()
     note = _Note(name, method)

@@ -20,11 +20,11 @@ from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from atelier.core.checkpoints import save_tensors
 from atelier.core.config import UserError
-from atelier.core.files import atomic
 
 StateDict = dict[str, Tensor]
 
@@ -176,8 +176,7 @@ def convert(source: Path, folder: Path, name: str | None = None) -> Path:
     packed = all(isinstance(value, dict) for value in state.values())
     tensors = _unpack(state, source) if packed and state else _tensors(state, source)
     target = folder / f"{name}.safetensors"
-    with atomic(target) as part:
-        save_file(tensors, part, metadata={"name": str(name), "source": source.name})
+    save_tensors(tensors, target, {"name": str(name), "source": source.name})
     return target
 
 

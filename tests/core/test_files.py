@@ -1,0 +1,55 @@
+"""Names that come from files never lead out of their folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from atelier.core.config import UserError
+from atelier.core.files import read_json, read_record, within
+from atelier.core.pairing import list_jobs
+from atelier.metrics.pairwise import made_pairs
+
+HOSTILE = ["/etc/passwd", "../other.png", "a/../../other.png", "", ".", "a\0b", "../prepared2/x"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_leads_out_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="leads out of"):
+        within(tmp_path / "prepared", name)
+
+
+@pytest.mark.parametrize("folder", [Path("/data"), Path("results"), Path()])
+def test_what_lies_below_is_found(folder: Path) -> None:
+    assert within(folder, "a/b.png") == folder / "a/b.png"
+    assert within(folder, "a/../b.png") == folder / "b.png"
+    assert within(folder, "..a.png") == folder / "..a.png"
+    assert within(folder, (folder / "c.png").absolute()) == folder / "c.png"
+
+
+def test_links_below_it_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/a.png").symlink_to(tmp_path / "cache")
+    assert within(tmp_path / "results", "a.png").is_file()
+
+
+@pytest.mark.parametrize("pairs", [{"/etc/x": "a.png"}, {"../x": "a.png"}, {"x": "../../a.png"}])
+def test_a_pairing_names_no_other_folders(tmp_path: Path, pairs: dict[str, str]) -> None:
+    (tmp_path / "pairing.json").write_text(json.dumps(pairs))
+    with pytest.raises(UserError, match="leads out of"):
+        list_jobs(tmp_path)
+
+
+def test_a_record_names_no_other_folders(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leads out of"):
+        made_pairs(tmp_path / "images", tmp_path, {"../x": "a.png"}, ["a.png"])
+
+
+def test_json_that_is_nested_too_deep_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"a\.json: cannot be read as JSON"):
+        read_json(tmp_path / "a.json")
+    assert read_record(tmp_path / "a.json") == {}
