@@ -15,6 +15,7 @@ from atelier.core.checkpoints import save_state, save_weights
 from atelier.core.config import UserError
 from atelier.methods.trained import Losses, seeded
 from atelier.methods.unpaired import Domain, DomainSettings, ImagePool, frozen, to_signed, to_unit
+from atelier.methods.warm_start import warm_up
 from support import adversaries as ad
 from support.steps import smooth
 
@@ -246,7 +247,7 @@ def test_a_one_sided_system_shows_one_way() -> None:
 
 def warmed(method: Domain) -> Domain:
     """As the engine does before a training."""
-    method.warm_up()
+    warm_up(method)
     return method
 
 

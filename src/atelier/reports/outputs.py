@@ -31,9 +31,17 @@ def _pairs(root: Path) -> dict[str, str]:
 
 
 def paintings(root: Path) -> list[Path]:
-    """Every picture that can give a style, sorted: the paintings, then those by others."""
-    folders = (root / "results/prepared/paintings", root / "results/prepared/styles")
-    return [path for folder in folders for path in sorted(folder.glob("*.png"))]
+    """Every picture that can give a style, sorted: the paintings, then those by others.
+
+    Before anything has been prepared, those of the data that browsers show.
+    """
+    for place in ("results/prepared", "data"):
+        folders = (root / place / "paintings", root / place / "styles")
+        found = [path for folder in folders for path in sorted(folder.glob("*.*"))]
+        shown = [path for path in found if path.suffix.lower() in {".png", ".jpg", ".jpeg"}]
+        if shown:
+            return shown
+    return []
 
 
 def painting_for(root: Path, photo: str) -> Path | None:

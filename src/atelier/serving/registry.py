@@ -17,9 +17,11 @@ from typing import Any
 
 import pandas as pd
 
+from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
+from atelier.core.zoo_files import CARD
 from atelier.methods.trained import WEIGHTS, weights_digest
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
@@ -106,10 +108,9 @@ class _Model:
             self.run.client.log_artifact(run_id, str(path))
 
     def publish(self) -> str:
-        """Register the weights; "" when there are none."""
-        folder = self.root / "results/models" / self.name
-        weights = weights_digest(folder)
-        if weights is None or not (folder / "card.json").is_file():
+        """Register the weights: its own training's, else the zoo's; "" when there are none."""
+        folder, weights = self._folder, weights_digest(self._folder)
+        if weights is None or not (folder / CARD).is_file():
             return ""
         known = [v for v in self._versions() if v.tags.get("weights") == weights]
         version = str(known[0].version) if known else self._add(folder, weights)
@@ -117,7 +118,28 @@ class _Model:
             self._update(known[0])
         champion = self._crown(version)
         crowned = f", which is the {ALIAS}" if champion == version else f"; {ALIAS}: {champion}"
-        return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}"
+        what = f" ({self._pretrained})" if self._pretrained else ""
+        return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}{what}"
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Where the card and the weights lie."""
+        own = self.root / "results/models" / self.name
+        entry = None if (own / CARD).is_file() else zoo_files.find(self.name, self.root)
+        if entry is None:
+            return own
+        return entry.weights().parent
+
+    @property
+    def _pretrained(self) -> str:
+        """How it began from the zoo, or that it is the zoo's; "" for neither."""
+        card = read_record(self._folder / CARD)
+        return zoo_files.trained_on(card) if self._shipped else zoo_files.history(card)
+
+    @property
+    def _shipped(self) -> bool:
+        """Whether the weights are the zoo's: figures below ``results`` are then not theirs."""
+        return self._folder.parent != self.root / "results/models"
 
     @property
     def model(self) -> str:
@@ -177,8 +199,10 @@ class _Model:
 
     def _tags(self) -> dict[str, str]:
         """The figures, and the protocol they belong to."""
-        row = {k: self.row[k] for k in leaderboard.NUMBERS if not pd.isna(self.row[k])}
-        return {"protocol": self._protocol, **{key: str(value) for key, value in row.items()}}
+        known = () if self._shipped else leaderboard.NUMBERS
+        row = {k: self.row[k] for k in known if not pd.isna(self.row[k])}
+        began = {"pretrained": self._pretrained} if self._pretrained else {}
+        return {"protocol": self._protocol, **began, **{k: str(v) for k, v in row.items()}}
 
     @property
     def _protocol(self) -> str:
@@ -187,13 +211,13 @@ class _Model:
 
     @property
     def _text(self) -> str:
-        return describe(self.root, self.name, self._scores)
+        return describe(self.root, self.name, self._scores, self._folder)
 
     @cached_property
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
         path = self.root / "results/metrics" / f"{self.name}.json"
-        return read_record(path) if self.row["status"] == "ok" else {}
+        return read_record(path) if self.row["status"] == "ok" and not self._shipped else {}
 
     def _crown(self, version: str) -> str | None:
         """Give the alias to the best of those scored as ``version`` was; returns the best."""
@@ -215,7 +239,7 @@ def _save(folder: Path, target: Path) -> None:
     library().pyfunc.save_model(
         str(target),
         python_model=str(CODE),
-        artifacts={"card": str(folder / "card.json"), "weights": str(folder / WEIGHTS)},
+        artifacts={"card": str(folder / CARD), "weights": str(folder / WEIGHTS)},
         model_config={"device": "auto"},
         pip_requirements=[],
     )
