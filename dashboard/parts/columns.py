@@ -53,6 +53,9 @@ COLUMNS: dict[str, Any] = {
     "training_seconds": _number("Training (s)", "Time the whole training took.", 0),
     "parameters_trained": NumberColumn("Parameters", help="Numbers trained.", format="localized"),
     "peak_memory_mib": _number("Memory (MiB)", "Peak of the GPU if one was used, else RAM.", 0),
+    "pretrained": TextColumn(
+        "Pretrained", help="Weights of the zoo its training began from, and its own steps after."
+    ),
     "device": TextColumn("Device", help="Where the pictures were made."),
     "features": TextColumn("Features", help="The network whose activations are compared."),
     "features_hash": TextColumn("Their hash", help="Of the weights: which ones exactly."),

@@ -21,7 +21,7 @@ GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
     *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
-    *("n_generated", "n_reference", "features", "seconds_per_picture"),
+    *("n_generated", "n_reference", "features", "seconds_per_picture", "pretrained"),
 )
 
 

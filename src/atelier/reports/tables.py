@@ -122,9 +122,16 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
         _made_with(done, "frechet, kid", "features", "features_hash", "layer"),
         _made_with(done, "content, style", "perceptual", "perceptual_hash"),
         _made_with(done, "lpips", "lpips_network"),
+        *_pretrained(done),
         "denoised: frechet after Zero-Shot Noise2Noise" if _any(done, "denoised_frechet") else "",
     ]
     return [" · ".join(line for line in (*lines, setting) if line), caution(frame)]
+
+
+def _pretrained(frame: pd.DataFrame) -> list[str]:
+    """Which rows did not begin from scratch, those of one history together."""
+    begun = frame[frame["pretrained"] != ""].groupby("pretrained", sort=False)["method"]
+    return [f"pretrained ({', '.join(names)}): {how}" for how, names in begun]
 
 
 def _any(frame: pd.DataFrame, column: str) -> bool:
