@@ -32,7 +32,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_stylize_works_in_any_folder_and_says_with_what(checkout, monkeypatch, capsys) -> None:
     assert atelier(monkeypatch, "stylize", "me.png", "-m", "cut", "-o", "out") == 0
     assert Path("out/me-cut.png").is_file()
-    assert "note: cut: pretrained weights of the zoo, 12,000 steps on" in capsys.readouterr().err
+    assert "note: cut: pretrained weights of the zoo (12,000 steps on" in capsys.readouterr().err
     given = ["me.png", "-m", "adain", "-s", "me.png", "-o", "out"]
     assert atelier(monkeypatch, "stylize", *given) == 0
     assert Path("out/me-adain.png").is_file()
@@ -60,7 +60,7 @@ def test_ones_own_training_is_used_and_said(checkout, monkeypatch, capsys) -> No
     save(project(checkout, "cut") / "me.png", seed=1)
     monkeypatch.chdir(checkout)
     assert atelier(monkeypatch, "stylize", "me.png", "-m", "cut", "-o", "out") == 0
-    assert "note: cut: weights of your own training, 1 steps" in capsys.readouterr().err
+    assert "note: cut: weights of your own training (steps: 1)" in capsys.readouterr().err
 
 
 def test_a_zoo_that_was_not_pulled_says_what_to_do(checkout, monkeypatch, capsys) -> None:

@@ -39,11 +39,11 @@ def test_ones_own_training_comes_before_the_zoo(root: Path) -> None:
     entry(root / "zoo", "cut")
     shipped = load_applied(root, params(root), "cut")
     assert shipped.used == (
-        "pretrained weights of the zoo, 12,000 steps on photographs and Van Gogh"
+        "pretrained weights of the zoo (12,000 steps on photographs and Van Gogh)"
     )
     train(root, "cut")
     own = load_applied(root, params(root), "cut")
-    assert own.used == "weights of your own training, 1 steps"
+    assert own.used == "weights of your own training (steps: 1)"
     photo = ramp(48, 48)
     assert own.stylize(photo).tobytes() != shipped.stylize(photo).tobytes()
 
@@ -54,7 +54,7 @@ def test_a_training_that_began_from_the_zoo_says_so(root: Path) -> None:
     begun = {"entry": "cut", "steps": 12000, "data": "photographs and Van Gogh", "sha256": "a"}
     write_json(path, {**card, "pretrained": begun})
     text = "pretrained: 12,000 steps on photographs and Van Gogh, then 1"
-    assert recipe(root, params(root), "cut").used == f"weights of your own training, {text}"
+    assert recipe(root, params(root), "cut").used == f"weights of your own training ({text})"
     assert text in describe(root, "cut", {}).lower().replace("van gogh", "Van Gogh")
 
 

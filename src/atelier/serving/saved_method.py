@@ -47,12 +47,12 @@ class Recipe:
     def used(self) -> str:
         """Which weights these are, for people; "" for a system that has none."""
         if self.entry:
-            return f"pretrained weights of the zoo, {zoo_files.trained_on(self.card)}"
+            return f"pretrained weights of the zoo ({zoo_files.trained_on(self.card)})"
         if self.model is None:
             return ""
         begun, steps = zoo_files.history(self.card), self.block.get("steps")
-        how = f"pretrained: {begun}" if begun else f"{steps} steps"
-        return f"weights of your own training, {how}"
+        how = f"pretrained: {begun}" if begun else f"steps: {steps}"
+        return f"weights of your own training ({how})"
 
 
 def here() -> tuple[Path | None, Params | None]:
