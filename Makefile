@@ -57,7 +57,7 @@ clean:  ## remove results and resumable state; DVC's cache and the runs stay
 	rm -rf results/prepared results/models results/stylized results/metrics results/comparison .checkpoints
 
 data: | $(VENV)/.installed
-	dvc pull --quiet data.dvc
+	dvc pull --quiet data.dvc zoo.dvc
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("atelier needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

@@ -2,6 +2,7 @@
 
 import sys
 
+from atelier.core import zoo_files
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
@@ -27,6 +28,8 @@ def main(name: str) -> None:
     # A system that learns from two folders looks at no single painting.
     paintings = [] if card["kind"] == "unpaired" else sorted(reference.styles)
     cost = {key: record[key] for key in COST}
+    if begun := zoo_files.history(card):
+        cost["pretrained"] = begun
     if model.training.is_file():
         cost |= {key: read_json(model.training)[key] for key in TRAINING}
     scores, denoised = (

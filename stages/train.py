@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from atelier.core import zoo_files
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
@@ -38,10 +39,14 @@ def learn(state: Trainer, name: str, run: Run) -> None:
 
 def main(name: str, params: Params, group: ProcessGroup) -> None:
     block, seed, out = params.method(name), params.seed, RESULTS.model(name)
-    method = make(block, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
+    begins = zoo_files.warm_facts(block, name, Path())
+    called = {**block, "warm_start": f"zoo:{begins['entry']}"} if begins else block
+    method = make(called, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
     card = {"method": name, **method.training_card(), "parameters": block}
+    if begins:
+        card["pretrained"] = begins
     data = read_json(RESULTS.prepared.manifest)["digest"]
-    known = {key: card.get(key) for key in NAMED}
+    known = {**{key: card.get(key) for key in NAMED}, "pretrained": zoo_files.history(card) or None}
     tags = {"scale": params.scale, "data": data, **known}
     kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
     state = None

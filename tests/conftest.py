@@ -33,6 +33,18 @@ def root_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
+def empty_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A zoo without entries."""
+    return tmp_path_factory.mktemp("zoo")
+
+
+@pytest.fixture(autouse=True)
+def _no_zoo(monkeypatch: pytest.MonkeyPatch, empty_zoo: Path) -> None:
+    """Tests see the zoo that they make, never the checkout's."""
+    monkeypatch.setenv("ATELIER_ZOO", str(empty_zoo))
+
+
+@pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store without runs; making its tables takes a second, copying it none."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"

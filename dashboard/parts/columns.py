@@ -28,6 +28,9 @@ COLUMNS: dict[str, Any] = {
         "Kind", help="optimisation, per_style, arbitrary or unpaired; see the README."
     ),
     **{metric.key: _number(metric) for metric in FIGURES.values()},
+    "pretrained": TextColumn(
+        "Pretrained", help="Weights of the zoo its training began from, and its own steps after."
+    ),
     "device": TextColumn("Device", help="Where the pictures were made."),
     "features": TextColumn("Features", help="The network whose activations are compared."),
     "features_hash": TextColumn("Feature hash", help="Of the weights: which ones exactly."),

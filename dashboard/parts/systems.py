@@ -14,12 +14,11 @@ from PIL import Image
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.images import ImageError, read
-from atelier.core.paths import Results
 from atelier.methods.base import Kind
 from atelier.serving.saved_method import recipe
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
-__all__ = ["applicable", "kind", "load", "opened", "png", "shrunk", "stylised"]
+__all__ = ["applicable", "kind", "load", "opened", "png", "shrunk", "stylised", "used"]
 ONE_AT_A_TIME = Lock()
 """Two visitors share the methods, their memory and the machine."""
 
@@ -45,14 +44,20 @@ def kind(root: Path, params: Params, name: str) -> Kind:
     return recipe(root, params, name).kind
 
 
+def used(root: Path, params: Params, name: str) -> str:
+    """Which weights a method has, for people; "" where it has none."""
+    return recipe(root, params, name).used
+
+
 def load(root: Path, params: Params, name: str) -> Applied:
     """A method with its weights, kept until they or its settings change.
 
     Raises:
         UserError: not trained, or trained with other settings.
     """
-    files = sorted(Results(root).model(name).folder.glob("*"))
-    stamps = [(path.name, path.stat().st_mtime_ns) for path in files]
+    model = recipe(root, params, name).model
+    files = sorted(model.glob("*")) if model else []
+    stamps = [(str(path), path.stat().st_mtime_ns) for path in files]
     return _load(root, params, name, (params.key(name), tuple(stamps)))
 
 

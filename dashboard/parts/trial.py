@@ -33,6 +33,7 @@ def trial(found: Project) -> None:
     photo = upload("Your photograph", "own photo")
     kind = {name: systems.kind(found.root, found.params, name) for name in names}
     chosen = choose_methods(names, kind)
+    say_which(found, chosen)
     kinds = {kind[name] for name in chosen}
     style = choose_style(found) if kinds & {"arbitrary", "optimisation"} else None
     strength = choose_strength() if "arbitrary" in kinds else 1.0
@@ -70,6 +71,14 @@ def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
     return chosen
 
 
+def say_which(found: Project, chosen: list[str]) -> None:
+    """Which weights the chosen methods have: one's own training's, or the zoo's."""
+    used = {name: systems.used(found.root, found.params, name) for name in chosen}
+    lines = [f"`{name}`: {literal(text)}" for name, text in used.items() if text]
+    if lines:
+        st.caption("  \n".join(lines))
+
+
 def upload(label: str, key: str) -> Image.Image | None:
     """A picture the visitor brings; what is wrong with it is said in a sentence."""
     limit = f"At most {MEGABYTES} MB; {', '.join(TYPES)}."
@@ -103,7 +112,8 @@ def choose_style(found: Project) -> Image.Image | None:
     """A painting of the project, or one the visitor brings."""
     files = {path.stem: path for path in outputs.paintings(found.root)}
     name = st.selectbox("Style", [*files, OWN], key="style", width=320)
-    components.filmstrip("Paintings", files, name, "paintings", turn)
+    if files:
+        components.filmstrip("Paintings", files, name, "paintings", turn)
     if name == OWN:
         return upload("The style", "own style")
     try:

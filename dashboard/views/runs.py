@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from atelier.core import paths
+from atelier.core import paths, zoo_files
 from atelier.core.config import UserError
 from atelier.core.paths import SNAPSHOTS
 from atelier.reports import outputs, parameters
@@ -54,6 +54,8 @@ def state(found: Project, name: str) -> None:
         parts.append(f"kind `{card['kind']}`")
     if card.get("features"):
         parts.append(f"features `{card['features']}` {card.get('features_hash', '')}")
+    if begun := zoo_files.history(card):
+        parts.append(f"pretrained: {literal(begun)}")
     st.markdown(" · ".join(parts))
     if row["error"]:
         st.error(literal(row["error"]))

@@ -259,7 +259,8 @@ def test_sample_renders(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "render_sample", render, raising=False)
     result = CliRunner().invoke(app, ["sample", "--out", "pictures", "--seed", "7"])
     assert result.exit_code == 0, result.output
-    assert "7 photos/train" in result.output
+    assert "7 photos/train, 9 photos/test" in result.output, "three and six real photographs"
+    assert (project / "pictures/CREDITS.md").is_file()
 
 
 @pytest.mark.slow

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from support.models import project
-from support.pictures import ramp
+from atelier.core import zoo_files
+from support.models import project, train
+from support.pictures import ramp, save
 from support.projects import alts, component, put, show, words
+from support.zoo import entry
 
 
 @pytest.fixture
@@ -107,3 +109,22 @@ def test_a_style_of_ones_own_is_taken(ready: Path) -> None:
     assert "needs a painting" in app.error[0].value
     app.file_uploader[1].upload("s.png", encoded(ramp(50, 50, 9), "PNG"), "image/png").run()
     assert component(stylise(app, ["adain"]), "slider")["right"]["src"] != first
+
+
+def test_in_a_fresh_clone_the_zoos_weights_work_and_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATELIER_ZOO")
+    monkeypatch.setattr(zoo_files, "CHECKOUT", tmp_path)
+    monkeypatch.chdir(project(tmp_path))
+    entry(tmp_path / "zoo", "adain")
+    save(tmp_path / "data/paintings/night.png", seed=3)
+    app = bring(show("try_it"), encoded(ramp(64, 40)))
+    assert app.button_group(key="apply").options == ["adain", "gatys"]
+    used = "adain: pretrained weights of the zoo (12,000 steps on photographs and Van Gogh)"
+    assert used in words(app).replace("`", "")
+    assert app.selectbox(key="style").options[0] == "night", "of the data: nothing is prepared"
+    assert alts(stylise(app, ["adain"])) == ["your photograph", "adain"]
+    own = train(tmp_path, "adain")
+    assert own.is_dir()
+    assert "adain: weights of your own training (steps: 1)" in words(app.run()).replace("`", "")

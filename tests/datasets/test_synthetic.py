@@ -13,11 +13,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from atelier.core import images
 from atelier.core.config import UserError
-from atelier.datasets.synthetic import render_sample
-from atelier.datasets.synthetic.render import KINDS, LANDSCAPES, PAINTINGS, render_one, write_one
+from atelier.core.pairing import choose
+from atelier.datasets.synthetic import copy_photographs, render_sample
+from atelier.datasets.synthetic.render import (
+    KINDS,
+    LANDSCAPES,
+    PAINTINGS,
+    REAL,
+    render_one,
+    write_one,
+)
 from atelier.datasets.synthetic.strokes import Brush, Canvas
 
+ROOT = Path(__file__).parents[2]
 Picture = NDArray[Any]
 COUNTS = {"train": 2, "test": 1, "paintings": 2}
 
@@ -94,6 +104,33 @@ def test_whole_sample_stays_below_ten_megabytes(tmp_path: Path) -> None:
     photo = max(write_one(tmp_path, 2026, 256, 0, i).stat().st_size for i in (3, 5))
     painting = write_one(tmp_path, 2026, 256, 2, 3).stat().st_size
     assert 32 * photo + 16 * painting <= 10e6
+
+
+def test_real_photographs_are_copied_with_their_credits(tmp_path: Path) -> None:
+    files = copy_photographs(tmp_path)
+    assert 6 <= len(files) <= 10
+    assert sum(path.stat().st_size for path in files) < 1e6
+    named = (tmp_path / "CREDITS.md").read_text()
+    for path in files:
+        assert path.read_bytes() == (REAL / path.name).read_bytes()
+        assert path.parent == tmp_path / "photos/test"
+        assert min(images.size_of(path)) >= 256
+        assert images.load(path).shape[0] == 3, "a grey one, too"
+        (row,) = (line for line in named.splitlines() if path.name in line)
+        assert any(free in row for free in ("public domain", "CC0", "CC BY 2.0"))
+    assert named.count("real_") == len(files)
+
+
+def test_the_sample_in_the_project_is_the_one_that_is_rendered() -> None:
+    """The photographs; the others take a minute."""
+    for path in sorted(REAL.glob("*.jpg")):
+        assert (ROOT / "data/photos/test" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_demo_has_real_and_rendered_test_photographs() -> None:
+    names = [f"view_{n:03d}" for n in range(8)] + [path.stem for path in REAL.glob("*.jpg")]
+    chosen = choose(names, 8, seed=42)
+    assert sum(name.startswith("real_") for name in chosen) == 4
 
 
 def test_pictures_use_the_whole_range_and_no_flat_areas(

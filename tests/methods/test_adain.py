@@ -15,6 +15,7 @@ from atelier.core.checkpoints import save_weights
 from atelier.core.config import UserError
 from atelier.methods.adain import AdaIN, adain
 from atelier.methods.base import make
+from atelier.methods.warm_start import warm_up
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.decoder import TAPS
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
@@ -349,8 +350,8 @@ def test_it_can_begin_with_the_weights_of_another_training(tmp_path: Path) -> No
     one, path = system(seed=1), tmp_path / "model.safetensors"
     save_weights(one.inference_networks.state_dict(), path)
     other = system(seed=2, warm_start=str(path))
-    other.warm_up()
+    warm_up(other)
     state = one.networks.state_dict()
     assert all(torch.equal(v, state[k]) for k, v in other.networks.state_dict().items())
     with pytest.raises(UserError, match="does not fit these settings"):
-        system(features="random", warm_start=str(path)).warm_up()
+        warm_up(system(features="random", warm_start=str(path)))

@@ -15,6 +15,7 @@ from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cut import CUT, CUTSettings, Projector, patch_nce
 from atelier.methods.unpaired import to_signed
+from atelier.methods.warm_start import warm_up
 from support import adversaries as ad
 from support.steps import smooth
 
@@ -319,7 +320,7 @@ def test_it_can_start_from_another_ones_weights(tmp_path: Path) -> None:
     (path,) = (tmp_path / "states").glob("step-*.pt")
     assert isinstance(one.method, CUT)
     warm = system(seed=2, warm_start=str(path))
-    warm.warm_up()
+    warm_up(warm)
     assert ad.same(ad.state(warm), ad.state(one.method))
 
 

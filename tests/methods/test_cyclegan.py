@@ -14,6 +14,7 @@ from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cyclegan import CycleGAN, CycleGANSettings
 from atelier.methods.unpaired import to_signed
+from atelier.methods.warm_start import warm_up
 from support import adversaries as ad
 from support.steps import smooth, twins
 
@@ -242,11 +243,11 @@ def test_a_training_can_start_from_another_ones_weights(tmp_path: Path) -> None:
     one = ad.stopped(ad.training(system(seed=1), tmp_path), 1)
     (path,) = (tmp_path / "states").glob("step-*.pt")
     warm = system(seed=2, warm_start=str(path))
-    warm.warm_up()
+    warm_up(warm)
     assert isinstance(one.method, CycleGAN)
     assert ad.same(ad.state(warm), ad.state(one.method))
     with pytest.raises(UserError, match="does not fit these settings"):
-        system(width=8, warm_start=str(path)).warm_up()
+        warm_up(system(width=8, warm_start=str(path)))
 
 
 def test_there_and_back_in_both_directions() -> None:

@@ -18,6 +18,7 @@ from atelier.engine.loop import Trainer
 from atelier.methods.base import Extra, make
 from atelier.methods.trained import Losses
 from atelier.methods.ugatit import Ugatit, UgatitSettings, cam_loss
+from atelier.methods.warm_start import warm_up
 from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import jet
 from atelier.nn.ugatit import Discriminator, Generator
@@ -404,7 +405,7 @@ def test_a_training_can_start_from_delivered_weights(tmp_path: Path) -> None:
     one = system(seed=1)
     save_weights(one.inference_networks.state_dict(), tmp_path / "model.safetensors")
     other = system(seed=2, warm_start=str(tmp_path / "model.safetensors"))
-    other.warm_up()
+    warm_up(other)
     wanted, found, fresh = (state(m) for m in (one, other, system(seed=2)))
     for key, value in found.items():
         assert torch.equal(value, (wanted if key.startswith("generator") else fresh)[key])

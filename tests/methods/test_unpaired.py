@@ -22,6 +22,7 @@ from atelier.methods.unpaired import (
     to_signed,
     to_unit,
 )
+from atelier.methods.warm_start import warm_up
 from support import adversaries as ad
 from support.steps import smooth
 
@@ -253,7 +254,7 @@ def test_a_one_sided_system_shows_one_way() -> None:
 
 def warmed(method: Unpaired) -> Unpaired:
     """As the engine does before a training."""
-    method.warm_up()
+    warm_up(method)
     return method
 
 

@@ -79,7 +79,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
     for name in tracked:
         if not name.startswith(
-            (".sample", "data.dvc", "dvc.lock", "tests", "docs", "results/comparison")
+            (".sample", "data.dvc", "zoo.dvc", "dvc.lock", "tests", "docs", "results/comparison")
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -95,7 +95,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         edit(folder, "scales", "demo", method, "steps", value=steps)
     edit(folder, "scales", "demo", "adain", "crop", value=32)
     edit(folder, "scales", "demo", "adain", "save_every", value=5)
-    for command in ("git init -q", "dvc add -q data", "git add -A"):
+    (folder / "zoo").mkdir()
+    (folder / "zoo/README.md").write_text("nothing yet")
+    for command in ("git init -q", "dvc add -q data zoo", "git add -A"):
         run(folder, *command.split())
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start")
     repro(folder)
@@ -182,10 +184,39 @@ def test_a_comment_in_a_picture_sheet_retrains_nothing(project: Path) -> None:
 def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path) -> None:
     edit(project, "methods", "gatys", "content_weight", value=2.0)
     assert repro(project) == {
-        *("train@gatys", "stylize@gatys", "denoise@gatys", "evaluate@gatys", "compare")
+        *(
+            "pretrained",
+            "train@gatys",
+            "stylize@gatys",
+            "denoise@gatys",
+            "evaluate@gatys",
+            "compare",
+        )
     }
     edit(project, "methods", "gatys", "content_weight", value=1.0)
     assert repro(project) <= {"compare"}  # the rest comes back from the cache
+
+
+def test_a_new_entry_of_the_zoo_retrains_what_begins_from_it(project: Path) -> None:
+    edit(project, "scales", "demo", "adain", "warm_start", value="zoo")
+    failed = run(project, "dvc", "repro", "pretrained", check=False)
+    assert "zoo/adain is missing; `dvc pull zoo.dvc` brings the zoo" in failed.stderr
+    add_to_zoo(project, "adain", "--data", "noise")
+    ran = repro(project, "evaluate@adain")
+    assert {"pretrained", "train@adain", "evaluate@adain"} <= ran
+    assert not {"prepare", "reference"} & ran
+    found = json.loads((project / "results/metrics/adain.json").read_text())
+    assert found["pretrained"] == "30 steps on noise, then 30"
+    add_to_zoo(project, "other", "--from", "zoo/adain")
+    assert repro(project, "train@adain") == {"pretrained"}, "nobody begins from that entry"
+    add_to_zoo(project, "adain", "--data", "noise")
+    assert repro(project, "train@adain") == {"pretrained", "train@adain"}
+    edit(project, "scales", "demo", "adain", "warm_start", value=None)
+
+
+def add_to_zoo(project: Path, *arguments: str) -> None:
+    run(project, "atelier", "zoo", "add", *arguments)
+    run(project, "dvc", "add", "-q", "zoo")
 
 
 def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) -> None:
@@ -201,7 +232,7 @@ def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) 
     assert frame.loc["gatys_lbfgs", "status"] == "ok"
     edit(project, "scales", "demo", "gatys", "features", value="mini")
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=1.0)
-    assert repro(project) <= {"compare"}
+    assert repro(project) <= {"compare"}  # the rest comes back from the cache
     assert (table(project)["status"] == "ok").all()
 
 

@@ -33,6 +33,15 @@ def test_the_text_is_aligned_and_names_the_reasons(mixed: pd.DataFrame) -> None:
     assert reasons == "cut: train: no memory"
 
 
+def test_what_did_not_begin_from_scratch_is_told_once_for_all_of_one_history() -> None:
+    begun = "12,000 steps on photographs and Van Gogh, then 20"
+    rows = [row(name, frechet=1.0, pretrained=begun, **MINI) for name in ("adain", "cut")]
+    table = frame(*rows, row("gatys", frechet=2.0, **MINI))
+    for text in (to_text(table), to_markdown(table)):
+        assert text.count(f"pretrained (adain, cut): {begun}") == 1
+    assert "pretrained" not in to_text(table[table["method"] == "gatys"])
+
+
 def test_columns_nobody_fills_are_left_out(mixed: pd.DataFrame) -> None:
     assert {"content", "lpips", "status"} <= set(shown(mixed))
     assert not {"style", "style set", "artfid", "features"} & set(shown(mixed))

@@ -6,11 +6,15 @@ Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atelier.core.config import Params, UserError, project_root
+from atelier.core import zoo_files
+from atelier.core.config import Params, UserError
+
+if TYPE_CHECKING:
+    from atelier.serving.stylizer import Applied
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, as PNG.")]
@@ -25,21 +29,39 @@ TAKES = {
 
 
 def methods() -> None:
-    """List the methods of params.yaml: what each is, and whether it can be applied now."""
+    """List the methods of params.yaml and of the zoo, and whether each can be applied now.
+
+    ready: from your own training; pretrained: from the zoo.
+    """
     from atelier.reports.tables import aligned  # noqa: PLC0415
-    from atelier.serving.model_card import headline  # noqa: PLC0415
-    from atelier.serving.saved_method import system  # noqa: PLC0415
+    from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import applicable  # noqa: PLC0415
 
-    params, rows = Params.load(), []
-    reasons = applicable(project_root(), params)
-    for name, reason in reasons.items():
-        block = params.method(name)
-        kind, about = system(block, f"methods.{name}").kind, headline(block["class"])
-        rows.append([name, kind, "no" if reason else "ready", TAKES[kind], about])
+    root, params = here()
+    reasons = applicable(root, params)
+    rows = [_row(root, params, name, ready=not reason) for name, reason in reasons.items()]
     typer.echo(aligned(["method", "kind", "status", "takes", "system"], rows))
     for reason in filter(None, reasons.values()):
         typer.echo(reason)
+    if not reasons:
+        raise UserError(zoo_files.how_to_get(root) or "no project here, and the zoo is empty")
+
+
+def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) -> list[str]:
+    """A method as ``methods`` lists it."""
+    from atelier.serving.model_card import headline  # noqa: PLC0415
+    from atelier.serving.saved_method import recipe, system  # noqa: PLC0415
+
+    if ready:
+        found = recipe(root, params, name)
+        status = f"pretrained, {found.card['steps']:,} steps" if found.entry else "ready"
+        kind, block = found.kind, found.block
+    elif params and name in params.method_names:
+        block = params.method(name)
+        status, kind = "no", system(block, f"methods.{name}").kind
+    else:
+        return [name, "-", "no", "-", "an entry of the zoo"]
+    return [name, kind, status, TAKES[kind], headline(block["class"])]
 
 
 def stylize(
@@ -60,20 +82,22 @@ def stylize(
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
+    Works in any folder: a method not trained in the project there has the weights of the zoo.
+
     atelier stylize holiday/ -m cyclegan -o out
 
     atelier stylize dog.jpg -m adain -m adaattn --style night.jpg --strength 0.7 -o out
     """
     from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.serving import folders  # noqa: PLC0415
+    from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
-    root, params = project_root(), Params.load()
+    root, params = here()
     device, names = pick_device(params), list(dict.fromkeys(method))
     loaded = [load_applied(root, params, name, device) for name in names]
     for applied in loaded:
-        if applied.note:
-            typer.echo(f"note: {applied.note}", err=True)
+        _tell(applied)
     options = folders.StylizeOptions(style, strength, max_side)
     _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
 
@@ -107,11 +131,21 @@ def export(
 ) -> None:
     """Write a trained feed-forward method as ONNX, and compare it with torch on two sizes."""
     from atelier.serving.onnx import export_onnx  # noqa: PLC0415
+    from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
-    applied = load_applied(project_root(), Params.load(), method)
+    applied = load_applied(*here(), method)
+    _tell(applied)
     for line in export_onnx(applied, onnx):
         typer.echo(line)
+
+
+def _tell(applied: Applied) -> None:
+    """Say which weights a method has, and what is odd about them."""
+    if applied.used:
+        typer.echo(f"note: {applied.name}: {applied.used}", err=True)
+    if applied.note:
+        typer.echo(f"note: {applied.note}", err=True)
 
 
 def _warn(line: str) -> None:

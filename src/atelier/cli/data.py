@@ -23,13 +23,14 @@ def sample(
     ),
     seed: Annotated[int, typer.Option(help="Another seed gives other pictures.")] = 2026,
 ) -> None:
-    """Render the small sample data set: landscapes and paintings drawn by formula."""
+    """Render the small sample data set: pictures drawn by formula, and a few real photographs."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is not an empty folder; move it away, or choose another --out")
     from atelier.core.layout import counts, splits  # noqa: PLC0415
-    from atelier.datasets.synthetic import render_sample  # noqa: PLC0415
+    from atelier.datasets.synthetic import copy_photographs, render_sample  # noqa: PLC0415
 
     render_sample(out, seed=seed)
+    copy_photographs(out)
     _tell(counts(splits(out)), f"in {out}")
 
 

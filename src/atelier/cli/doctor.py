@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.layout import counts, splits
@@ -43,6 +44,7 @@ def examine(root: Path, params: Params) -> Iterator[Line]:
     yield from _devices(params)
     yield _disk(root)
     yield _data(root)
+    yield _zoo(root)
     yield from _networks(params)
     yield _store()
     yield from _run(params)
@@ -99,6 +101,16 @@ def _data(root: Path) -> Line:
     except UserError as error:
         return Line("data", "wrong", f"{error}; `dvc pull data.dvc` brings the sample")
     return Line("data", "ok", ", ".join(f"{count} {split}" for split, count in sizes.items()))
+
+
+def _zoo(root: Path) -> Line:
+    """The trained weights that ship; their hashes are for `atelier zoo check`."""
+    try:
+        names = zoo_files.names(root)
+    except UserError as error:
+        return Line("zoo", "wrong", str(error))
+    how = zoo_files.how_to_get(root) or "no entries"
+    return Line("zoo", "ok" if names else "missing", ", ".join(names) or how)
 
 
 def _networks(params: Params) -> Iterator[Line]:

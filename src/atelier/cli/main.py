@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.cli import apply, data
+from atelier.cli import apply, data, zoo
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
 from atelier.reports import protocol
@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
 app.add_typer(data.app, name="data")
 app.add_typer(weights_app, name="weights")
+app.add_typer(zoo.app, name="zoo")
 for command in (*apply.COMMANDS, data.sample):
     app.command()(command)
 

@@ -12,9 +12,9 @@ import torch
 from atelier.core.config import Params, UserError
 
 
-def pick_device(params: Params) -> str:
-    """``device`` of params.yaml; ``auto`` is the GPU when there is one."""
-    wanted = str(params.block("device"))
+def pick_device(params: Params | None) -> str:
+    """``device`` of params.yaml; ``auto``, as outside a project, is the GPU when there is one."""
+    wanted = str(params.block("device")) if params else "auto"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; set auto or cpu")
     if wanted != "auto":

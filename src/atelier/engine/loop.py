@@ -31,6 +31,7 @@ from atelier.core.checkpoints import newest_state, save_state
 from atelier.core.config import UserError
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.methods.trained import Trained
+from atelier.methods.warm_start import warm_up
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Trainer:
         self.history: dict[str, list[float]] = {"step": []}
         self.sums: dict[str, float] = {}
         if not self._restored():
-            method.warm_up()
+            warm_up(method)
         if self.settings.compile:
             for network in _called(self.method.networks):
                 network.compile()  # in place: names and weights stay

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,10 +16,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from atelier.core import zoo_files
 from atelier.core.batches import Batch, BatchPlan
-from atelier.core.checkpoints import again, load_some, load_weights
-from atelier.core.config import Settings, UserError, main_root
-from atelier.core.files import read_record, within
+from atelier.core.checkpoints import again, load_weights
+from atelier.core.config import Settings, UserError
+from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
@@ -72,9 +72,10 @@ class TrainSettings(Settings):
     """Processes that read pictures ahead."""
     stylize_batch: int = Field(8, ge=1)
     warm_start: str | None = None
-    """Weights to begin with: a ``model.safetensors`` (what is delivered: of an adversarial system
-    the generators) or a training's ``step-….pt`` (all networks); a path below the project's
-    root, which DVC does not watch."""
+    """Weights to begin with: ``zoo`` (the zoo's entry of the method's name) or ``zoo:NAME``, which
+    DVC watches; or a path below the project's root, which it does not: a ``model.safetensors``
+    (the final weights: of an adversarial system the generators) or a training's ``step-….pt`` (all
+    networks)."""
 
 
 @contextmanager
@@ -109,16 +110,6 @@ class Trained(Method):
     def inference_networks(self) -> nn.ModuleDict:
         """The part of ``networks`` that ``generate`` needs: delivered, and averaged by ``ema``."""
         return self.networks
-
-    def warm_up(self) -> None:
-        """Load the weights that ``warm_start`` names; done by the engine, never to stylise.
-
-        Raises:
-            UserError: the file lies outside the project, is missing, broken, or has no weight of
-                this system's shape.
-        """
-        if self.settings.warm_start:
-            load_some(self.networks, within(main_root(), self.settings.warm_start))
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -315,7 +306,4 @@ def restore(method: Method, model: Path) -> None:
 def weights_digest(model: Path) -> str | None:
     """SHA-256 of the trained weights below ``model``; None when there are none."""
     path = model / WEIGHTS
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return zoo_files.sha256(path) if path.is_file() else None

@@ -24,7 +24,7 @@ GRID_ROWS = 6
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
     *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
-    *("n_generated", "n_reference", "features", "seconds_per_picture"),
+    *("n_generated", "n_reference", "features", "seconds_per_picture", "pretrained"),
 )
 """What ``comparison.json`` has of a row: the metrics that are measured, and how."""
 

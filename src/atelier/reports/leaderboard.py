@@ -69,6 +69,8 @@ class Metrics(Scores):
     parameters_trained: int | None = None
     kind: str | None = None
     device: str | None = None
+    pretrained: str | None = None
+    """How a training that began from the zoo went: what before, then how many steps."""
     run_id: str | None = None
 
     def row(self) -> dict[str, Any]:
@@ -84,7 +86,7 @@ TYPES = {
     **dict.fromkeys(("method", "status", "kind"), "object"),
     **dict.fromkeys(NUMBERS, "float64"),
     **dict.fromkeys(COUNTS, "Int64"),
-    **dict.fromkeys((*chain(*NETWORKS.values()), "device", "error"), "object"),
+    **dict.fromkeys((*chain(*NETWORKS.values()), "device", "pretrained", "error"), "object"),
 }
 """Columns of ``comparison`` and their types; texts are "" where unknown."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json, read_record
-from atelier.core.paths import SNAPSHOTS, Pictures, Results, plain
+from atelier.core.paths import SNAPSHOTS, Pictures, Prepared, Results, plain
 
 # Nothing here may import torch, not even by the way of ``core.data``: that takes longer than the
 # dashboard has for its first view.
@@ -32,11 +32,18 @@ def _pairs(root: Path) -> dict[str, str]:
 
 
 def paintings(root: Path) -> list[Path]:
-    """Every picture that can give a style, sorted: the paintings, then those by others."""
-    below = Results(root).prepared
-    return [
-        path for folder in (below.paintings, below.styles) for path in sorted(folder.glob("*.png"))
-    ]
+    """Every picture that can give a style, sorted: the paintings, then those by others.
+
+    Before anything has been prepared, those of the data that browsers show.
+    """
+    for below in (Results(root).prepared, Prepared(root / "data")):
+        found = [
+            p for folder in (below.paintings, below.styles) for p in sorted(folder.glob("*.*"))
+        ]
+        shown = [path for path in found if path.suffix.lower() in {".png", ".jpg", ".jpeg"}]
+        if shown:
+            return shown
+    return []
 
 
 def painting_for(root: Path, photo: str) -> Path | None:

@@ -126,9 +126,16 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
     """What the figures were made with, and what they must not be compared with."""
     done = frame[frame["status"] == "ok"]
     lines = [_made_with(done, topics(name), *columns) for name, columns in NETWORKS.items()]
+    lines += _pretrained(done)
     if _any(done, AFTER + HEADLINE):
         lines.append(f"{CLEAN}: {HEADLINE} after Zero-Shot Noise2Noise")
     return [" · ".join(line for line in (*lines, setting) if line), caution(frame)]
+
+
+def _pretrained(frame: pd.DataFrame) -> list[str]:
+    """Which rows did not begin from scratch, those of one history together."""
+    begun = frame[frame["pretrained"] != ""].groupby("pretrained", sort=False)["method"]
+    return [f"pretrained ({', '.join(names)}): {how}" for how, names in begun]
 
 
 def _any(frame: pd.DataFrame, column: str) -> bool:

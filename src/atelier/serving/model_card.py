@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from atelier.core import zoo_files
 from atelier.core.files import read_record
-from atelier.core.paths import Results
+from atelier.core.paths import Model, Results
 from atelier.metrics.catalogue import FIGURES
 
 JUDGES = ("loss_features", "features")
 """Where a card names the network of the training's losses: the first that is there."""
 
 
-def describe(root: Path, name: str, found: Mapping[str, Any]) -> str:
-    """What MLflow shows of a method with the scores ``found``; what is not there is left out."""
-    card = read_record(Results(root).model(name).card)
+def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None = None) -> str:
+    """What MLflow shows of a method with the scores ``found``; what is not there is left out.
+
+    ``model`` is the folder of its card; default: that of its training here.
+    """
+    card = read_record(Model(model).card if model else Results(root).model(name).card)
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
     rows = [(m.name, _number(found.get(m.key, card.get(m.key)))) for m in FIGURES.values()]
@@ -54,7 +58,11 @@ def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list
     learnt = f"Trained with {named[0]}." if named else ""
     about = [f"Kind: {card['kind']}."] if "kind" in card else []
     about += [learnt] if learnt and card.get("kind") != "optimisation" else []
+    begun = zoo_files.history(card)
+    if "sha256" in card:  # of an entry
+        begun = f"{zoo_files.trained_on(card)}; weights of the zoo"
     return [
+        f"Pretrained: {begun}." if begun else "",
         f"Distances on {eyes}, {counted}; lower is better." if found else "",
         " ".join(about),
         f"Again: `dvc repro evaluate@{name} compare`. Grid and weights are among the artifacts.",

@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
@@ -106,9 +107,8 @@ class _Model:
             self.run.client.log_artifact(run_id, str(path))
 
     def publish(self) -> str:
-        """Register the weights; "" when there are none."""
-        folder = Results(self.root).model(self.name).folder
-        weights = weights_digest(folder)
+        """Register the weights: its own training's, else the zoo's; "" when there are none."""
+        folder, weights = self._folder, weights_digest(self._folder)
         if weights is None or not Model(folder).card.is_file():
             return ""
         known = [v for v in self._versions() if v.tags.get("weights") == weights]
@@ -117,7 +117,28 @@ class _Model:
             self._update(known[0])
         champion = self._crown(version)
         crowned = f", which is the {ALIAS}" if champion == version else f"; {ALIAS}: {champion}"
-        return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}"
+        what = f" ({self._pretrained})" if self._pretrained else ""
+        return f"{self.name}: version {version} of {self.model}{crowned if champion else ''}{what}"
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Where the card and the weights lie."""
+        own = Results(self.root).model(self.name)
+        entry = None if own.card.is_file() else zoo_files.find(self.name, self.root)
+        if entry is None:
+            return own.folder
+        return entry.weights().parent
+
+    @property
+    def _pretrained(self) -> str:
+        """How it began from the zoo, or that it is the zoo's; "" for neither."""
+        card = read_record(Model(self._folder).card)
+        return zoo_files.trained_on(card) if self._shipped else zoo_files.history(card)
+
+    @property
+    def _shipped(self) -> bool:
+        """Whether the weights are the zoo's: figures below ``results`` are then not theirs."""
+        return self._folder.parent != Results(self.root).models
 
     @property
     def model(self) -> str:
@@ -176,8 +197,10 @@ class _Model:
 
     def _tags(self) -> dict[str, str]:
         """The figures, and the protocol they belong to."""
-        row = {k: self.row[k] for k in leaderboard.NUMBERS if not pd.isna(self.row[k])}
-        return {"protocol": self._protocol, **{key: str(value) for key, value in row.items()}}
+        known = () if self._shipped else leaderboard.NUMBERS
+        row = {k: self.row[k] for k in known if not pd.isna(self.row[k])}
+        began = {"pretrained": self._pretrained} if self._pretrained else {}
+        return {"protocol": self._protocol, **began, **{k: str(v) for k, v in row.items()}}
 
     @property
     def _protocol(self) -> str:
@@ -186,13 +209,13 @@ class _Model:
 
     @property
     def _text(self) -> str:
-        return describe(self.root, self.name, self._scores)
+        return describe(self.root, self.name, self._scores, self._folder)
 
     @cached_property
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
         path = Results(self.root).metrics(self.name)
-        return read_record(path) if self.row["status"] == "ok" else {}
+        return read_record(path) if self.row["status"] == "ok" and not self._shipped else {}
 
     def _crown(self, version: str) -> str | None:
         """Give the alias to the best of those scored as ``version`` was; returns the best."""

@@ -1,4 +1,7 @@
-"""What a method of the project is made of: knobs, card, folder; before anything large is read."""
+"""What a method that can be applied is made of: settings, card, folder; before anything is read.
+
+A result of one's own training comes first, then an entry of the zoo; ``Recipe.used`` says which.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atelier.core.config import Params, UserError
+from atelier.core import zoo_files
+from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, Results
 from atelier.methods.base import Kind, Method, method_class
@@ -26,6 +30,8 @@ class Recipe:
     """Folder of the card and the weights; None for a system that is not trained."""
     note: str = ""
     """In what it differs from params.yaml; "" when it does not."""
+    entry: zoo_files.Entry | None = None
+    """The zoo's, if its weights are those."""
 
     @property
     def system(self) -> type[Method]:
@@ -37,21 +43,64 @@ class Recipe:
         """The perceptual networks it looks with whenever it is applied."""
         return sorted({str(self.block[key]) for key in self.system.encoders if key in self.block})
 
+    @property
+    def used(self) -> str:
+        """Which weights these are, for people; "" for a system that has none."""
+        if self.entry:
+            return f"pretrained weights of the zoo ({zoo_files.trained_on(self.card)})"
+        if self.model is None:
+            return ""
+        begun, steps = zoo_files.history(self.card), self.block.get("steps")
+        how = f"pretrained: {begun}" if begun else f"steps: {steps}"
+        return f"weights of your own training ({how})"
 
-def recipe(root: Path, params: Params, name: str) -> Recipe:
-    """What is known of a method of the project.
+
+def here() -> tuple[Path | None, Params | None]:
+    """Return the project's folder and settings; two times None outside a project.
+
+    Other tools have a ``params.yaml``, too: one without ``methods`` is none of ours.
+
+    Raises:
+        UserError: the settings cannot be read.
+    """
+    try:
+        root = project_root()
+    except UserError:
+        return None, None
+    params = Params.load(root / "params.yaml")
+    return (root, params) if "methods" in params else (None, None)
+
+
+def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
+    """Return what is known of a method: of the project, or else of the zoo.
 
     A trained system is what its card says, whatever ``params.yaml`` says today.
 
+    Args:
+        root: the project's folder; None outside one.
+        params: its settings.
+        name: of the method.
+
     Raises:
-        UserError: unknown, not trained, or its card cannot be read.
+        UserError: unknown, not trained and not in the zoo, or a card cannot be read.
     """
-    now, model = params.method(name), Results(root).model(name).folder
-    kind = system(now, f"methods.{name}").kind
-    if kind == "optimisation":
-        return Recipe(name, kind, now, {}, None)
-    if not (model / CARD).is_file():
-        raise UserError(untrained(name))
+    known = params is not None and name in params.method_names
+    if root is not None and params is not None and known:
+        now, model = params.method(name), Results(root).model(name).folder
+        kind = system(now, f"methods.{name}").kind
+        if kind == "optimisation":
+            return Recipe(name, kind, now, {}, None)
+        if (model / CARD).is_file():
+            return _trained_here(model, name, now)
+    entry = zoo_files.find(name, root)
+    if entry is not None:
+        return replace(recipe_in(entry.folder), name=name, entry=entry)
+    if params is not None and not known:
+        params.method(name)  # says which there are
+    raise UserError(untrained(name, root))
+
+
+def _trained_here(model: Path, name: str, now: Mapping[str, Any]) -> Recipe:
     found = replace(recipe_in(model), name=name)
     changed = sorted(k for k in {*now, *found.block} if now.get(k) != found.block.get(k))
     if not changed:
@@ -82,6 +131,11 @@ def system(block: Mapping[str, Any], where: str) -> type[Method]:
     return method_class(name)
 
 
-def untrained(name: str) -> str:
+def untrained(name: str, root: Path | None) -> str:
     """What to do about a method without weights."""
-    return f"{name} is not trained; run `dvc repro train@{name}`"
+    how = zoo_files.how_to_get(root)
+    if root is not None:
+        either = f", or: {how}" if how else ""
+        return f"{name} is not trained; run `dvc repro train@{name}`{either}"
+    listed = ", ".join(zoo_files.names(root)) or "nothing"
+    return f"{name}: the zoo holds {listed}" + (f"; {how}" if how else "; see `atelier zoo`")

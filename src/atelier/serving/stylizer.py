@@ -14,12 +14,13 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from atelier.core import images
+from atelier.core import images, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
 from atelier.core.paths import WEIGHTS
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained, restore
+from atelier.methods.warm_start import refuse_other_features
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.pretrained.weights import found_at
 from atelier.serving.saved_method import Recipe, recipe, untrained
@@ -32,41 +33,52 @@ TILE = 1024
 IterateCallback = Callable[[Iterate], None]
 
 
-def applicable(root: Path, params: Params) -> dict[str, str]:
-    """Name → "" when the method can be applied now, else the reason, a sentence."""
-    return {name: _obstacle(root, params, name) for name in params.method_names}
+def applicable(root: Path | None, params: Params | None) -> dict[str, str]:
+    """Name → "" when the method can be applied now, else the reason, a sentence.
+
+    The methods of the project, then what the zoo has besides; outside a project the zoo's alone.
+    """
+    own = params.method_names if params else []
+    names = [*own, *(name for name in zoo_files.names(root) if name not in own)]
+    return {name: _obstacle(root, params, name) for name in names}
 
 
-def _obstacle(root: Path, params: Params, name: str) -> str:
+def _obstacle(root: Path | None, params: Params | None, name: str) -> str:
     try:
         found = recipe(root, params, name)
+        if found.entry:
+            found.entry.weights()
         lacking = [network for network in found.networks if found_at(network) is None]
     except UserError as error:
         return str(error)
     if found.model and not (found.model / WEIGHTS).is_file():
-        return untrained(name)
+        return untrained(name, root)
     if lacking:
         named = " and ".join(lacking)
         return f"{name} needs {named}, which is not on this machine; see `atelier doctor`"
     return ""
 
 
-def load_applied(root: Path, params: Params, name: str, device: str = "cpu") -> Applied:
-    """Build a method of the project and give it its weights.
+def load_applied(
+    root: Path | None, params: Params | None, name: str, device: str = "cpu"
+) -> Applied:
+    """Build a method of the project, or of the zoo, and give it its weights.
 
     Raises:
         UserError: unknown, not trained, weights missing, broken or of other settings.
     """
-    return build(recipe(root, params, name), seed=params.seed, device=device)
+    return build(recipe(root, params, name), seed=params.seed if params else 0, device=device)
 
 
 def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
     """The method of a recipe with its weights; see ``load_applied``."""
     method = make(_for_one_picture(found), f"methods.{found.name}", seed=seed, device=device)
+    if found.entry:
+        found.entry.weights()
     if found.model:
-        _refuse_other_eyes(found, method)
+        refuse_other_features(method, found.card, found.name)
         restore(method, found.model)
-    return Applied(found.name, method, found.note)
+    return Applied(found.name, method, found.note, found.used)
 
 
 def _for_one_picture(found: Recipe) -> dict[str, Any]:
@@ -79,18 +91,6 @@ def _for_one_picture(found: Recipe) -> dict[str, Any]:
     return block
 
 
-def _refuse_other_eyes(found: Recipe, method: Method) -> None:
-    """Weights trained on one perceptual network are of no use with another."""
-    own = method.card()
-    for part in ("features", "predictor"):
-        trained, here = found.card.get(f"{part}_hash"), own.get(f"{part}_hash")
-        if trained and here and trained != here:
-            raise UserError(
-                f"{found.name} was trained with {found.card.get(part)} {trained}, here is {here}; "
-                "set ATELIER_WEIGHTS to the folder it was trained with, or train it again"
-            )
-
-
 @dataclass(frozen=True)
 class Applied:
     """A method with its weights."""
@@ -99,6 +99,8 @@ class Applied:
     method: Method
     note: str = ""
     """In what it differs from params.yaml, a sentence; "" when it does not."""
+    used: str = ""
+    """Which weights it has, for people; see ``Recipe.used``."""
 
     @property
     def kind(self) -> Kind:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,9 @@ KINDS: tuple[tuple[str, str, tuple[Recipe, ...]], ...] = (
     ("paintings", "painting", PAINTINGS),
 )
 SIZES = (64, 1024)
+REAL = Path(__file__).with_name("photographs")
+"""Real photographs, test pictures of every sample; CREDITS.md says whose."""
+CREDITS = "CREDITS.md"
 
 
 def render_sample(
@@ -71,6 +75,22 @@ def render_sample(
     return [write_one(folder, seed, size, kind, index) for kind, index in shown]
 
 
+def copy_photographs(folder: Path) -> list[Path]:
+    """Copy the real photographs below ``folder``, byte for byte, with their credits.
+
+    Returns:
+        The photographs written, below ``photos/test``.
+
+    Raises:
+        UserError: a folder that cannot be written.
+    """
+    named = {path: folder / "photos/test" / path.name for path in sorted(REAL.glob("*.jpg"))}
+    for source, target in {**named, REAL / CREDITS: folder / CREDITS}.items():
+        with _written(target) as part:
+            part.write_bytes(source.read_bytes())
+    return list(named.values())
+
+
 def render_one(seed: int, size: int, kind: int, index: int) -> Field:
     """Picture ``index`` of ``KINDS[kind]``: (size, size, 3) in [0, 1]."""
     recipes = KINDS[kind][2]
@@ -83,12 +103,19 @@ def write_one(folder: Path, seed: int, size: int, kind: int, index: int) -> Path
     place, stem, _ = KINDS[kind]
     path = folder / place / f"{stem}_{index:03d}.png"
     pixels = np.rint(render_one(seed, size, kind, index) * 255).astype(np.uint8)
+    with _written(path) as part:
+        Image.fromarray(pixels).save(part, format="PNG", optimize=True)
+    return path
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Yield the file to write, as ``atomic``; one that cannot be written is the user's."""
     try:
         with atomic(path) as part:
-            Image.fromarray(pixels).save(part, format="PNG", optimize=True)
+            yield part
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error}); choose another folder") from None
-    return path
 
 
 def _check(folder: Path, seed: int, size: int, counts: dict[str, int]) -> None:

@@ -1,0 +1,236 @@
+"""The zoo's files: where trained weights that ship lie, and what their cards say. Imports no torch.
+
+An entry is a folder ``zoo/NAME`` with ``model.safetensors`` (float16) and ``card.json``. An entry
+is looked for in the folder ``ATELIER_ZOO`` names, if it is set; otherwise in the project's ``zoo``,
+then in that of the checkout the package was installed from. The first folder that has the entry is
+taken, and an entry that is broken is refused: never another network in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atelier.core.config import UserError
+from atelier.core.files import read_json
+from atelier.core.paths import CARD, WEIGHTS, plain
+
+ZOO, TRACKED = "zoo", "zoo.dvc"
+CHECKOUT = Path(__file__).resolve().parents[3]
+"""The folder the package was installed from, if it was installed as editable."""
+
+
+class ZooCard(BaseModel):
+    """What ``card.json`` of an entry says; more is kept and left alone."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    method: str
+    """The entry's name."""
+    kind: str
+    """See ``methods.base``."""
+    parameters: dict[str, Any]
+    """The settings it was trained with, ``class`` included."""
+    steps: int = Field(ge=1)
+    hours: float = Field(ge=0)
+    """Of training."""
+    device: str
+    data: str = Field(min_length=1)
+    """What it was trained on, in words."""
+    scores: dict[str, Any]
+    """Figures and the protocol they were found by, as ``results/metrics/NAME.json`` has them."""
+    commit: str
+    licence: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the weights."""
+    probe: list[float]
+    """What it makes of two fixed pictures, coarsely; see ``methods.trained.probe``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry whose card has been read."""
+
+    folder: Path
+    card: ZooCard
+
+    @classmethod
+    def read(cls, folder: Path) -> Entry:
+        """Read the card below ``folder``.
+
+        Raises:
+            UserError: it is missing, or no card of an entry.
+        """
+        path = folder / CARD
+        if not path.is_file():
+            raise UserError(f"{path}: is missing; {_bring(folder)}")
+        try:
+            return cls(folder, ZooCard.model_validate(read_json(path)))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise UserError(f"{path}: {where}: {first['msg']}; {_bring(folder)}") from None
+
+    @property
+    def name(self) -> str:
+        """What it is called by."""
+        return self.folder.name
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What stands beside a result that began from it."""
+        card = self.card
+        return {"entry": self.name, "steps": card.steps, "data": card.data, "sha256": card.sha256}
+
+    def weights(self) -> Path:
+        """Return the file of the weights, whose hash is that of the card.
+
+        Raises:
+            UserError: it is missing, truncated or another file.
+        """
+        path = self.folder / WEIGHTS
+        if not path.is_file():
+            raise UserError(f"{path}: is missing; {_bring(self.folder)}")
+        state = path.stat()
+        found = _digest(path, state.st_mtime_ns, state.st_size)
+        if found != self.card.sha256:
+            raise UserError(
+                f"{path}: is truncated or another file: its hash is {found[:12]}, its card's "
+                f"{self.card.sha256[:12]}; {_bring(self.folder)}"
+            )
+        return path
+
+
+def _bring(folder: Path) -> str:
+    zoo = folder.parent
+    if (zoo.parent / TRACKED).is_file():
+        return f"`dvc pull --force {TRACKED}` in {zoo.parent} brings it"
+    return "add it again (`atelier zoo add`)"
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, changed: int, size: int) -> str:  # noqa: ARG001 - they are the key
+    return sha256(path)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folders(root: Path | None) -> list[Path]:
+    """The folders in which entries are looked for, first come first served.
+
+    Args:
+        root: the project's; None outside one.
+
+    Raises:
+        UserError: ``ATELIER_ZOO`` names no folder.
+    """
+    named = os.environ.get("ATELIER_ZOO")
+    if named and not Path(named).is_dir():
+        raise UserError(f"ATELIER_ZOO names {named}, which is not a folder")
+    places = [Path(named)] if named else [place / ZOO for place in _homes(root)]
+    return [place for place in places if place.is_dir()]
+
+
+def _homes(root: Path | None) -> list[Path]:
+    own = [] if root is None else [root]
+    return own if root is not None and root.resolve() == CHECKOUT else [*own, CHECKOUT]
+
+
+def names(root: Path | None) -> list[str]:
+    """Every entry by name, whole or not."""
+    found = (path for place in folders(root) for path in place.iterdir() if path.is_dir())
+    return sorted({path.name for path in found if not path.name.startswith(".")})
+
+
+def find(name: str, root: Path | None) -> Entry | None:
+    """Return the entry ``name``; None where there is none.
+
+    Raises:
+        UserError: there is one, and its card cannot be read.
+    """
+    wanted = plain(name)
+    found = (place / wanted for place in folders(root))
+    folder = next((path for path in found if path.is_dir()), None)
+    return None if folder is None else Entry.read(folder)
+
+
+def how_to_get(root: Path | None) -> str:
+    """Return how to bring the zoo where its files have not been brought; "" where they are."""
+    if os.environ.get("ATELIER_ZOO"):
+        return ""
+    lacking = (
+        home for home in _homes(root) if (home / TRACKED).is_file() and not (home / ZOO).is_dir()
+    )
+    return next((f"`dvc pull {TRACKED}` in {home} brings trained weights" for home in lacking), "")
+
+
+def warm_entry(block: Mapping[str, Any], name: str | None = None) -> str | None:
+    """Return the entry that ``warm_start`` of a method's settings names; None for none.
+
+    ``zoo`` is the entry called as the method, ``zoo:OTHER`` another one, anything else a path.
+
+    Raises:
+        UserError: ``zoo`` where the method's name is not known.
+    """
+    word, _, other = str(block.get("warm_start") or "").partition(":")
+    if word != ZOO:
+        return None
+    if not (other or name):
+        raise UserError("warm_start: zoo: of which entry? say zoo:NAME")
+    return plain(other or name)
+
+
+def warm_facts(block: Mapping[str, Any], name: str, root: Path) -> dict[str, Any]:
+    """Return ``facts`` of the entry a training begins from; empty where it begins from none.
+
+    Raises:
+        UserError: there is no such entry, or it is broken.
+    """
+    wanted = warm_entry(block, name)
+    return project_entry(wanted, root).facts if wanted else {}
+
+
+def project_entry(name: str, root: Path) -> Entry:
+    """Return an entry of the project's own zoo, with weights that have been verified.
+
+    Others are not looked at: DVC watches this folder alone.
+
+    Raises:
+        UserError: it is missing or broken.
+    """
+    folder = root / ZOO / name
+    if not folder.is_dir():
+        tracked = f"`dvc pull {TRACKED}` brings the zoo; " if (root / TRACKED).is_file() else ""
+        raise UserError(f"warm_start: {folder} is missing; {tracked}null trains from scratch")
+    entry = Entry.read(folder)
+    entry.weights()
+    return entry
+
+
+def trained_on(facts: Mapping[str, Any]) -> str:
+    """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of a card."""
+    steps = facts.get("steps")
+    return f"{steps:,} steps on {facts.get('data')}" if isinstance(steps, int) else ""
+
+
+def history(card: Mapping[str, Any]) -> str:
+    """Return how a training that began from the zoo went on; "" for a card of another.
+
+    ``12,000 steps on photographs and Van Gogh, then 20``.
+    """
+    before, block = card.get("pretrained"), card.get("parameters")
+    if not isinstance(before, Mapping) or not isinstance(block, Mapping):
+        return ""
+    steps = block.get("steps")
+    return f"{trained_on(before)}, then {steps:,}" if isinstance(steps, int) else ""

@@ -1,0 +1,95 @@
+"""A training that begins from an entry of the zoo: all of it, as float32, or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from atelier.core.config import UserError
+from atelier.methods.base import make
+from atelier.methods.trained import Trained
+from atelier.methods.warm_start import probe, warm_up
+from support.models import METHODS, project
+from support.zoo import entry
+
+TRAINED = ("fast_night", "adain", "cut")
+"""One of each kind that is trained."""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(project(tmp_path))
+    return tmp_path
+
+
+def begun(name: str, **knobs: Any) -> Trained:
+    method = make({**METHODS[name], **knobs}, name, seed=1, device="cpu")
+    assert isinstance(method, Trained)
+    warm_up(method)
+    return method
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_kind_begins_with_the_entrys_weights(root: Path, name: str) -> None:
+    folder = entry(root / "zoo", name)
+    method = begun(name, warm_start=f"zoo:{name}")
+    for value in method.inference_networks.state_dict().values():
+        assert value.dtype in {torch.float32, torch.int64}
+    known = json.loads((folder / "card.json").read_text())["probe"]
+    assert probe(method) == pytest.approx(known, abs=0.01)
+    assert probe(begun(name)) != pytest.approx(known, abs=0.01)
+
+
+def test_only_what_is_delivered_is_in_the_zoo(root: Path) -> None:
+    """The discriminators begin anew."""
+    entry(root / "zoo", "cut")
+    cold, warm = begun("cut"), begun("cut", warm_start="zoo:cut")
+    parts = {
+        part: all(
+            torch.equal(a, b)
+            for a, b in zip(net.state_dict().values(), other.state_dict().values(), strict=True)
+        )
+        for (part, net), other in zip(cold.networks.items(), warm.networks.values(), strict=True)
+    }
+    assert not parts.pop("generator")
+    assert all(parts.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "said"),
+    [
+        ("cut", {"width": 8}, "was trained with other settings"),
+        ("cut", {"blocks": 3}, "was trained with other settings"),
+        ("adain", {"features": "random"}, "was trained with mini"),
+        ("adain", {"strength": 0.2}, r"makes other pictures .*what differs: strength;"),
+    ],
+)
+def test_an_entry_for_other_settings_is_refused(
+    root: Path, name: str, knobs: dict[str, Any], said: str
+) -> None:
+    entry(root / "zoo", name)
+    with pytest.raises(UserError, match=rf"zoo/{name}/model\.safetensors.*{said}"):
+        begun(name, warm_start=f"zoo:{name}", **knobs)
+
+
+def test_weights_that_fit_another_network_are_refused(root: Path) -> None:
+    """Same names and shapes, but no such pictures."""
+    one, other = entry(root / "zoo", "adain", seed=5), entry(root / "b", "adain", seed=6)
+    card = json.loads((one / "card.json").read_text())
+    theirs = json.loads((other / "card.json").read_text())
+    (one / "card.json").write_text(json.dumps({**card, "probe": theirs["probe"]}))
+    with pytest.raises(UserError, match=r"makes other pictures .*what differs: the code;"):
+        begun("adain", warm_start="zoo:adain")
+
+
+def test_a_broken_entry_is_no_start(root: Path) -> None:
+    path = entry(root / "zoo", "cut") / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"zoo/cut/model\.safetensors: is truncated"):
+        begun("cut", warm_start="zoo:cut")
+    with pytest.raises(UserError, match="say zoo:NAME"):
+        begun("cut", warm_start="zoo")
