@@ -255,7 +255,7 @@ def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
 def test_a_model_is_text_and_safetensors(root: Path) -> None:
     go(root)
     files = {path.name for path in (root / "mlartifacts").rglob("*") if "cut" in path.parts}
-    assert files >= {"mlmodel.py", "card.json", "model.safetensors", "MLmodel"}
+    assert files >= {registry.CODE.name, "card.json", "model.safetensors", "MLmodel"}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth"))]
     (written,) = (root / "mlartifacts").glob("*/artifacts/models/cut/requirements.txt")
     assert "atelier" not in written.read_text(), "its name on the public index is not ours"
