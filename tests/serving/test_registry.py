@@ -69,6 +69,7 @@ def load(name: str) -> Any:
         mlflow.set_tracking_uri(None)
 
 
+@pytest.mark.slow
 def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) -> None:
     assert go(root) == [
         "adain: version 1 of atelier-adain, which is the champion",
