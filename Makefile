@@ -27,7 +27,7 @@ train-all: $(VENV)/.installed data  ## the same, several methods side by side, o
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev data  ## install what the tests need, run all, show what they cover
-	COVERAGE_CORE=ctrace pytest $(PARALLEL) --cov
+	pytest $(PARALLEL) --cov=atelier
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
 	pytest $(PARALLEL) -m "not slow and not real and not browser"
