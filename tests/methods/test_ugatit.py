@@ -23,7 +23,7 @@ from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import jet
 from atelier.nn.ugatit import Discriminator, Generator
 from support.pictures import save
-from support.steps import smooth, twins
+from support.steps import smooth
 
 SMALL = {"width": 4, "discriminator_width": 4, "n_res": 1, "global_layers": 4, "local_layers": 3}
 WAYS = ("to_art", "to_photo")
@@ -260,26 +260,6 @@ def test_the_discriminators_loss_falls() -> None:
     assert sum(totals[-3:]) < 0.9 * sum(totals[:3])
 
 
-@pytest.mark.parametrize("which", ["content", "style", "both"])
-def test_pictures_of_one_colour_stay_finite(which: str) -> None:
-    flat, batch = torch.full((2, 3, 32, 32), 0.4), batch_of()
-    content = batch.content if which == "style" else flat
-    style = batch.style if which == "content" else flat
-    method = system()
-    found = train(method, [Batch(n, 0, content, style, ("a",) * 4) for n in range(2)])
-    assert all(torch.tensor(list(one.values())).isfinite().all() for one in found)
-    assert all(value.isfinite().all() for value in state(method).values())
-    assert all(extra.image.isfinite().all() for extra in method.extras(["a"], content, style))
-
-
-@pytest.mark.parametrize("size", [(32, 32), (50, 37), (9, 61)])
-def test_a_picture_of_any_size_keeps_it(size: tuple[int, int]) -> None:
-    found = system().stylize(smooth(2, *size), smooth(2, 20, 30))
-    assert found.shape == (2, 3, *size)
-    assert found.min() >= 0
-    assert found.max() <= 1
-
-
 def test_stylize_is_the_generator_to_art() -> None:
     method, content = system(), smooth(2, 32, 32)
     made: Any = method.networks["generator"]["to_art"](2 * content - 1)  # type: ignore[index]
@@ -300,13 +280,8 @@ def test_one_picture_a_step_is_enough() -> None:
     assert all(torch.tensor(list(train(system(), [batch_of(0, 1)])[0].values())).isfinite())
 
 
-def test_the_same_seed_gives_the_same_training() -> None:
-    one, other = twins(lambda: system(seed=3))
-    batches = [batch_of(step) for step in range(2)]
-    assert train(one, batches) == train(other, batches)
-    assert all(torch.equal(state(one)[key], value) for key, value in state(other).items())
-    first = "generator.to_art.encoder.0.weight"
-    assert not torch.equal(state(system(seed=4))[first], state(system(seed=3))[first])
+def test_the_two_ways_begin_with_weights_of_their_own() -> None:
+    one, first = system(), "generator.to_art.encoder.0.weight"
     assert not torch.equal(state(one)[first], state(one)[first.replace("to_art", "to_photo")])
 
 
@@ -314,36 +289,6 @@ def training(folder: Path, **knobs: Any) -> Trainer:
     paths = [save(folder / f"pictures/{n}.png", n) for n in range(6)]
     method = system(seed=3, **{"batch": 2, **knobs})
     return Trainer(method, Batches(paths[:4], paths[4:], method.plan(), 3), folder / "states")
-
-
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_a_continued_training_equals_an_uninterrupted_one(tmp_path: Path, ema: float) -> None:
-    whole = training(tmp_path / "whole", ema=ema)
-    assert [result.step for result in whole.run()] == list(range(1, 7))
-    first = training(tmp_path / "parts", ema=ema)
-    for result in first.run():
-        if result.step == 3:
-            first.save()
-            break
-    second = training(tmp_path / "parts", ema=ema)
-    assert second.step == 3
-    list(second.run())
-    one, other = whole.method.networks.state_dict(), second.method.networks.state_dict()
-    assert all(torch.equal(one[key], other[key]) for key in one)
-    assert whole.history == second.history
-    kept, own = whole.final_weights(), second.final_weights()
-    assert all(key.startswith("generator.to_") for key in kept)
-    assert all(torch.equal(kept[key], own[key]) for key in kept)
-
-
-def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
-    exact = both(system(), batch_of())
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = both(system(), batch_of())
-    for one, other in zip(exact, rough, strict=True):
-        for name, value in other.items():
-            assert value.dtype == torch.float32
-            assert value.item() == pytest.approx(one[name].item(), rel=0.1), name
 
 
 def test_bfloat16_trains(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ because a docstring changed. So the lists are compared with what the scripts rea
 
 import ast
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -96,6 +97,47 @@ def files(path: Path) -> set[Path]:
     if path.suffix == ".py":
         return {path}
     return {p for p in path.rglob("*.py") if not is_empty(p)} if SOURCE in path.parents else set()
+
+
+def all_blocks() -> list[tuple[str, dict[str, Any]]]:
+    """(stage, its keys); of a foreach, what it repeats."""
+    return [(stage, block.get("do", block)) for stage, block in DAG.items()]
+
+
+def outputs(block: dict[str, Any]) -> list[str]:
+    """Paths that a stage makes."""
+    named = [out for kind in ("outs", "plots", "metrics") for out in block.get(kind, [])]
+    return [path for out in named for path in ([out] if isinstance(out, str) else out)]
+
+
+def test_every_dependency_is_a_file_or_made_by_a_stage() -> None:
+    made = [out for _, block in all_blocks() for out in outputs(block)]
+    made += ["data", "results/status"]  # from data.dvc; written by whatever fails
+    systems = sorted({block["class"] for block in PARAMS["methods"].values()})
+    for stage, block in all_blocks():
+        for dep in block["deps"]:
+            paths = [dep.replace("${item.class}", system) for system in systems]
+            there = all((ROOT / path).exists() for path in paths) and not dep.startswith("results")
+            assert (
+                there
+                or any(f"{out}/".startswith(f"{dep}/") or dep in out for out in made)
+                or (any(f"{dep}/".startswith(f"{out}/") for out in made))
+            ), f"{stage}: {dep}"
+
+
+def test_every_command_runs_a_script_that_is_a_dependency() -> None:
+    for stage, block in all_blocks():
+        python, script, *_ = block["cmd"].split()
+        assert python == "python"
+        assert script == f"stages/{stage}.py"
+        assert script in block["deps"]
+        assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("module", [*OBSERVERS, *WHOLE])
+def test_modules_named_here_exist(module: str) -> None:
+    path = SOURCE / Path(*module.split("."))
+    assert path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def test_dag_is_short() -> None:

@@ -1,4 +1,7 @@
-"""The whole DAG with real DVC and MLflow on a tiny data set: what runs, what not, what fails."""
+"""The whole DAG with real DVC and MLflow on a tiny data set: what runs, what not, what fails.
+
+It is run once (``done``, which nobody changes); each test that changes something has a copy.
+"""
 
 import json
 import os
@@ -35,7 +38,7 @@ def environment() -> dict[str, str]:
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "ATELIER_"))
     }
-    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
 
 def repro(project: Path, *options: str, check: bool = True) -> set[str]:
@@ -74,7 +77,8 @@ def keep(project: Path, names: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which everything has been run; to be looked at only."""
     folder = tmp_path_factory.mktemp("bench") / "project"
     tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
     for name in tracked:
@@ -104,12 +108,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def project(done: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(done, tmp_path / "project", symlinks=True)
+
+
 def hash_of(split: str, n: int) -> int:
     return len(split) * 100 + n
 
 
-def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> None:
-    frame = table(project)
+def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
+    frame = table(done)
     assert set(frame.index) == {*METHODS, "identity", "noise_floor"}
     assert (frame["status"] == "ok").all()
     assert frame.loc["noise_floor", ["n_generated", "n_reference"]].tolist() == [2, 2], (
@@ -123,24 +133,24 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> Non
     assert (frame["denoised_frechet"] > 0).sum() == len(METHODS)
     for method in METHODS:
         for step in ("stylized", "denoised"):
-            assert len(list((project / f"results/{step}/{method}/images").glob("*.png"))) == 4
-    with Image.open(project / "results/comparison/grid.png") as grid:
+            assert len(list((done / f"results/{step}/{method}/images").glob("*.png"))) == 4
+    with Image.open(done / "results/comparison/grid.png") as grid:
         assert grid.width > 4 * 40
-    assert not list((project / ".checkpoints").glob("*"))
-    assert (project / "results/models/adain/model.safetensors").is_file()
-    assert len(pd.read_csv(project / "results/curves/adain.csv")) == 3
-    sheets = {path.stem for path in (project / "results/comparison/sheets").iterdir()}
+    assert not list((done / ".checkpoints").glob("*"))
+    assert (done / "results/models/adain/model.safetensors").is_file()
+    assert len(pd.read_csv(done / "results/curves/adain.csv")) == 3
+    sheets = {path.stem for path in (done / "results/comparison/sheets").iterdir()}
     assert sheets == {"variants_gatys", "adain_snapshots", "adain_strength", "adain_mixture"}
 
 
-def test_metrics_show_prints_the_comparison(project: Path) -> None:
-    shown = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)
+def test_metrics_show_prints_the_comparison(done: Path) -> None:
+    shown = json.loads(run(done, "dvc", "metrics", "show", "--json").stdout)
     found = shown[""]["data"]["results/comparison/comparison.json"]["data"]
-    assert found["gatys"]["frechet"] == pytest.approx(table(project).loc["gatys", "frechet"])
+    assert found["gatys"]["frechet"] == pytest.approx(table(done).loc["gatys", "frechet"])
     assert found["identity"]["n_generated"] == 4
 
 
-def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
+def test_each_method_has_one_run_that_its_results_name(done: Path) -> None:
     script = (
         "import json, mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db');"
         "e = c.get_experiment_by_name('atelier').experiment_id;"
@@ -148,10 +158,10 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
         " sorted(r.data.metrics), len(c.get_metric_history(r.info.run_id, 'loss/total'))]"
         " for r in c.search_runs([e])}))"
     )
-    runs = json.loads(run(project, sys.executable, "-c", script).stdout)
+    runs = json.loads(run(done, sys.executable, "-c", script).stdout)
     assert sorted(value[0] for value in runs.values()) == sorted([*METHODS, "comparison"])
     for method in ("gatys", "gatys_lbfgs"):
-        record = json.loads((project / f"results/metrics/{method}.json").read_text())
+        record = json.loads((done / f"results/metrics/{method}.json").read_text())
         name, status, metrics, points = runs[record["run_id"]]
         assert (name, status, points) == (method, "FINISHED", 2)
         assert {
@@ -160,7 +170,7 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
             "seconds_per_picture",
             "stylize.peak_memory_mib",
         } <= set(metrics)
-    record = json.loads((project / "results/metrics/adain.json").read_text())
+    record = json.loads((done / "results/metrics/adain.json").read_text())
     _, status, metrics, _ = runs[record["run_id"]]
     assert status == "FINISHED"
     assert {"frechet_mini", "denoised.frechet_mini", "seconds_per_picture"} <= set(metrics)
@@ -168,16 +178,14 @@ def test_each_method_has_one_run_that_its_results_name(project: Path) -> None:
     assert seconds == {"train.seconds"}, "no other stage of a trained method loads MLflow"
 
 
-def test_nothing_changed_runs_nothing(project: Path) -> None:
-    assert repro(project) == set()
+def test_nothing_changed_runs_nothing(done: Path) -> None:
+    assert repro(done) == set()
 
 
 def test_a_comment_in_a_picture_sheet_retrains_nothing(project: Path) -> None:
-    sheet = project / "src/atelier/sheets.py"
-    before = sheet.read_text()
-    sheet.write_text(before + "# a remark\n")
+    sheet = project / "src/atelier/reports/image_grid.py"
+    sheet.write_text(sheet.read_text() + "# a remark\n")
     changed = json.loads(run(project, "dvc", "status", "--json").stdout)
-    sheet.write_text(before)
     assert set(changed) == {"compare"}
 
 
@@ -243,8 +251,8 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     wait_for(lambda: list((project / ".checkpoints").glob("stylize-gatys-*/batch-*.json")), killed)
     kill(killed)
     assert not list((project / "results/stylized/gatys").glob("images/*.png"))
-    done = run(project, "dvc", "repro")
-    assert re.search(r"[1-3] of 4 batches are there already", done.stdout + done.stderr)
+    again = run(project, "dvc", "repro", "stylize@gatys")
+    assert re.search(r"[1-3] of 4 batches are there already", again.stdout + again.stderr)
     resumed = pictures(project)
     repro(project, "--force", "--single-item", "stylize@gatys")
     assert pictures(project) == resumed
@@ -259,8 +267,8 @@ def test_killed_in_train_it_continues_and_gives_the_same_weights(project: Path) 
     assert not (project / "results/models/adain/model.safetensors").exists()
     (begun,) = (project / ".checkpoints").glob("train-adain-*/run.json")
     begun_as = json.loads(begun.read_text())
-    done = run(project, "dvc", "repro", "train@adain")
-    assert re.search(r"goes on after step \d+ of 30", done.stdout + done.stderr)
+    again = run(project, "dvc", "repro", "train@adain")
+    assert re.search(r"goes on after step \d+ of 30", again.stdout + again.stderr)
     assert json.loads((project / "results/models/adain/run.json").read_text()) == begun_as
     weights = project / "results/models/adain/model.safetensors"
     resumed = weights.read_bytes()

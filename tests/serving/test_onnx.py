@@ -28,6 +28,7 @@ def load(root: Path, name: str) -> Applied:
     return load_applied(root, Params.load(root / "params.yaml"), name)
 
 
+@pytest.mark.slow
 def test_a_network_without_a_style_input(root: Path, tmp_path: Path) -> None:
     applied, path = load(root, "cut"), tmp_path / "cut.onnx"
     lines = list(export_onnx(applied, path))
@@ -45,6 +46,7 @@ def test_a_network_without_a_style_input(root: Path, tmp_path: Path) -> None:
     assert json.loads(about["card"])["kind"] == "unpaired"
 
 
+@pytest.mark.slow
 def test_any_painting_is_an_input_of_any_size(root: Path, tmp_path: Path) -> None:
     applied, path = load(root, "adain"), tmp_path / "adain.onnx"
     assert applied.method.settings.tile, "which cannot be traced, and is taken out"

@@ -69,6 +69,7 @@ def load(name: str) -> Any:
         mlflow.set_tracking_uri(None)
 
 
+@pytest.mark.slow
 def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) -> None:
     assert go(root) == [
         "adain: version 1 of atelier-adain, which is the champion",
@@ -268,7 +269,7 @@ def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
 def test_a_model_is_text_and_safetensors(root: Path) -> None:
     go(root)
     files = {path.name for path in (root / "mlartifacts").rglob("*") if "cut" in path.parts}
-    assert files >= {"model_code.py", "card.json", "model.safetensors", "MLmodel"}
+    assert files >= {registry.CODE.name, "card.json", "model.safetensors", "MLmodel"}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth"))]
     (written,) = (root / "mlartifacts").glob("*/artifacts/models/cut/requirements.txt")
     assert "atelier" not in written.read_text(), "its name on the public index is not ours"

@@ -27,15 +27,21 @@ def losses_of(method: Unpaired, batch: Batch) -> dict[str, Losses]:
     return dict(method.training_losses(batch))
 
 
-def optimise(method: Unpaired, batches: Iterable[Batch]) -> dict[str, list[float]]:
-    """The totals of every step by optimiser."""
+def optimise(
+    method: Unpaired, batches: Iterable[Batch], only: str | None = None
+) -> dict[str, list[float]]:
+    """Return the totals of every step by optimiser.
+
+    With ``only`` the other networks stand still: against one that learns too, a loss need not fall.
+    """
     optimizers = method.optimizers()
     totals: dict[str, list[float]] = {name: [] for name in optimizers}
     for batch in batches:
         for name, losses in method.training_losses(batch):
             optimizers[name].zero_grad()
             torch.autograd.backward(losses["total"])
-            optimizers[name].step()
+            if only in {None, name}:
+                optimizers[name].step()
             totals[name].append(losses["total"].item())
     return totals
 

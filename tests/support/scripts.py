@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 def script(path: str) -> ModuleType:
     """The file ``path`` (from the project's root) as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    file = ROOT / path
+    name = file.parent.name if file.stem == "__main__" else file.stem  # loaded, not run
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -168,6 +168,7 @@ def test_the_rows_called_mates_show_the_same_scene(pictures: Corpus) -> None:
     torch.testing.assert_close(batch[8:10], run.adversary.content)
 
 
+@pytest.mark.slow
 def test_training_lowers_every_loss(pictures: Corpus) -> None:
     """The smoke test: a minute at most, tiny crops, a random teacher."""
     run = training(pictures, steps=60, warmup=5)
@@ -182,6 +183,7 @@ def test_training_lowers_every_loss(pictures: Corpus) -> None:
     assert after["style"] < 0.6 * before["style"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_continued_training_equals_an_uninterrupted_one(
     pictures: Corpus, tmp_path: Path, precision: str

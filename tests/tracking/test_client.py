@@ -179,7 +179,7 @@ def test_a_deleted_experiment_is_restored() -> None:
 @pytest.mark.slow
 def test_processes_that_start_at_once_share_a_fresh_store(project: Path) -> None:
     code = (
-        "from atelier.tracking import open_run\n"
+        "from atelier.tracking.client import open_run\n"
         'with open_run("gatys", "train", {}) as run:\n'
         '    [run.metrics({"loss": i}, i) for i in range(1500)]\n'
         "print(run.id)"
@@ -226,7 +226,7 @@ stages:
 TRAIN = """\
 from pathlib import Path
 from atelier.core.config import Params
-from atelier.tracking import open_run
+from atelier.tracking.client import open_run
 known = {"cwd": str(Path.cwd()), "scale": Params.load().block("scale")}
 with open_run("gatys", "train", known) as run:
     Path("run.json").write_text(str(run.id))
@@ -334,7 +334,7 @@ def test_a_dead_store_is_one_line_and_nothing_else(kind, project, monkeypatch, c
 
 def test_the_line_reaches_the_terminal(project: Path) -> None:
     (project / "mlflow.db").write_bytes(b"this is no database" * 100)
-    code = 'from atelier.tracking import open_run\nopen_run("gatys", "train", {}).close()'
+    code = 'from atelier.tracking.client import open_run\nopen_run("gatys", "train", {}).close()'
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=True
     )

@@ -1,6 +1,6 @@
 """A trained method as an MLflow model: pictures in, pictures out (models from code).
 
-MLflow keeps a copy of ``mlmodel.py`` beside ``card.json`` and ``model.safetensors`` and runs it
+MLflow keeps a copy of ``model_code.py`` beside ``card.json`` and ``model.safetensors`` and runs it
 where the model is loaded; nothing is pickled. The package has to be installed there, and the
 perceptual network if the method looks with one (``atelier doctor``); weights of another one are
 refused.
@@ -141,5 +141,5 @@ class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
 
 
 def serve() -> None:
-    """Tell MLflow that this is the model; ``mlmodel.py`` calls it."""
+    """Tell MLflow that this is the model; ``model_code.py`` calls it."""
     mlflow.models.set_model(Served())
