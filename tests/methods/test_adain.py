@@ -18,6 +18,7 @@ from atelier.methods.base import make
 from atelier.methods.warm_start import warm_up
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.decoder import TAPS
+from atelier.nn.feature_matching import match_covariance, match_distribution
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained import features
 from atelier.nn.pretrained.features import load_features
@@ -134,6 +135,91 @@ def test_the_identity_loss_is_of_the_photograph_as_its_own_style() -> None:
     check_identity_loss(system(identity_weight=100.0), system(), batch())
 
 
+def test_the_losses_of_efdm_are_its_papers() -> None:
+    """Content against the matched features; style by what each channel's values lack of them."""
+    method, seen = system(matching="efdm", content_weight=2.0), batch()
+    found = losses(method, seen)
+    of_style = method.features(seen.style)
+    target = match_distribution(method.features(seen.content)["relu4_1"], of_style["relu4_1"])
+    again = method.features(method.networks["decoder"](target))
+    content = (again["relu4_1"] - target).square().mean()
+    style = torch.zeros(())
+    for tap in TAPS:
+        wanted = match_distribution(again[tap], of_style[tap]).detach()
+        style = style + (again[tap] - wanted).square().mean()
+    torch.testing.assert_close(found["content"], content)
+    torch.testing.assert_close(found["style"], style)
+    torch.testing.assert_close(found["total"], 2 * content + 10 * style)
+
+
+def test_the_decoder_of_wct_learns_to_reconstruct_and_sees_no_style() -> None:
+    method = system(matching="wct", content_weight=2.0, identity_weight=3.0)
+    found = losses(method)
+    image = batch().content
+    features = method.features(image)["relu4_1"]
+    itself = method.networks["decoder"](features)
+    content = (method.features(itself)["relu4_1"] - features).square().mean()
+    pixels = (itself - image).square().mean()
+    torch.testing.assert_close(found["total"], 2 * content + 3 * pixels)
+    assert set(found) == {"total", "content", "identity"}
+    other = losses(method, batch(style=smooth(2, seed=9)))
+    assert torch.equal(other["total"], found["total"])
+
+
+MATCHINGS = {"efdm": match_distribution, "wct": match_covariance}
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_a_matching_decodes_its_features_mixed_in_the_same_way(matching: str) -> None:
+    method, styles = lively(matching=matching), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
+    content = method.features(smooth(1))["relu4_1"]
+    match = MATCHINGS[matching]
+    parts = [match(content, method.features(style)["relu4_1"]) for style in styles]
+    mixed = 0.6 * (0.25 * parts[0] + 0.75 * parts[1]) + 0.4 * content
+    with torch.no_grad():
+        expected = method.networks["decoder"](mixed)
+        found = method.blend(smooth(1), styles, [0.25, 0.75], 0.6)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_strength_and_sizes_of_the_other_matchings(matching: str) -> None:
+    method = lively(matching=matching)
+    style, other = smooth(1, 40, 56, seed=1), smooth(1, 33, 35, seed=2)
+    whole = _blend(method, [style], [1.0])
+    torch.testing.assert_close(_blend(method, [style, style], [0.3, 0.7]), whole)
+    assert torch.equal(_blend(method, [style], [1.0], 0.0), _blend(method, [other], [1.0], 0.0))
+    assert not torch.allclose(whole, _blend(method, [style], [1.0], 0.0), atol=1e-3)
+    content = smooth(1, 203, 150)
+    tiled = lively(matching=matching, tile=64).stylize(content, style)
+    torch.testing.assert_close(tiled, method.stylize(content, style), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_the_other_matchings_stay_finite_on_one_colour(matching: str, which: str) -> None:
+    method, flat = system(matching=matching), torch.full((2, 3, 48, 48), 0.4)
+    seen = batch(flat if which == "content" else None, flat if which == "style" else None)
+    found = losses(method, seen)
+    assert all(loss.isfinite() for loss in found.values())
+    torch.autograd.backward(found["total"])
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
+    assert method.stylize(seen.content, seen.style).isfinite().all()
+
+
+@pytest.mark.parametrize("matching", MATCHINGS)
+def test_the_other_matchings_learn_and_keep_their_losses_in_float32(matching: str) -> None:
+    method = lively(matching=matching, content_weight=2.0, identity_weight=100.0)
+    exact = losses(method)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = losses(method)
+    for name, loss in rough.items():
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(exact[name].item(), rel=0.1)
+    curve = train(method, 12)
+    assert curve[-1] < 0.7 * curve[0]
+
+
 def test_no_picture_is_encoded_twice_in_a_step() -> None:
     method, seen = system(), batch()
     asked: list[Tensor] = []
@@ -248,6 +334,7 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
     ("knobs", "message"),
     [
         ({"tile": 100}, r"methods\.adain\.tile: .*multiple of 16"),
+        ({"matching": "wtc"}, r"methods\.adain\.matching: .*'efdm'.*found 'wtc'"),
         ({"tile": 32}, r"methods\.adain\.tile: .*greater than or equal to 64"),
         ({"strength": 1.5}, r"methods\.adain\.strength: .*less than or equal to 1"),
         ({"style_wieght": 1}, r"methods\.adain\.style_wieght: no such setting"),

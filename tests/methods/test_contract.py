@@ -18,6 +18,7 @@ from atelier.core.checkpoints import save_weights
 from atelier.core.config import UserError
 from atelier.methods.base import Kind
 from atelier.methods.trained import WEIGHTS, restore
+from atelier.methods.warm_start import warm_up
 from support import contract
 from support.contract import CLASSES, NAMES, TRAINED, build, build_trained
 from support.steps import smooth, twins
@@ -133,13 +134,14 @@ def test_the_delivered_weights_are_all_it_takes_to_stylise(name: str, tmp_path: 
 
 
 @every_training
+@pytest.mark.usefixtures("root_here")
 def test_a_warm_start_takes_the_weights_of_another_training(name: str, tmp_path: Path) -> None:
     one = contract.trainer(build_trained(name, 1), tmp_path)
     next(iter(one.run()))
     one.save()
     (path,) = (tmp_path / "states").glob("step-*.pt")
     warm = build_trained(name, 2, warm_start=str(path))
-    warm.warm_up()
+    warm_up(warm)
     assert contract.equal(contract.weights(warm), contract.weights(one.method))
 
 

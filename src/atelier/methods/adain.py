@@ -1,15 +1,17 @@
 """AdaIN: any painting by its channel statistics (Huang & Belongie, ICCV 2017).
 
-The encoder is frozen; only a decoder is trained. After naoto0804/pytorch-AdaIN.
+The encoder is frozen; only a decoder is trained. After naoto0804/pytorch-AdaIN. ``matching`` puts
+another transform of the features in the place of AdaIN's: exact feature distribution matching
+(EFDM, Zhang et al., CVPR 2022) or whitening and colouring (WCT, Li et al., NeurIPS 2017).
 
 Shapes: B pictures of H×W, sides multiples of 8; features at stride 8, or at 4 with relu3_1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -19,6 +21,11 @@ from atelier.core.batches import Batch
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
+from atelier.nn.feature_matching import (
+    distribution_loss,
+    match_covariance,
+    match_distribution,
+)
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.memory import to_device
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
@@ -26,6 +33,7 @@ from atelier.nn.tiling import decode, encode
 
 DEEPEST = TAPS[-1]
 """Layer of the content loss."""
+Matching = Literal["adain", "efdm", "wct"]
 
 
 class AdaINSettings(ArbitrarySettings):
@@ -38,6 +46,9 @@ class AdaINSettings(ArbitrarySettings):
     (160 channels at stride 8) has lost the detail a decoder needs (docs/log.md)."""
     loss_features: str | None = None
     """Network of the losses, needed in training only; None: ``features``."""
+    matching: Matching = "adain"
+    """What of the painting's features the photograph's get: means and deviations of the channels
+    (``adain``), all values of every channel (``efdm``), means and covariances (``wct``)."""
     load_size: int | None = Field(512, ge=32)
     """Unlike pytorch-AdaIN, which stretches to a square of 512, the aspect is kept."""
     flip: bool = False
@@ -61,8 +72,27 @@ def adain(content: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return std[..., None, None] * mvn(content) + mean[..., None, None]
 
 
+def adain_of(content: Tensor, style: Tensor) -> Tensor:
+    """Content features (B, C, h, w) with the moments of the style's (B, C, h', w'), in float32."""
+    return adain(content, *mean_std(style))
+
+
+MATCHINGS: Mapping[Matching, Callable[[Tensor, Tensor], Tensor]] = {
+    "adain": adain_of,
+    "efdm": match_distribution,
+    # Unlike the paper, at relu4_1 alone: its cascade over five layers needs five decoders.
+    "wct": match_covariance,
+}
+"""Name → (content features, style features) to matched ones."""
+STYLE_STATISTICS: Mapping[str, tuple[Callable[[Tensor], Any], Callable[..., Tensor]]] = {
+    "adain": (mean_std, mean_std_loss),
+    "efdm": (Tensor.float, distribution_loss),
+}
+"""Name → (statistic of the style's features, style loss against it)."""
+
+
 class AdaIN(Arbitrary):
-    """Content features with the style's moments, decoded."""
+    """Content features with the style's moments (or see ``matching``), decoded."""
 
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
@@ -105,32 +135,56 @@ class AdaIN(Arbitrary):
         return 1 / (1 + float(self.settings.lr_decay) * step)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        """Yield the losses that the paper of the ``matching`` trains its decoder by."""
+        losses = self._reconstruction if self.settings.matching == "wct" else self._stylisation
+        yield "main", losses(batch)
+
+    def _stylisation(self, batch: Batch) -> Losses:
         """Content against the AdaIN output, not the photograph (eq. 12); style by moments (13).
 
         Both in the space of ``loss_features``, where they have an AdaIN output of their own if that
-        is another network than the decoder's.
+        is another network than the decoder's. EFDM's are its matched features and its sorted values
+        (§3.3 there).
         """
         s, judge = self.settings, self.loss_features
         apart = judge is not self.features
+        match, (statistic, measure) = MATCHINGS[s.matching], STYLE_STATISTICS[s.matching]
         with torch.no_grad():
             style, content = self.features(batch.style), self.features(batch.content)
             seen = content[s.layer]
-            target = aim = adain(seen, *mean_std(style[s.layer]))
+            target = aim = match(seen, style[s.layer])
             judged = judge(batch.style) if apart else style
-            wanted = {tap: mean_std(f) for tap, f in judged.items()}
+            wanted = {tap: statistic(f) for tap, f in judged.items()}
             if apart or s.layer != DEEPEST:
                 deep = judge(batch.content) if apart else content
-                aim = adain(deep[DEEPEST], *wanted[DEEPEST])
+                aim = match(deep[DEEPEST], judged[DEEPEST])
         found = self.loss_features(self.networks["decoder"](target))
         kept = content_loss(found[DEEPEST], aim).mean()
-        moved = torch.stack([mean_std_loss(found[tap], wanted[tap]) for tap in TAPS]).sum(0).mean()
+        moved = torch.stack([measure(found[tap], wanted[tap]) for tap in TAPS]).sum(0).mean()
         losses = {"content": kept, "style": moved}
         total = s.content_weight * kept + s.style_weight * moved
         if s.identity_weight:
             itself = self.networks["decoder"](seen)
             losses["identity"] = content_loss(itself, batch.content).mean()
             total = total + s.identity_weight * losses["identity"]
-        yield "main", {"total": total, **losses}
+        return {"total": total, **losses}
+
+    def _reconstruction(self, batch: Batch) -> Losses:
+        """Photographs decoded as they are, in features and pixels (WCT, §3.1): no style is seen.
+
+        The paper's λ is ``content_weight`` over ``identity_weight``; there is no style loss, and
+        ``style_weight`` counts for nothing.
+        """
+        s, apart = self.settings, self.loss_features is not self.features
+        with torch.no_grad():
+            aim = seen = self.features(batch.content)[DEEPEST]
+            if apart:
+                aim = self.loss_features(batch.content)[DEEPEST]
+        itself = self.networks["decoder"](seen)
+        content = content_loss(self.loss_features(itself)[DEEPEST], aim).mean()
+        identity = content_loss(itself, batch.content).mean()
+        total = s.content_weight * content + s.identity_weight * identity
+        return {"total": total, "content": content, "identity": identity}
 
     def blend(
         self,
@@ -139,14 +193,24 @@ class AdaIN(Arbitrary):
         weights: Sequence[float],
         strength: float = 1.0,
     ) -> Tensor:
-        """See ``Arbitrary``; mixed as in the paper's eq. 14 (strength) and 15 (styles)."""
+        """See ``Arbitrary``; mixed as in the paper's eq. 14 (strength) and 15 (styles).
+
+        The papers of EFDM and WCT mix matched features in the same way.
+        """
         seen = self._encode(content)
-        moments = [mean_std(self._encode(style)) for style in styles]
-        # the AdaIN outputs mixed: they are linear in the moments, so mixing these is the same
-        mean, std = (_mixed(part, weights) for part in zip(*moments, strict=True))
-        target = strength * adain(seen, mean, std) + (1 - strength) * seen
+        matched = self._matched(seen, [self._encode(style) for style in styles], weights)
+        target = strength * matched + (1 - strength) * seen
         decoder: Any = self.networks["decoder"]
         return decode(decoder, [target], self.settings.tile)
+
+    def _matched(self, seen: Tensor, styles: list[Tensor], weights: Sequence[float]) -> Tensor:
+        """Content features matched with every style's, mixed: (B, C, h, w)."""
+        if self.settings.matching != "adain":
+            match = MATCHINGS[self.settings.matching]
+            return _mixed([match(seen, style) for style in styles], weights)
+        # AdaIN's outputs mixed: they are linear in the moments, so mixing these is the same
+        mean, std = (_mixed(p, weights) for p in zip(*map(mean_std, styles), strict=True))
+        return adain(seen, mean, std)
 
     def _encode(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, C, ⌊H/8⌋, ⌊W/8⌋), or quarters of the sides with relu3_1."""

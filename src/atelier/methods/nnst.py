@@ -1,0 +1,222 @@
+"""NNST: style transfer by nearest neighbours among the painting's features.
+
+After Kolkin et al., "Neural Neighbor Style Transfer", 2022 (arXiv 2203.13215), the variant by
+optimisation (NNST-Opt) as in its authors' code. Every feature of the photograph is replaced by the
+painting's nearest; the picture that has these features is found from coarse to fine over a
+Laplacian pyramid. Nothing is trained.
+
+Shapes: B pictures of H×W, styles h×w.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+from torch.optim import Adam
+
+from atelier.core.config import Settings
+from atelier.methods.base import Iterate, Kind, Method
+from atelier.nn.laplacian_pyramid import (
+    coarse_to_fine,
+    detail,
+    fill_batch,
+    optimise,
+    pictures_by_size,
+    refuse_small,
+    resize,
+)
+from atelier.nn.nearest_neighbours import (
+    cosine_loss,
+    flatten,
+    neighbour_loss,
+    replace_features,
+    rotations,
+    stacked_layers,
+)
+from atelier.nn.palette import match_palette
+from atelier.nn.pretrained.features import Features, load_features
+
+PUBLISHED_LAYERS = (
+    *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
+    *("relu4_1", "relu4_2", "relu4_3"),
+)
+"""Of VGG16. The paper also takes block 5; its authors' code leaves it out, as no better."""
+STRIDE = 4
+"""In pixels: the grid on which hypercolumns are matched."""
+LONGEST = 64
+"""Positions a side has at most where the layers are matched one by one."""
+LEVELS = 8
+"""Of the pyramid whose entries are optimised; it ends before at 1×1."""
+
+
+class NnstSettings(Settings):
+    """Settings of one ``nnst`` entry in ``params.yaml``; defaults are the published ones."""
+
+    features: str
+    layers: tuple[str, ...] = Field(PUBLISHED_LAYERS, min_length=1)
+    alpha: float = Field(0.75, ge=0, le=1)
+    """Share of the photograph, against the output so far, in what is looked for at every size but
+    the smallest: 1 keeps most of it."""
+    rotate: bool = True
+    """Take features of the painting turned by 90, 180 and 270 degrees, too."""
+    coarsest: int = Field(64, ge=32)
+    """Long side in pixels where the optimisation begins."""
+    steps: int = Field(200, ge=1)
+    """Steps at every size."""
+    split_steps: int | None = Field(None, ge=0)
+    """Steps at the full size with the layers matched one by one, anew in each; None: as many."""
+    lr: float = Field(2e-3, gt=0)
+    palette: bool = True
+    """Move the photograph's colours to the painting's palette at the end (post-processing)."""
+    unit_activations: bool = False
+    """Scale every layer to a mean activation of one; False, as published: as they are. Cosines see
+    what the layers count among each other alone."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    batch: int = Field(4, ge=1)
+    fill_batch: bool = True
+    """Repeat the last picture until the batch is full, see ``GatysSettings.fill_batch``."""
+
+
+class Nnst(Method):
+    """Optimisation towards replaced features; nothing is trained."""
+
+    kind: ClassVar[Kind] = "optimise"
+    Settings = NnstSettings
+
+    def __init__(self, settings: NnstSettings, features: Features, seed: int, device: str) -> None:
+        self.settings, self.features, self.seed, self.device = settings, features, seed, device
+        self.batch = settings.batch
+
+    @classmethod
+    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+        """Load the perceptual network the settings name."""
+        features = load_features(
+            settings.features,
+            settings.layers,
+            unit_activations=settings.unit_activations,
+            device=device,
+        )
+        return cls(settings, features, seed, device)
+
+    def card(self) -> dict[str, Any]:
+        """Return kind, features and their hash."""
+        named = {"features": self.features.name, "features_hash": self.features.hash}
+        return {"kind": self.kind, **named}
+
+    def steps(self, height: int, width: int) -> int:
+        """Return the steps over all sizes, the last ones with split layers included."""
+        sizes = len(coarse_to_fine(height, width, self.settings.coarsest))
+        return sizes * self.settings.steps + self._split_steps
+
+    @property
+    def _split_steps(self) -> int:
+        s = self.settings
+        return s.steps if s.split_steps is None else s.split_steps
+
+    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
+        """Yield every step of the optimisation, smallest size first."""
+        refuse_small("nnst", content, style)
+        count, total = len(content), self.steps(int(content.shape[2]), int(content.shape[3]))
+        content, style = self._prepare(content), self._prepare(style)
+        for step, (current, losses) in enumerate(self._descend(content, style), start=1):
+            image = current.clamp(0, 1)
+            if step == total and self.settings.palette:
+                image = match_palette(image, content, style)
+            values = {name: loss[:count] for name, loss in losses.items()}
+            yield Iterate(step, total, image[:count], values)
+
+    def _descend(
+        self, content: Tensor, style: Tensor
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        """All sizes, then the full one with split layers."""
+        s = self.settings
+        sizes = len(coarse_to_fine(int(content.shape[2]), int(content.shape[3]), s.coarsest))
+        contents, styles = (pictures_by_size(part, sizes) for part in (content, style))
+        image = contents[0]  # the photograph at the smallest size
+        for level, (photo, painting) in enumerate(zip(contents, styles, strict=True)):
+            image = resize(image, (photo.shape[2], photo.shape[3]))
+            target = self._target(photo, painting, image if level else None)
+            objective = partial(self._matched, target)
+            for current, losses in self._optimise(image, objective, s.steps):
+                image = current
+                yield image, losses
+        split = partial(self._split, self._painted(style), Generator().manual_seed(self.seed))
+        yield from self._optimise(image, split, self._split_steps)
+
+    def _optimise(
+        self, image: Tensor, objective: Callable[[Tensor], dict[str, Tensor]], steps: int
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        return optimise(image, LEVELS, objective, lambda p: Adam(p, lr=self.settings.lr), steps)
+
+    def _target(self, photo: Tensor, painting: Tensor, image: Tensor | None) -> Tensor:
+        """Return the painting's hypercolumns in the photograph's places, (B, N, D).
+
+        What is looked for is the photograph, mixed with the output so far once there is one; the
+        output's finest detail, which nothing has made yet, is the photograph's.
+        """
+        sought = photo
+        if image is not None:
+            alpha = self.settings.alpha
+            sought = alpha * photo + (1 - alpha) * (image + detail(photo))
+        with torch.no_grad():
+            paintings = [self._hypercolumns(turned) for turned in self._rotations(painting)]
+            return replace_features(self._hypercolumns(sought), paintings)
+
+    def _matched(self, target: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """Losses (B,) against hypercolumns found before."""
+        return {"total": cosine_loss(self._hypercolumns(image), target)}
+
+    @torch.no_grad()
+    def _painted(self, style: Tensor) -> list[dict[str, Tensor]]:
+        """Return the painting's layers once per rotation; none where no step will need them."""
+        turned = self._rotations(style) if self._split_steps else ()
+        return [self._maps(image) for image in turned]
+
+    def _split(
+        self, painted: list[dict[str, Tensor]], generator: Generator, image: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses (B,) of every layer against its nearest neighbours (feature splitting, §3.3)."""
+        total = torch.zeros(len(image), device=image.device)
+        for layer, output in self._maps(image).items():
+            shift = torch.rand(2, generator=generator)
+            painting = torch.cat([_thinned(maps[layer], shift) for maps in painted], 1)
+            total = total + neighbour_loss(_thinned(output, shift), painting)
+        return {"total": total}
+
+    def _maps(self, image: Tensor) -> dict[str, Tensor]:
+        """Layers; in bfloat16 if asked, while losses and picture stay in float32."""
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=low):
+            layers: dict[str, Tensor] = self.features(image)
+        return layers
+
+    def _hypercolumns(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, H/4 · W/4, D)."""
+        size = (image.shape[2] // STRIDE, image.shape[3] // STRIDE)
+        return stacked_layers(list(self._maps(image).values()), size)
+
+    def _rotations(self, painting: Tensor) -> Iterator[Tensor]:
+        return iter(rotations(painting) if self.settings.rotate else (painting,))
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        images = images.to(self.device)
+        return fill_batch(images, self.batch) if self.settings.fill_batch else images
+
+
+def _thinned(layer: Tensor, shift: Tensor) -> Tensor:
+    """Every n-th position of (B, C, h, w) both ways, about ``LONGEST``² of them: (B, N, C).
+
+    Unlike the authors' code, whose n is the output's for the painting as well, so that a painting
+    of another size keeps enough positions.
+    """
+    step = max(1, max(layer.shape[2:]) // LONGEST)
+    y, x = (int(part * min(step, side)) for part, side in zip(shift, layer.shape[2:], strict=True))
+    return flatten(layer[..., y::step, x::step])
+
+
+METHOD = Nnst

@@ -1,0 +1,140 @@
+"""Losses of style transfer by relaxed optimal transport and self-similarity (STROTSS).
+
+After Kolkin, Salavon & Shakhnarovich, CVPR 2019 (arXiv 1904.12785), §3; where the paper is silent,
+after its authors' code. Pure functions of tensors, one value per picture, in float32 whatever the
+precision around them.
+
+Shapes: B pictures, N positions of the output, M of the painting, D features or 3 colours.
+"""
+
+from __future__ import annotations
+
+from math import inf, sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NORM_EPS = 1e-6
+"""Least norm in a cosine: black pixels and dead features have none."""
+SQUARE_EPS = 1e-5
+"""Least squared distance below a root, as in the authors' code: its gradient at 0 is infinite."""
+SUM_EPS = 1e-3
+"""Added to a column of distances, of a sum near N: in a picture of one colour all are 0."""
+GUIDANCE = 5.0
+"""β of §3.4: what a cost within a pair of regions is multiplied with."""
+DECORRELATED = (
+    (1 / sqrt(3), 1 / sqrt(3), 1 / sqrt(3)),
+    (-1 / sqrt(3), (3 + sqrt(3)) / 6, (sqrt(3) - 3) / 6),
+    (-1 / sqrt(3), (sqrt(3) - 3) / 6, (3 + sqrt(3)) / 6),
+)
+"""Orthogonal matrix from RGB to a grey axis and two colour axes; the authors call it YUV."""
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return 1 - cos between all pairs (§3.2): (B, N, D) and (B, M, D) to (B, N, M), in [0, 2]."""
+    a, b = (F.normalize(part.float(), dim=2, eps=NORM_EPS) for part in (a, b))
+    with torch.autocast(a.device.type, enabled=False):
+        return (1 - a @ b.mT).clamp_min(0)
+
+
+def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a - b| / √D between all pairs: (B, N, D) and (B, M, D) to (B, N, M).
+
+    The root of D is the authors' code's.
+    """
+    a, b = a.float(), b.float()
+    with torch.autocast(a.device.type, enabled=False):
+        squares = a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None, :] - 2 * a @ b.mT
+    return (squares.clamp_min(SQUARE_EPS) / a.shape[2]).sqrt()
+
+
+def relaxed_emd(costs: Tensor) -> Tensor:
+    """Relaxed earth mover's distance (§3.2): the larger of two one-sided transports, (B,).
+
+    Args:
+        costs: (B, N, M), not negative; infinite where guidance forbids a match. A position that may
+            match no other is left out of its mean.
+    """
+    return torch.maximum(_mean_finite(costs.amin(2)), _mean_finite(costs.amin(1)))
+
+
+def _mean_finite(least: Tensor) -> Tensor:
+    """(B, N) to (B,), over what is finite; 0 where nothing is."""
+    finite = least.isfinite()
+    return torch.where(finite, least, 0).sum(1) / finite.sum(1).clamp_min(1)
+
+
+def guided(costs: Tensor, output: Tensor, painting: Tensor, factor: float = GUIDANCE) -> Tensor:
+    """Return the costs under guidance by regions (§3.4), (B, N, M).
+
+    β·cost within a pair of regions, infinite from a region of the output to elsewhere, and as they
+    are from positions of no region. Unlike the paper, a region whose counterpart has none of the
+    sampled positions guides nothing in this step: all its costs would be infinite.
+
+    Args:
+        costs: (B, N, M).
+        output: (B, N), label of the region, -1 for none.
+        painting: (B, M), likewise; equal labels are a pair.
+        factor: β.
+    """
+    same = output[:, :, None] == painting[:, None, :]
+    guides = (output >= 0)[:, :, None] & same.any(2, keepdim=True)
+    return torch.where(guides, torch.where(same, factor * costs, inf), costs)
+
+
+def moment_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Return |μ - μ'|₁ / D + |Σ - Σ'|₁ / D² (§3.2), (B,): keeps the magnitude cosines ignore.
+
+    Args:
+        features: (B, N, D).
+        target: (B, M, D). Covariances are over the number of positions.
+    """
+    mean, covariance = _moments(features)
+    mean_t, covariance_t = _moments(target)
+    first = (mean - mean_t).abs().mean((1, 2))
+    return first + (covariance - covariance_t).abs().mean((1, 2))
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (B, 1, D) and covariance (B, D, D)."""
+    features = features.float()
+    mean = features.mean(1, keepdim=True)
+    centred = features - mean
+    with torch.autocast(centred.device.type, enabled=False):
+        return mean, centred.mT @ centred / features.shape[1]
+
+
+def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
+    """Relaxed EMD between colours (§3.2, ℓp), (B,).
+
+    In a decorrelated space; the cost is Euclidean plus cosine. Unlike the paper, whose text names
+    the Euclidean distance alone, the authors' code adds the cosine.
+
+    Args:
+        output: (B, N, 3), RGB in [0, 1] or near it.
+        painting: (B, M, 3).
+    """
+    matrix = torch.tensor(DECORRELATED, device=output.device)
+    with torch.autocast(output.device.type, enabled=False):
+        a, b = (part.float() @ matrix.mT for part in (output, painting))
+    return relaxed_emd(euclidean_distance(a, b) + cosine_distance(a, b))
+
+
+def self_similarity(features: Tensor) -> Tensor:
+    """Return the cosine distances between positions, every column over its sum: (B, N, N)."""
+    distances = cosine_distance(features, features)
+    return distances / (distances.sum(1, keepdim=True) + SUM_EPS)
+
+
+def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Return how the pattern of distances within a picture differs from the target's (§3.3), (B,).
+
+    (1/N) Σᵢⱼ |D/ΣᵢD - D'/ΣᵢD'|. Unlike the paper's mean over N² pairs, times N as in the authors'
+    code: the terms themselves are of order 1/N, and α = 16 would count for nothing.
+
+    Args:
+        features: (B, N, D).
+        target: (B, N, N), ``self_similarity`` of the content at the same positions.
+    """
+    return (self_similarity(features) - target).abs().sum(1).mean(1)

@@ -1,0 +1,90 @@
+"""Hypercolumns: all layers of a network at single positions of a picture.
+
+After Hariharan et al., "Hypercolumns for Object Segmentation and Fine-grained Localization", CVPR
+2015, as Kolkin et al. 2019 (§3.1) use them.
+
+Shapes: B pictures of H×W, N positions (row, column) in pixels, D the sum of the layers' widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+
+def random_positions(height: int, width: int, count: int, generator: Generator) -> Tensor:
+    """Return ``count`` different positions, all where there are no more: (N, 2), int64.
+
+    Sampling of Kolkin et al. 2019, §3.5. Unlike the paper, which takes an even grid with a random
+    offset from the output, positions are drawn there as well, as in the authors' code: an even grid
+    leaves its period in the picture.
+    """
+    chosen = torch.randperm(height * width, generator=generator)[:count]
+    return torch.stack([chosen // width, chosen % width], 1)
+
+
+def hypercolumns(maps: Sequence[Tensor], positions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the layers at ``positions``, as if all were enlarged bilinearly to the picture.
+
+    Unlike the authors' code, which takes a layer's first position for the picture's first pixel,
+    positions are centres: what the paper's bilinear enlargement gives. Nothing is enlarged.
+
+    Args:
+        maps: layers (B, C, h, w) of any sizes, in any precision.
+        positions: (N, 2), the same in all pictures.
+        size: (H, W), what the positions count in.
+
+    Returns:
+        (B, N, D) in float32.
+    """
+    return torch.cat([_sampled(layer, positions.to(layer.device), size) for layer in maps], 2)
+
+
+def _sampled(layer: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, h, w) at (N, 2) to (B, N, C)."""
+    batch, channels, height, width = layer.shape
+    rows = layer.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    above, below, down = _neighbours(positions[:, 0], size[0], height)
+    left, right, across = _neighbours(positions[:, 1], size[1], width)
+    total = torch.zeros((), device=layer.device)
+    for y, of_y in ((above, 1 - down), (below, down)):
+        for x, of_x in ((left, 1 - across), (right, across)):
+            corner = rows.index_select(1, y * width + x).float()
+            total = total + corner * (of_y * of_x)[:, None]
+    return total
+
+
+def _neighbours(place: Tensor, length: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cells before and after the centre of pixel ``place`` of ``length``, and the way between."""
+    exact = ((place + 0.5) * (cells / length) - 0.5).clamp(0, cells - 1)
+    first = exact.floor()
+    return first.long(), (first.long() + 1).clamp_max(cells - 1), exact - first
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Masks of R regions: region r of the output is to look like region r of the painting."""
+
+    content: Tensor
+    """(B, R, H, W) in [0, 1], of any size; above ½ is inside."""
+    style: Tensor
+    """(B, R, h, w), likewise. What lies in no region is free."""
+
+
+def region_labels(masks: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return which region each position belongs to: (B, N), -1 where it belongs to none.
+
+    Args:
+        masks: (B, R, h, w) in [0, 1], one channel per region, of any size; above ½ is inside, the
+            largest value decides where regions overlap.
+        positions: (N, 2).
+        size: (H, W), what the positions count in.
+    """
+    masks = F.interpolate(masks.float(), size, mode="bilinear")
+    place = positions.to(masks.device)
+    values, labels = masks[:, :, place[:, 0], place[:, 1]].max(1)
+    return torch.where(values > 0.5, labels, -1)

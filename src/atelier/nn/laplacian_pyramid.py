@@ -1,0 +1,147 @@
+"""Laplacian pyramids by bilinear resizing, and their optimisation from coarse to fine.
+
+After Kolkin et al. 2019 (§3.5) and 2022: an output is optimised over the entries of its pyramid
+instead of over pixels, so that one step of an optimiser moves colours of large areas and detail
+alike. The methods that do so differ in their objective alone.
+
+Shapes: pictures (B, 3, H, W); a pyramid is a list, finest level first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim import Optimizer
+
+from atelier.core.config import UserError
+
+SMALLEST = 32
+"""Side in pixels below which relu5_1 has fewer than 2×2 positions."""
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (B, C, H, W) bilinearly to (B, C, *size); the same tensor where the size is right."""
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(image, size, mode="bilinear")
+
+
+def half(size: tuple[int, int]) -> tuple[int, int]:
+    """Return half of (height, width), rounded down and at least 1."""
+    return max(size[0] // 2, 1), max(size[1] // 2, 1)
+
+
+def decompose(image: Tensor, levels: int) -> list[Tensor]:
+    """Return the Laplacian pyramid of (B, C, H, W): ``levels`` residuals, then the rest.
+
+    A residual is what a picture loses when it is halved and enlarged again; halving ends at 1×1.
+    """
+    pyramid = []
+    for _ in range(levels):
+        size = (image.shape[2], image.shape[3])
+        if max(size) == 1:
+            break
+        small = resize(image, half(size))
+        pyramid.append(image - resize(small, size))
+        image = small
+    return [*pyramid, image]
+
+
+def reconstruct(pyramid: list[Tensor]) -> Tensor:
+    """Return the picture of a pyramid, (B, C, H, W) of its first level: undoes ``decompose``."""
+    *residuals, image = pyramid
+    for residual in reversed(residuals):
+        image = residual + resize(image, (residual.shape[2], residual.shape[3]))
+    return image
+
+
+def detail(image: Tensor) -> Tensor:
+    """Return the finest residual of (B, C, H, W), of the same shape."""
+    return decompose(image, 1)[0]
+
+
+def coarse_to_fine(height: int, width: int, coarsest: int) -> list[tuple[int, int]]:
+    """Return the sizes of a picture, ascending: halved while its long side reaches ``coarsest``.
+
+    A long picture ends earlier, where its short side would fall below ``SMALLEST``.
+    """
+    sizes = [(height, width)]
+    while max(half(sizes[0])) >= coarsest and min(half(sizes[0])) >= SMALLEST:
+        sizes.insert(0, half(sizes[0]))
+    return sizes
+
+
+def pictures_by_size(image: Tensor, count: int) -> list[Tensor]:
+    """Return (B, C, H, W) halved ``count - 1`` times and all before it, smallest first.
+
+    A picture so small that a half would fall below ``SMALLEST`` is repeated instead.
+    """
+    pictures = [image]
+    for _ in range(count - 1):
+        size = half((pictures[0].shape[2], pictures[0].shape[3]))
+        pictures.insert(0, resize(pictures[0], size) if min(size) >= SMALLEST else pictures[0])
+    return pictures
+
+
+def fill_batch(images: Tensor, batch: int) -> Tensor:
+    """Repeat the last of (B, …) until there are ``batch``; see ``GatysSettings.fill_batch``."""
+    missing = max(0, batch - len(images))
+    return torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
+
+
+def optimise(
+    image: Tensor,
+    levels: int,
+    objective: Callable[[Tensor], Mapping[str, Tensor]],
+    make_optimizer: Callable[[list[Tensor]], Optimizer],
+    steps: int,
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Optimise the pyramid of ``image``; yield the picture after each step, the losses before it.
+
+    Args:
+        image: (B, 3, H, W), where the optimisation begins.
+        levels: residuals of the pyramid.
+        objective: picture with a gradient → losses, (B,) each; ``total`` is minimised. The
+            optimiser must work entry by entry: then no picture depends on its neighbours.
+        make_optimizer: gets the pyramid's levels.
+        steps: how many.
+
+    Yields:
+        The picture, detached and not clamped to [0, 1], and the detached losses.
+
+    Raises:
+        UserError: a loss is not finite; names the places in the batch.
+    """
+    pyramid = [level.detach().clone().requires_grad_() for level in decompose(image, levels)]
+    optimizer = make_optimizer(pyramid)
+    current = reconstruct(pyramid)
+    for step in range(steps):
+        losses = objective(current)
+        _refuse_nan(losses["total"], step)
+        optimizer.zero_grad()
+        torch.autograd.backward(losses["total"].sum())
+        optimizer.step()
+        current = reconstruct(pyramid)
+        yield current.detach(), {name: loss.detach() for name, loss in losses.items()}
+
+
+def _refuse_nan(total: Tensor, step: int) -> None:
+    bad = (~total.isfinite()).nonzero().flatten().tolist()
+    if bad:
+        raise UserError(
+            f"the loss of picture {', '.join(map(str, bad))} of the batch is not finite at step "
+            f"{step}: lower lr"
+        )
+
+
+def refuse_small(name: str, *images: Tensor) -> None:
+    """Raise a UserError where a side of a picture is below ``SMALLEST``."""
+    for image in images:
+        height, width = image.shape[2:]
+        if min(height, width) < SMALLEST:
+            raise UserError(
+                f"{name} needs pictures of at least {SMALLEST} px, got {width}×{height}"
+            )

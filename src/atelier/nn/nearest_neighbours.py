@@ -1,0 +1,108 @@
+"""Nearest neighbours among a painting's features, by centred cosine distance.
+
+After Kolkin et al., "Neural Neighbor Style Transfer", 2022 (arXiv 2203.13215). Pure functions, in
+float32 whatever the precision around.
+
+Shapes: one picture's features (N, D) or a batch of them (B, N, D), the painting's (B, M, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NORM_EPS = 1e-8
+"""Least norm in a cosine: features equal to their mean have none."""
+CHUNK = 2**24
+"""Entries of the distance matrix that exist at once."""
+
+
+def rotations(image: Tensor) -> Iterable[Tensor]:
+    """Yield (B, C, h, w) turned by 0, 90, 180 and 270 degrees, one after another."""
+    return (torch.rot90(image, turns, (2, 3)) for turns in range(4))
+
+
+def flatten(features: Tensor) -> Tensor:
+    """Return (B, C, h, w) as one row per position: (B, h·w, C) in float32."""
+    return features.flatten(2).mT.float()
+
+
+def stacked_layers(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """Return hypercolumns (B, N, D), N = ``size``: layers over their width, resized bilinearly.
+
+    Over the width, so that in a cosine wide layers do not outweigh narrow ones (authors' code).
+    """
+    scaled = (layer.float() / layer.shape[1] for layer in layers)
+    return torch.cat([flatten(F.interpolate(part, size, mode="bilinear")) for part in scaled], 2)
+
+
+def nearest(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest cosine (B, N) of each query with the references, and which one it is.
+
+    A part of the matrix at a time.
+
+    Args:
+        query: (B, N, D), centred.
+        reference: (B, M, D), centred.
+    """
+    query, reference = (F.normalize(part, dim=2, eps=NORM_EPS) for part in (query, reference))
+    rows = max(1, CHUNK // (len(query) * reference.shape[1]))
+    with torch.autocast(query.device.type, enabled=False):
+        matches = [(part @ reference.mT).max(2) for part in torch.split(query, rows, 1)]
+    return torch.cat([m.values for m in matches], 1), torch.cat([m.indices for m in matches], 1)
+
+
+@torch.no_grad()
+def replace_features(content: Tensor, paintings: Sequence[Tensor]) -> Tensor:
+    """Return the painting's feature nearest to each of the content's, by centred cosine (§3.2).
+
+    Args:
+        content: (B, N, D).
+        paintings: parts of the painting's features (B, M, D), say of its rotations; they are
+            centred by their common mean, the content by its own. One is searched at a time.
+
+    Returns:
+        (B, N, D), rows of ``paintings``, as they are (not centred).
+    """
+    total = sum((part.sum(1, keepdim=True) for part in paintings), torch.zeros(()))
+    centre = total / sum(part.shape[1] for part in paintings)
+    query = content - content.mean(1, keepdim=True)
+    best = torch.full(content.shape[:2], -2.0, device=content.device)
+    replaced = torch.zeros_like(content)
+    for part in paintings:
+        cosine, index = nearest(query, part - centre)
+        better = cosine > best
+        best = torch.where(better, cosine, best)
+        replaced = torch.where(better[..., None], _rows(part, index), replaced)
+    return replaced
+
+
+def _rows(table: Tensor, index: Tensor) -> Tensor:
+    """Rows ``index`` (B, N) of (B, M, D): (B, N, D)."""
+    return table.gather(1, index[..., None].expand(-1, -1, table.shape[2]))
+
+
+def cosine_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Return the mean of 1 - cos between corresponding rows of (B, N, D), (B,)."""
+    cosine = F.cosine_similarity(features.float(), target.float(), dim=2, eps=NORM_EPS)
+    return (1 - cosine).mean(1)
+
+
+def neighbour_loss(features: Tensor, painting: Tensor) -> Tensor:
+    """Return the mean centred cosine distance to the nearest of the painting's features, (B,).
+
+    Both are centred by their own mean. Neighbours are found without a gradient, which flows
+    through the pairs found: the same as through the minimum of all distances, for less memory.
+
+    Args:
+        features: (B, N, D), with a gradient.
+        painting: (B, M, D).
+    """
+    centred = features.float() - features.float().mean(1, keepdim=True)
+    reference = painting - painting.mean(1, keepdim=True)
+    with torch.no_grad():
+        _, index = nearest(centred, reference)
+    return cosine_loss(centred, _rows(reference, index))

@@ -1,0 +1,217 @@
+"""NNST: replaced features, its sizes and phases, and independence of the neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from atelier.core.config import UserError
+from atelier.methods import nnst
+from atelier.methods.base import Iterate, make
+from atelier.methods.nnst import Nnst, NnstSettings
+from atelier.nn.laplacian_pyramid import detail, resize
+from atelier.nn.nearest_neighbours import cosine_loss, neighbour_loss, replace_features
+from atelier.nn.palette import match_palette
+from support.nets import quick_random, random_features
+from support.steps import smooth
+
+LAYERS = ("relu1_1", "relu2_1")
+
+
+def system(seed: int = 0, **settings: Any) -> Nnst:
+    """Two shallow layers of the random network; no pictures thrown away, colours as they come."""
+    block = {"features": "random", "layers": LAYERS, "steps": 2, "palette": False}
+    block |= {"fill_batch": False} | settings
+    net = random_features(*LAYERS, unit_activations=True)
+    return Nnst(NnstSettings.build(block, "methods.nnst"), net, seed, "cpu")
+
+
+def run(method: Nnst, content: Tensor, style: Tensor) -> list[Iterate]:
+    return list(method.iterates(content, style))
+
+
+def total(iterate: Iterate) -> Tensor:
+    return iterate.losses["total"]
+
+
+def test_both_losses_fall_and_the_result_is_a_picture_of_the_same_size() -> None:
+    content, style = smooth(2, 48, 60), smooth(2, 40, 36, seed=1)
+    found = run(system(steps=10, lr=0.01), content, style)
+    assert [it.step for it in found] == list(range(1, 21))
+    assert {it.total for it in found} == {20}
+    assert (total(found[9]) < 0.9 * total(found[0])).all()
+    assert (total(found[19]) < total(found[10])).all()
+    assert found[-1].image.shape == content.shape
+    assert found[-1].image.min() >= 0
+    assert found[-1].image.max() <= 1
+
+
+def test_a_result_is_the_same_bit_for_bit_whatever_its_neighbours() -> None:
+    content, style = smooth(4, 32, 32), smooth(4, 32, 32, seed=1)
+    method = system(batch=3, fill_batch=True, palette=True)
+    together = method.stylize(content[:3], style[:3])
+    for order in ([0], [1, 0], [3, 2, 1]):
+        found = method.stylize(content[order], style[order])
+        assert len(found) == len(order)
+        for place, n in enumerate(order):
+            if n < 3:
+                assert torch.equal(found[place], together[n])
+
+
+def test_two_runs_are_bit_identical_and_the_global_generator_is_left_alone() -> None:
+    content, style = smooth(1, 160, 130), smooth(1, 150, 140, seed=1)
+    before = torch.get_rng_state()
+    one, same, other = (system(seed, steps=1).stylize(content, style) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other), "the split phase thins its layers at random"
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_sizes_and_steps_are_the_published_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+
+    def watched(leaves: list[Tensor], lr: float) -> Adam:
+        rates.append(lr)
+        return Adam(leaves, lr=lr)
+
+    monkeypatch.setattr(nnst, "Adam", watched)
+    assert system(steps=200).steps(512, 512) == 5 * 200
+    assert system(steps=200, split_steps=50).steps(256, 256) == 3 * 200 + 50
+    method = system(steps=1, coarsest=32)
+    found = run(method, smooth(1, 128, 128), smooth(1, seed=1))
+    assert [it.image.shape[2] for it in found] == [32, 64, 128, 128]
+    assert rates == [2e-3] * 4
+    assert len(run(system(steps=1, split_steps=0), smooth(1), smooth(1, seed=1))) == 1
+
+
+def test_targets_are_the_paintings_features_for_the_photograph() -> None:
+    method, photo, painting = system(rotate=False), smooth(1), smooth(1, seed=1)
+    found = method._target(photo, painting, None)
+    content, style = method._hypercolumns(photo), method._hypercolumns(painting)
+    assert content.shape == (1, 12 * 12, 64 + 128)
+    assert torch.equal(found, replace_features(content, [style]))
+    loss = method._matched(found, photo)["total"]
+    torch.testing.assert_close(loss, cosine_loss(content, found))
+
+
+def test_what_is_sought_mixes_photograph_and_output() -> None:
+    """The output so far has no detail of its own: it is lent the photograph's."""
+    photo, painting = smooth(1), smooth(1, seed=1)
+    image = resize(smooth(1, 24, 24, seed=2), (48, 48))
+    mixed = 0.75 * photo + 0.25 * (image + detail(photo))
+    found = system()._target(photo, painting, image)
+    assert torch.equal(found, system()._target(mixed, painting, None))
+    kept = system(alpha=1.0)._target(photo, painting, image)
+    assert torch.equal(kept, system()._target(photo, painting, None))
+
+
+def test_turned_paintings_offer_more_features() -> None:
+    """A photograph that is the painting turned finds itself only if the painting is turned, too."""
+    painting = smooth(1)
+    photo = torch.rot90(painting, 1, (2, 3))
+    losses = [
+        method._matched(method._target(photo, painting, None), photo)["total"].item()
+        for method in (system(rotate=True), system(rotate=False))
+    ]
+    assert losses[0] == pytest.approx(0, abs=1e-5)
+    assert losses[1] > 10 * max(losses[0], 1e-5)
+
+
+def test_the_split_loss_is_the_sum_over_layers() -> None:
+    method, image, style = system(), smooth(2), smooth(2, 40, 56, seed=1)
+    painted = method._painted(style)
+    assert len(painted) == 4
+    found = method._split(painted, torch.Generator().manual_seed(0), image)["total"]
+    expected = torch.zeros(2)
+    for layer, maps in method.features(image).items():
+        painting = torch.cat([part[layer].flatten(2).mT for part in painted], 1)
+        expected = expected + neighbour_loss(maps.flatten(2).mT, painting)
+    torch.testing.assert_close(found, expected)
+
+
+def test_large_layers_are_thinned() -> None:
+    layer = torch.arange(130.0 * 70).view(1, 1, 130, 70)
+    found = nnst._thinned(layer, torch.tensor([0.9, 0.1]))
+    assert found.shape == (1, 65 * 35, 1)
+    assert found[0, 0].item() == 70, "the second row, the first column"
+    assert nnst._thinned(layer[..., :2, :], torch.tensor([0.9, 0.9])).shape == (1, 2 * 70, 1)
+
+
+def test_the_palette_is_matched_once_at_the_end() -> None:
+    content, style = smooth(1, 32, 32), smooth(1, 32, 32, seed=1)
+    plain, coloured = (run(system(palette=p), content, style) for p in (False, True))
+    assert torch.equal(plain[-2].image, coloured[-2].image)
+    expected = match_palette(plain[-1].image, content, style)
+    assert torch.equal(coloured[-1].image, expected)
+    assert not torch.equal(expected, plain[-1].image)
+
+
+@pytest.mark.parametrize("size", [(33, 50), (67, 32), (71, 90)])
+def test_odd_sizes(size: tuple[int, int]) -> None:
+    found = run(system(steps=1, coarsest=32), smooth(1, *size), smooth(1, 45, 39, seed=1))
+    assert found[-1].image.shape == (1, 3, *size)
+    assert found[-1].image.isfinite().all()
+
+
+@pytest.mark.parametrize("which", ["content", "style", "both"])
+def test_pictures_of_one_colour_stay_finite(which: str) -> None:
+    flat = torch.full((1, 3, 32, 32), 0.4)
+    content = smooth(1, 32, 32) if which == "style" else flat
+    style = smooth(1, 32, 32, seed=1) if which == "content" else flat
+    for found in run(system(palette=True), content, style):
+        assert found.image.isfinite().all()
+        assert total(found).isfinite().all()
+
+
+def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
+    exact, rough = (
+        run(system(steps=1, precision=p), smooth(1), smooth(1, seed=1))
+        for p in ("float32", "bfloat16")
+    )
+    for one, other in zip(exact, rough, strict=True):
+        assert total(other).dtype == torch.float32
+        torch.testing.assert_close(total(other), total(one), rtol=0.2, atol=0)
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_too_small_pictures_are_refused(which: str) -> None:
+    pictures = {"content": smooth(1), "style": smooth(1), which: smooth(1, 31, 40)}
+    with pytest.raises(UserError, match="nnst needs pictures of at least 32 px, got 40×31"):
+        next(system().iterates(**pictures))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [
+        ({"alpha": 1.5}, r"methods\.nnst\.alpha: .*less than or equal to 1"),
+        ({"split_steps": -1}, r"methods\.nnst\.split_steps: .*greater than or equal to 0"),
+        ({"layers": ["relu9_1"]}, r"random has no layer 'relu9_1'"),
+        ({"rotations": 2}, r"methods\.nnst\.rotations: no such setting"),
+    ],
+)
+def test_wrong_settings_are_named(
+    monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any], message: str
+) -> None:
+    quick_random(monkeypatch)
+    block = {"class": "nnst", "features": "random", **knobs}
+    with pytest.raises(UserError, match=message):
+        make(block, "methods.nnst", seed=0, device="cpu")
+
+
+def test_the_published_hypercolumn_has_2688_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_random(monkeypatch)
+    method = make({"class": "nnst", "features": "random"}, "x", seed=0, device="cpu")
+    assert isinstance(method, Nnst)
+    assert sum(method.features.channels.values()) == 2688
+    assert method.card()["features_hash"] == method.features.hash
+
+
+def test_it_works_with_mini() -> None:
+    taps = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
+    block = {"class": "nnst", "features": "mini", "layers": taps, "steps": 1, "batch": 1}
+    method = make(block, "x", seed=0, device="cpu")
+    assert method.stylize(smooth(1), smooth(1, seed=1)).isfinite().all()

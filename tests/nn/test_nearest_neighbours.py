@@ -1,0 +1,120 @@
+"""Nearest neighbours by centred cosine: constructed features, brute force, gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from atelier.nn import nearest_neighbours
+from atelier.nn.nearest_neighbours import (
+    cosine_loss,
+    flatten,
+    nearest,
+    neighbour_loss,
+    replace_features,
+    rotations,
+    stacked_layers,
+)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=Generator().manual_seed(seed))
+
+
+def distances(content: Tensor, style: Tensor) -> Tensor:
+    """Centred cosine distances of (N, D) and (M, D), one by one."""
+    a, b = content - content.mean(0), style - style.mean(0)
+    pairs = [[1 - torch.cosine_similarity(x, y, dim=0) for y in b] for x in a]
+    return torch.tensor(pairs)
+
+
+def test_every_feature_becomes_the_nearest_of_the_painting() -> None:
+    content, style = noise(2, 15, 5), noise(2, 23, 5, seed=1)
+    found = replace_features(content, [style])
+    for n in range(2):
+        expected = style[n][distances(content[n], style[n]).argmin(1)]
+        assert torch.equal(found[n], expected)
+
+
+def test_constructed_features_find_their_partner() -> None:
+    """Scaled, moved and shuffled alike: a centred cosine sees none of it."""
+    style = noise(1, 30, 8)
+    order = torch.randperm(30, generator=Generator().manual_seed(2))
+    content = 5 * style[:, order] + 3
+    assert torch.equal(replace_features(content, [style]), style[:, order])
+
+
+def test_parts_are_searched_as_if_they_were_one() -> None:
+    content, style = noise(2, 15, 5), noise(2, 24, 5, seed=1)
+    whole = replace_features(content, [style])
+    assert torch.equal(replace_features(content, style.split([7, 12, 5], 1)), whole)
+
+
+def test_the_matrix_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    content, style = noise(2, 15, 5), noise(2, 23, 5, seed=1)
+    whole = nearest(content, style)
+    monkeypatch.setattr(nearest_neighbours, "CHUNK", 100)
+    parts = nearest(content, style)
+    torch.testing.assert_close(parts[0], whole[0])
+    assert torch.equal(parts[1], whole[1])
+
+
+def test_rotations_are_the_four_quarter_turns() -> None:
+    image = torch.arange(6.0).view(1, 1, 2, 3)
+    turned = list(rotations(image))
+    assert [tuple(part.shape[2:]) for part in turned] == [(2, 3), (3, 2), (2, 3), (3, 2)]
+    assert torch.equal(turned[0], image)
+    assert turned[2][0, 0].tolist() == [[5, 4, 3], [2, 1, 0]]
+    assert turned[1][0, 0].tolist() == [[2, 5], [1, 4], [0, 3]]
+
+
+def test_hypercolumns_weigh_each_layer_by_its_width() -> None:
+    layers = [torch.ones(1, 2, 8, 8), torch.ones(1, 4, 2, 2)]
+    found = stacked_layers(layers, (4, 3))
+    assert found.shape == (1, 12, 6)
+    assert found[0, 0].tolist() == [0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+
+
+def test_flatten_keeps_the_order_of_positions() -> None:
+    layer = noise(1, 3, 4, 5)
+    assert torch.equal(flatten(layer)[0, 7], layer[0, :, 1, 2])
+
+
+def test_the_neighbour_loss_is_the_mean_of_the_least_distances_with_its_gradient() -> None:
+    features, style = noise(2, 12, 5).requires_grad_(), noise(2, 20, 5, seed=1)
+    found = neighbour_loss(features, style)
+    centred = features - features.mean(1, keepdim=True)
+    reference = style - style.mean(1, keepdim=True)
+    normed = [torch.nn.functional.normalize(part, dim=2) for part in (centred, reference)]
+    expected = (1 - normed[0] @ normed[1].mT).amin(2).mean(1)
+    torch.testing.assert_close(found, expected)
+    weights = torch.tensor([1.0, 2.0])
+    ours, theirs = (
+        torch.autograd.grad((loss * weights).sum(), features)[0] for loss in (found, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_cosine_loss_is_not_centred() -> None:
+    features = noise(1, 6, 4)
+    assert cosine_loss(features, 2 * features).abs().max() < 1e-6
+    assert cosine_loss(features, features + 3).min() > 0.01
+
+
+def test_sets_of_one_feature_stay_finite() -> None:
+    flat = torch.full((1, 9, 4), 0.3, requires_grad=True)
+    total = neighbour_loss(flat, noise(1, 5, 4)) + cosine_loss(flat, torch.zeros(1, 9, 4))
+    assert total.isfinite().all()
+    assert torch.autograd.grad(total.sum(), flat)[0].isfinite().all()
+    assert replace_features(flat.detach(), [torch.zeros(1, 5, 4)]).isfinite().all()
+
+
+def test_searching_is_in_float32_under_bfloat16() -> None:
+    content, style = noise(1, 50, 16), noise(1, 200, 16, seed=1)
+    exact, whole = replace_features(content, [style]), neighbour_loss(content, style)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(replace_features(content, [style]), exact)
+        found = neighbour_loss(content.bfloat16().float(), style)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, whole, rtol=1e-2, atol=0)
