@@ -282,7 +282,7 @@ def test_the_published_hypercolumn_has_2179_features(monkeypatch: pytest.MonkeyP
     assert isinstance(method, Strotss)
     assert 3 + sum(method.features.channels.values()) == 2179
     assert method.card() == {
-        "kind": "optimise",
+        "kind": "optimisation",
         "features": "random",
         "features_hash": method.features.hash,
     }

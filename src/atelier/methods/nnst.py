@@ -85,7 +85,7 @@ class NnstSettings(Settings):
 class Nnst(Method):
     """Optimisation towards replaced features; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimise"
+    kind: ClassVar[Kind] = "optimisation"
     Settings = NnstSettings
 
     def __init__(self, settings: NnstSettings, features: Features, seed: int, device: str) -> None:

@@ -150,7 +150,7 @@ class Objective:
 class Strotss(Method):
     """Optimisation by transport of features; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimise"
+    kind: ClassVar[Kind] = "optimisation"
     Settings = StrotssSettings
 
     def __init__(
