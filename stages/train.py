@@ -16,7 +16,7 @@ from atelier.engine.resume import checkpoint_folder, drop
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "kind")
 RESULTS = Results()
@@ -68,6 +68,7 @@ def begun(kept: Path) -> str | None:
 
 
 if __name__ == "__main__":
+    tune_process()
     with stage("train", sys.argv[1] if is_main() else None):
         found = Params.load()
         launch(found.devices, pick_device(found))

@@ -69,13 +69,13 @@ def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_state_falls_back_to_the_one_before(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     finish(training(tmp_path, save_every=2))
     (tmp_path / "states/step-00000006.pt").write_bytes(b"torn")
     again = training(tmp_path, save_every=2)
     assert again.step == 4
-    assert "step-00000006.pt: cannot be read" in capsys.readouterr().err
+    assert "step-00000006.pt: cannot be read" in caplog.text
 
 
 def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> None:

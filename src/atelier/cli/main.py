@@ -13,6 +13,7 @@ import typer
 
 from atelier.cli import apply, data
 from atelier.core.config import Params, UserError, project_root
+from atelier.core.logs import show_logs
 from atelier.reports import protocol
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -26,6 +27,7 @@ for command in (*apply.COMMANDS, data.sample):
 @app.callback()
 def _atelier() -> None:
     """A reproducible bench for image style transfer."""
+    show_logs()
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import sys
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from atelier.core.config import UserError
 from atelier.core.files import atomic
 
+log = logging.getLogger(__name__)
 KEPT = 2
 """States kept: should the newest be unreadable, the one before it is there."""
 
@@ -46,7 +47,7 @@ def newest_state(folder: Path) -> dict[str, Any] | None:
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may do
             reason = str(error).partition("\n")[0]
-            print(f"{path}: cannot be read ({reason}); trying an older one", file=sys.stderr)
+            log.warning("%s: cannot be read (%s); trying an older one", path, reason)
         else:
             return found
     return None

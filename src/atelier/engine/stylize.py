@@ -6,6 +6,7 @@ stage runs): its PNGs first, its record last. Only a batch with a record counts.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from atelier.core.pairing import Job
 from atelier.methods.base import Iterate, Method
 from atelier.tracking.progress import progress
 
+log = logging.getLogger(__name__)
 EXTRA_PHOTOS = 2
 """Photographs that a method draws extra pictures of, such as strips of strengths."""
 
@@ -63,7 +65,8 @@ def stylize(
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
     if len(left) < len(plan):
-        print(f"{what}: {len(plan) - len(left)} of {len(plan)} batches are there already")
+        done = len(plan) - len(left)
+        log.info("%s: %d of %d batches are there already", what, done, len(plan))
     total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
     for n, iterate in progress(_run(method, plan, left, kept), total, what):
         watch(n, iterate)
