@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from atelier.core import images
 from atelier.core.config import UserError
@@ -51,7 +52,7 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 
 def stylize(
-    method: Method, jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
+    method: Method[Any], jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; what lies there finished is not done again.
 
@@ -74,14 +75,16 @@ def stylize(
 
 
 def _run(
-    method: Method, plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
+    method: Method[Any], plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
         for iterate in _run_batch(method, plan[n], kept, _record(kept, n)):
             yield n, iterate
 
 
-def _run_batch(method: Method, jobs: Sequence[Job], kept: Path, record: Path) -> Iterator[Iterate]:
+def _run_batch(
+    method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
+) -> Iterator[Iterate]:
     """Pass the iterates through, then write the batch's pictures and, last, its record."""
     began, curves = time.monotonic(), dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
@@ -113,7 +116,7 @@ def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
 
 
-def write_extras(method: Method, jobs: Sequence[Job], out: Path) -> None:
+def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
     """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
 
     The folder is there even when the method has none.

@@ -32,7 +32,9 @@ SnapshotCallback = Callable[[str, int, Tensor], None]
 """Called with a photograph's name, the step and its picture (3, H, W) in [0, 1]."""
 
 
-def start(method: Trained, prepared: Path, folder: Path, group: ProcessGroup = ALONE) -> Trainer:
+def start(
+    method: Trained[Any], prepared: Path, folder: Path, group: ProcessGroup = ALONE
+) -> Trainer:
     """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
     s = method.settings
     below = Prepared(prepared)

@@ -103,7 +103,7 @@ class Transformer(nn.Module):
         return merged
 
 
-class AdaAttN(Arbitrary):
+class AdaAttN(Arbitrary[AdaAttNSettings]):
     """Content features with the moments each position attends to, decoded."""
 
     Settings = AdaAttNSettings
@@ -130,7 +130,7 @@ class AdaAttN(Arbitrary):
         self.networks = to_device(networks, device)
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: AdaAttNSettings, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the first weights."""
 
         # Unlike the authors' code, no "vgg_normalised" (a Caffe VGG19 rescaled to mean activation

@@ -57,7 +57,7 @@ def adain(content: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return std[..., None, None] * mvn(content) + mean[..., None, None]
 
 
-class AdaIN(Arbitrary):
+class AdaIN(Arbitrary[AdaINSettings]):
     """Content features with the style's moments, decoded."""
 
     Settings = AdaINSettings
@@ -84,7 +84,7 @@ class AdaIN(Arbitrary):
         self.networks = to_device(nn.ModuleDict({"decoder": decoder}), device)
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: AdaINSettings, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the decoder's first weights."""
 
         # Unlike the paper and its port, no "vgg_normalised" (a Caffe VGG19 rescaled to mean

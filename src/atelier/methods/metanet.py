@@ -101,7 +101,7 @@ class Targets:
     """(B,): whether a content is more than one colour."""
 
 
-class MetaNet(Arbitrary):
+class MetaNet(Arbitrary[MetaNetSettings]):
     """Statistics of a painting → filters of a transformer → the stylised photograph."""
 
     Settings = MetaNetSettings
@@ -127,7 +127,7 @@ class MetaNet(Arbitrary):
         self.networks = to_device(networks, device, instance_norm=self.instance_norm)
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: MetaNetSettings, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name; draw the first weights.
 
         Raises:
@@ -232,7 +232,7 @@ class MetaNet(Arbitrary):
         return image
 
     @property
-    def batch(self) -> int:  # type: ignore[override]
+    def batch(self) -> int:
         """Pictures per ``stylize``; one if each needs its own copy of the networks."""
         return 1 if self.settings.adapt_steps else int(self.settings.stylize_batch)
 

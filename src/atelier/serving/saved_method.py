@@ -28,7 +28,7 @@ class Recipe:
     """In what it differs from params.yaml; "" when it does not."""
 
     @property
-    def system(self) -> type[Method]:
+    def system(self) -> type[Method[Any]]:
         """The class it configures."""
         return system(self.block, self.name)
 
@@ -74,7 +74,7 @@ def recipe_in(model: Path) -> Recipe:
     return Recipe(str(card.get("method")), system(block, str(path)).kind, block, card, model)
 
 
-def system(block: Mapping[str, Any], where: str) -> type[Method]:
+def system(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
     """The class that a block of knobs configures."""
     name = block.get("class")
     if not isinstance(name, str):

@@ -79,7 +79,7 @@ def _for_one_picture(found: Recipe) -> dict[str, Any]:
     return block
 
 
-def _refuse_other_eyes(found: Recipe, method: Method) -> None:
+def _refuse_other_eyes(found: Recipe, method: Method[Any]) -> None:
     """Weights trained on one perceptual network are of no use with another."""
     own = method.card()
     for part in ("features", "predictor"):
@@ -96,7 +96,7 @@ class Applied:
     """A method with its weights."""
 
     name: str
-    method: Method
+    method: Method[Any]
     note: str = ""
     """In what it differs from params.yaml, a sentence; "" when it does not."""
 
