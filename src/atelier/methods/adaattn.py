@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -222,7 +222,7 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
             if share
         ]
         mixture = [torch.stack(same).sum(0) for same in zip(*parts, strict=True)]
-        decoder: Any = self.networks["decoder"]
+        decoder = self.network(Decoder, "decoder")
         return decode(decoder, mixture, self.settings.tile)
 
     def _stylised(self, content: EncodedImage, style: EncodedImage) -> list[Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field
@@ -142,7 +142,7 @@ class AdaIN(Arbitrary[AdaINSettings]):
         # the AdaIN outputs mixed: they are linear in the moments, so mixing these is the same
         mean, std = (_mixed(part, weights) for part in zip(*moments, strict=True))
         target = strength * adain(seen, mean, std) + (1 - strength) * seen
-        decoder: Any = self.networks["decoder"]
+        decoder = self.network(Decoder, "decoder")
         return decode(decoder, [target], self.settings.tile)
 
     def _encode(self, image: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -27,7 +27,7 @@ from atelier.core.config import UserError
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.colour_transfer import recolour
-from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
+from atelier.nn.hypernet import HyperNet, MetaNetworks, Middle, Padding, TransformNet
 from atelier.nn.losses import Target, TotalVariation, mean_square, mean_std
 from atelier.nn.memory import to_device
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
@@ -154,8 +154,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
             loaded = (images.load_batch([path]).to(self.device) for path in few)
             with torch.no_grad():
                 found = torch.cat([self.statistics(picture) for picture in loaded])
-            hyper: Any = self.networks["hyper"]
-            hyper.standardise(found)
+            self.network(HyperNet, "hyper").standardise(found)
         return paintings
 
     def optimizers(self) -> dict[str, Optimizer]:
