@@ -148,7 +148,7 @@ def test_a_picture_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     project(tmp_path, "cut")
     applied = load(tmp_path, "cut")
     with torch.no_grad():
-        for weight in applied.method.applied.parameters():
+        for weight in applied.method.inference_networks.parameters():
             weight.fill_(float("nan"))
     with pytest.raises(UserError, match="cut: its picture holds values that are not finite"):
         applied.stylize(PHOTO)
