@@ -6,11 +6,12 @@ from atelier.core.config import Params
 from atelier.core.paths import Results
 from atelier.reports.comparison import write_comparison
 from atelier.serving.registry import publish
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 if __name__ == "__main__":
+    tune_process()
     with stage("compare"):
         params = Params.load()
-        write_comparison(Path(), params, Results().comparison)
+        print(write_comparison(Path(), params, Results().comparison))
         for line in publish(Path(), params):
             print(line)

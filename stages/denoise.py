@@ -11,7 +11,7 @@ from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
 from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 
 def main(name: str) -> None:
@@ -33,5 +33,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    tune_process()
     with stage("denoise", sys.argv[1]):
         main(sys.argv[1])

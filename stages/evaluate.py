@@ -11,7 +11,7 @@ from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
 from atelier.tracking.links import TRAINED_BY
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 RESULTS = Results()
 COST = ("seconds_per_picture", "peak_memory_mib", "device")
@@ -45,5 +45,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    tune_process()
     with stage("evaluate", sys.argv[1]):
         main(sys.argv[1])

@@ -5,9 +5,10 @@ from pathlib import Path
 from atelier.core.config import Params
 from atelier.core.paths import Results
 from atelier.datasets.prepare import PrepareSettings, prepare
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 if __name__ == "__main__":
+    tune_process()
     with stage("prepare"):
         params = Params.load()
         settings = PrepareSettings.build(params.scaled("prepare"), "prepare")

@@ -9,11 +9,12 @@ from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import look_at, noise_floor, save_reference
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 RESULTS = Results()
 
 if __name__ == "__main__":
+    tune_process()
     with stage("reference", IDENTITY):
         params = Params.load()
         settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")

@@ -17,7 +17,7 @@ from atelier.methods.base import Iterate, make
 from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.links import TRAINED_BY, training_run
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 RESULTS = Results()
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
@@ -72,5 +72,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
+    tune_process()
     with stage("stylize", sys.argv[1]):
         main(sys.argv[1])

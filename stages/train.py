@@ -18,7 +18,7 @@ from atelier.methods import trained
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, tune_process
 
 NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "kind")
 RESULTS = Results()
@@ -74,6 +74,7 @@ def begun(kept: Path) -> str | None:
 
 
 if __name__ == "__main__":
+    tune_process()
     with stage("train", sys.argv[1] if is_main() else None):
         found = Params.load()
         launch(found.devices, pick_device(found))

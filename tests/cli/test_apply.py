@@ -42,8 +42,9 @@ def test_methods_lists_kind_status_and_what_to_do(root: Path, monkeypatch, capsy
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line for line in lines[2:6]}
     assert list(rows) == ["fast_night", "adain", "cut", "gatys"]
-    assert "arbitrary  ready" in rows["adain"]
-    assert "per_style  no" in rows["fast_night"]
+    assert rows["adain"].split()[1:3] == ["arbitrary", "ready"]
+    assert rows["fast_night"].split()[1:3] == ["per_style", "no"]
+    assert rows["gatys"].split()[1] == "optimisation"
     assert rows["adain"].endswith("(Huang & Belongie, ICCV 2017).")
     assert lines[6:] == ["fast_night is not trained; run `dvc repro train@fast_night`"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -106,7 +107,7 @@ def test_pictures_records_and_curves(jobs: list[Job], tmp_path: Path) -> None:
 def test_a_stopped_run_redoes_only_the_rest(
     jobs: list[Job],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     stop_at: tuple[int, int],
 ) -> None:
     def stop(number: int, iterate: Iterate) -> None:
@@ -120,8 +121,9 @@ def test_a_stopped_run_redoes_only_the_rest(
     assert len(list(kept.glob("batch-*.json"))) == finished
     before = {path: path.stat().st_mtime_ns for path in kept.glob("*.png")}
     second, uninterrupted = Blend(), Blend()
+    caplog.set_level(logging.INFO, "atelier")
     records = run(second, jobs, kept)
-    assert f"{finished} of 3 batches are there already" in capsys.readouterr().out
+    assert f"{finished} of 3 batches are there already" in caplog.text
     assert len(second.asked) == 3 - finished
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     expected = run(uninterrupted, jobs, whole)

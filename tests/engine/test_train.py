@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
 
 
 def test_a_stopped_training_says_that_it_goes_on(
-    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class StopNowError(Exception):
         pass
@@ -120,7 +121,8 @@ def test_a_stopped_training_says_that_it_goes_on(
     state = train.start(make(), prepared, tmp_path / "results/kept")
     with pytest.raises(StopNowError):
         train.train(state, prepared, "toy", watch, lambda *_: None)
+    caplog.set_level(logging.INFO, "atelier")
     shown = run(make(), prepared, tmp_path / "results")
-    assert "train toy: goes on after step 4 of 6" in capsys.readouterr().out
+    assert "train toy: resumes after step 4 of 6" in caplog.text
     assert {step for _, step in shown} == {6}
     assert (tmp_path / "results/snapshots/toy/test_0/step 000003.png").is_file()

@@ -203,7 +203,7 @@ def test_pairs_of_a_record(tmp_path: Path) -> None:
 
 
 def test_all_networks_are_those_of_the_settings(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     quick_random(monkeypatch)
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path / "nowhere"))
@@ -211,7 +211,7 @@ def test_all_networks_are_those_of_the_settings(
     found = Evaluator.load(EvaluateSettings.build(knobs, "evaluate"), "cpu")
     assert (found.features.name, found.networks.perceptual.name) == ("random", "random")
     assert found.networks.lpips is None
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "which is not a folder\nno LPIPS then" in told
     assert "lpips_network" not in found.names()
 
@@ -234,7 +234,7 @@ def test_the_layer_is_the_usual_one_or_the_one_asked_for(
 
 
 def test_a_substitute_is_announced_and_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     quick_random(monkeypatch)
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path / "nowhere"))
@@ -242,7 +242,7 @@ def test_a_substitute_is_announced_and_named(
     found = evaluation_features(settings, "cpu")
     assert found.name == "random"
     assert found.layers == ("relu4_1",), "the layer asked for is that of the other network"
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "nowhere" in told
     assert "using random instead" in told
 

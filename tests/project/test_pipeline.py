@@ -268,7 +268,7 @@ def test_killed_in_train_it_continues_and_gives_the_same_weights(project: Path) 
     (begun,) = (project / ".checkpoints").glob("train-adain-*/run.json")
     begun_as = json.loads(begun.read_text())
     again = run(project, "dvc", "repro", "train@adain")
-    assert re.search(r"goes on after step \d+ of 30", again.stdout + again.stderr)
+    assert re.search(r"resumes after step \d+ of 30", again.stdout + again.stderr)
     assert json.loads((project / "results/models/adain/run.json").read_text()) == begun_as
     weights = project / "results/models/adain/model.safetensors"
     resumed = weights.read_bytes()

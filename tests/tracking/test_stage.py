@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +58,18 @@ def test_the_next_success_removes_the_record_of_a_failure() -> None:
     with stage("train", "gatys"):
         pass
     assert not Results().status("gatys").exists()
+
+
+def test_a_stage_changes_nothing_in_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that runs one keeps its own memory, garbage and messages."""
+    monkeypatch.setattr(module, "ctypes", None)
+
+    def known() -> tuple[object, ...]:
+        return gc.get_threshold(), gc.get_freeze_count(), [*logging.getLogger("atelier").handlers]
+
+    before = known()
+    with stage("stylize", "gatys"):
+        assert known() == before
 
 
 def test_ctrl_c_says_that_it_can_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import typer
 from atelier.cli import apply, data, zoo
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
+from atelier.core.logs import show_logs
 from atelier.reports import protocol
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -28,6 +29,7 @@ for command in (*apply.COMMANDS, data.sample):
 @app.callback()
 def _atelier() -> None:
     """A reproducible bench for image style transfer."""
+    show_logs()
 
 
 @app.command()

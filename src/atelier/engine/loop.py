@@ -48,7 +48,7 @@ class Trainer:
     """A method, its optimisers and how far they are."""
 
     def __init__(
-        self, method: Trained, batches: Batches, folder: Path, group: ProcessGroup = ALONE
+        self, method: Trained[Any], batches: Batches, folder: Path, group: ProcessGroup = ALONE
     ) -> None:
         self.method, self.batches, self.folder, self.group = method, batches, folder, group
         self.settings = method.settings

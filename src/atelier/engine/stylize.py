@@ -6,12 +6,14 @@ stage runs): its PNGs first, its record last. Only a batch with a record counts.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from atelier.core import images
 from atelier.core.config import UserError
@@ -21,6 +23,7 @@ from atelier.core.pairing import Job
 from atelier.methods.base import Iterate, Method
 from atelier.tracking.progress import progress
 
+log = logging.getLogger(__name__)
 EXTRA_PHOTOS = 2
 """Photographs that a method draws extra pictures of, such as strips of strengths."""
 
@@ -49,7 +52,7 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 
 def stylize(
-    method: Method, jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
+    method: Method[Any], jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; what lies there finished is not done again.
 
@@ -63,7 +66,8 @@ def stylize(
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
     if len(left) < len(plan):
-        print(f"{what}: {len(plan) - len(left)} of {len(plan)} batches are there already")
+        done = len(plan) - len(left)
+        log.info("%s: %d of %d batches are there already", what, done, len(plan))
     total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
     for n, iterate in progress(_run(method, plan, left, kept), total, what):
         watch(n, iterate)
@@ -71,14 +75,16 @@ def stylize(
 
 
 def _run(
-    method: Method, plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
+    method: Method[Any], plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
         for iterate in _run_batch(method, plan[n], kept, _record(kept, n)):
             yield n, iterate
 
 
-def _run_batch(method: Method, jobs: Sequence[Job], kept: Path, record: Path) -> Iterator[Iterate]:
+def _run_batch(
+    method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
+) -> Iterator[Iterate]:
     """Pass the iterates through, then write the batch's pictures and, last, its record."""
     began, curves = time.monotonic(), dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
@@ -110,7 +116,7 @@ def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
 
 
-def write_extras(method: Method, jobs: Sequence[Job], out: Path) -> None:
+def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
     """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
 
     The folder is there even when the method has none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from atelier.engine.loop import StepResult, Trainer
 from atelier.methods.trained import Trained
 from atelier.tracking.progress import progress
 
+log = logging.getLogger(__name__)
 SNAPSHOT_PHOTOS = 4
 """Test photographs whose pictures are kept as they change in the training."""
 
@@ -30,7 +32,9 @@ SnapshotCallback = Callable[[str, int, Tensor], None]
 """Called with a photograph's name, the step and its picture (3, H, W) in [0, 1]."""
 
 
-def start(method: Trained, prepared: Path, folder: Path, group: ProcessGroup = ALONE) -> Trainer:
+def start(
+    method: Trained[Any], prepared: Path, folder: Path, group: ProcessGroup = ALONE
+) -> Trainer:
     """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
     s = method.settings
     below = Prepared(prepared)
@@ -52,7 +56,7 @@ def train(
     """Run ``trainer`` to its end; draw the snapshots on the way, below its folder."""
     jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], trainer.settings
     if trainer.step:
-        print(f"train {name}: goes on after step {trainer.step} of {s.steps}")
+        log.info("train %s: resumes after step %d of %d", name, trainer.step, s.steps)
     trainer.method.check(*size_of(jobs[0].content)[::-1])
     due = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
     for result in progress(trainer.run(), s.steps - trainer.step, f"train {name}"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -103,7 +103,7 @@ class Transformer(nn.Module):
         return merged
 
 
-class AdaAttN(Arbitrary):
+class AdaAttN(Arbitrary[AdaAttNSettings]):
     """Content features with the moments each position attends to, decoded."""
 
     Settings = AdaAttNSettings
@@ -130,7 +130,7 @@ class AdaAttN(Arbitrary):
         self.networks = to_device(networks, device)
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: AdaAttNSettings, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the first weights."""
 
         # Unlike the authors' code, no "vgg_normalised" (a Caffe VGG19 rescaled to mean activation
@@ -217,7 +217,7 @@ class AdaAttN(Arbitrary):
             if share
         ]
         mixture = [torch.stack(same).sum(0) for same in zip(*parts, strict=True)]
-        decoder: Any = self.networks["decoder"]
+        decoder = self.network(Decoder, "decoder")
         return decode(decoder, mixture, self.settings.tile)
 
     def _stylised(self, content: EncodedImage, style: EncodedImage) -> list[Tensor]:

@@ -80,7 +80,7 @@ def adain_of(content: Tensor, style: Tensor) -> Tensor:
 MATCHINGS: Mapping[Matching, Callable[[Tensor, Tensor], Tensor]] = {
     "adain": adain_of,
     "efdm": match_distribution,
-    # Unlike the paper, at relu4_1 alone: its cascade over five layers needs five decoders.
+    # Unlike the paper, at one layer alone: its cascade over five layers needs five decoders.
     "wct": match_covariance,
 }
 """Name → (content features, style features) to matched ones."""
@@ -91,7 +91,7 @@ STYLE_STATISTICS: Mapping[str, tuple[Callable[[Tensor], Any], Callable[..., Tens
 """Name → (statistic of the style's features, style loss against it)."""
 
 
-class AdaIN(Arbitrary):
+class AdaIN(Arbitrary[AdaINSettings]):
     """Content features with the style's moments (or see ``matching``), decoded."""
 
     Settings = AdaINSettings
@@ -118,7 +118,7 @@ class AdaIN(Arbitrary):
         self.networks = to_device(nn.ModuleDict({"decoder": decoder}), device)
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: AdaINSettings, *, seed: int, device: str) -> Self:
         """Load the encoder the settings name; draw the decoder's first weights."""
         # Unlike the paper and its port, no "vgg_normalised" (a Caffe VGG19 rescaled to mean
         # activation 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with
@@ -177,14 +177,15 @@ class AdaIN(Arbitrary):
         """
         s, apart = self.settings, self.loss_features is not self.features
         with torch.no_grad():
-            aim = seen = self.features(batch.content)[DEEPEST]
+            content = self.features(batch.content)
+            seen, aim = content[s.layer], content
             if apart:
-                aim = self.loss_features(batch.content)[DEEPEST]
+                aim = self.loss_features(batch.content)
         itself = self.networks["decoder"](seen)
-        content = content_loss(self.loss_features(itself)[DEEPEST], aim).mean()
+        kept = content_loss(self.loss_features(itself)[DEEPEST], aim[DEEPEST]).mean()
         identity = content_loss(itself, batch.content).mean()
-        total = s.content_weight * content + s.identity_weight * identity
-        return {"total": total, "content": content, "identity": identity}
+        total = s.content_weight * kept + s.identity_weight * identity
+        return {"total": total, "content": kept, "identity": identity}
 
     def blend(
         self,
@@ -200,7 +201,7 @@ class AdaIN(Arbitrary):
         seen = self._encode(content)
         matched = self._matched(seen, [self._encode(style) for style in styles], weights)
         target = strength * matched + (1 - strength) * seen
-        decoder: Any = self.networks["decoder"]
+        decoder = self.network(Decoder, "decoder")
         return decode(decoder, [target], self.settings.tile)
 
     def _matched(self, seen: Tensor, styles: list[Tensor], weights: Sequence[float]) -> Tensor:

@@ -6,7 +6,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from torch import Tensor
 
@@ -38,21 +38,28 @@ class Extra:
     """(3, H, W) in [0, 1]."""
 
 
-class Method(ABC):
-    """A configured style-transfer system."""
+S = TypeVar("S", bound=Settings)
 
+
+class Method(ABC, Generic[S]):
+    """A configured style-transfer system, generic in its settings."""
+
+    settings: S
     kind: ClassVar[Kind]
     Settings: ClassVar[type[Settings]]
     """Typed view of the method's block in ``params.yaml``."""
     encoders: ClassVar[tuple[str, ...]] = ("features",)
     """Settings that name the perceptual networks it needs whenever it is applied."""
-    batch: int
-    """How many pictures ``stylize`` takes at once."""
 
     @classmethod
     @abstractmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: S, *, seed: int, device: str) -> Self:
         """Make the system from its validated settings."""
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """How many pictures ``stylize`` takes at once."""
 
     @abstractmethod
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
@@ -88,7 +95,7 @@ class Method(ABC):
         return self.card()
 
 
-def method_class(name: str) -> type[Method]:
+def method_class(name: str) -> type[Method[Any]]:
     """The class in ``atelier/methods/<name>.py``, found without importing any other method."""
     try:
         module = importlib.import_module(f"atelier.methods.{name}")
@@ -98,11 +105,11 @@ def method_class(name: str) -> type[Method]:
         raise UserError(
             f"no system named {name!r}: there is no atelier/methods/{name}.py"
         ) from None
-    found: type[Method] = module.METHOD
+    found: type[Method[Any]] = module.METHOD
     return found
 
 
-def make(block: Mapping[str, Any], where: str, *, seed: int, device: str) -> Method:
+def make(block: Mapping[str, Any], where: str, *, seed: int, device: str) -> Method[Any]:
     """Build the method a block of ``params.yaml`` configures; ``class`` names the file."""
     knobs = dict(block)
     name = knobs.pop("class", None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -115,7 +115,7 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(similar.mT, own, reduction="none").mean(1)
 
 
-class CUT(Unpaired):
+class CUT(Unpaired[CUTSettings]):
     """One generator, ``to_art``; one discriminator; the feature network, ``projector``."""
 
     Settings = CUTSettings
@@ -140,15 +140,14 @@ class CUT(Unpaired):
         self.load_guide()
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: CUTSettings, *, seed: int, device: str) -> Self:
         """Draw the first weights."""
         return cls(settings, seed, device)
 
     @property
     def generator(self) -> ResNetGenerator:
         """Photo to art."""
-        found: ResNetGenerator = self.networks["generator"]["to_art"]  # type: ignore[index]
-        return found
+        return self.network(ResNetGenerator, "generator", "to_art")
 
     def optimizers(self) -> Mapping[str, Optimizer]:
         """Generator and feature network descend together."""
@@ -158,7 +157,8 @@ class CUT(Unpaired):
 
     def translate(self, image: Tensor, direction: str) -> Tensor:  # noqa: ARG002 - there is one
         """(B, 3, H, W) to the same shape; to art alone."""
-        return self.generator(image)  # type: ignore[no-any-return]
+        made: Tensor = self.generator(image)
+        return made
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The discriminator, then generator and feature network, on the same fakes."""

@@ -50,7 +50,7 @@ class CycleGANSettings(UnpairedSettings):
     """Of the first weights: the standard deviation if ``init`` is ``normal``, else a factor."""
 
 
-class CycleGAN(Unpaired):
+class CycleGAN(Unpaired[CycleGANSettings]):
     """Two generators, ``to_art`` and ``to_photo``; two discriminators, of ``art`` and ``photo``."""
 
     Settings = CycleGANSettings
@@ -72,7 +72,7 @@ class CycleGAN(Unpaired):
         self.pools = {name: ImagePool(settings.pool) for name in ("art", "photo")}
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: CycleGANSettings, *, seed: int, device: str) -> Self:
         """Draw the first weights."""
         return cls(settings, seed, device)
 
@@ -91,7 +91,7 @@ class CycleGAN(Unpaired):
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
         """(B, 3, H, W) to the same shape, by the generator of that direction."""
-        made: Tensor = self.networks["generator"][direction](image)  # type: ignore[index]
+        made: Tensor = self.network(ResNetGenerator, "generator", direction)(image)
         return made
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
@@ -139,7 +139,7 @@ class CycleGAN(Unpaired):
 
     def _fools(self, domain: str, fake: Tensor) -> Tensor:
         """The generator's loss: the fake should be taken for real."""
-        discriminator = self.networks["discriminator"][domain]  # type: ignore[index]
+        discriminator = self.network(PatchGAN, "discriminator", domain)
         with frozen(discriminator):
             return adversarial(discriminator(fake), self.settings.gan, real=True)
 
@@ -150,7 +150,7 @@ class CycleGAN(Unpaired):
         losses = {}
         for name, pool in self.pools.items():
             shown = pool.query(fakes[name], batch.generator(f"pool {name}"))
-            discriminator = self.networks["discriminator"][name]  # type: ignore[index]
+            discriminator = self.network(PatchGAN, "discriminator", name)
             losses[f"discriminator_{name}"] = discriminator_loss(
                 discriminator, real[name], shown, self.settings.gan
             )

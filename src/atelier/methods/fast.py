@@ -134,7 +134,7 @@ class TransNet(nn.Module):
         return value / 255 if self.layout == "examples" else 0.5 + 0.5 * value.tanh()
 
 
-class Fast(Trained):
+class Fast(Trained[FastSettings]):
     """A network for one painting; whatever painting ``stylize`` gets is ignored."""
 
     kind: ClassVar[Kind] = "per_style"
@@ -157,7 +157,7 @@ class Fast(Trained):
         self.targets: dict[str, Target] = {}
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: FastSettings, *, seed: int, device: str) -> Self:
         """Draw the first weights; the perceptual network is loaded when it is trained."""
         settings.layer_weights()
         s, layers = settings, (*settings.content_layers, *settings.style_layers)

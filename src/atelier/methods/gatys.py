@@ -133,7 +133,7 @@ class Average:
         return (self.value / (1 - self.decay**self.steps)).clamp(0, 1)
 
 
-class Gatys(Method):
+class Gatys(Method[GatysSettings]):
     """Optimisation-based style transfer; nothing is trained."""
 
     kind: ClassVar[Kind] = "optimisation"
@@ -141,10 +141,9 @@ class Gatys(Method):
 
     def __init__(self, settings: GatysSettings, features: Features, seed: int, device: str) -> None:
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
-        self.batch = settings.batch
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: GatysSettings, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name."""
         settings.layer_weights()
         features = load_features(
@@ -156,6 +155,11 @@ class Gatys(Method):
             device=device,
         )
         return cls(settings, features, seed, device)
+
+    @property
+    def batch(self) -> int:
+        """Pictures that are optimised at once."""
+        return self.settings.batch
 
     def card(self) -> dict[str, Any]:
         """Features and their hash."""

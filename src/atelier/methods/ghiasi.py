@@ -88,7 +88,7 @@ class FrozenStatistics(nn.Module):
         return super().train(False)
 
 
-class Predicted(Arbitrary):
+class Predicted(Arbitrary[PredictedSettings]):
     """Any painting in one pass: its style vector sets every norm behind the encoder.
 
     Unlike the paper, the network under the style vector is frozen by default, as in MindSpore's
@@ -121,7 +121,7 @@ class Predicted(Arbitrary):
         self.networks = networks
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: PredictedSettings, *, seed: int, device: str) -> Self:
         """Load the network under the style; draw the first weights."""
         s, unit = settings, settings.unit_activations
         s.layer_weights()  # refused before anything is loaded

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -27,7 +27,7 @@ from atelier.core.config import UserError
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.colour_transfer import recolour
-from atelier.nn.hypernet import MetaNetworks, Middle, Padding, TransformNet
+from atelier.nn.hypernet import HyperNet, MetaNetworks, Middle, Padding, TransformNet
 from atelier.nn.losses import Target, TotalVariation, mean_square, mean_std
 from atelier.nn.memory import to_device
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
@@ -101,7 +101,7 @@ class Targets:
     """(B,): whether a content is more than one colour."""
 
 
-class MetaNet(Arbitrary):
+class MetaNet(Arbitrary[MetaNetSettings]):
     """Statistics of a painting → filters of a transformer → the stylised photograph."""
 
     Settings = MetaNetSettings
@@ -127,7 +127,7 @@ class MetaNet(Arbitrary):
         self.networks = to_device(networks, device, instance_norm=self.instance_norm)
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: MetaNetSettings, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name; draw the first weights.
 
         Raises:
@@ -154,8 +154,7 @@ class MetaNet(Arbitrary):
             loaded = (images.load_batch([path]).to(self.device) for path in few)
             with torch.no_grad():
                 found = torch.cat([self.statistics(picture) for picture in loaded])
-            hyper: Any = self.networks["hyper"]
-            hyper.standardise(found)
+            self.network(HyperNet, "hyper").standardise(found)
         return paintings
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -232,7 +231,7 @@ class MetaNet(Arbitrary):
         return image
 
     @property
-    def batch(self) -> int:  # type: ignore[override]
+    def batch(self) -> int:
         """Pictures per ``stylize``; one if each needs its own copy of the networks."""
         return 1 if self.settings.adapt_steps else int(self.settings.stylize_batch)
 

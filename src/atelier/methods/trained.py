@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -86,14 +86,17 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-class Trained(Method):
+T = TypeVar("T", bound=TrainSettings)
+N = TypeVar("N", bound=nn.Module)
+
+
+class Trained(Method[T]):
     """A system with networks to train.
 
     A subclass sets ``settings``, ``networks`` (what is trained, saved and averaged), ``device`` and
     ``seed`` in its ``build``, and implements ``training_losses`` and ``generate``.
     """
 
-    settings: Any
     networks: nn.ModuleDict
     device: str
     seed: int
@@ -110,6 +113,10 @@ class Trained(Method):
     def inference_networks(self) -> nn.ModuleDict:
         """The part of ``networks`` that ``generate`` needs: delivered, and averaged by ``ema``."""
         return self.networks
+
+    def network(self, kind: type[N], *path: str) -> N:  # noqa: ARG002 - its type is what is asked for
+        """Return the network below ``path`` in ``networks``, which the caller knows to be one."""
+        return cast("N", self.networks.get_submodule(".".join(path)))
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -198,10 +205,9 @@ class Trained(Method):
         return {**self.card(), **_named("loss_features", network)}
 
     @property
-    def batch(self) -> int:  # type: ignore[override]
+    def batch(self) -> int:
         """Pictures per ``stylize``."""
-        size: int = self.settings.stylize_batch
-        return size
+        return self.settings.stylize_batch
 
 
 def _named(setting: str, features: Features) -> dict[str, str]:
@@ -237,7 +243,10 @@ class ArbitrarySettings(TrainSettings):
     """Give the painting the photograph's colours first (CORAL)."""
 
 
-class Arbitrary(Trained):
+A = TypeVar("A", bound=ArbitrarySettings)
+
+
+class Arbitrary(Trained[A]):
     """A system applied with any painting, or a mixture of several."""
 
     kind: ClassVar[Kind] = "arbitrary"
@@ -288,7 +297,7 @@ class Arbitrary(Trained):
                 yield Extra("mixture", name, f"{share:.1f}", image[0])
 
 
-def restore(method: Method, model: Path) -> None:
+def restore(method: Method[Any], model: Path) -> None:
     """Give a trained method the weights below ``model``; the others need none.
 
     Raises:

@@ -10,7 +10,7 @@ Shapes: B photographs and as many paintings of H×W, sides multiples of 4; in [-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -71,7 +71,7 @@ SCALES = ("global", "local")
 """A discriminator of each for both domains."""
 
 
-class Ugatit(Unpaired):
+class Ugatit(Unpaired[UgatitSettings]):
     """Two generators and four discriminators, all of them with class activation maps."""
 
     Settings = UgatitSettings
@@ -95,7 +95,7 @@ class Ugatit(Unpaired):
         self.load_guide()
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: UgatitSettings, *, seed: int, device: str) -> Self:
         """Draw the first weights.
 
         Raises:
@@ -106,8 +106,7 @@ class Ugatit(Unpaired):
 
     def check(self, height: int, width: int) -> None:
         """A full generator takes one size only."""
-        found: Generator = self.networks["generator"]["to_art"]  # type: ignore[index]
-        found.check(height, width)
+        self.network(Generator, "generator", "to_art").check(height, width)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """The discriminators' step, then the generators'."""
@@ -130,7 +129,7 @@ class Ugatit(Unpaired):
         return {"total": total, **losses}
 
     def _judged(self, name: str, image: Tensor) -> Verdict:
-        judged: Verdict = self.networks["discriminator"][name](image)  # type: ignore[index]
+        judged: Verdict = self.network(Discriminator, "discriminator", name)(image)
         return judged
 
     @staticmethod
@@ -159,7 +158,7 @@ class Ugatit(Unpaired):
         """
         aim = real[TARGETS[way]]
         both = torch.cat([real[INPUTS[way]], aim])
-        image, logits, _ = self.networks["generator"][way](both)  # type: ignore[index]
+        image, logits, _ = self.network(Generator, "generator", way)(both)
         fake, same = image.chunk(2)
         losses = {
             f"identity_{way}": F.l1_loss(same, aim),
@@ -185,7 +184,7 @@ class Ugatit(Unpaired):
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]."""
-        found: Tensor = self.networks["generator"][direction](image).image  # type: ignore[index]
+        found: Tensor = self.network(Generator, "generator", direction)(image).image
         return found
 
     def round_trip(self, row: str, direction: str, image: Tensor) -> Iterator[Extra]:
@@ -211,7 +210,7 @@ class Ugatit(Unpaired):
 
     def _with_heat(self, image: Tensor, direction: str) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to (B, 4, H, W): translation and heat-map, in [0, 1]."""
-        made, _, heat = self.networks["generator"][direction](image)  # type: ignore[index]
+        made, _, heat = self.network(Generator, "generator", direction)(image)
         heat = F.interpolate(spread(heat), image.shape[2:], mode="bilinear")
         return torch.cat([to_unit(made), heat], 1)
 

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from pydantic import Field
@@ -60,7 +60,10 @@ class UnpairedSettings(TrainSettings):
     """Part of the steps at the full learning rate; from there it falls linearly to 0."""
 
 
-class Unpaired(Trained):
+U = TypeVar("U", bound=UnpairedSettings)
+
+
+class Unpaired(Trained[U]):
     """Generators and discriminators: ``networks`` has ``generator``, ``discriminator`` or more.
 
     A subclass implements ``training_losses`` and ``translate``. Its final weights and their average

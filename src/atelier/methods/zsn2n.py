@@ -258,7 +258,7 @@ LOOKS = 5
 """Iterates on the way, for progress and curves."""
 
 
-class Denoiser(Method):
+class Denoiser(Method[DenoiseSettings]):
     """Zero-Shot Noise2Noise: a network for every picture; looks at no painting."""
 
     kind: ClassVar[Kind] = "optimisation"
@@ -266,12 +266,17 @@ class Denoiser(Method):
 
     def __init__(self, settings: DenoiseSettings, seed: int, device: str) -> None:
         self.settings, self.seed, self.device = settings, seed, device
-        self.batch, self.every = settings.batch, max(1, settings.steps // LOOKS)
+        self.every = max(1, settings.steps // LOOKS)
 
     @classmethod
     def build(cls, settings: DenoiseSettings, *, seed: int, device: str) -> Self:
         """See the base class."""
         return cls(settings, seed, device)
+
+    @property
+    def batch(self) -> int:
+        """Pictures that are denoised at once."""
+        return self.settings.batch
 
     def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - the same for every size
         """Iterates, the result included; fewer where ``patience`` ends them."""

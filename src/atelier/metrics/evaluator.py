@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from atelier.metrics.measures import OfRecord, OfSets, PerceptualNetworks, measu
 from atelier.metrics.pairwise import Pair, pair_scores
 from atelier.metrics.perceptual import perceptual_features
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
+
+log = logging.getLogger(__name__)
 
 
 class EvaluateSettings(Settings):
@@ -128,7 +130,7 @@ def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
     except UserError as error:
         if settings.otherwise is None:
             raise
-        print(f"evaluate: {error}\nusing {settings.otherwise} instead", file=sys.stderr)
+        log.warning("evaluate: %s\nusing %s instead", error, settings.otherwise)
         return _load(settings.otherwise, None, device)
 
 
@@ -143,5 +145,5 @@ def _lpips(name: str | None, device: str) -> Lpips | None:
     try:
         return load_lpips(name, device) if name else None
     except UserError as error:
-        print(f"evaluate: {error}\nno LPIPS then", file=sys.stderr)
+        log.warning("evaluate: %s\nno LPIPS then", error)
         return None

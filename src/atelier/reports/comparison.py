@@ -29,10 +29,10 @@ SHOWN = (
 """What ``comparison.json`` has of a row: the metrics that are measured, and how."""
 
 
-def write_comparison(root: Path, params: Params, out: Path) -> None:
+def write_comparison(root: Path, params: Params, out: Path) -> str:
     """Write tables, ``comparison.json``, ``pareto.png``, ``grid.png``, ``sheets`` below ``out``.
 
-    A method without results has its row, which says why.
+    A method without results has its row, which says why. Returns the table for the terminal.
     """
     frame = leaderboard.comparison(root, params)
     setting = protocol.setting(root, params)
@@ -50,7 +50,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    print(tables.to_text(frame, setting))
+    return tables.to_text(frame, setting)
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

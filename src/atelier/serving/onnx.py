@@ -41,7 +41,7 @@ TOLERANCE = 0.5
 class Graph(nn.Module):
     """A method as one module: all it looks and paints with is below it."""
 
-    def __init__(self, method: Trained) -> None:
+    def __init__(self, method: Trained[Any]) -> None:
         super().__init__()
         for name, part in vars(method).items():
             if isinstance(part, nn.Module):
@@ -122,7 +122,7 @@ def _plan(applied: Applied) -> Plan:
     return Plan(Graph(method), applied.needs_style, step, _sizes(method, step))
 
 
-def _sizes(method: Trained, step: int) -> tuple[tuple[int, int], ...]:
+def _sizes(method: Trained[Any], step: int) -> tuple[tuple[int, int], ...]:
     """Two sizes, or the one that a network takes which has none to choose."""
     try:
         method.check(*TRACED)

@@ -34,7 +34,7 @@ class Recipe:
     """The zoo's, if its weights are those."""
 
     @property
-    def system(self) -> type[Method]:
+    def system(self) -> type[Method[Any]]:
         """The class it configures."""
         return system(self.block, self.name)
 
@@ -123,7 +123,7 @@ def recipe_in(model: Path) -> Recipe:
     return Recipe(str(card.get("method")), system(block, str(path)).kind, block, card, model)
 
 
-def system(block: Mapping[str, Any], where: str) -> type[Method]:
+def system(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
     """The class that a block of knobs configures."""
     name = block.get("class")
     if not isinstance(name, str):

@@ -96,7 +96,7 @@ class Applied:
     """A method with its weights."""
 
     name: str
-    method: Method
+    method: Method[Any]
     note: str = ""
     """In what it differs from params.yaml, a sentence; "" when it does not."""
     used: str = ""

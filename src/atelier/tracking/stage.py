@@ -15,6 +15,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
 from atelier.core.files import write_json
+from atelier.core.logs import show_logs
 from atelier.core.paths import Results
 
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
@@ -32,8 +33,6 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     metrics of an earlier run that lie beside it must not be taken for its own.
     """
     use_plain_characters()
-    keep_memory()
-    spare_collection()
     note = _Note(name, method)
     note.write("running", since=datetime.now(UTC).isoformat())
     try:
@@ -79,6 +78,13 @@ class _Note:
     def remove(self) -> None:
         if self.path:
             self.path.unlink(missing_ok=True)
+
+
+def tune_process() -> None:
+    """Set up a process that does one stage and ends: its memory, its garbage, its messages."""
+    keep_memory()
+    spare_collection()
+    show_logs()
 
 
 def keep_memory() -> None:
