@@ -82,7 +82,7 @@ class NnstSettings(Settings):
     """Repeat the last picture until the batch is full, see ``GatysSettings.fill_batch``."""
 
 
-class Nnst(Method):
+class Nnst(Method[NnstSettings]):
     """Optimisation towards replaced features; nothing is trained."""
 
     kind: ClassVar[Kind] = "optimisation"
@@ -90,10 +90,14 @@ class Nnst(Method):
 
     def __init__(self, settings: NnstSettings, features: Features, seed: int, device: str) -> None:
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
-        self.batch = settings.batch
+
+    @property
+    def batch(self) -> int:
+        """Return how many pictures are optimised at once."""
+        return self.settings.batch
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: NnstSettings, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name."""
         features = load_features(
             settings.features,

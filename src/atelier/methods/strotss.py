@@ -147,7 +147,7 @@ class Objective:
         return {"total": total, **losses}
 
 
-class Strotss(Method):
+class Strotss(Method[StrotssSettings]):
     """Optimisation by transport of features; nothing is trained."""
 
     kind: ClassVar[Kind] = "optimisation"
@@ -157,10 +157,14 @@ class Strotss(Method):
         self, settings: StrotssSettings, features: Features, seed: int, device: str
     ) -> None:
         self.settings, self.features, self.seed, self.device = settings, features, seed, device
-        self.batch = settings.batch
+
+    @property
+    def batch(self) -> int:
+        """Return how many pictures are optimised at once."""
+        return self.settings.batch
 
     @classmethod
-    def build(cls, settings: Any, *, seed: int, device: str) -> Self:
+    def build(cls, settings: StrotssSettings, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name."""
         # Unlike the authors' code, which feeds pixels in 0-1, the network normalises its input as
         # it was trained.

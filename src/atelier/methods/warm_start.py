@@ -20,7 +20,7 @@ PROBE_SIDE, PROBE_CELLS, PROBE_TOLERANCE = 64, 4, 0.02
 """Pixels, cells a side, and what devices and float16 may differ by in [0, 1]."""
 
 
-def warm_up(method: Trained) -> None:
+def warm_up(method: Trained[Any]) -> None:
     """Load the weights that ``warm_start`` names; done by the engine, never to stylise.
 
     Raises:
@@ -35,7 +35,7 @@ def warm_up(method: Trained) -> None:
         load_some(method.networks, within(main_root(), start))
 
 
-def load_entry(method: Trained, entry: zoo_files.Entry) -> None:
+def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
     """Give ``method`` the weights of an entry of the zoo: all of them, for the pictures it makes.
 
     Raises:
@@ -54,7 +54,7 @@ def load_entry(method: Trained, entry: zoo_files.Entry) -> None:
         )
 
 
-def _differences(method: Trained, entry: zoo_files.Entry) -> str:
+def _differences(method: Trained[Any], entry: zoo_files.Entry) -> str:
     """The settings that are others than the entry's; those of trainings alone do not count."""
     block = {key: value for key, value in entry.card.parameters.items() if key != "class"}
     there = type(method.settings).build(block, entry.name).model_dump()
@@ -63,7 +63,7 @@ def _differences(method: Trained, entry: zoo_files.Entry) -> str:
     return ", ".join(sorted(key for key in own if here[key] != there[key]))
 
 
-def probe(method: Trained) -> list[float]:
+def probe(method: Trained[Any]) -> list[float]:
     """Return what ``method`` makes of a fixed photograph and painting, as 48 means of cells.
 
     Two systems that agree in them are the same for what they do, whatever their settings say.
@@ -77,7 +77,7 @@ def probe(method: Trained) -> list[float]:
     return [round(float(value), 4) for value in means.flatten()]
 
 
-def refuse_other_features(method: Method, card: Mapping[str, Any], what: str) -> None:
+def refuse_other_features(method: Method[Any], card: Mapping[str, Any], what: str) -> None:
     """Raise ``UserError``: weights trained on one perceptual network are no use with another."""
     own = method.card()
     for part in ("features", "predictor"):
