@@ -61,7 +61,7 @@ def test_ctrl_c_stops_the_pool_at_once(tmp_path: Path) -> None:
         assert child.poll() is None, child.stderr.read()
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)  # the parent alone, as a supervisor would
-    _, told = child.communicate(timeout=60)
+    _, told = child.communicate(timeout=600)
     assert not re.search(rb"(?<!hash: )(\d+)/\1 in", told), (
         "it did not work to the end before it stopped"
     )

@@ -47,7 +47,7 @@ def two(folder: Path, steps: int = 6, stop: int = 0) -> list[tuple[dict[str, Ten
         check=True,
         env=env,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 

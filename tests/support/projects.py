@@ -83,7 +83,7 @@ def finished_project(root: Path) -> Path:
 
 def show(page: str = "compare", **query: str | list[str]) -> AppTest:
     """A page of the dashboard over the project in the working directory, without an error."""
-    app = AppTest.from_file(str(APP), default_timeout=30)
+    app = AppTest.from_file(str(APP), default_timeout=300)
     if page != "compare":
         app.run()
         app.switch_page(f"views/{page}.py")

@@ -192,7 +192,7 @@ def test_processes_that_start_at_once_share_a_fresh_store(project: Path) -> None
         )
         for _ in range(3)
     ]
-    outputs = [job.communicate(timeout=60) for job in jobs]
+    outputs = [job.communicate(timeout=600) for job in jobs]
     assert [error for _, error in outputs] == [""] * 3
     ids = {out.strip() for out, _ in outputs}
     assert len(ids) == 3
