@@ -120,7 +120,7 @@ def _too_large(folder: Path, limit: int) -> str:
     return f"{folder}: {size(folder) / 1e6:.1f} MB are more than {limit / 1e6:.0f}"
 
 
-def build(block: Mapping[str, Any], name: str) -> Trained:
+def build(block: Mapping[str, Any], name: str) -> Trained[Any]:
     """Build the trained system of a card, without its weights.
 
     Raises:
