@@ -24,7 +24,7 @@ def spec(app: AppTest) -> str:
 def test_the_table_has_pictures_figures_and_yardsticks(done: Path) -> None:
     app = show("leaderboard")
     table = app.dataframe[0].value
-    assert table["method"].tolist() == ["cut_x", "gatys", "do nothing", "floor"]
+    assert table["method"].tolist() == ["cut_x", "gatys", "Identity (photographs)", "Noise floor"]
     assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 2.0]
     assert table["kid"].tolist() == [250.0] * 4
     assert table["picture"].str.startswith("data:image/webp").all()

@@ -16,6 +16,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from atelier.reports.leaderboard import DO_NOTHING, FLOOR, YARDSTICKS
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 METHODS = ["gatys", "gatys_lbfgs", "adain"]
@@ -108,14 +110,14 @@ def hash_of(split: str, n: int) -> int:
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(project: Path) -> None:
     frame = table(project)
-    assert set(frame.index) == {*METHODS, "do nothing", "floor"}
+    assert set(frame.index) == {*METHODS, *YARDSTICKS}
     assert (frame["status"] == "ok").all()
-    assert frame.loc["floor", ["n_generated", "n_reference"]].tolist() == [2, 2], "halves of five"
-    frame = frame.drop("floor")
+    assert frame.loc[FLOOR, ["n_generated", "n_reference"]].tolist() == [2, 2], "halves of five"
+    frame = frame.drop(FLOOR)
     assert (frame["n_generated"] == 4).all()
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
-    assert frame["content"]["do nothing"] == 0 < frame["content"]["gatys"]
+    assert frame["content"][DO_NOTHING] == 0 < frame["content"]["gatys"]
     assert (frame["denoised_frechet"] > 0).sum() == len(METHODS)
     for method in METHODS:
         for step in ("stylized", "denoised"):

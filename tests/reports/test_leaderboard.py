@@ -61,7 +61,7 @@ def test_finished_methods_come_first_then_doing_nothing_then_the_rest(project: P
     frame = leaderboard.comparison(project, METHODS)
     found = list(zip(frame["method"], frame["status"], strict=True))
     assert found == [
-        ("gatys", "ok"), ("slow", "ok"), ("do nothing", "ok"), ("floor", "ok"),
+        ("gatys", "ok"), ("slow", "ok"), ("Identity (photographs)", "ok"), ("Noise floor", "ok"),
         ("cut", "failed"), ("cyclegan", "running"), ("adain", "not run"),
     ]  # fmt: skip
     assert list(frame.columns) == list(leaderboard.TYPES)
@@ -142,14 +142,14 @@ def test_a_broken_status_record_is_a_failure(tmp_path: Path, content: str) -> No
 
 def test_without_a_floor_the_row_says_why(project: Path) -> None:
     put(project, "metrics/floor.json", {"method": "floor", "reason": "needs 4 paintings"})
-    row = leaderboard.comparison(project, METHODS).set_index("method").loc["floor"]
+    row = leaderboard.comparison(project, METHODS).set_index("method").loc["Noise floor"]
     assert (row["status"], row["error"]) == ("not run", "needs 4 paintings")
 
 
 def test_nothing_at_all_is_a_table_too(tmp_path: Path) -> None:
     frame = leaderboard.comparison(tmp_path, ONE)
     assert frame["status"].tolist() == ["not run"] * 3
-    assert frame["method"].tolist() == ["do nothing", "floor", "gatys"]
+    assert frame["method"].tolist() == [*leaderboard.YARDSTICKS, "gatys"]
     assert "not run" in to_text(frame)
 
 

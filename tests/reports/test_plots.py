@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from atelier.reports.leaderboard import DO_NOTHING, FLOOR
 from atelier.reports.plots import pareto
 from support.tables import MINI, frame, row
 
@@ -20,8 +21,8 @@ def colours(picture: pd.DataFrame) -> int:
 
 def test_every_state_can_be_drawn() -> None:
     empty, one = points(), points((0.1, 9))
-    floor = row("floor", frechet=3.0, **MINI)
-    full = pd.concat([points((0.1, 9), (0.2, 5)), frame(floor, row("do nothing", content=0.0))])
+    floor = row(FLOOR, frechet=3.0, **MINI)
+    full = pd.concat([points((0.1, 9), (0.2, 5)), frame(floor, row(DO_NOTHING, content=0.0))])
     full["seconds_per_picture"] = [0.5, np.nan, np.nan, np.nan]
     sizes = {pareto(each).size for each in (empty, one, full)}
     assert len(sizes) == 1

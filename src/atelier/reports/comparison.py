@@ -52,11 +52,11 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Row → its figures, for ``dvc metrics show`` and ``diff``; a row without has its status."""
     found: dict[str, dict[str, Any]] = {}
-    for row in frame.sort_values("method").to_dict("records"):
-        name = str(row["method"]).replace(" ", "_")
+    for row in frame.to_dict("records"):
+        name = leaderboard.FILES.get(row["method"], str(row["method"]))
         known = {key: row[key] for key in SHOWN if not pd.isna(row[key]) and row[key] != ""}
         found[name] = {"status": row["status"], **known}
-    return found
+    return dict(sorted(found.items()))
 
 
 def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:

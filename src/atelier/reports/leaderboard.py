@@ -17,10 +17,10 @@ from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import plain
 
-DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
-"""Label and file name of the row that scores the photographs themselves."""
-FLOOR = "floor"
-"""Label and file name of the row that scores the paintings against one another."""
+DO_NOTHING, FLOOR = "Identity (photographs)", "Noise floor"
+"""Rows that score the photographs themselves, and the paintings against one another."""
+FILES = {DO_NOTHING: "do_nothing", FLOOR: "floor"}
+"""Their names in ``results/metrics`` and ``comparison.json``."""
 YARDSTICKS = (DO_NOTHING, FLOOR)
 """Rows that are no methods."""
 
@@ -119,7 +119,7 @@ TYPES = {
 
 
 def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFrame:
-    """One row per method, one for doing nothing, one for the floor.
+    """Return one row per method, the identity baseline and the noise floor.
 
     Args:
         root: the project's folder.
@@ -138,8 +138,7 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     if by not in (*NUMBERS, *COUNTS):
         raise UserError(f"{by!r} is no column to sort by: {', '.join((*NUMBERS, *COUNTS))}")
     rows = [_row(root, name, name, params.key(name)) for name in params.method_names]
-    rows.append(_row(root, DO_NOTHING, DO_NOTHING_FILE, params.key(DO_NOTHING_FILE)))
-    rows.append(_row(root, FLOOR, FLOOR, params.key(FLOOR)))
+    rows += [_row(root, label, name, params.key(name)) for label, name in FILES.items()]
     rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
@@ -174,7 +173,7 @@ def _row(root: Path, label: str, name: str, key: str) -> dict[str, Any]:
 def _no_floor(root: Path) -> str:
     """Why there are no figures for the paintings themselves, or ""."""
     with suppress(UserError, AttributeError):  # whatever else is wrong is told with the figures
-        return str(read_json(root / "results/metrics" / f"{FLOOR}.json").get("reason", ""))
+        return str(read_json(root / "results/metrics" / f"{FILES[FLOOR]}.json").get("reason", ""))
     return ""
 
 

@@ -33,7 +33,9 @@ def pareto(frame: pd.DataFrame) -> Image.Image:
         axes.plot(row["content"], row["frechet"], "k+")
     for value in frame.loc[frame["method"] == FLOOR, "frechet"].dropna():
         axes.axhline(value, color="grey", lw=0.8, ls=":")
-        axes.text(1, value, "floor ", transform=axes.get_yaxis_transform(), ha="right", va="bottom")
+        axes.text(
+            1, value, f"{FLOOR} ", transform=axes.get_yaxis_transform(), ha="right", va="bottom"
+        )
     axes.margins(x=0.1)
     _names(figure, axes, done[done["method"] != FLOOR])
     return _drawn(figure, axes, frame)
