@@ -14,7 +14,7 @@ FRONT, BEHIND, YARDSTICK = "on the front", "behind it", "no method"
 
 
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
-    """Losses (columns) by step (index); a click on the legend brings one out.
+    """Draw losses (columns) by step (index); a click on the legend brings one out.
 
     A log scale drops what is not positive.
     """
