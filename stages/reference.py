@@ -1,4 +1,4 @@
-"""Vectors of the paintings, for all methods; their own floor, and the photographs as they are."""
+"""Vectors of the paintings, for all methods; the noise floor and the identity baseline."""
 
 from pathlib import Path
 

@@ -121,7 +121,7 @@ def test_a_stopped_run_redoes_only_the_rest(
     before = {path: path.stat().st_mtime_ns for path in kept.glob("*.png")}
     second, uninterrupted = Blend(), Blend()
     records = run(second, jobs, kept)
-    assert f"{finished} of 3 batches are there already" in capsys.readouterr().out
+    assert f"{finished} of 3 batches are done already" in capsys.readouterr().out
     assert len(second.asked) == 3 - finished
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     expected = run(uninterrupted, jobs, whole)

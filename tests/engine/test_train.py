@@ -102,6 +102,6 @@ def test_a_stopped_training_says_that_it_goes_on(
     with pytest.raises(StopNowError):
         train.train(state, prepared, "toy", watch, lambda *_: None)
     shown = run(make(), prepared, tmp_path / "results")
-    assert "train toy: goes on after step 4 of 6" in capsys.readouterr().out
+    assert "train toy: resumes after step 4 of 6" in capsys.readouterr().out
     assert {step for _, step in shown} == {6}
     assert (tmp_path / "results/snapshots/toy/test_0/step 000003.png").is_file()

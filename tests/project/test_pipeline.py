@@ -213,7 +213,7 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     kill(killed)
     assert not list((project / "results/stylized/gatys").glob("images/*.png"))
     done = run(project, "dvc", "repro")
-    assert re.search(r"[1-3] of 4 batches are there already", done.stdout + done.stderr)
+    assert re.search(r"[1-3] of 4 batches are done already", done.stdout + done.stderr)
     resumed = pictures(project)
     repro(project, "--force", "--single-item", "stylize@gatys")
     assert pictures(project) == resumed
@@ -229,7 +229,7 @@ def test_killed_in_train_it_continues_and_gives_the_same_weights(project: Path) 
     (begun,) = (project / ".checkpoints").glob("train-adain-*/run.json")
     begun_as = json.loads(begun.read_text())
     done = run(project, "dvc", "repro", "train@adain")
-    assert re.search(r"goes on after step \d+ of 30", done.stdout + done.stderr)
+    assert re.search(r"resumes after step \d+ of 30", done.stdout + done.stderr)
     assert json.loads((project / "results/models/adain/run.json").read_text()) == begun_as
     weights = project / "results/models/adain/model.safetensors"
     resumed = weights.read_bytes()

@@ -1,4 +1,4 @@
-"""Resumable states of a training on disk, and the weights that are delivered."""
+"""Resumable states of a training on disk, and its final weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _save(state: dict[str, Any], part: Path) -> None:
 
 
 def newest_state(folder: Path) -> dict[str, Any] | None:
-    """The newest readable state below ``folder``, on the CPU; None when there is none."""
+    """Return the newest readable state below ``folder``, on the CPU; None without one."""
     for path in reversed(_states(folder)):
         try:
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

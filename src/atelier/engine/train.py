@@ -1,4 +1,4 @@
-"""The work of the ``train`` stage: pictures in, weights, curves and snapshots out."""
+"""Work of the ``train`` stage: pictures in, weights, curves and snapshots out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SnapshotCallback = Callable[[str, int, Tensor], None]
 
 
 def start(method: Trained, prepared: Path, folder: Path, group: ProcessGroup = ALONE) -> Trainer:
-    """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
+    """Return a training of ``method`` on the prepared pictures; resume a state in ``folder``."""
     s = method.settings
     photos = images.find(prepared / "photos/train")
     paintings = [*images.find(prepared / "paintings"), *images.find(prepared / "styles")]
@@ -51,7 +51,7 @@ def train(
     """Run ``trainer`` to its end; draw the snapshots on the way, below its folder."""
     jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], trainer.settings
     if trainer.step:
-        print(f"train {name}: goes on after step {trainer.step} of {s.steps}")
+        print(f"train {name}: resumes after step {trainer.step} of {s.steps}")
     trainer.method.check(*size_of(jobs[0].content)[::-1])
     due = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
     for result in progress(trainer.run(), s.steps - trainer.step, f"train {name}"):
@@ -62,13 +62,13 @@ def train(
 
 
 def run_worker(trainer: Trainer | None) -> None:
-    """Take part in a training that another process of the team leads, if there is one."""
+    """Take part in a training that the group's main process leads, if there is one."""
     for _ in trainer.run() if trainer else ():
         pass
 
 
 def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, Tensor]]:
-    """Stylise a few test photographs with the weights of now; keeps and yields the pictures."""
+    """Stylise a few test photographs with the present weights; write and yield the pictures."""
     folder = trainer.folder / SNAPSHOTS
     with trainer.swap_ema_weights():
         for job in jobs:
@@ -93,13 +93,13 @@ def write_outputs(trainer: Trainer, name: str, results: Path) -> dict[str, Any]:
 
 
 def write_empty_outputs(name: str, results: Path) -> None:
-    """The files that every method has, for one that is not trained."""
+    """Write the files that every method has, for one that is not trained."""
     write_history({"step": []}, results / "curves" / f"{name}.csv")
     (results / SNAPSHOTS / name).mkdir(parents=True, exist_ok=True)
 
 
 def figures(trainer: Trainer, weights: Path) -> dict[str, Any]:
-    """What the training took, and how large its result is."""
+    """Return time and size of the training and its result."""
     s, photos = trainer.settings, len(trainer.batches.contents)
     seconds = sum(trainer.seconds.values())
     return {

@@ -151,7 +151,7 @@ class CUT(Domain):
         return found
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Generator and feature network descend together."""
+        """Return the discriminator's Adam, and one of generator and feature network together."""
         both = (self.networks[name].parameters() for name in ("generator", "projector"))
         discriminator = self.adam(self.networks["discriminator"].parameters())
         return {"discriminator": discriminator, "generator": self.adam(chain(*both))}
@@ -209,7 +209,7 @@ class CUT(Domain):
     def _total(self, fake: Tensor, nce: Tensor, guide: Losses) -> Losses:
         """``nce`` is (1, B) of photos or (2, B), paintings second; both rows count half.
 
-        The watched losses are without their weights.
+        The logged losses are without their weights.
         """
         s, discriminator = self.settings, self.networks["discriminator"]
         with frozen(discriminator):

@@ -120,7 +120,7 @@ class CycleGAN(Domain):
             losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
         losses |= self.guide(fake_art, photo, art, step)
         fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
-        # the watched losses are without their weights
+        # logged losses are without their weights
         weights = {"gan": 1.0, "cycle": float(self.settings.cycle_weight), "identity": identity}
         weights["guide"] = 1.0
         return {"total": weighed(losses, weights), **losses}, fakes

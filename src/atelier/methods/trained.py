@@ -29,7 +29,7 @@ from atelier.nn.pretrained.features import Features, LossFeatures
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
 Losses = dict[str, Tensor]
-"""``total`` is descended; the other entries (scalars) are watched, whatever they are."""
+"""``total`` is minimised; the other entries (scalars) are only logged."""
 
 
 class TrainSettings(Settings):
@@ -139,7 +139,7 @@ class Trained(Method):
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of one training step, optimiser by optimiser.
 
-        The engine descends ``total`` with the named optimiser before it asks for the next pair,
+        The engine minimises ``total`` with the named optimiser before it asks for the next pair,
         so that an adversarial system yields ``discriminator`` and ``generator`` in turn. What
         stands after a ``yield`` is done after the update.
         """
