@@ -1,4 +1,4 @@
-"""Teach ``mini`` from VGG19 on a folder of pictures; continues where it was stopped.
+"""Teach ``mini`` from VGG19 on a folder of pictures; resumes where it was interrupted.
 
     python -m tools.mini DATA OUT [--steps 4500] [--seed 0] [--device cpu]
 

@@ -1,4 +1,4 @@
-"""Pictures optimised against the pupil as it is now: what it must not be fooled by.
+"""Pictures optimised against the present pupil, which it must not be fooled by.
 
 An encoder that only saw photographs and paintings is easily fooled: a picture optimised against it
 fills with patterns that it takes for the style and VGG19 does not. So a few pictures are carried
