@@ -69,7 +69,7 @@ class Adversary:
             self.image.clamp_(0, 1)
 
     def state(self) -> dict[str, Any]:
-        """All that a continued run needs."""
+        """Return all that a resumed run needs."""
         tensors = {name: getattr(self, name).detach() for name in TENSORS}
         return {"age": self.age, **tensors, "optimizer": self.optimizer.state_dict()}
 

@@ -92,7 +92,7 @@ def log_ratio(ours: Tensor, theirs: Tensor) -> Tensor:
 
 
 def relations(pupil: Activations, teacher: Activations, mates: Tensor) -> dict[str, Tensor]:
-    """How well the pupil's distances match the teacher's, averaged over taps.
+    """Return how well the pupil's distances match the teacher's, averaged over taps.
 
     Args:
         pupil: its activations.

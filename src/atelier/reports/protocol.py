@@ -1,4 +1,4 @@
-"""How the figures were found: what must stand beside every one of them."""
+"""Protocol of the figures: what must stand beside every one of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atelier.core.paths import plain
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
-    """How a method was scored, as people read it: what must stand beside every figure."""
+    """Return a method's protocol, as people read it: what must stand beside every figure."""
     with suppress(UserError):
         found = read_record(root / "results/metrics" / f"{plain(method)}.json")
         if not found:
@@ -36,7 +36,7 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
 
 
 def setting(root: Path, params: Params) -> str:
-    """What all rows share, on one line: reference set, resize, seed and scale; "" before a run."""
+    """Return what all rows share, on one line: reference set, resize, seed, scale; "" at first."""
     names = (*params.method_names, "do_nothing")
     found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
     kept = ("Reference set", "Resize", "Seed", "Scale")
