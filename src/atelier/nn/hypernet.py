@@ -119,7 +119,7 @@ class ResNeXtBlock(nn.Module):
     """1×1, 3×3 in equal branches (a grouped convolution), 1×1, plus the input (Xie et al. 2017).
 
     The two 1×1 convolutions are generated; the branches are ordinary parameters, the same for every
-    style, as in the report. It does not state a branch's width: a setting. No ReLU after the
+    style, as in the report. It states no width of a branch: here a setting. No ReLU after the
     sum, unlike Xie et al., as in the residual block it stands for; no bias before a norm.
     """
 

@@ -32,7 +32,7 @@ class Translated(NamedTuple):
     image: Tensor
     """(B, 3, H, W) in [-1, 1]."""
     logits: Tensor
-    """Map (B, 2), of average and maximum: is the input a picture that is to be translated?"""
+    """(B, 2), of average and maximum: is the input a picture that is to be translated?"""
     heat: Tensor
     """(B, 1, H/4, W/4): the channels' sum of the features that the logits weigh."""
 
