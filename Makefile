@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro train-all test test-fast check format ui dashboard table lock clean
+.PHONY: help demo repro train-all test test-fast check format docs tree grid ui dashboard table lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -32,6 +32,9 @@ test: $(VENV)/.installed-dev data  ## install what the tests need, run all, show
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
 	pytest $(PARALLEL) -m "not slow and not real and not browser"
 
+test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor patience
+	pytest -m "not slow and not real"
+
 check: $(VENV)/.installed-dev  ## format, lint, types, who may import whom
 	ruff format --check .
 	ruff check .
@@ -41,6 +44,16 @@ check: $(VENV)/.installed-dev  ## format, lint, types, who may import whom
 format: $(VENV)/.installed-dev  ## rewrite the code in the house's format
 	ruff format .
 	ruff check --fix .
+
+docs: $(VENV)/.installed-dev  ## the documentation as a site, in site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+tree: $(VENV)/.installed  ## renew the tree in docs/architecture.md
+	python -m tools.tree
+
+grid: $(VENV)/.installed  ## renew the README's picture from the comparison's grid
+	python -m tools.grid
 
 ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
 	@echo "runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
@@ -55,7 +68,7 @@ table: $(VENV)/.installed  ## the comparison in the terminal
 lock:  ## renew the hashed lock files (needs uv)
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --quiet --output-file requirements.lock
-	uv pip compile pyproject.toml --extra build --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra build --group dev --group docs --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --quiet -c requirements.lock \
 		--output-file requirements-dev.lock
 

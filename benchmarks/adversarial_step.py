@@ -68,7 +68,7 @@ class Plain:
 
 
 def published(networks: Any) -> Any:
-    """With the authors' way to compute U-GAT-IT's norms and class activation."""
+    """Return the network with the authors' way to compute U-GAT-IT's norms and class activation."""
     for layer in networks.modules():
         if isinstance(layer, ClassActivation):
             layer.forward = partial(activation, layer)  # type: ignore[method-assign]
@@ -109,13 +109,13 @@ def aimed(verdict: Tensor, aim: float, measure: Any = F.mse_loss) -> Any:
 
 
 def weighed(losses: Losses, **weights: float) -> Losses:
-    """With their total; the first word of a loss's name names its weight."""
+    """Return the losses with their total; the first word of a loss's name names its weight."""
     parts = [weights[name.partition("_")[0]] * loss for name, loss in losses.items()]
     return {"total": torch.stack(parts).sum(), **losses}
 
 
 def cyclegan(own: Plain, batch: Batch) -> Step:
-    """As junyanz/pytorch-CycleGAN-and-pix2pix; one backward pass for both discriminators."""
+    """Step as junyanz/pytorch-CycleGAN-and-pix2pix; one backward pass for both discriminators."""
     s, make, judges = own.settings, own.networks["generator"], own.networks["discriminator"]
     real = pictures(batch)
     fakes = {aim: make[way](real[source]) for way, (source, aim, _) in WAYS.items()}
@@ -142,7 +142,7 @@ def halved(evaluator: Any, real: Tensor, fake: Tensor) -> Any:
 
 
 def ugatit(own: Plain, batch: Batch) -> Step:
-    """As znxlwm/UGATIT-pytorch: fakes with their graph for the discriminators, and once more.
+    """Step as znxlwm/UGATIT-pytorch: fakes with their graph for the discriminators, and once more.
 
     Unlike there the discriminators' backward pass ends at the fakes (the authors' goes on through
     the generators, for gradients that are then zeroed), and real pictures and fakes go through a
@@ -181,7 +181,7 @@ def told_apart(own: Plain, domain: str, real: Tensor, fake: Tensor) -> Any:
 
 
 def cut(own: Plain, batch: Batch) -> Step:
-    """As taesungp/contrastive-unpaired-translation; its positions are ours, the same for all."""
+    """Step as taesungp/contrastive-unpaired-translation; positions are ours, the same for all."""
     s, parts, real = own.settings, own.networks, pictures(batch)
     make, evaluator = parts["generator"]["to_art"], parts["discriminator"]
     fake, same = make(torch.cat([real["photo"], real["art"]])).split(len(real["photo"]))

@@ -34,7 +34,7 @@ TOLERANCE = 1e-3
 
 
 def whole_map(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """As Huage001/AdaAttN: softmax(Q·Kᵀ), and two products with it."""
+    """Attend as Huage001/AdaAttN: softmax(Q·Kᵀ), and two products with it."""
     share = torch.softmax(torch.bmm(query, key.mT), 2)
     mean = torch.bmm(share, value)
     variance = torch.relu(torch.bmm(share, value**2) - mean**2)
@@ -70,7 +70,7 @@ def peak() -> int:
 
 
 def measure(way: str, tokens: int, repeats: int, **knobs: Any) -> dict[str, float]:
-    """In this process: peak beyond the baseline, and the median seconds of a few calls."""
+    """Measure in this process: peak beyond the baseline, median seconds of a few calls."""
     call(way, 64, **knobs)
     baseline, seconds = peak(), []
     for _ in range(repeats):

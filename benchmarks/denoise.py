@@ -58,7 +58,7 @@ OURS, TIMED_STEPS = "zero-shot", 5
 
 
 def non_local_means(picture: Array, sigma: float) -> Array:
-    """With the strength scikit-image's documentation recommends for its fast mode."""
+    """Filter with the strength scikit-image's documentation recommends for its fast mode."""
     found: Array = denoise_nl_means(
         picture, 5, 6, 0.8 * sigma, fast_mode=True, sigma=sigma, channel_axis=0
     )
@@ -116,7 +116,7 @@ def scores(way: str, picture: Tensor, clean: Tensor, noisy: Tensor) -> dict[str,
 
 
 def seconds_per_step(noisy: Tensor, settings: DenoiseSettings, repeats: int = 3) -> dict[str, Any]:
-    """Of a picture alone, and of a picture in a full batch; the first turn does not count."""
+    """Time a step of a picture alone, and in a full batch; the first turn does not count."""
     few = settings.model_copy(update={"steps": TIMED_STEPS, "fill_batch": False, "patience": None})
     full = torch.cat([noisy] * (settings.batch // len(noisy) + 1))[: settings.batch]
     taken: dict[int, list[float]] = {1: [], settings.batch: []}

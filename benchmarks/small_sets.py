@@ -1,14 +1,14 @@
-"""What the number of pictures does to a Fréchet distance: a figure and its numbers.
+"""Effect of the number of pictures on a Fréchet distance: a figure and its numbers.
 
     python benchmarks/small_sets.py OUT data/paintings data/photos/test --features vgg19
 
 Left: both sets have n pictures, drawn anew without replacement; mean ± standard deviation of the
 draws, which share pictures, so that near the whole set the deviation is too small. *Floor* is
-paintings against other paintings, whose true distance is nought; *photographs* are untouched
+paintings against other paintings, whose true distance is zero; *photographs* are untouched
 photographs against paintings. Dashed: the intercept over 1/n (FID∞), fitted to the upper half of
-the sizes. The floor's dashed line is not at nought, as it would be for n far above the dimension:
+the sizes. The floor's dashed line is not at zero, as it would be for n far above the dimension:
 so the other one is too high as well, by an amount nobody knows.
-Right: two samples of one Gaussian, true distance nought, 2048 dimensions (those of pytorch-fid's
+Right: two samples of one Gaussian, true distance zero, 2048 dimensions (those of pytorch-fid's
 Inception), eigenvalues ∝ i^-p, total variance 100. How much n costs depends on the spectrum.
 """
 

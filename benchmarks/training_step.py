@@ -75,13 +75,13 @@ def contiguous(module: Any) -> Any:
 
 
 def fast(own: Plain, batch: Batch) -> Any:
-    """As pytorch/examples; the painting's Gram matrices are computed once."""
+    """Step as pytorch/examples; the painting's Gram matrices are computed once."""
     own.kept = own.kept or {k: grams(v) for k, v in own.features(batch.style).items()}
     return perceptual(own, own.networks["transformer"](batch.content), batch, own.kept)
 
 
 def ghiasi(own: Plain, batch: Batch) -> Any:
-    """As magenta, but with a frozen predictor, and one linear layer for all its heads."""
+    """Step as magenta, but with a frozen predictor, and one linear layer for all its heads."""
     side = max(75, batch.style.shape[3])  # below, an Inception has no output
     (seen,) = own.predictor(F.interpolate(batch.style, side, mode="bilinear")).values()
     codes = own.networks["heads"](own.networks["bottleneck"](seen.mean((2, 3)))).chunk(2, 1)
@@ -105,7 +105,7 @@ def grams(features: Tensor) -> Tensor:
 
 
 def adain(own: Plain, batch: Batch) -> Any:
-    """As naoto0804/pytorch-AdaIN; the painting's moments at relu4_1 are computed twice."""
+    """Step as naoto0804/pytorch-AdaIN; the painting's moments at relu4_1 are computed twice."""
     s, style, content = own.settings, own.features(batch.style), own.features(batch.content)
     mean, std = mean_std(style["relu4_1"])
     target = mvn(content["relu4_1"]) * std[..., None, None] + mean[..., None, None]
@@ -120,7 +120,7 @@ def moments_loss(found: Maps, style: Maps, layers: list[str]) -> Any:
 
 
 def adaattn(own: Plain, batch: Batch) -> Any:
-    """As Huage001/AdaAttN; keys are computed for the networks and again for the local loss."""
+    """Step as Huage001/AdaAttN; keys are computed for the networks and for the local loss."""
     s, parts, generator = own.settings, own.networks, batch.generator("style positions")
     content, style = own.features(batch.content), own.features(batch.style)
     for picture in (content, style):  # ours draws for the content too, before it does for the style
@@ -154,7 +154,7 @@ def attended(content: Maps, style: Maps, layer: str, positions: Any, block: Any)
 
 
 def metanet(own: Plain, batch: Batch) -> Any:
-    """As CortexFoundation/StyleTransferTrilogy; a painting is encoded once for all its steps."""
+    """Step as CortexFoundation/StyleTransferTrilogy; a painting is encoded once for its steps."""
 
     def statistics(seen: Maps) -> Tensor:
         return torch.cat([torch.stack(mean_std(seen[k]), 2).flatten(1) for k in s.style_layers], 1)

@@ -19,7 +19,7 @@ from parts.components import asset
 def warm() -> None:
     """Import what *Try it* needs while the first visitor looks at the first page: it takes seconds.
 
-    Where nothing has been trained it would be for nothing.
+    Where nothing has been trained there is no need.
     """
     if any(Results().models.glob(f"*/{WEIGHTS}")):
         Thread(target=_import, args=("parts.trial",), daemon=True).start()

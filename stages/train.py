@@ -1,4 +1,4 @@
-"""Train one method, if it is one to train, and write its card; opens the run of the method."""
+"""Train one method, if it has networks to train, write its card and open its run."""
 
 import sys
 from pathlib import Path
@@ -57,7 +57,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         return
     knobs = {"scale": params.scale, "seed": seed, **block}
     with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
-        write_json(kept / RUN, {"run_id": run.id})  # killed, it goes on in the same run
+        write_json(kept / RUN, {"run_id": run.id})  # killed, it resumes in the same run
         if state:
             learn(state, name, run)
         else:

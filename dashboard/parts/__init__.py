@@ -1,1 +1,1 @@
-"""What the pages share: the project, pictures on a page, components, charts."""
+"""Parts that the pages share: the project, pictures on a page, components, charts."""

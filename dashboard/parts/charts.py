@@ -16,7 +16,7 @@ FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 
 
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
-    """Losses (columns) by step (index); a click on the legend brings one out.
+    """Draw losses (columns) by step (index); a click on the legend brings one out.
 
     A log scale drops what is not positive.
     """

@@ -1,4 +1,4 @@
-"""The page's own components: a chooser by thumbnails, a linked zoom, a line between two pictures.
+"""The page's own components: a chooser by thumbnails, a linked zoom, an overlay slider.
 
 Their HTML, CSS and JavaScript lie in ``assets/`` and are sent inline: nothing is fetched.
 """
@@ -15,13 +15,13 @@ from parts.pictures import address, look, magnification, thumbnail
 
 ASSETS = Path(__file__).parent / "assets"
 WINDOW = 48
-"""So many thumbnails at once; a set of thousands stays quick."""
+"""Thumbnails shown at once; a set of thousands stays quick."""
 SLIDER_SIDE = 640
-"""Small pictures are enlarged to about this width under the line."""
+"""Small pictures are enlarged to about this width under the slider."""
 
 
 def asset(name: str) -> str:
-    """Text of a file in ``assets/``."""
+    """Return the text of a file in ``assets/``."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
@@ -36,7 +36,7 @@ FILMSTRIP, LOUPE, SLIDER = (_component(name) for name in ("filmstrip", "loupe", 
 def filmstrip(
     label: str, files: Mapping[str, Path], chosen: str, key: str, pick: Callable[[str], None]
 ) -> None:
-    """Thumbnails of the pictures around the chosen one; ``pick`` is called with another name."""
+    """Draw thumbnails around the chosen picture; ``pick`` is called with another name."""
     names = list(files)
     start = names.index(chosen) // WINDOW * WINDOW if chosen in names else 0
     shown = names[start : start + WINDOW]
@@ -80,7 +80,7 @@ class Shown(NamedTuple):
 
 
 def slider(left: Shown, right: Shown, key: str) -> None:
-    """Two pictures on each other and a line to drag; the right one takes the left one's size."""
+    """Overlay two pictures with a line to drag; the right one takes the left one's size."""
     width, height = left.size
     factor = magnification(width, SLIDER_SIDE)
     data = {

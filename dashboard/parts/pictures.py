@@ -26,7 +26,7 @@ Stamp = tuple[int, int]
 
 
 class Look(NamedTuple):
-    """What a file holds: its size in pixels, or why it cannot be shown."""
+    """Size of a picture in pixels, or why it cannot be shown."""
 
     width: int
     height: int
@@ -40,7 +40,7 @@ def look(path: Path) -> Look:
 
 
 def thumbnail(path: Path) -> str:
-    """A small copy as a data address; "" for a picture that cannot be shown."""
+    """Return a small copy as a data address; "" for a picture that cannot be shown."""
     stamp = _stamp(path)
     return _thumbnail(str(path), stamp) if stamp and not look(path).problem else ""
 
@@ -78,17 +78,17 @@ def _thumbnail(path: str, stamp: Stamp) -> str:  # noqa: ARG001 - part of the ke
 
 
 def address(content: bytes, kind: str = "image/png") -> str:
-    """Bytes as a data address, which needs no server."""
+    """Return the bytes as a data address, which needs no server."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def magnification(width: int, side: int = SIDE) -> int:
-    """By which whole number a picture of ``width`` pixels is enlarged to about ``side``."""
+    """Return the whole number that enlarges ``width`` pixels to about ``side``."""
     return max(1, side // width) if width else 1
 
 
 def grid(name: str, factor: int) -> DeltaGenerator:
-    """A row of cards, wrapped, whose pictures are zoomed together (see ``loupe``)."""
+    """Return a wrapped row of cards whose pictures are zoomed together (see ``loupe``)."""
     kind = "enlarged" if factor > 1 else "plain"
     return st.container(key=f"linked-{kind}-{name}", horizontal=True, gap="xsmall")
 
@@ -102,7 +102,7 @@ def card(
     factor: int = 1,
     reason: str = "no picture",
 ) -> None:
-    """A titled picture, ``factor`` CSS pixels for each of its own, or ``reason`` in its place."""
+    """Draw a titled picture, ``factor`` CSS pixels for each of its own, or ``reason`` instead."""
     seen = look(path) if path else Look(0, 0, reason)
     width = seen.width * factor or SIDE
     with st.container(width=width, gap="xxsmall"):
@@ -117,7 +117,7 @@ def card(
 
 
 def rows(name: str, cells: Mapping[str, Mapping[str, Path]], by: str, first: str = "") -> None:
-    """Strips of pictures: one row per photograph, that of ``first`` on top."""
+    """Draw strips of pictures: one row per photograph, that of ``first`` on top."""
     for row in sorted(cells, key=lambda row: row != first):
         factor = common_factor(cells[row].values())
         with grid(f"{name}-{row}", factor):
@@ -126,6 +126,6 @@ def rows(name: str, cells: Mapping[str, Mapping[str, Path]], by: str, first: str
 
 
 def common_factor(paths: Iterable[Path]) -> int:
-    """The magnification of pictures that stand side by side."""
+    """Return the magnification of pictures that stand side by side."""
     widths = [seen.width for path in paths if not (seen := look(path)).problem]
     return magnification(max(widths, default=0))

@@ -42,7 +42,7 @@ class Project:
 
 
 def begin(title: str) -> Project:
-    """Head of every page.
+    """Draw the head of every page; return the project.
 
     Raises:
         UserError: settings that cannot be read; the page ends there, see ``explain``.
@@ -65,7 +65,7 @@ def _params(path: Path, stamp: tuple[int, int]) -> Params:  # noqa: ARG001 - par
 
 
 def explain(error: UserError) -> None:
-    """What ended the page, in the words of the sentence it came with."""
+    """Show the error that ended the page."""
     st.error("The settings cannot be read.", icon=":material/error:")
     st.code(str(error), language=None, wrap_lines=True)
 
@@ -86,15 +86,15 @@ def _what_to_run() -> None:
 
 
 def literal(text: object) -> str:
-    """``text`` with the signs of Markdown taken as they are: names come from files."""
+    """Return ``text`` with Markdown's signs escaped: names come from files."""
     return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>()#+!|~:$" else sign for sign in str(text))
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names one after the other, each as code."""
+    """Return the names one after the other, each as code."""
     return ", ".join(f"`{name}`" for name in names)
 
 
 def title(name: str) -> str:
-    """``to_art`` as people read it."""
+    """Return ``to_art`` as people read it."""
     return name.replace("_", " ").capitalize()

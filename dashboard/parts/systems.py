@@ -25,7 +25,7 @@ ONE_AT_A_TIME = Lock()
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def opened(content: bytes, name: str) -> Image.Image:
-    """An uploaded picture as the bench sees every picture: upright, 8-bit sRGB, no alpha.
+    """Return an uploaded picture as the bench reads every picture: upright, 8-bit sRGB, no alpha.
 
     Raises:
         UserError: no picture, broken, or too large; with the name it was uploaded under.
@@ -73,7 +73,7 @@ def stylised(
     strength: float,
     progress: Callable[[float], None],
 ) -> Image.Image:
-    """The result, of the size of the photograph; ``progress`` is told the part that is done.
+    """Return the result, of the photograph's size; call ``progress`` with the part that is done.
 
     Raises:
         UserError: what the method cannot do, or too little memory.
@@ -88,7 +88,7 @@ def stylised(
 
 
 def png(picture: Image.Image) -> bytes:
-    """A picture as the bytes of a PNG."""
+    """Return a picture as the bytes of a PNG."""
     kept = BytesIO()
     picture.save(kept, "PNG", compress_level=1)
     return kept.getvalue()

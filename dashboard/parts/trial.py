@@ -21,11 +21,11 @@ SHOWN = 432
 """Width in CSS pixels; what is downloaded is as large as it was made."""
 OWN = "a picture of my own"
 Made = dict[str, bytes | str]
-"""Method to the bytes of its PNG, or to the sentence that says why there is none."""
+"""Method to the bytes of its PNG, or to the reason why there is none."""
 
 
 def trial(found: Project) -> None:
-    """From the photograph to the results."""
+    """Draw the page: photograph, methods, results."""
     names = ready(found, systems.applicable(found.root, found.params))
     if not names:
         return
@@ -48,7 +48,7 @@ def trial(found: Project) -> None:
 
 
 def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
-    """Methods that can be applied now; why the others cannot."""
+    """Return the methods that can be applied now; say why the others cannot."""
     names = [name for name, reason in reasons.items() if not reason]
     lacking = {name: reason for name, reason in reasons.items() if reason}
     if not names and not found.fresh:
@@ -80,7 +80,7 @@ def say_which(found: Project, chosen: list[str]) -> None:
 
 
 def upload(label: str, key: str) -> Image.Image | None:
-    """A picture the visitor brings; what is wrong with it is said in a sentence."""
+    """Return a picture the visitor uploads; show what is wrong with it."""
     limit = f"At most {MEGABYTES} MB; {', '.join(TYPES)}."
     file = st.file_uploader(label, TYPES, key=key, max_upload_size=MEGABYTES, help=limit)
     if file is None:
@@ -93,7 +93,7 @@ def upload(label: str, key: str) -> Image.Image | None:
 
 
 def shrink(photo: Image.Image) -> Image.Image:
-    """The photograph no larger than chosen, with a notice when that changes it."""
+    """Return the photograph no larger than chosen; say so when that changes it."""
     most = max(photo.size)
     sides = [*(side for side in SIDES if side < most), most]
     side = most
@@ -109,7 +109,7 @@ def shrink(photo: Image.Image) -> Image.Image:
 
 
 def choose_style(found: Project) -> Image.Image | None:
-    """A painting of the project, or one the visitor brings."""
+    """Return a painting of the project, or one the visitor uploads."""
     files = {path.stem: path for path in outputs.paintings(found.root)}
     name = st.selectbox("Style", [*files, OWN], key="style", width=320)
     if files:
@@ -129,7 +129,7 @@ def turn(style: str) -> None:
 
 
 def choose_strength() -> float:
-    """How far to go, for methods that can be applied in part."""
+    """Return the strength, for methods that can be applied in part."""
     hint = "For methods that take any painting. 0: the photograph; 1: the whole style."
     return float(st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320))
 
@@ -160,7 +160,7 @@ def _show_part(bar: DeltaGenerator, text: str, part: float) -> None:
 
 
 def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
-    """Each result beside its name, to look at and to take away."""
+    """Draw each result with its name and a way to download it."""
     st.header("Results", anchor=False)
     done = {name: content for name, content in made.items() if isinstance(content, bytes)}
     for name, problem in made.items():
@@ -171,11 +171,11 @@ def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
         for name, content in done.items():
             result(name, content, size)
     if done:
-        under_the_line({"your photograph": photo, **done}, size)
+        overlay({"your photograph": photo, **done}, size)
 
 
 def result(name: str, content: bytes, size: tuple[int, int]) -> None:
-    """A card with a way to download it."""
+    """Draw a result with a way to download it."""
     with st.container(width=min(size[0], SHOWN), gap="xsmall"):
         st.markdown(f"**{literal(name)}**")
         st.image(content, width="stretch", output_format="PNG", alt=name)
@@ -186,8 +186,8 @@ def result(name: str, content: bytes, size: tuple[int, int]) -> None:
         )
 
 
-def under_the_line(pictures: Mapping[str, bytes], size: tuple[int, int]) -> None:
-    """Any two of them on each other."""
+def overlay(pictures: Mapping[str, bytes], size: tuple[int, int]) -> None:
+    """Draw the overlay slider of any two of them."""
     names = list(pictures)
     with st.container(horizontal=True):
         left = st.selectbox("Left", names, width=240)

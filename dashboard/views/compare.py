@@ -17,7 +17,7 @@ from parts import components, pictures, project
 from parts.project import Project, literal
 
 STRIPS = {
-    SNAPSHOTS: "The same test photographs as the training goes on.",
+    SNAPSHOTS: "The same test photographs in the course of the training.",
     "strength": "From the photograph (0) to its painting's style (1).",
     "mixture": "From one painting's style (0) to another's (1).",
     "to_art": "A photograph, as a painting, and back. CAM: where the network looks.",
@@ -43,7 +43,7 @@ def page() -> None:
 
 
 def choose(photos: Mapping[str, Path]) -> str:
-    """The photograph to show; it is part of the address, so a view can be shared."""
+    """Return the photograph to show; it is part of the address, so a view can be shared."""
     asked = st.query_params.get("photo")
     if asked is not None and asked not in photos:
         st.warning("The address names a test photograph that does not exist; here is another.")
@@ -67,7 +67,7 @@ def turn(photo: str) -> None:
 
 
 def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
-    """Rows of the methods to show; those of which there is nothing to show are named."""
+    """Return the rows of the methods to show; name those of which there is nothing to show."""
     rows = {str(row["method"]): row for row in found.methods.to_dict("records")}
     there = [name for name, row in rows.items() if has_something(found.root, row, photo)]
     absent = [name for name in rows if name not in there]
@@ -84,16 +84,16 @@ def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
 
 
 def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
-    """Whether a method has a picture, a score or a failure to show."""
+    """Return whether a method has a picture, a score or a failure to show."""
     return row["status"] != "not run" or outputs.stylised(root, row["method"], photo) is not None
 
 
 def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
-    """The controls of how the pictures are shown; returns how much they are enlarged."""
+    """Draw the controls of the view; return how much the pictures are enlarged."""
     default = SIZES[min(pictures.magnification(pictures.look(photo).width), len(SIZES)) - 1]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         factor = st.segmented_control(
-            "Screen pixels per pixel", SIZES, default=default, required=True, key="size",
+            "Zoom", SIZES, default=default, required=True, key="size",
             bind="query-params",
         )  # fmt: skip
         if any(outputs.denoised(found.root, row["method"], photo.stem) for row in rows):
@@ -104,7 +104,7 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
 
 
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
-    """Content, style and every method side by side."""
+    """Draw content, style and every method side by side."""
     painting = outputs.painting_for(found.root, photo.stem)
     style = painting.stem if painting else "no painting is paired with it"
     with pictures.grid("grid", factor):
@@ -116,7 +116,7 @@ def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) 
 
 
 def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
-    """A method's picture with its score, or the reason why there is none."""
+    """Draw a method's picture with its score, or the reason why there is none."""
     name, status = str(row["method"]), str(row["status"])
     if status in {"failed", "running"}:
         pictures.card(name, None, status, reason=str(row["error"]))
@@ -130,11 +130,11 @@ def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
 
 
 def two(found: Project, photo: Path) -> None:
-    """A line to drag between any two of the pictures."""
+    """Draw the overlay slider of any two of the pictures."""
     sides = offered(found.root, photo, list(found.methods["method"]))
     if len(sides) < 2:
         return
-    st.header("Two on each other", anchor=False)
+    st.header("Overlay slider", anchor=False)
     names = list(sides)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         left = st.selectbox("Left", names, key="left", bind="query-params", width=240)
@@ -157,7 +157,7 @@ def two(found: Project, photo: Path) -> None:
 
 
 def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
-    """Every picture of this photograph, by the name it is chosen with."""
+    """Return all pictures of this photograph, by the name they are chosen with."""
     found = {CONTENT: photo, STYLE: outputs.painting_for(root, photo.stem)}
     for name in methods:
         found[name] = outputs.stylised(root, name, photo.stem)
@@ -166,12 +166,12 @@ def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
 
 
 def more(found: Project, photo: str) -> None:
-    """Snapshots of the training and strips of strengths and mixtures, method by method."""
+    """Draw snapshots of the training and strips of strengths and mixtures, method by method."""
     every = {name: strips(found.root, name) for name in found.params.method_names}
     left = {name: kinds for name, kinds in every.items() if kinds}
     if not left:
         return
-    st.header("In the making and in between", anchor=False)
+    st.header("Snapshots and interpolations", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Method", list(left), key="method", bind="query-params", width=240)
         titles = list(left[name])
@@ -183,7 +183,7 @@ def more(found: Project, photo: str) -> None:
 
 
 def link(photo: str, rows: list[dict[str, Any]]) -> None:
-    """The address of this view in full, to copy."""
+    """Offer the address of this view in full, to copy."""
     methods = [str(row["method"]) for row in rows]
     query = {**st.query_params.to_dict(), "photo": photo, "methods": methods}
     base = str(st.context.url or "").split("?")[0]

@@ -35,7 +35,7 @@ def page() -> None:
 
 
 def choose(photos: Mapping[str, Path]) -> str:
-    """The photograph whose pictures stand in the table."""
+    """Return the photograph whose pictures stand in the table."""
     names = list(photos)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         # Not bound to the address: st.switch_page refuses to leave a page with a bound parameter.
@@ -51,7 +51,7 @@ def turn(photo: str) -> None:
 
 
 def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
-    """The figures; selected rows can be taken to the comparison, and all of it as a file."""
+    """Draw the figures; selected rows can be taken to the comparison, and all of it as a file."""
     done = found.frame[found.frame["status"] == "ok"]
     if len(done[["features", "features_hash"]].drop_duplicates()) > 1:
         st.warning("The rows were scored with different features: their distances do not compare.")
@@ -85,7 +85,7 @@ def picture(root: Path, name: str, photo: Path | None) -> str:
 
 
 def compare(chosen: list[str], photo: str) -> None:
-    """A way to the comparison of the selected rows."""
+    """Draw a button that leads to the comparison of the selected rows."""
     hint = "Select rows in the column at the left edge of the table."
     if st.button("Compare the selected rows", type="primary", disabled=not chosen, help=hint):
         # Not by the address: a value that is a widget's default would leave its last one standing.
@@ -94,7 +94,7 @@ def compare(chosen: list[str], photo: str) -> None:
 
 
 def explain(found: Project) -> None:
-    """What the figures mean, and why some are missing."""
+    """Explain the figures, and why some are missing."""
     st.caption(
         "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
         f"is better; “{leaderboard.label(IDENTITY)}” is that of the photographs as they are, "
@@ -107,12 +107,12 @@ def explain(found: Project) -> None:
 
 def plot(frame: pd.DataFrame) -> None:
     """The Pareto plot, where there are two figures to plot."""
-    st.header("Style against its price", anchor=False)
+    st.header("Style against content", anchor=False)
     charts.pareto(frame[frame["status"] == "ok"])
 
 
 def card(found: Project) -> None:
-    """With what the first finished row was scored; the others with the same unless warned above."""
+    """Draw the protocol of the first finished row; the others share it unless warned above."""
     done = found.frame[found.frame["status"] == "ok"]["method"]
     names = [name for name in done if name not in leaderboard.BASELINES]
     lines = protocol.protocol(found.root, found.params, names[0]) if names else {}
@@ -123,7 +123,7 @@ def card(found: Project) -> None:
 
 
 def others() -> None:
-    """Published figures, apart from ours."""
+    """Draw published figures, apart from ours."""
     with st.expander("Published, other data and protocol"):
         st.caption("Not comparable with the table above, nor its rows with one another.")
         st.dataframe(published(), hide_index=True, alt="Published figures")

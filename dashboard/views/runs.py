@@ -42,11 +42,11 @@ def page() -> None:
     curves(found, name)
     samples(found, name)
     again(found, name)
-    knobs(found, names, name)
+    settings(found, names, name)
 
 
 def state(found: Project, name: str) -> None:
-    """What became of the method, what it is, and where its run is."""
+    """Draw the method's status, its kind, and the link to its run."""
     row = found.methods.set_index("method").loc[name]
     card = paths.record(found.root, name, "card")
     parts = [f"**{literal(row['status'])}**"]
@@ -75,7 +75,7 @@ def mlflow(found: Project, name: str) -> None:
 
 
 def figures(found: Project, name: str) -> None:
-    """What the training took."""
+    """Draw time and size of the training."""
     record = paths.record(found.root, name, "training")
     shown = {key: record[key] for key in FIGURES if isinstance(record.get(key), int | float)}
     if not shown:
@@ -87,7 +87,7 @@ def figures(found: Project, name: str) -> None:
 
 
 def curves(found: Project, name: str) -> None:
-    """Losses of the training and of the stylisation."""
+    """Draw the losses of the training and of the stylisation."""
     try:
         frames = loss_curves(found.root, name)
     except UserError as error:
@@ -104,7 +104,7 @@ def curves(found: Project, name: str) -> None:
 
 
 def samples(found: Project, name: str) -> None:
-    """The test sheet as the training went on."""
+    """Draw the snapshots of the training."""
     shots = strips(found.root, name).get(SNAPSHOTS)
     if not shots:
         return
@@ -118,13 +118,13 @@ def samples(found: Project, name: str) -> None:
 
 
 def again(found: Project, name: str) -> None:
-    """The commands that make it again, and one that tries something else."""
+    """Draw the commands that reproduce the method, and one that tries something else."""
     st.header("Commands", anchor=False)
     changed = parameters.changes(found.root, found.params, name)
     command = parameters.command(found.root, found.params, name)
     other = parameters.experiment(found.params, name)
     if changed:
-        st.warning("params.yaml is another by now; the command sets back what has changed:")
+        st.warning("params.yaml has changed since; the command restores the values of the run:")
         st.dataframe(_changes(changed), alt="Changed parameters")
     st.code(f"{command}\n\n# something else:\n{other}", language="shell", wrap_lines=True)
 
@@ -134,13 +134,13 @@ def _changes(changed: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(texts, orient="index", columns=["of the run", "in params.yaml"])
 
 
-def knobs(found: Project, names: list[str], name: str) -> None:
-    """Parameters of several methods beside each other, those that differ first."""
+def settings(found: Project, names: list[str], name: str) -> None:
+    """Draw the parameters of several methods side by side, those that differ first."""
     st.header("Parameters", anchor=False)
     classes = {other: found.params.method(other).get("class") for other in names}
     kin = [other for other in names if classes[other] == classes[name]]
     others = st.multiselect(
-        "Beside each other", names, default=kin, key=f"beside {name}", placeholder="Methods"
+        "Methods to compare", names, default=kin, key=f"beside {name}", placeholder="Methods"
     )
     if not others:
         return

@@ -214,7 +214,7 @@ def test_prepared_pictures_alone_are_shown_with_what_to_run(fresh: Path) -> None
 def test_strips_are_shown_for_the_methods_that_have_some(done: Path) -> None:
     put(done, "stylized/gatys/extras/strength/beach/0.4.png", Image)
     app = show(method="gatys")
-    assert "In the making and in between" in heads(app)
+    assert "Snapshots and interpolations" in heads(app)
     assert "beach by gatys, strength 0.4" in alts(app)
     app = show(method="cut_x")
     assert "alps by cut_x, snapshots step 000010" in alts(app)

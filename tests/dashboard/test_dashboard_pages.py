@@ -113,7 +113,7 @@ def test_a_run_with_other_settings_says_so_and_sets_them_back(done: Path) -> Non
     text = (done / "params.yaml").read_text()
     (done / "params.yaml").write_text(text.replace("lr: 0.5", "lr: 0.25"))
     app = show("runs", run="cut_x")
-    assert "params.yaml is another by now" in app.warning[0].value
+    assert "params.yaml has changed since" in app.warning[0].value
     assert "dvc exp run" in words(app)
     assert "scales.demo.cut_x.lr=0.5" in words(app)
 

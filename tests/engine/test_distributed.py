@@ -101,7 +101,7 @@ def test_a_training_of_two_devices_does_not_go_on_with_one(tmp_path: Path) -> No
     state = next((tmp_path / "states").glob("*.pt"))
     found = torch.load(state, weights_only=True)
     torch.save({**found, "extra": [{}, {}]}, state)
-    with pytest.raises(UserError, match="begun on 2 devices"):
+    with pytest.raises(UserError, match="started on 2 devices"):
         even(tmp_path, steps=2)
 
 

@@ -248,7 +248,9 @@ def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, c
     monkeypatch.setattr(registry, "_save", save)
     assert go(root) == ["cut: version 1 of atelier-cut, which is the champion"]
     (told,) = caplog.records
-    assert told.getMessage().startswith("MLflow: no model of adain from here on, the work goes on")
+    assert told.getMessage().startswith(
+        "MLflow: no model of adain from here on, the work continues"
+    )
 
 
 def test_a_dead_store_is_one_line(root: Path, caplog) -> None:

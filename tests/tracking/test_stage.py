@@ -76,7 +76,7 @@ def test_ctrl_c_says_that_it_can_go_on(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as got, stage("stylize", "gatys"):
         raise KeyboardInterrupt
     assert got.value.code == 130
-    assert "stylize stopped; `dvc repro` goes on from here" in capsys.readouterr().err
+    assert "stylize stopped; `dvc repro` resumes from here" in capsys.readouterr().err
     assert status()["state"] == "failed"
 
 

@@ -1,1 +1,1 @@
-r"""What made \`\`mini\`\`, the small perceptual encoder taught by VGG19, and what measured it."""
+"""Training of ``mini``, the small perceptual encoder taught by VGG19, and its benchmarks."""

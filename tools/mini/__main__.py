@@ -1,4 +1,4 @@
-"""Teach ``mini`` from VGG19 on a folder of pictures; continues where it was stopped.
+"""Teach ``mini`` from VGG19 on a folder of pictures; resumes where it was interrupted.
 
     python -m tools.mini DATA OUT [--steps 4500] [--seed 0] [--device cpu]
 
@@ -98,7 +98,7 @@ def fit_vector(training: Trainer, check: Corpus, out: Path, note_time: Callable[
 def collect(
     training: Trainer, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
 ) -> list[Tensor]:
-    """What to fit to, (N, D) and (N, 512); goes on with what ``path`` has of the same origin."""
+    """Return the examples of the fit, (N, D) and (N, 512); resume those in ``path``."""
     t, pupil = training, digest(training.pupil.state_dict())
     origin = f"{pupil} {t.teacher.hash} {len(corpus.pictures)} {head.ROWS} {head.SIDES}"
     before: dict[str, Any] = torch.load(path, weights_only=True) if path.is_file() else {}
@@ -137,4 +137,4 @@ if __name__ == "__main__":
     except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("\nstopped; the same command goes on from the last checkpoint")
+        sys.exit("\nstopped; the same command resumes from the last checkpoint")

@@ -1,4 +1,4 @@
-"""Pictures optimised against the pupil as it is now: what it must not be fooled by.
+"""Pictures optimised against the present pupil, which it must not be fooled by.
 
 An encoder that only saw photographs and paintings is easily fooled: a picture optimised against it
 fills with patterns that it takes for the style and VGG19 does not. So a few pictures are carried
@@ -69,7 +69,7 @@ class Adversary:
             self.image.clamp_(0, 1)
 
     def state(self) -> dict[str, Any]:
-        """All that a continued run needs."""
+        """Return all that a resumed run needs."""
         tensors = {name: getattr(self, name).detach() for name in TENSORS}
         return {"age": self.age, **tensors, "optimizer": self.optimizer.state_dict()}
 

@@ -25,7 +25,7 @@ HELD_OUT = 0.1
 
 
 def held_out(name: str) -> bool:
-    """Whether a picture is kept from the training: one in ten, decided by its file name alone."""
+    """Return whether a picture is held out: one in ten, decided by its file name alone."""
     first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
     return first < HELD_OUT * 2**32
 

@@ -20,7 +20,7 @@ NAMES = ("random", "mini", "vgg19")
 
 
 def closed(values: dict[str, float]) -> float:
-    """How much of the way from ``random`` to ``vgg19`` the value of ``mini`` goes, in percent."""
+    """Return the share of the way from ``random`` to ``vgg19`` that ``mini`` goes, in percent."""
     way = values["random"] - values["vgg19"]
     return round(100 * (values["random"] - values["mini"]) / way, 1)
 
@@ -36,7 +36,7 @@ def gatys(out: Path) -> dict[str, Any]:
 
 
 def order(path: Path) -> dict[str, Any]:
-    """Of what ``encoder_distances.py`` wrote, the correlations only."""
+    """Return the correlations alone of what ``encoder_distances.py`` wrote."""
     found = read_json(path)
     return {key: found[key] for key in ("sets", "pictures", "reference", "spearman")}
 

@@ -1,4 +1,4 @@
-"""What a finished training leaves: figures on held-out pictures, the weight file, its card."""
+"""Results of a finished training: figures on held-out pictures, the weight file, its card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pupil has to get right: the teacher's activations, and its distances.
+"""Training losses of the pupil: the teacher's activations, and its distances.
 
 Style transfer uses an encoder for distances: of Gram matrices (style), of activations (content), of
 pooled vectors (Fréchet; ``mini``'s own is fitted afterwards, in ``head``). So beside the
@@ -92,7 +92,7 @@ def log_ratio(ours: Tensor, theirs: Tensor) -> Tensor:
 
 
 def relations(pupil: Activations, teacher: Activations, mates: Tensor) -> dict[str, Tensor]:
-    """How well the pupil's distances match the teacher's, averaged over taps.
+    """Return how well the pupil's distances match the teacher's, averaged over taps.
 
     Args:
         pupil: its activations.

@@ -1,1 +1,1 @@
-"""What all stages stand on: settings, files, pictures, batches, losses."""
+"""Foundation of all stages: settings, files, pictures, batches, devices."""

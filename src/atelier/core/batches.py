@@ -1,7 +1,7 @@
 """Training batches: a pure function of the seed and the step's number.
 
-Because nothing else decides what a step sees, a stopped training goes on with exactly the pictures
-it would have seen, in any number of worker processes, and no loader state has to be kept.
+Because nothing else decides what a step sees, an interrupted training resumes with exactly the
+pictures it would have seen, in any number of worker processes, and no loader state has to be kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from atelier.core.config import UserError
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How batches are cut out of the pictures."""
+    """Plan by which batches are cut out of the pictures."""
 
     batch: int
     """Contents per step."""
@@ -47,7 +47,7 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees; contents and styles are drawn and cropped independently."""
+    """Pictures of one training step; contents and styles are drawn and cropped independently."""
 
     step: int
     """From 0."""
@@ -62,7 +62,7 @@ class Batch:
     """Which part of a divided batch; parts draw different numbers."""
 
     def to(self, device: str, layout: torch.memory_format = torch.channels_last) -> Batch:
-        """The same batch on ``device``, in the memory format of the networks there."""
+        """Return the batch on ``device``, in the memory format of the networks there."""
         content, style = (
             part.to(device, non_blocking=True, memory_format=layout)
             for part in (self.content, self.style)
@@ -70,7 +70,7 @@ class Batch:
         return replace(self, content=content, style=style)
 
     def part(self, place: int, parts: int) -> Batch:
-        """One of ``parts`` equal parts of the contents, and of the styles if they are as many."""
+        """Return one of ``parts`` equal parts of the contents, and of as many styles."""
         if parts == 1:
             return self
         content, style = self.content.chunk(parts)[place], self.style
@@ -79,11 +79,11 @@ class Batch:
         return replace(self, content=content, style=style, place=place)
 
     def pin_memory(self) -> Batch:
-        """In memory a GPU can read while it computes; torch's loader asks for it."""
+        """Return a copy that a GPU can read while it computes; torch's loader asks for it."""
         return replace(self, content=self.content.pin_memory(), style=self.style.pin_memory())
 
     def generator(self, purpose: str = "method", *, joint: bool = False) -> Generator:
-        """A CPU generator for the method's own draws in this step, never the global one.
+        """Return a CPU generator for the method's own draws in this step, never the global one.
 
         ``joint`` draws are the same in all parts of a divided batch.
         """
@@ -92,7 +92,7 @@ class Batch:
 
 
 def seed_of(*parts: object) -> int:
-    """A seed of 56 bits that depends on all ``parts``."""
+    """Return a seed of 56 bits that depends on all ``parts``."""
     text = "\0".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7])
 
@@ -112,7 +112,7 @@ class Batches(Dataset[Batch]):
         self.contents, self.styles, self.plan, self.seed = contents, styles, plan, seed
 
     def __getitem__(self, step: int) -> Batch:
-        """The batch of ``step``."""
+        """Return the batch of ``step``."""
         plan, generator = self.plan, _generator(self.seed, step, "contents")
         contents = [self._content(step * plan.batch + n) for n in range(plan.batch)]
         drawn = _generator(self.seed, step // plan.style_every, "styles")
@@ -127,7 +127,7 @@ class Batches(Dataset[Batch]):
         )
 
     def _content(self, count: int) -> Path:
-        """The ``count``-th content since the training began."""
+        """Return the ``count``-th content since the training began."""
         epoch, place = divmod(count, len(self.contents))
         return self.contents[_order(len(self.contents), self.seed, epoch)[place]]
 
@@ -186,7 +186,7 @@ class _Telling(Dataset["Batch | UserError"]):
 
 
 def loader(batches: Batches, first: int, end: int, workers: int) -> Iterator[Batch]:
-    """Batches of the steps ``first`` … ``end - 1``, made ahead by ``workers`` processes.
+    """Yield the batches of steps ``first`` … ``end - 1``, made ahead by ``workers`` processes.
 
     Raises:
         UserError: a picture is missing or broken (named).

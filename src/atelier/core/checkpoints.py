@@ -1,4 +1,4 @@
-"""Resumable states of a training on disk, and the weights that are delivered."""
+"""Resumable states of a training on disk, and its final weights."""
 
 from __future__ import annotations
 

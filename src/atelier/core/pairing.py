@@ -1,4 +1,4 @@
-"""Which painting goes with which photograph."""
+"""Pairing of test photographs with paintings: seeded, the same for every method."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _order(names: Sequence[str], seed: int, purpose: str) -> list[str]:
 
 
 def choose(contents: Sequence[str], count: int | None, seed: int) -> list[str]:
-    """At most ``count`` contents (None: all): a smaller choice is a part of a larger one."""
+    """Return at most ``count`` contents (None: all); a smaller choice is part of a larger one."""
     return _order(contents, seed, "content")[:count]
 
 
@@ -49,7 +49,7 @@ def pair(contents: Sequence[str], styles: Sequence[str], seed: int) -> list[tupl
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which painting each test photograph is stylised with; ``pairing.json``."""
+    """The painting each test photograph is stylised with; ``pairing.json``."""
 
     styles: dict[str, str]
     """Stem of the photograph's file to the painting's file name."""

@@ -1,1 +1,1 @@
-"""Getting and preparing pictures."""
+"""Download, import and preparation of pictures; the embedded sample."""

@@ -1,4 +1,4 @@
-"""Unpacking an unpaired-translation archive (trainA, trainB, testB) from a stranger, safely."""
+"""Safe unpacking of an untrusted unpaired-translation archive (trainA, trainB, testB)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from atelier.core.layout import REQUIRED
 FOLDERS = {"trainA": "paintings", "trainB": "photos/train", "testB": "photos/test"}
 """Folder of the archive to folder of the project. testA repeats paintings of trainA."""
 MAX_BYTES = 8 * 2**30
-"""Of all pictures, unpacked."""
+"""Size of all pictures, unpacked."""
 MAX_FILES = 100_000
 MAX_RATIO = 100.0
 """Unpacked size over packed size of one picture; already compressed formats stay near 1."""
@@ -90,7 +90,7 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
 
 
 def _target(member: zipfile.ZipInfo) -> PurePosixPath | None:
-    """Where a picture goes, or None for anything else."""
+    """Return a picture's place, or None for anything else."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     split = next((n for n, part in enumerate(path.parts) if part in FOLDERS), None)

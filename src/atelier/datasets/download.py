@@ -1,4 +1,4 @@
-"""Download of a public picture archive: resumed after a break, checked, unpacked atomically."""
+"""Download of a public picture archive: resumed when interrupted, checked, unpacked atomically."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _NETWORK = (urllib.error.URLError, http.client.HTTPException, OSError)
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to insist."""
+    """Limits of retrying."""
 
     timeout: float = 30.0
     """Seconds without a byte."""
     attempts: int = 5
-    """In a row without progress."""
+    """Attempts in a row without progress."""
     pause: float = 1.0
     """Seconds before the second attempt; doubles each time."""
 
@@ -137,7 +137,7 @@ def _give_up_when_refused(url: str, error: Exception) -> None:
 
 
 def _transfer(url: str, part: Path, timeout: float) -> None:
-    """Get what is missing of ``part``; returns when it is complete."""
+    """Download the rest of ``part``; return when it is complete."""
     have = _bytes(part)
     wanted = {"Range": f"bytes={have}-"} if have else {}
     request = urllib.request.Request(url, headers={"User-Agent": "atelier", **wanted})  # noqa: S310
@@ -161,7 +161,7 @@ def _transfer(url: str, part: Path, timeout: float) -> None:
 
 
 def _save(response: http.client.HTTPResponse, part: Path, have: int) -> int | None:
-    """Append the answer to ``part``; returns the size of the whole file, if told."""
+    """Append the response to ``part``; return the size of the whole file, if known."""
     total = _total(response.headers)
     partial = response.status == 206
     if partial and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -178,7 +178,7 @@ def _save(response: http.client.HTTPResponse, part: Path, have: int) -> int | No
 
 
 def _total(headers: Message) -> int | None:
-    """Size of the whole file: after the slash of Content-Range, else Content-Length."""
+    """Return the size of the whole file: after Content-Range's slash, else Content-Length."""
     whole = re.fullmatch(r"bytes .*/(\d+)", headers.get("Content-Range", ""))
     text = whole.group(1) if whole else headers.get("Content-Length", "")
     return int(text) if text.isdigit() else None

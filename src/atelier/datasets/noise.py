@@ -16,7 +16,7 @@ Noise = Literal["gaussian", "poisson"]
 
 
 def gaussian(image: Tensor, sigma: float, generator: Generator, *, clip: bool = True) -> Tensor:
-    """``image`` plus N(0, (σ/255)²); any shape.
+    """Return ``image`` plus N(0, (σ/255)²); any shape.
 
     Args:
         image: in [0, 1].
@@ -32,7 +32,7 @@ def gaussian(image: Tensor, sigma: float, generator: Generator, *, clip: bool = 
 
 
 def poisson(image: Tensor, lam: float, generator: Generator, *, clip: bool = False) -> Tensor:
-    """Poisson(λ·x)/λ: mean x, variance x/λ, multiples of 1/λ; any shape.
+    """Return Poisson(λ·x)/λ: mean x, variance x/λ, multiples of 1/λ; any shape.
 
     Args:
         image: in [0, 1].
@@ -54,4 +54,4 @@ NOISES: Mapping[Noise, Callable[[Tensor, float, Generator], Tensor]] = {
     "gaussian": gaussian,
     "poisson": poisson,
 }
-"""By name, each with its own range; the number is σ or λ."""
+"""Noise models by name, each with its own range; the number is σ or λ."""

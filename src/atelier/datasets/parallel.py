@@ -1,4 +1,4 @@
-"""The same function on many files, on all cores, in order, with progress and a prompt Ctrl-C."""
+"""Parallel map over files, on all cores, in order, with progress and a prompt Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PER_WORKER = 32
 
 
 def cores() -> int:
-    """How many cores this process may use, which in a container is not what the machine has."""
+    """Return the number of cores this process may use; a container may allow less than all."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -67,7 +67,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _stop(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
-    """End at once: ``shutdown`` alone would finish the pictures already handed out."""
+    """Stop at once: ``shutdown`` alone would finish the pictures already handed out."""
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()

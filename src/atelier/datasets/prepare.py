@@ -1,4 +1,4 @@
-"""From the user's pictures to the ones every method sees: one format, one size, one manifest."""
+"""Preparation of the user's pictures for all methods: one format, one size, one manifest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from atelier.tracking.progress import progress
 
 
 class PrepareSettings(Settings):
-    """Knobs of the step; ``workers`` alone has no influence on the result."""
+    """Settings of the step; ``workers`` alone has no influence on the result."""
 
     size: int = Field(ge=16, le=4096)
     """Pixels: the side of the square, or the longer side with ``resize: fit``."""
@@ -35,9 +35,9 @@ class PrepareSettings(Settings):
     max_megapixels: float = Field(MAX_PIXELS / 1e6, gt=0, le=MAX_PIXELS / 1e6)
     """Larger pictures count as broken."""
     duplicates: Literal["keep", "skip"] = "keep"
-    """What happens to the second of two equal files of one split."""
+    """Fate of the second of two equal files of one split."""
     test_photos: int | None = Field(None, ge=1)
-    """How many test photographs are paired with a painting; None is all."""
+    """Number of test photographs that are paired with a painting; None is all."""
     min_pictures: int = Field(1, ge=1)
     """Fewer usable pictures than this in a required split are an error."""
     workers: int | None = Field(None, ge=1)
@@ -57,7 +57,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Task:
-    """All a worker needs to know about one picture."""
+    """One picture's work for a worker process."""
 
     source: Path
     target: Path
@@ -174,7 +174,7 @@ def _convert(
 
 
 def _convert_one(task: _Task) -> dict[str, Any] | str:
-    """Write one picture; returns its sizes, or why it was skipped."""
+    """Write one picture; return its sizes, or why it was skipped."""
     settings = task.settings
     try:
         image = images.read(task.source, int(settings.max_megapixels * 1e6))

@@ -12,7 +12,7 @@ from atelier.core.files import atomic
 def write_curves(
     curves: Mapping[str, Sequence[float]], path: Path, steps: Sequence[int] | None = None
 ) -> None:
-    """Losses by step as CSV, for ``dvc plots``; a feed-forward method has none, only the header.
+    """Write losses by step as CSV, for ``dvc plots``; without losses, the header alone.
 
     ``steps`` are the places of the points; 1, 2, … by default.
     """
@@ -23,6 +23,6 @@ def write_curves(
 
 
 def write_history(history: Mapping[str, Sequence[float]], path: Path) -> None:
-    """The curves as CSV, for ``dvc plots``."""
+    """Write the curves as CSV, for ``dvc plots``."""
     steps = [int(step) for step in history["step"]]
     write_curves({k: v for k, v in history.items() if k != "step"}, path, steps)

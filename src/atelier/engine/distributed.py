@@ -32,7 +32,7 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes, shows and logs."""
+        """Return whether this process writes, shows and logs."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
@@ -47,16 +47,16 @@ class ProcessGroup:
             tensor.copy_(mean.view_as(tensor))
 
     def means(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Each value's mean over the processes."""
+        """Return each value's mean over the processes."""
         everyone = self.gather(dict(values))
         return {key: sum(one[key] for one in everyone) / self.size for key in values}
 
     def any(self, value: bool) -> bool:
-        """Whether it is true of at least one process."""
+        """Return whether it is true of at least one process."""
         return any(self.gather(value))
 
     def gather(self, value: Any) -> list[Any]:
-        """What every process has, in order of rank."""
+        """Return the values of all processes, in order of rank."""
         if self.size == 1:
             return [value]
         found: list[Any] = [None] * self.size
@@ -70,12 +70,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def started() -> bool:
-    """Whether torchrun started this process as one of several."""
+    """Return whether torchrun started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_main() -> bool:
-    """Whether this process is the first of them, or alone."""
+    """Return whether this process is the first of them, or alone."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -97,7 +97,7 @@ def launch(devices: int, device: str) -> None:
 
 
 def own_device(device: str) -> str:
-    """``cuda`` as the GPU of this process among those of its machine."""
+    """Return ``cuda`` as the GPU of this process among those of its machine."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if started() and device == "cuda" else device
 
 
@@ -118,6 +118,6 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
 
 
 def _die_with_the_launcher() -> None:
-    """Killed by force, torchrun would leave its processes training on (Linux only)."""
+    """End with the launcher, which killed by force leaves its processes training (Linux only)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,9 +1,9 @@
 """The one training loop: yields every step; keeps, saves and restores its whole state.
 
-It knows the contract of ``methods/trained.py`` and no tracker: whoever iterates over ``run`` shows
-progress, draws samples, logs. Batches are a function of the step's number (see ``batches.py``), so
-networks, optimisers, average, step and what a method itself adds (image pools) are all there is to
-keep, and a continued training equals an uninterrupted one bit for bit on the CPU.
+It knows the contract of ``methods/trained.py`` and no tracker: the caller iterates over ``run``,
+shows progress, draws samples, logs. Batches are a function of the step's number (see
+``batches.py``), so networks, optimisers, average, step and what a method itself adds (image pools)
+are all there is to keep, and a resumed training equals an uninterrupted one bit for bit on the CPU.
 
 A batch can be divided: among processes (``group``) and, in each, into ``accumulate`` parts that are
 computed one after another. Gradients are averaged over all parts, so that only rounding differs.
@@ -45,7 +45,7 @@ class StepResult:
 
 
 class Trainer:
-    """A method, its optimisers and how far they are."""
+    """A method, its optimisers and the state of its training."""
 
     def __init__(
         self, method: Trained[Any], batches: Batches, folder: Path, group: ProcessGroup = ALONE
@@ -91,7 +91,7 @@ class Trainer:
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
             while self.step < settings.steps:
-                # saved after whoever listens has drawn and logged: killed there, it is done again
+                # saved after the caller has drawn and logged: killed there, the step is done again
                 yield self._one_step(made)
                 if self.group.any(asked()):
                     self.save()
@@ -118,7 +118,7 @@ class Trainer:
         return [batch.part(first + n, self.parts) for n in range(self.settings.accumulate)]
 
     def _training_losses(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-        """The method's losses; its forward passes run in the precision asked for."""
+        """Yield the method's losses; its forward passes run in the precision asked for."""
         low = self.settings.precision == "bfloat16"
         # whatever draws from the global generator (dropout) is a function of the step as well
         torch.manual_seed(int(batch.generator("global").initial_seed()))
@@ -133,7 +133,7 @@ class Trainer:
     def _optimise(
         self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
     ) -> bool:
-        """One optimiser's update, by the mean gradient of all parts; False when there is none."""
+        """Make one optimiser's update, by the mean gradient of all parts; False without one."""
         name, sums = "", dict[str, float]()
         for run in runs:
             found = next(run, None)
@@ -175,7 +175,7 @@ class Trainer:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
 
     def _check(self, values: Mapping[str, float], batch: Batch) -> None:
-        """Stop before the weights are touched, every process of the team for the same reason."""
+        """Stop before the weights are touched, every process of the group for the same reason."""
         # x - x is not 0 for NaN and infinity
         own = next((what for what, value in values.items() if value - value != 0), None)
         if found := [what for what in self.group.gather(own) if what]:
@@ -198,14 +198,14 @@ class Trainer:
         return found
 
     def final_weights(self) -> dict[str, Tensor]:
-        """The weights that stand for the training: the average where there is one."""
+        """Return the final weights: the moving average where there is one."""
         networks = self.average.module if self.average else self.method.inference_networks
         state: dict[str, Tensor] = networks.state_dict()
         return state
 
     @contextmanager
     def swap_ema_weights(self) -> Iterator[None]:
-        """The method with the delivered weights, for samples; its own come back afterwards."""
+        """Give the method its final weights, for samples; its own come back afterwards."""
         if not self.average:
             yield
             return
@@ -218,7 +218,7 @@ class Trainer:
             networks.load_state_dict(own)
 
     def save(self) -> None:
-        """Write the whole state, atomically; one process of the team does it."""
+        """Write the whole state, atomically; one process of the group does it."""
         extra = self.group.gather(self.method.extra_state())
         if not self.group.is_main:
             return
@@ -260,7 +260,7 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         if len(state["extra"]) != self.group.size:
             raise UserError(
-                f"{self.folder}: was begun on {len(state['extra'])} devices and goes on there only"
+                f"{self.folder}: started on {len(state['extra'])} devices; it resumes only there"
             )
         self.method.load_extra_state(state["extra"][self.group.rank])
         for name in ("step", "seconds", "history", "sums"):
@@ -273,7 +273,7 @@ def _shapes(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
 
 
 def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
-    """The networks themselves: a ModuleDict is never called, whatever holds it."""
+    """Yield the networks themselves: a ModuleDict is never called."""
     for part in networks.values():
         yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)
 

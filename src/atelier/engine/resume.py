@@ -16,7 +16,7 @@ from atelier.core.fingerprint import code_digest
 from atelier.engine import loop
 
 CODE = (atelier.methods, atelier.nn, batches, loop)
-"""What decides what a picture looks like."""
+"""Code that decides what a picture looks like."""
 
 CHECKPOINTS = Path(".checkpoints")
 
@@ -27,7 +27,7 @@ def drop(kept: Path) -> None:
 
 
 def checkpoint_folder(name: str, key: Mapping[str, Any]) -> Path:
-    """Folder for the resumable state of ``name`` under the parameters, data and code in ``key``.
+    """Return the folder for the resumable state of ``name`` under the settings and data in ``key``.
 
     State of the same name under another key is dropped: it can never be continued.
     """

@@ -1,4 +1,4 @@
-"""Apply a method to the test photographs, batch by batch, so that a stopped run goes on.
+"""Apply a method to the test photographs, batch by batch, so that an interrupted run resumes.
 
 A finished batch is kept below ``.checkpoints``, outside DVC's outputs (which DVC deletes before a
 stage runs): its PNGs first, its record last. Only a batch with a record counts.
@@ -33,7 +33,7 @@ IterateCallback = Callable[[int, Iterate], None]
 
 @dataclass(frozen=True)
 class BatchRecord:
-    """What is known of a finished batch."""
+    """Record of a finished batch."""
 
     photos: list[str]
     seconds: float
@@ -42,7 +42,7 @@ class BatchRecord:
 
 
 def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
-    """Jobs in batches of at most ``size`` whose pictures have one size (fit keeps the aspect)."""
+    """Return jobs in batches of at most ``size``, each of one picture size (fit keeps aspects)."""
 
     def shape(job: Job) -> tuple[int, ...]:
         return (*size_of(job.content), *size_of(job.style))
@@ -54,7 +54,7 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 def stylize(
     method: Method[Any], jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
 ) -> list[BatchRecord]:
-    """Stylise ``jobs`` into ``kept``; what lies there finished is not done again.
+    """Stylise ``jobs`` into ``kept``; batches finished there are not done again.
 
     Args:
         method: any method of the bench.
@@ -119,7 +119,7 @@ def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
 def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
     """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
 
-    The folder is there even when the method has none.
+    The folder exists even when the method has none.
     """
     out.mkdir(parents=True, exist_ok=True)
     few = batches(jobs, EXTRA_PHOTOS)[0]  # of one size
@@ -130,7 +130,7 @@ def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
 
 
 def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
-    """Curves averaged over all pictures; a shorter one (another size) ends the average."""
+    """Return curves averaged over all pictures; a shorter one (another size) ends the average."""
     names = records[0].curves if records else {}
     weights = [len(record.photos) for record in records]
     return {

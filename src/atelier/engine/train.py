@@ -1,4 +1,4 @@
-"""The work of the ``train`` stage: pictures in, weights, curves and snapshots out."""
+"""Work of the ``train`` stage: pictures in, weights, curves and snapshots out."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def train(
 
 
 def run_worker(trainer: Trainer | None) -> None:
-    """Take part in a training that another process of the team leads, if there is one."""
+    """Take part in a training that the group's main process leads, if there is one."""
     for _ in trainer.run() if trainer else ():
         pass
 
 
 def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, Tensor]]:
-    """Stylise a few test photographs with the weights of now; keeps and yields the pictures."""
+    """Stylise a few test photographs with the present weights; write and yield the pictures."""
     folder = trainer.folder / SNAPSHOTS
     with trainer.swap_ema_weights():
         for job in jobs:
@@ -104,7 +104,7 @@ def write_empty_outputs(name: str, results: Results) -> None:
 
 
 def figures(trainer: Trainer, weights: Path) -> dict[str, Any]:
-    """What the training took, and how large its result is."""
+    """Return time and size of the training and its result."""
     s, photos = trainer.settings, len(trainer.batches.contents)
     seconds = sum(trainer.seconds.values())
     return {

@@ -28,7 +28,7 @@ from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
 
 class CUTSettings(UnpairedSettings):
-    """Knobs of one ``cut`` entry in ``params.yaml``; the defaults are CUT's.
+    """Settings of one ``cut`` entry in ``params.yaml``; the defaults are CUT's.
 
     FastCUT has ``nce_weight`` 10, ``identity_nce`` false, ``flip_equivariance`` true and
     ``constant`` 0.75.
@@ -87,7 +87,7 @@ class Projector(nn.ModuleList):
 
 
 def _unit(value: Tensor) -> Tensor:
-    """Of length one along dim 2. The first projections are so short that the 1e-7 counts."""
+    """Scale to length one along dim 2. The first projections are so short that 1e-7 counts."""
     length: Tensor = torch.linalg.vector_norm(value, dim=2, keepdim=True)
     return value / (length + 1e-7)
 
@@ -98,7 +98,7 @@ def _at(tap: Tensor, place: Tensor) -> Tensor:
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
-    """How surely each patch is recognised among those of its own picture (the paper's eq. 3).
+    """Return how surely each patch is recognised among its own picture's (the paper's eq. 3).
 
     Args:
         query: (B, P, D), of unit length, from the made picture.
@@ -150,7 +150,7 @@ class CUT(Unpaired[CUTSettings]):
         return self.network(ResNetGenerator, "generator", "to_art")
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Generator and feature network descend together."""
+        """Return the discriminator's Adam, and one of generator and feature network together."""
         both = (self.networks[name].parameters() for name in ("generator", "projector"))
         discriminator = self.adam(self.networks["discriminator"].parameters())
         return {"discriminator": discriminator, "generator": self.adam(chain(*both))}
@@ -209,7 +209,7 @@ class CUT(Unpaired[CUTSettings]):
     def _total(self, fake: Tensor, nce: Tensor, guide: Losses) -> Losses:
         """``nce`` is (1, B) of photos or (2, B), paintings second; both rows count half.
 
-        The watched losses are without their weights.
+        The logged losses are without their weights.
         """
         s, discriminator = self.settings, self.networks["discriminator"]
         with frozen(discriminator):

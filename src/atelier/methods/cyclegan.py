@@ -29,7 +29,7 @@ from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
 
 class CycleGANSettings(UnpairedSettings):
-    """Knobs of one ``cyclegan`` entry in ``params.yaml``."""
+    """Settings of one ``cyclegan`` entry in ``params.yaml``."""
 
     width: int = Field(64, ge=4)
     """Channels of the first layer of generators and discriminators."""
@@ -127,7 +127,7 @@ class CycleGAN(Unpaired[CycleGANSettings]):
             losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
         losses |= self.guide(fake_art, photo, art, step)
         fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
-        # the watched losses are without their weights
+        # logged losses are without their weights
         weights = {"gan": 1.0, "cycle": float(self.settings.cycle_weight), "identity": identity}
         weights["guide"] = 1.0
         return {"total": weighed(losses, weights), **losses}, fakes

@@ -31,7 +31,7 @@ from atelier.nn.pretrained.features import Features, LossFeatures
 DIGEST = "weights_sha256"
 """What the card calls the digest of the weights."""
 Losses = dict[str, Tensor]
-"""``total`` is descended; the other entries (scalars) are watched, whatever they are."""
+"""``total`` is minimised; the other entries (scalars) are only logged."""
 
 
 class TrainSettings(Settings):
@@ -140,7 +140,7 @@ class Trained(Method[T]):
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
         """Losses of one training step, optimiser by optimiser.
 
-        The engine descends ``total`` with the named optimiser before it asks for the next pair,
+        The engine minimises ``total`` with the named optimiser before it asks for the next pair,
         so that an adversarial system yields ``discriminator`` and ``generator`` in turn. What
         stands after a ``yield`` is done after the update.
         """

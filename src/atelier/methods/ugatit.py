@@ -2,7 +2,7 @@
 
 Kim, Kim, Kang & Lee, "U-GAT-IT: unsupervised generative attentional networks with adaptive
 layer-instance normalization for image-to-image translation" (ICLR 2020). The networks stand in
-``nn/ugatit.py``, their norms in ``nn/ilnorm.py``.
+``nn/ugatit.py``, their norms in ``nn/adalin.py``.
 
 Shapes: B photographs and as many paintings of H×W, sides multiples of 4; in [-1, 1] inside.
 """
@@ -36,7 +36,7 @@ from atelier.nn.ugatit import Discriminator, Generator, Verdict, check_side, dis
 
 
 class UgatitSettings(UnpairedSettings):
-    """Knobs of one ``ugatit`` entry in ``params.yaml``.
+    """Settings of one ``ugatit`` entry in ``params.yaml``.
 
     The defaults are the authors' code's, but for ``light`` and ``cam_weight``.
     """
@@ -134,7 +134,7 @@ class Ugatit(Unpaired[UgatitSettings]):
 
     @staticmethod
     def _told_apart(judged: Verdict) -> Tensor:
-        """Of real pictures and, in the batch's second half, generated ones."""
+        """Return the loss of real pictures and, in the batch's second half, generated ones."""
         real, fake = zip(*(part.chunk(2) for part in judged), strict=True)
         return distance(Verdict(*real), 1.0) + distance(Verdict(*fake), 0.0)
 
@@ -167,7 +167,7 @@ class Ugatit(Unpaired[UgatitSettings]):
         return fake, losses
 
     def _fools(self, domain: str, fake: Tensor) -> Tensor:
-        """Both discriminators should take ``fake`` for real."""
+        """Return the loss that is small when both discriminators take ``fake`` for real."""
         with frozen(self.networks["discriminator"]):
             parts = [distance(self._judged(f"{s}_{domain}", fake), 1.0) for s in SCALES]
         return torch.stack(parts).sum()

@@ -31,7 +31,7 @@ BACK = {"to_art": "to_photo", "to_photo": "to_art"}
 
 
 class UnpairedSettings(TrainSettings):
-    """Knobs every adversarial system has; the defaults are CycleGAN's."""
+    """Settings of every adversarial system; the defaults are CycleGAN's."""
 
     batch: int = Field(1, ge=1)
     """Photographs, and as many paintings, per training step."""
@@ -140,7 +140,7 @@ class Unpaired(Trained[U]):
         return 1 - max(0, step + 1 - flat) / (steps - flat + 1)
 
     def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see below
-        """To art; no painting is looked at, the style is the training paintings' together."""
+        """Translate to art; no painting is looked at, the style is all training paintings'."""
         return to_unit(self.translate(to_signed(content), "to_art"))
 
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:

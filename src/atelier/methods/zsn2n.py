@@ -36,7 +36,7 @@ PRESETS = {"a": {"steps": 2000, "decay_every": 1500}, "b": {"steps": 3000, "deca
 
 
 class DenoiseSettings(Settings):
-    """Knobs of ``denoise`` in ``params.yaml``."""
+    """Settings of ``denoise`` in ``params.yaml``."""
 
     preset: Literal["a", "b"] = "a"
     """Gives ``steps`` and ``decay_every`` where they are not set: 2000 and 1500, or 3000 and
@@ -142,7 +142,7 @@ class Descent:
         return noise, losses
 
     def window(self) -> Window:
-        """Where the next step looks."""
+        """Return the window of the next step."""
         crop = self.settings.crop
         if crop is None:
             return None
@@ -170,7 +170,7 @@ class Descent:
         self.schedule.step()
 
     def cleaned(self, noise: Tensor) -> Tensor:
-        """What is left: y - strength·f(y), in [0, 1]."""
+        """Return y - strength·f(y), in [0, 1]."""
         return (self.noisy - self.settings.strength * noise.detach()).clamp(0, 1)
 
 
@@ -215,7 +215,7 @@ def denoise(
 
 @torch.no_grad()
 def _result(descent: Descent, count: int) -> Denoised:
-    """Of the last weights, or of the best ones if they were watched."""
+    """Return the result of the last weights, or of the best ones with ``patience``."""
     settings = descent.settings
     total, steps = settings.steps, torch.full((count,), settings.steps)
     noise, losses = descent.look()
@@ -240,7 +240,7 @@ def _iterate(
 
 
 def _first_network(channels: int, width: int, seed: int) -> nn.Sequential:
-    """With torch's default initialisation, as the authors' code has it."""
+    """Draw a network with torch's default initialisation, as the authors' code has it."""
     with seeded(seed):
         return network(channels, width)
 

@@ -1,1 +1,1 @@
-"""Frozen feature extractors and the blocks that two or more methods share."""
+"""Layers, losses and pretrained networks that two or more methods share."""

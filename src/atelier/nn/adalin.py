@@ -21,12 +21,12 @@ class AdaILN(nn.Module):
         self.rho = nn.Parameter(torch.full((1, channels, 1, 1), FIRST_RHO))
 
     def forward(self, value: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape; ``gamma`` and ``beta`` are (B, C)."""
+        """Map (B, C, H, W) to the same shape; ``gamma`` and ``beta`` are (B, C)."""
         return instance_layer_norm(value, self.rho, gamma[..., None, None], beta[..., None, None])
 
 
 class ILN(nn.Module):
-    """The same mixture with a scale and shift of its own."""
+    """The mixture of ``AdaILN`` with a scale and shift of its own."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class ILN(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         return instance_layer_norm(value, self.rho, self.gamma, self.beta)
 
 
 def instance_layer_norm(value: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-    """γ·(ρ·(x - μ_I)/σ_I + (1 - ρ)·(x - μ_L)/σ_L) + β, in float32, back in the type of ``value``.
+    """Return γ·(ρ·(x - μ_I)/σ_I + (1 - ρ)·(x - μ_L)/σ_L) + β, in float32, cast to ``value``'s type.
 
     Variances are unbiased, as in the authors' PyTorch code. Those over the layer follow from those
     of its channels, so the features are read for one mean and one sum of squares only.
@@ -66,7 +66,7 @@ def instance_layer_norm(value: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor)
 
 @torch.no_grad()
 def clamp_rho(network: nn.Module) -> None:
-    """Put every ρ back into [0, 1]; after each update of ``network``."""
+    """Clamp every ρ to [0, 1]; after each update of ``network``."""
     for layer in network.modules():
         if isinstance(layer, (AdaILN, ILN)):
             layer.rho.clamp_(0, 1)

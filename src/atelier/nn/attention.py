@@ -28,7 +28,7 @@ each position attends to one other alone, and no gradient reaches the projection
 
 
 def mvn(features: Tensor) -> Tensor:
-    """(B, C, h, w) with mean 0 and variance 1 per picture and channel, in float32.
+    """Return (B, C, h, w) with mean 0 and variance 1 per picture and channel, in float32.
 
     Unbiased variance + 1e-5 (Huang & Belongie 2017, and AdaAttN's code).
     """
@@ -37,7 +37,7 @@ def mvn(features: Tensor) -> Tensor:
 
 
 def shallow_keys(features: Mapping[str, Tensor], layer: str, *, shallow: bool = True) -> Tensor:
-    """What attention at ``layer`` compares: (B, D, h, w) on that layer's grid, in float32.
+    """Return the keys of attention at ``layer``: (B, D, h, w) on that layer's grid, in float32.
 
     Args:
         features: layer → (B, C, …), shallowest first, ``layer`` among them.
@@ -53,7 +53,7 @@ def shallow_keys(features: Mapping[str, Tensor], layer: str, *, shallow: bool = 
 
 
 def subset(count: int, limit: int, generator: Generator) -> Tensor | None:
-    """Indices of ``limit`` random positions out of ``count``; None where all of them fit."""
+    """Return indices of ``limit`` random positions out of ``count``; None where all of them fit."""
     return torch.randperm(count, generator=generator)[:limit] if count > limit else None
 
 
@@ -88,7 +88,7 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
 
 
 def _widened(value: Tensor, width: int) -> Tensor:
-    """(B, n, D) to (B, 1, n, width), zeros on the right."""
+    """Pad (B, n, D) to (B, 1, n, width), zeros on the right."""
     return F.pad(value, (0, width - value.shape[2])).contiguous().unsqueeze(1)
 
 
@@ -129,7 +129,7 @@ class EncodedImage:
     keys: Mapping[str, Tensor]
     """(B, D, h, w), see ``shallow_keys``."""
     positions: Mapping[str, Tensor | None]
-    """Which positions take part when this picture is the style; see ``subset``."""
+    """Positions that take part when this picture is the style; see ``subset``."""
 
 
 class AdaAttention(nn.Module):

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 BRIGHTNESS = 0.8
 SATURATION = (0.5, 1.5)
 HUE = 0.2
-"""Of a full turn."""
+"""Share of a full turn."""
 ZOOM = (258 / 256, 455 / 256)
 SIDE = (128 / 256, 299 / 256)
 

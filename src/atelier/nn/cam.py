@@ -37,7 +37,7 @@ class ClassActivation(nn.Module):
         self.original = spectral and weight == "original"
 
     def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) to attended features (B, C, h, w) and logits (B, 2) in float32."""
+        """Map (B, C, h, w) to attended features (B, C, h, w) and logits (B, 2) in float32."""
         average: Tensor = self.average.weight  # type: ignore[assignment]
         maximum: Tensor = self.maximum.weight  # type: ignore[assignment]
         pools = value.float().mean((2, 3)), value.float().amax((2, 3))
@@ -52,12 +52,12 @@ class ClassActivation(nn.Module):
 
 
 def spread(heat: Tensor) -> Tensor:
-    """(B, 1, h, w) from its least to its largest value, to [0, 1]; an even map gives zeros."""
+    """Stretch (B, 1, h, w) from its least and largest value to [0, 1]; an even map gives zeros."""
     low, high = heat.amin((2, 3), keepdim=True), heat.amax((2, 3), keepdim=True)
     return (heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)
 
 
 def jet(value: Tensor) -> Tensor:
-    """(B, H, W) in [0, 1] to colours (B, 3, H, W): MATLAB's ``jet``, blue over green to red."""
+    """Map (B, H, W) in [0, 1] to colours (B, 3, H, W): MATLAB's ``jet``, blue over green to red."""
     peaks = [1.5 - (4 * value - centre).abs() for centre in (3, 2, 1)]
     return torch.stack(peaks, 1).clamp(0, 1)

@@ -10,7 +10,7 @@ EPS = 1e-5
 
 
 def recolour(style: Tensor, content: Tensor) -> Tensor:
-    """Style with the mean and covariance of the content's colours, in [0, 1].
+    """Return the style with the mean and covariance of the content's colours, in [0, 1].
 
     CORAL (Sun, Feng & Saenko 2016) as Huang & Belongie 2017 use it: whiten the style's colours
     with the root of their own covariance, colour them with that of the content's.

@@ -26,7 +26,7 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class Topology:
-    """Where the paper (the defaults) and MindSpore's port (the others) differ."""
+    """Choices in which the paper (the defaults) and MindSpore's port (the others) differ."""
 
     encoder_norm: EncoderNorm = "bn"
     pad: Pad = "reflect"
@@ -35,18 +35,18 @@ class Topology:
     conditional_affine: bool = False
 
     def conv(self, inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
-        """A convolution that keeps the size, but for its stride; a norm follows, so no bias."""
+        """Return a convolution; its stride alone changes the size; a norm follows, so no bias."""
         mode: Literal["reflect", "zeros"] = "reflect" if self.pad == "reflect" else "zeros"
         return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode=mode)
 
     def norm(self, width: int) -> nn.Module:
-        """The encoder's norm, which does not see the style."""
+        """Return the encoder's norm, which does not see the style."""
         if self.encoder_norm == "bn":
             return ShiftNorm(width)
         return InstanceNorm(width, eps=EPS, affine=True)
 
     def enlarge(self) -> nn.Upsample:
-        """Twice the sides."""
+        """Return the layer that doubles the sides."""
         return nn.Upsample(scale_factor=2, mode=self.upsample)
 
 
@@ -71,7 +71,7 @@ class StyleNorm(nn.Module):
         self.norm = InstanceNorm(width, eps=EPS, affine=affine)
 
     def forward(self, value: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, C) twice to (B, C, h, w) in float32."""
+        """Map (B, C, h, w) and (B, C) twice to (B, C, h, w) in float32."""
         normed: Tensor = self.norm(value.float())
         return normed * scale.float()[..., None, None] + shift.float()[..., None, None]
 
@@ -88,7 +88,7 @@ class StyledConv(nn.Module):
         self.norm = StyleNorm(outputs, affine=topology.conditional_affine)
 
     def forward(self, value: Tensor, codes: Codes) -> Tensor:
-        """(B, C, h, w) to (B, C', h, w) or twice the sides; takes the next of ``codes``."""
+        """Map (B, C, h, w) to (B, C', h, w) or twice the sides; takes the next of ``codes``."""
         normed: Tensor = self.norm(self.conv(self.before(value)), *next(codes))
         return normed
 
@@ -118,7 +118,7 @@ class StyleTransformer(nn.Module):
         self.output = topology.output
 
     def forward(self, image: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] and (B, K) twice to (B, 3, H, W) in [0, 1]."""
+        """Map (B, 3, H, W) in [0, 1] and (B, K) twice to (B, 3, H, W) in [0, 1]."""
         codes = zip(
             torch.split(scale, self.widths, 1), torch.split(shift, self.widths, 1), strict=True
         )

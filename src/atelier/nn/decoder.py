@@ -19,7 +19,7 @@ LAST_SCALE = 0.1
 
 
 def conv(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
-    """3×3 with reflection padding: the size stays."""
+    """Return a 3×3 convolution with reflection padding: the size stays."""
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias, padding_mode="reflect")
 
 
@@ -46,12 +46,12 @@ class Decoder(nn.Module):
         self.tail = nn.Sequential(*layers, conv(one, 3))
 
     def forward(self, deep: Tensor, shallow: Tensor | None = None) -> Tensor:
-        """(B, C4, h, w), and with ``skip`` (B, C3, 2h, 2w), to (B, 3, 8h, 8w), not clamped."""
+        """Map (B, C4, h, w), and with ``skip`` (B, C3, 2h, 2w), to (B, 3, 8h, 8w), not clamped."""
         image: Tensor = self.tail(self.joined(deep, shallow))
         return image
 
     def joined(self, deep: Tensor, shallow: Tensor | None = None) -> Tensor:
-        """What ``tail`` takes: (B, C3 or 2·C3, 2h, 2w)."""
+        """Return the input of ``tail``: (B, C3 or 2·C3, 2h, 2w)."""
         value: Tensor = self.head(deep)
         return value if shallow is None else torch.cat([value, shallow], 1)
 

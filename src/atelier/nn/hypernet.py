@@ -50,11 +50,11 @@ class GeneratedConv(nn.Module):
 
     @property
     def size(self) -> int:
-        """How many numbers it takes, n."""
+        """Return n, how many numbers it takes."""
         return self.shape[0] * self.shape[1] * self.side**2 + self.outputs
 
     def forward(self, value: Tensor, numbers: Tensor) -> Tensor:
-        """(B, I, h, w) and (S, n) to (B, O, h', w')."""
+        """Map (B, I, h, w) and (S, n) to (B, O, h', w')."""
         weights, biases = numbers[:, : -self.outputs], numbers[:, -self.outputs :]
         weights = weights.reshape(-1, *self.shape, self.side, self.side)
         if len(numbers) == 1:
@@ -65,7 +65,7 @@ class GeneratedConv(nn.Module):
         return torch.cat([self.convolve(*triple) for triple in triples])
 
     def convolve(self, value: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """One style's weight and bias on (B, I, h, w)."""
+        """Apply one style's weight and bias to (B, I, h, w)."""
         if self.up == "deconv":
             return F.conv_transpose2d(value, weight, bias, 2, padding=1, output_padding=1)
         if self.up == "nearest":
@@ -74,7 +74,7 @@ class GeneratedConv(nn.Module):
 
 
 def reflected(value: Tensor, rim: int) -> Tensor:
-    """(B, C, h, w) with ``rim`` mirrored pixels on every side.
+    """Pad (B, C, h, w) with ``rim`` mirrored pixels on every side.
 
     Raises:
         UserError: a side is too short to be mirrored.
@@ -86,12 +86,12 @@ def reflected(value: Tensor, rim: int) -> Tensor:
 
 
 def normed(value: Tensor) -> Tensor:
-    """Instance norm without affine parameters, then ReLU."""
+    """Apply instance norm without affine parameters, then ReLU."""
     return instance_norm(value).relu()
 
 
 def cropped(value: Tensor, margin: int) -> Tensor:
-    """The middle of (B, C, h, w), ``margin`` pixels less on every side."""
+    """Return the middle of (B, C, h, w), ``margin`` pixels less on every side."""
     height, width = value.shape[2:]
     return value[..., margin : height - margin, margin : width - margin]
 
@@ -109,7 +109,7 @@ class ResidualBlock(nn.Module):
         self.margin = 2 * (1 - rim)
 
     def forward(self, value: Tensor, numbers: Iterator[Tensor]) -> Tensor:
-        """(B, C, h, w) to the same shape, or 4 pixels less; takes two of ``numbers``."""
+        """Map (B, C, h, w) to the same shape, or 4 pixels less; takes two of ``numbers``."""
         inner = normed(self.first(value, next(numbers)))
         changed = instance_norm(self.second(inner, next(numbers)))
         return cropped(value, self.margin) + changed
@@ -119,7 +119,7 @@ class ResNeXtBlock(nn.Module):
     """1×1, 3×3 in equal branches (a grouped convolution), 1×1, plus the input (Xie et al. 2017).
 
     The two 1×1 convolutions are generated; the branches are ordinary parameters, the same for every
-    style, as in the report. It does not state a branch's width: ours is a knob. No ReLU after the
+    style, as in the report. It states no width of a branch: here a setting. No ReLU after the
     sum, unlike Xie et al., as in the residual block it stands for; no bias before a norm.
     """
 
@@ -132,7 +132,7 @@ class ResNeXtBlock(nn.Module):
         self.rim, self.margin = rim, 1 - rim
 
     def forward(self, value: Tensor, numbers: Iterator[Tensor]) -> Tensor:
-        """(B, C, h, w) to the same shape, or 2 pixels less; takes two of ``numbers``."""
+        """Map (B, C, h, w) to the same shape, or 2 pixels less; takes two of ``numbers``."""
         inner = normed(self.reduce(value, next(numbers)))
         inner = normed(self.branches(reflected(inner, self.rim)))
         changed = instance_norm(self.expand(inner, next(numbers)))
@@ -223,7 +223,7 @@ class HyperNet(nn.Module):
 
     @torch.no_grad()
     def standardise(self, statistics: Tensor) -> None:
-        """From now on count every input from its mean over ``statistics`` (N, D), in their spread.
+        """Standardise every input from now on by mean and spread of ``statistics`` (N, D).
 
         Unlike paper and port. What paintings have in common is ten times what tells them apart, so
         that for thousands of steps all of them get the same filters.
@@ -232,7 +232,7 @@ class HyperNet(nn.Module):
         self.spread.copy_(statistics.std(0) + 1e-3)
 
     def forward(self, statistics: Tensor) -> list[Tensor]:
-        """(S, D) to (S, n) per convolution.
+        """Map (S, D) to (S, n) per convolution.
 
         In float32 under autocast too: with a learning rate of 1e-3 and this many parameters, less
         does not do.
@@ -252,7 +252,7 @@ class MetaNetworks(nn.ModuleDict):
         super().__init__({"transformer": transformer, "hyper": hyper})
 
     def forward(self, content: Tensor, statistics: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 3, H, W) of any sides and (S, D) to the painted pictures and the filters."""
+        """Map (B, 3, H, W) of any sides and (S, D) to the painted pictures and the filters."""
         filters: list[Tensor] = self["hyper"](statistics)
         painted = fitted(lambda padded: self["transformer"](padded, filters), content, 4)
         return painted, filters

@@ -23,5 +23,5 @@ class InstanceNorm(nn.InstanceNorm2d):
     """``torch.nn.InstanceNorm2d`` by ``instance_norm``."""
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         return instance_norm(value, self.weight, self.bias, self.eps)

@@ -1,4 +1,4 @@
-"""L-BFGS for one picture among many that share a forward pass; it neither stalls nor gets lost."""
+"""L-BFGS for one picture among many that share a forward pass, guarded against stalls and leaps."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ STD_EPS = 1e-5
 
 
 def gram(features: Tensor, norm: GramNorm = "all") -> Tensor:
-    """Gram matrices (B, C, C) of (B, C, H, W).
+    """Return Gram matrices (B, C, C) of (B, C, H, W).
 
     ``positions`` divides F·Fᵀ by M (Gatys; Ghiasi); ``all`` by C·M (the PyTorch tutorial and
     pytorch/examples), which makes the weight of a layer fall with its width.
@@ -33,12 +33,12 @@ def gram(features: Tensor, norm: GramNorm = "all") -> Tensor:
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (B, C) and second raw moment F·Fᵀ/M (B, C, C)."""
+    """Return mean (B, C) and second raw moment F·Fᵀ/M (B, C, C)."""
     return features.float().mean((2, 3)), gram(features, "positions")
 
 
 def mean_square(a: Tensor, b: Tensor) -> Tensor:
-    """Mean squared difference per picture: (B, …) twice to (B,); ``b`` may have batch size 1."""
+    """Return the mean squared difference per picture (B,); ``b`` may have batch size 1."""
     return (a.float() - b.float()).square().flatten(1).mean(1)
 
 
@@ -67,13 +67,13 @@ def mean_std_loss(features: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def mean_std(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Channel means and unbiased standard deviations, (B, C) each."""
+    """Return channel means and unbiased standard deviations, (B, C) each."""
     flat = features.flatten(2).float()
     return flat.mean(2), (flat.var(2) + STD_EPS).sqrt()
 
 
 def wasserstein_target(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What ``wasserstein_loss`` needs of a style: mean, covariance, root of the covariance."""
+    """Return the style's target of ``wasserstein_loss``: mean, covariance, its square root."""
     mean, second = moments(features)
     covariance = _covariance(mean, second)
     values, vectors = torch.linalg.eigh(covariance)
@@ -123,7 +123,7 @@ TotalVariation = Literal["l1_sum", "mean_square", "nine_point"]
 
 
 def total_variation(image: Tensor, form: TotalVariation = "l1_sum") -> Tensor:
-    """Roughness of (B, 3, H, W), per picture.
+    """Return the roughness of (B, 3, H, W), per picture.
 
     ``l1_sum``: Σ|Δx| + Σ|Δy| (anisotropic; grows with the number of pixels).
     ``mean_square``: ½ mean Δx² + ½ mean Δy² (magenta's, Ghiasi et al. 2017).

@@ -1,4 +1,4 @@
-"""Where the numbers of networks and batches lie in memory: the one place that decides it."""
+"""Memory format of networks and batches: the one place that decides it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def memory_format(device: str, *, instance_norm: bool) -> torch.memory_format:
-    """Channels last, but contiguous for networks with instance norm on a CPU.
+    """Return channels last, but contiguous for networks with instance norm on a CPU.
 
     There instance norm works on contiguous rows alone: behind a channels-last convolution every
     norm copies its input and its gradient, a seventh of a step of CycleGAN.
@@ -21,6 +21,6 @@ def memory_format(device: str, *, instance_norm: bool) -> torch.memory_format:
 
 
 def to_device(network: Network, device: str, *, instance_norm: bool = False) -> Network:
-    """``network`` on ``device``, its weights laid out as ``memory_format`` says."""
+    """Move ``network`` to ``device``, its weights laid out as ``memory_format`` says."""
     wanted = memory_format(device, instance_norm=instance_norm)
     return network.to(device=device).to(memory_format=wanted)

@@ -1,4 +1,4 @@
-"""Any picture size for networks that need multiples: pad by reflection, apply, cut back."""
+"""Padding for networks that need multiples: pad by reflection, apply, crop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def fitted(apply: Callable[[Tensor], Tensor], image: Tensor, multiple: int) -> Tensor:
-    """``apply`` on ``image`` (B, 3, H, W) padded to multiples; the result is cut to H×W.
+    """Apply ``apply`` to ``image`` (B, 3, H, W) padded to multiples; crop the result to H×W.
 
     Padding is added right and below, as little as possible. A side too short to be mirrored
     (reflection needs more pixels than it adds) repeats its rim instead.

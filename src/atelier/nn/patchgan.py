@@ -1,4 +1,4 @@
-"""The 70×70 patch discriminator and what it is trained with.
+"""The 70×70 patch discriminator and its losses.
 
 After Isola et al., "Image-to-image translation with conditional adversarial networks" (CVPR 2017),
 §3.2.2, as Zhu et al. (ICCV 2017), §7.2, use it: with instance norm and without a condition.
@@ -49,7 +49,7 @@ def _layer(
 
 
 def adversarial(verdict: Tensor, gan: Gan, *, real: bool) -> Tensor:
-    """How far a verdict (any shape) is from "real" or "fake": a mean over all patches.
+    """Return the distance of a verdict (any shape) from "real" or "fake", mean over all patches.
 
     Args:
         verdict: a discriminator's, not squashed.
@@ -63,7 +63,7 @@ def adversarial(verdict: Tensor, gan: Gan, *, real: bool) -> Tensor:
 
 
 def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor, gan: Gan) -> Tensor:
-    """Half of both mistakes: real pictures taken for fake and (B, 3, H, W) fakes for real.
+    """Return half the sum of both losses: of real pictures and of fakes (B, 3, H, W).
 
     Both go through at once; with instance norm that is the same.
     """

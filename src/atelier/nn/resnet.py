@@ -34,7 +34,7 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*_active(first), second, InstanceNorm(width))
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape."""
+        """Map (B, C, h, w) to the same shape."""
         summed: Tensor = value + self.body(value)
         return summed
 
@@ -51,7 +51,7 @@ class BlurDown(nn.Module):
         self.register_buffer("blur", blur, persistent=False)
 
     def forward(self, value: Tensor) -> Tensor:
-        """Every channel by itself; the rim is mirrored."""
+        """Blur every channel by itself; the rim is mirrored."""
         padded = F.pad(value, (1, 1, 1, 1), "reflect")
         return F.conv2d(padded, self.blur, stride=2, groups=value.shape[1])
 
@@ -101,7 +101,7 @@ class ResNetGenerator(nn.Module):
         return made if want == "picture" else (made, found)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Features for CUT, five of them, from (B, 3, H, W); the later layers are not run.
+        """Return five features for CUT, from (B, 3, H, W); the later layers are not run.
 
         The padded picture (B, 3, H+6, W+6); the two convolutions that go down, before their norm
         (B, 2w, …) and (B, 4w, …); the first and the fifth residual block (B, 4w, H/4, W/4).
@@ -110,7 +110,7 @@ class ResNetGenerator(nn.Module):
         return found
 
     def tapped(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The picture, and what ``encode`` gives."""
+        """Return the picture, and the features of ``encode``."""
         found: tuple[Tensor, list[Tensor]] = self(image, "both")
         return found
 
@@ -123,7 +123,7 @@ class ResNetGenerator(nn.Module):
 
 
 def draw_weights(network: nn.Module, init: Init, gain: float) -> None:
-    """First weights of all convolutions and linear layers; their biases become 0.
+    """Draw the first weights of all convolutions and linear layers; their biases become 0.
 
     Args:
         network: changed in place.

@@ -1,4 +1,4 @@
-"""Large pictures in little memory: apply local networks tile by tile, with the same result.
+"""Tiled application of local networks: large pictures in little memory, with the same result.
 
 Exact for what mixes no far positions (convolution, pooling, upsampling; not a normalisation over
 positions). Every tile is computed with a halo of its surroundings, as wide as the network's
@@ -30,7 +30,7 @@ HALO = {"relu3_1": 16, "relu4_1": 32, "relu5_1": 80}
 """Deepest layer → halo in pixels, a multiple of its stride and not below its reach."""
 STRIDES = {"relu1_1": 1, "relu2_1": 2, "relu3_1": 4, "relu4_1": 8, "relu5_1": 16}
 TAIL_HALO = 6
-"""In positions at stride 4."""
+"""Halo in positions at stride 4."""
 
 
 def tiled(
@@ -40,7 +40,7 @@ def tiled(
     halo: int,
     ratios: Sequence[Fraction],
 ) -> list[Tensor]:
-    """``apply(value)`` for a local ``apply``, with the intermediates of one tile at a time.
+    """Return ``apply(value)`` for a local ``apply``, with the intermediates of one tile at a time.
 
     Args:
         apply: (B, C, h, w) to outputs (B, C', ⌊h·ratio⌋, ⌊w·ratio⌋), one per ratio.
@@ -67,12 +67,12 @@ def tiled(
 
 
 def _reach(start: int, tile: int, halo: int, end: int) -> slice:
-    """A tile along one axis with its halo, inside the picture."""
+    """Return a tile along one axis with its halo, inside the picture."""
     return slice(max(0, start - halo), min(end, start + tile + halo))
 
 
 def _place(start: int, reach: slice, tile: int, end: int, ratio: Fraction) -> tuple[slice, slice]:
-    """Where a tile lies in the whole output, and where in its own."""
+    """Return a tile's slice of the whole output, and of its own."""
     first, last = int(start * ratio), int(min(end, start + tile) * ratio)
     offset = int(reach.start * ratio)
     return slice(first, last), slice(first - offset, last - offset)
@@ -81,7 +81,7 @@ def _place(start: int, reach: slice, tile: int, end: int, ratio: Fraction) -> tu
 def encode(
     features: Features, image: Tensor, layers: Sequence[str], tile: int | None = None
 ) -> dict[str, Tensor]:
-    """``features(image)``, only ``layers``; in tiles when a side is longer than ``tile``.
+    """Return ``features(image)``, only ``layers``; in tiles when a side is longer than ``tile``.
 
     Args:
         features: tapped at layers of ``STRIDES``, the last one the deepest.
@@ -117,7 +117,7 @@ def _refuse_small(image: Tensor, least: int) -> None:
 
 
 def decode(decoder: Decoder, maps: Sequence[Tensor], tile: int | None = None) -> Tensor:
-    """``decoder(*maps)``; the layers from stride 4 on in tiles of ``tile`` pixels.
+    """Return ``decoder(*maps)``; the layers from stride 4 on in tiles of ``tile`` pixels.
 
     Those hold nearly all the memory: up to 64 channels per pixel against 4 at stride 8.
     """

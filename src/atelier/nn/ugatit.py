@@ -23,11 +23,11 @@ from atelier.nn.resnet import Residual
 
 SLOPE = 0.2
 STRIDE = 4
-"""Of the generator's features."""
+"""Stride of the generator's features."""
 
 
 class Translated(NamedTuple):
-    """What a generator gives."""
+    """Output of a generator."""
 
     image: Tensor
     """(B, 3, H, W) in [-1, 1]."""
@@ -38,7 +38,7 @@ class Translated(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a discriminator gives, each near 1 for real pictures and near 0 for generated ones."""
+    """Output of a discriminator, each near 1 for real pictures and near 0 for generated ones."""
 
     patches: Tensor
     """(B, 1, h, w)."""
@@ -47,17 +47,17 @@ class Verdict(NamedTuple):
 
 
 def conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
-    """With reflection padding, without bias: the size stays, but for its stride."""
+    """Return a convolution, reflection padding, no bias; its stride alone changes the size."""
     return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode="reflect")
 
 
 def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
-    """conv, instance norm, ReLU."""
+    """Return conv, instance norm, ReLU."""
     return [conv(inputs, outputs, side, stride), InstanceNorm(outputs), nn.ReLU()]
 
 
 def enlarge(inputs: int, outputs: int) -> list[nn.Module]:
-    """Nearest ×2, conv, ILN, ReLU."""
+    """Return nearest ×2, conv, ILN, ReLU."""
     return [nn.Upsample(scale_factor=2), conv(inputs, outputs, 3), ILN(outputs), nn.ReLU()]
 
 
@@ -70,7 +70,7 @@ class AdaptiveResidual(nn.Module):
         self.norm_first, self.norm_second = AdaILN(channels), AdaILN(channels)
 
     def forward(self, value: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape; ``gamma`` and ``beta`` are (B, C)."""
+        """Map (B, C, h, w) to the same shape; ``gamma`` and ``beta`` are (B, C)."""
         inner = self.norm_first(self.first(value), gamma, beta).relu()
         changed: Tensor = self.norm_second(self.second(inner), gamma, beta)
         return value + changed
@@ -127,7 +127,7 @@ class Generator(nn.Module):
         return Translated(self.decoder(value).float().tanh(), logits, heat)
 
     def check(self, height: int, width: int) -> None:
-        """Whether pictures of this size can be taken.
+        """Refuse pictures of a size the generator cannot take (UserError).
 
         Raises:
             UserError: a full generator takes one size only.
@@ -175,7 +175,7 @@ class Discriminator(nn.Module):
 
 
 def patch_conv(inputs: int, outputs: int, stride: int, *, bias: bool) -> nn.Module:
-    """4×4 with reflection padding and spectral norm."""
+    """Return a 4×4 convolution with reflection padding and spectral norm."""
     layer = nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
     return spectral_norm(layer)
 
@@ -195,12 +195,12 @@ def check_side(layers: int, side: int) -> None:
 
 
 def smallest_side(layers: int) -> int:
-    """Of the pictures: ``layers - 2`` times halved, 3 are left, then 2, then 1."""
+    """Return the smallest side: ``layers - 2`` times halved, 3 pixels are left, then 2, then 1."""
     result: int = 3 * 2 ** (layers - 2)
     return result
 
 
 def distance(judged: Verdict, aim: float) -> Tensor:
-    """Mean squared distance of patches from ``aim``, plus that of the CAM logits."""
+    """Return the mean squared distance of patches from ``aim``, plus that of the CAM logits."""
     parts = [(part.float() - aim).square().mean() for part in judged]
     return torch.stack(parts).sum()

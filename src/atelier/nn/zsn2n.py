@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.2
-"""Of the leaky ReLU below zero."""
+"""Slope of the leaky ReLU below zero."""
 
 
 def pair_downsample(image: Tensor) -> tuple[Tensor, Tensor]:
-    """D1, D2 of (…, H, W): means over the two diagonals of every 2×2 block, (…, H//2, W//2) each.
+    """Return D1, D2 of (…, H, W): means over the diagonals of 2×2 blocks, (…, H//2, W//2) each.
 
     The same as strided convolutions with [[0, ½], [½, 0]] and [[½, 0], [0, ½]] (§3.1 of the paper).
     The last row or column of an odd size is left out.
@@ -29,7 +29,7 @@ def pair_downsample(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pair_view(noisy: Tensor, denoised: Tensor, gain: float = 4.0) -> dict[str, Tensor]:
-    """What the method sees of (C, H, W) and does to it, by title, in [0, 1].
+    """Return views of (C, H, W) as the method sees it, by title, in [0, 1].
 
     Differences are multiplied by ``gain`` around middle grey. Where edges or strokes show in what
     was removed, more than noise was taken away.
@@ -47,7 +47,7 @@ def pair_view(noisy: Tensor, denoised: Tensor, gain: float = 4.0) -> dict[str, T
 
 
 def network(channels: int, width: int) -> nn.Sequential:
-    """One picture's f, which predicts its noise: 22,275 parameters for 3 channels and width 48."""
+    """Return one picture's f, which predicts its noise; 22,275 parameters by default."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1),
         nn.LeakyReLU(SLOPE),
@@ -80,12 +80,12 @@ class Networks(nn.Module):
 
 
 def mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    """Means of (B, h, w) where ``mask`` is set: (B,)."""
+    """Return means of (B, h, w) where ``mask`` is set: (B,)."""
     return (values * mask).sum((1, 2)) / mask.sum((1, 2))
 
 
 def held_out(none: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
-    """Masks (B, h, w), drawn by every picture's own seed; at least one position in, one out."""
+    """Return masks (B, h, w), drawn by each picture's seed; at least one position in, one out."""
     count = none[0].numel()
     taken = min(max(1, round(share * count)), count - 1)
     held = none.flatten(1)
@@ -96,7 +96,7 @@ def held_out(none: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
 
 
 class Best:
-    """Every picture's weights at its smallest held-out loss, until its patience is over."""
+    """Weights of every picture at its smallest held-out loss, until its patience is over."""
 
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
@@ -122,6 +122,6 @@ class Best:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Give the networks these weights."""
+        """Restore these weights to the networks."""
         for kept, now in zip(self.weights, self.networks.weights, strict=True):
             now.copy_(kept)

@@ -60,7 +60,7 @@ def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
         name = str(row["method"])
         known = {key: row[key] for key in SHOWN if not pd.isna(row[key]) and row[key] != ""}
         found[name] = {"status": row["status"], **known}
-    return found
+    return dict(sorted(found.items()))
 
 
 def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:

@@ -20,11 +20,11 @@ from atelier.tracking.provenance import flatten
 STAGES = ("train", "stylize", "denoise", "evaluate")
 """Steps of the DAG that exist once per method, in order."""
 UNSET = "–"
-"""Stands for a knob that a method does not have."""
+"""Placeholder of a setting that a method does not have."""
 
 
 def knobs(root: Path, params: Params, method: str) -> dict[str, Any]:
-    """What the method was made with, or will be; nested blocks as ``a.b``.
+    """Return the settings of the method's run, or its next; nested blocks as ``a.b``.
 
     Those on the card of its results; where there is none, those in force in ``params.yaml``.
     """
@@ -33,9 +33,9 @@ def knobs(root: Path, params: Params, method: str) -> dict[str, Any]:
 
 
 def changes(root: Path, params: Params, method: str) -> dict[str, tuple[Any, Any]]:
-    """Knobs whose value in ``params.yaml`` is another by now: (of the run, in force).
+    """Return settings that ``params.yaml`` has changed since: (of the run, in force).
 
-    ``UNSET`` where one of the two does not have the knob.
+    ``UNSET`` where one of the two does not have the setting.
     """
     had, now = knobs(root, params, method), flatten(params.method(method))
     pairs = {name: (had.get(name, UNSET), now.get(name, UNSET)) for name in {**had, **now}}
@@ -43,7 +43,7 @@ def changes(root: Path, params: Params, method: str) -> dict[str, tuple[Any, Any
 
 
 def differences(root: Path, params: Params, methods: Sequence[str]) -> pd.DataFrame:
-    """Knobs (rows) of several methods (columns) as texts, and whether they differ.
+    """Return settings (rows) of several methods (columns) as texts, and whether they differ.
 
     Those that differ come first; among them, those that all of the methods have.
     """
@@ -67,7 +67,7 @@ def _text(value: Any) -> str:
 
 
 def command(root: Path, params: Params, method: str) -> str:
-    """The shell line that makes the method's results again, with the knobs they were made with."""
+    """Return the shell line that reproduces the method's results with the settings of its run."""
     targets = " ".join(f"{stage}@{method}" for stage in STAGES)
     changed = changes(root, params, method)
     if not changed:
@@ -85,14 +85,14 @@ def _override(params: Params, method: str, name: str, had: Any, now: Any) -> str
 
 
 def _block(params: Params, method: str, name: str) -> str:
-    """Where in ``params.yaml`` a knob stands: what the scale sets wins over the method's own."""
+    """Return a setting's place in ``params.yaml``: the scale's wins over the method's own."""
     scaled = params.block("scales", params.scale, method) or {}
     inside = name.split(".", maxsplit=1)[0] in scaled
     return f"scales.{params.scale}.{method}" if inside else f"methods.{method}"
 
 
 def experiment(params: Params, method: str) -> str:
-    """A shell line that tries another value of a knob: twice the steps."""
+    """Return a shell line that tries another value of a setting: twice the steps."""
     steps = params.method(method).get("steps")
     if not isinstance(steps, int):
         return f"dvc exp run -S seed={params.seed + 1}"

@@ -1,4 +1,4 @@
-"""How the figures were found: what must stand beside every one of them."""
+"""Protocol of the figures: what must stand beside every one of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atelier.core.paths import IDENTITY, Results
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
-    """How a method was scored, as people read it: what must stand beside every figure."""
+    """Return a method's protocol, as people read it: what must stand beside every figure."""
     with suppress(UserError):
         found = read_record(Results(root).metrics(method))
         if not found:

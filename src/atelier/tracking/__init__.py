@@ -1,1 +1,1 @@
-"""What watches and records; no result depends on it."""
+"""Logging, progress and provenance; no result depends on it."""

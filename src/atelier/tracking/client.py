@@ -50,7 +50,7 @@ def open_run(
     Args:
         method: entry of ``methods`` in ``params.yaml``.
         stage: ``train``, ``stylize`` or ``compare``; prefix of the cost figures.
-        params: knobs, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
+        params: settings, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
             holds another value of one of them is not continued, and the new run names it in its
             tag ``continues``. So does one whose ``run_id`` is not in the store.
         tags: data digest, features and their hash, scale; git and DVC tags are added.
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def client(self) -> Any:
-        """MLflow's client on the store of this run; to be used inside ``attempt`` only."""
+        """Return MLflow's client on this run's store; to be used inside ``attempt`` only."""
         return self._client
 
     @property
     def id(self) -> str | None:
-        """Id to record in the stage's output; None when the store could not be used."""
+        """Return the id for the stage's output; None when the store could not be used."""
         return self._id
 
     def metrics(self, values: Mapping[str, SupportsFloat], step: int) -> None:
@@ -164,7 +164,7 @@ class Run:
                 return call()
         except Exception as error:  # noqa: BLE001 — no failure of the store may stop the work
             self._off.add(what)
-            log.warning("MLflow: no %s from here on, the work goes on: %s", what, brief(error))
+            log.warning("MLflow: no %s from here on, the work continues: %s", what, brief(error))
             return None
 
     def _start(
@@ -201,7 +201,7 @@ def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[st
 
 
 def connect(uri: str) -> tuple[Any, str]:
-    """A client and the experiment's id; the first process makes the schema, the others wait."""
+    """Return client and experiment id; the first process makes the schema, the others wait."""
     if not uri.startswith("sqlite:///"):
         client = library().MlflowClient(uri)
         return client, _experiment(client, None).experiment_id
@@ -218,7 +218,7 @@ def connect(uri: str) -> tuple[Any, str]:
 
 
 def library() -> Any:
-    """MLflow, imported when first needed, because that takes a second, and told to be brief."""
+    """Return MLflow with its messages off; imported when first needed: that takes a second."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -248,7 +248,7 @@ def _experiment(client: Any, artifacts: str | None) -> Any:
 
 
 def _additions(client: Any, run_id: str, params: dict[str, str]) -> dict[str, str] | None:
-    """Parameters to add to a run, or None when it is missing, deleted or holds other values."""
+    """Return parameters to add to a run, or None when it is gone or holds other values."""
     try:
         run = client.get_run(run_id)
     except library().MlflowException as error:
@@ -270,7 +270,7 @@ def _send(client: Any, run_id: str | None, kind: str, items: list[Any]) -> None:
 
 
 def _entities(kind: str, values: Mapping[str, Any]) -> list[Any]:
-    """``Param`` or ``RunTag`` objects with keys and lengths that MLflow takes."""
+    """Return ``Param`` or ``RunTag`` objects with keys and lengths that MLflow takes."""
     make = getattr(library().entities, kind)
     return [make(clean(key), text_of(value)) for key, value in values.items() if value is not None]
 

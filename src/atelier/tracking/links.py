@@ -1,4 +1,4 @@
-"""From a result to its run in MLflow's interface."""
+"""Links from a result to its run in MLflow's interface."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from atelier.core.paths import Results, record
 from atelier.tracking.store import store_uri
 
 UI = "http://127.0.0.1:5000"
-"""Where ``make ui`` serves MLflow."""
+"""Address at which ``make ui`` serves MLflow."""
 
 
 TRAINED_BY = "training_run_id"
@@ -52,7 +52,7 @@ def page_of(root: Path, method: str) -> tuple[str, str]:
 
 
 def run_page(run: str | None) -> tuple[str, str]:
-    """Address of a run in MLflow's interface, or "" and the reason why there is none."""
+    """Return the address of a run in MLflow's interface, or "" and the reason why there is none."""
     if run is None:
         return "", "Tracking was not available when this was made: there is no MLflow run."
     uri = store_uri()
@@ -69,7 +69,7 @@ def run_page(run: str | None) -> tuple[str, str]:
 
 
 def _experiment(database: Path, run: str) -> str | None:
-    """The experiment a run belongs to; None when the store cannot tell."""
+    """Return the experiment a run belongs to; None when the store cannot tell."""
     ask = "SELECT experiment_id FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"
     with (
         suppress(sqlite3.Error),

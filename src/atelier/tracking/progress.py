@@ -16,7 +16,7 @@ PLAIN_EVERY = 10.0
 
 
 def progress(iterable: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Pass ``iterable`` through and tell on stderr how far it is.
+    """Pass ``iterable`` through and report its progress on stderr.
 
     Args:
         iterable: items, steps or results as they come.

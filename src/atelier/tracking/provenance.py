@@ -1,4 +1,4 @@
-"""Where and how a run was made: the commit, the DVC stage, the memory; knows no tracker."""
+"""Provenance of a run: the commit, the DVC stage, the memory; knows no tracker."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from atelier.core.paths import RESULTS
 
 
 def run_name(method: str) -> str:
-    """``method`` and the name of the DVC experiment, or the date and time."""
+    """Return ``method`` and the name of the DVC experiment, or the date and time."""
     now = datetime.now(UTC).astimezone()
     return f"{method} {os.environ.get('DVC_EXP_NAME') or now.strftime('%Y-%m-%d %H:%M:%S')}"
 
 
 def context(stage: str) -> dict[str, str]:
-    """Tags that say where this process runs: commit, dirty flag, DVC stage and experiment.
+    """Return tags of this process: commit, dirty flag, DVC stage and experiment.
 
     The stages of a run can stem from different commits, so each that opens it has its own pair of
     git tags; the plain pair is that of the last one.
@@ -32,7 +32,7 @@ def context(stage: str) -> dict[str, str]:
 
 
 def git_tags() -> dict[str, str]:
-    """``git.commit`` and ``git.dirty``; nothing outside a repository.
+    """Return ``git.commit`` and ``git.dirty``; nothing outside a repository.
 
     dvc.lock and results/ do not count: ``dvc repro`` itself rewrites them between the stages.
     """
@@ -53,7 +53,7 @@ def _git(*arguments: str) -> str:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists stay values."""
+    """Return ``{"a": {"b": 1}}`` as ``{"a.b": 1}``; lists stay values."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What every stage script does around its work: say how it stands, and fail in a sentence."""
+"""Frame of every stage script: a status record, and errors in one line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
 
     For a stage of a method ``results/status/<method>.json`` tells the table and the dashboard that
     it is running or why it failed. DVC does not track it: a failed stage has no outputs, and the
-    metrics of an earlier run that lie beside it must not be taken for its own.
+    metrics of an earlier run beside it must not be taken for its own.
     """
     use_plain_characters()
     note = _Note(name, method)
@@ -39,7 +39,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         note.write("failed", error="stopped by the user")
-        print(f"\n{name} stopped; `dvc repro` goes on from here", file=sys.stderr)
+        print(f"\n{name} stopped; `dvc repro` resumes from here", file=sys.stderr)
         sys.exit(130)
     except UserError as error:
         note.fail(str(error))

@@ -1,4 +1,4 @@
-"""The store of the runs: where it lies, whether it works, what it takes, what a move needs.
+"""Store of the runs: its address, its health, the names it takes, and moving it.
 
 It knows the tables it mends, not the library that made them (see ``atelier.tracking.client``).
 """
@@ -19,12 +19,12 @@ VALUE_CHARACTERS = 5000
 
 
 def store_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the root that outlives the run."""
+    """Return ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the root that outlives the run."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_database()}"
 
 
 def default_database() -> Path:
-    """Absolute: a relative one would be lost with the copy ``dvc exp run --temp`` works in."""
+    """Return an absolute address: a relative one is lost with ``dvc exp run --temp``'s copy."""
     return main_root().resolve() / "mlflow.db"
 
 
@@ -51,16 +51,16 @@ def follow_move(database: Path, experiment_id: str, old: str, new: str) -> None:
 
 
 def clean(key: str) -> str:
-    """``key`` with the characters MLflow allows in names."""
+    """Return ``key`` with the characters MLflow allows in names."""
     return re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)[:250]
 
 
 def text_of(value: Any) -> str:
-    """``value`` as MLflow stores it."""
+    """Return ``value`` as MLflow stores it."""
     return str(value)[:VALUE_CHARACTERS]
 
 
 def brief(error: Exception) -> str:
-    """The first line of a message that may hold a whole SQL statement."""
+    """Return the first line of a message that may hold a whole SQL statement."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"[:300]

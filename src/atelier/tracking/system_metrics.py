@@ -1,4 +1,4 @@
-"""What this process uses now, read on the way: no thread, no package, microseconds."""
+"""Present use of processor and memory, read in microseconds: no thread, no package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Gauges:
         self._at, self._cpu = time.monotonic(), _cpu_seconds()
 
     def read(self, least: float) -> dict[str, float]:
-        """The gauges, or nothing less than ``least`` seconds after the last reading.
+        """Return the gauges, or nothing less than ``least`` seconds after the last reading.
 
         ``cpu_percent`` is 100 for one core at work all the time, ``memory_mib`` the process's own
         and ``gpu_memory_mib`` what torch holds, each where it can be told.
@@ -32,7 +32,7 @@ class Gauges:
 
 
 def _cpu_seconds() -> float:
-    """Of all threads; those of worker processes count when they have ended."""
+    """Return the seconds of all threads; worker processes count when they have ended."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
 

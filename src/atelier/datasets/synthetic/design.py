@@ -69,15 +69,15 @@ class Design:
         self.touches.append((brush, paths, np.broadcast_to(tint, (len(paths), 3))))
 
     def near(self, x: float, y: float) -> Field:
-        """Distance of every pixel to a point."""
+        """Return the distance of every pixel to a point."""
         return np.asarray(np.hypot(self.x - x, self.y - y), np.float32)
 
     def around(self, x: float, y: float) -> Field:
-        """Flow in circles around a point."""
+        """Return a flow in circles around a point."""
         return np.asarray(np.arctan2(self.y - y, self.x - x) + np.pi / 2, np.float32)
 
     def contours(self) -> tuple[Field, Field]:
-        """Where areas meet (S, S) in [0, 1], and the direction along their border."""
+        """Return the borders between areas (S, S) in [0, 1], and the direction along them."""
         value = (self.label * 37 % 101).astype(np.float32)
         dy, dx = np.gradient(ndimage.gaussian_filter(value, self.size / 170))
         edge = ndimage.morphological_gradient(value, size=3) > 0

@@ -68,7 +68,7 @@ def scatter(rng: Rng, count: int, near: float, far: float) -> tuple[Field, Field
 
 
 def underfoot(height: Heights) -> Heights:
-    """The same ground, moved so that nothing near the camera is higher than 0."""
+    """Return the ground, lowered so that nothing near the camera is higher than 0."""
     z = np.linspace(0.5, 14, 30, dtype=np.float32)
     top = max(float(height(x * z, z).max()) for x in (-0.5, 0.0, 0.5))
     return lambda x, z: height(x, z) - top

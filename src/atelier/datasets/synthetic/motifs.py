@@ -64,7 +64,7 @@ def sun(d: Design, x: float, y: float, r: float, palette: Palette, reach: float 
 def hill(
     d: Design, base: float, bump: float, palette: Palette, waves: float = 2.0, steep: float = 0.0
 ) -> Mask:
-    """Everything below a rolling line; the strokes follow the slope. Returns its pixels."""
+    """Fill the area below a rolling line, strokes along the slope; return its pixels."""
     line = d.noise(waves, 3.0)[0][None] * bump + base
     slope = np.gradient(line[0]) * d.size
     below = d.y > line
@@ -76,7 +76,7 @@ def hill(
 
 
 def wheat(d: Design, top: float, palette: Palette, lean: float = 0.25) -> Mask:
-    """A field of upright flicks, in waves that lean with the wind. Returns its pixels."""
+    """Fill a field with upright flicks that lean with the wind; return its pixels."""
     gust = d.noise(2.5, 2.6)
     line = top + 0.02 * d.noise(3.0)[0][None]
     below = d.y > line
@@ -86,7 +86,7 @@ def wheat(d: Design, top: float, palette: Palette, lean: float = 0.25) -> Mask:
 
 
 def furrows(d: Design, top: float, palette: Palette, vanish: float = 0.5) -> Mask:
-    """Rows of crops that run to a point on the horizon. Returns the pixels of the field."""
+    """Draw rows of crops that run to a point on the horizon; return the field's pixels."""
     below = d.y > top + 0.008 * d.noise(4.0)[0][None]
     dx, dy = d.x - vanish, np.maximum(d.y - top + 0.04, 0.01)
     rows = np.sin(dx / dy * 7.0 + 0.3 * d.noise(3.0))

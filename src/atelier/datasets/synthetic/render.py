@@ -1,4 +1,4 @@
-"""Which pictures the sample holds, and their files."""
+"""Contents of the sample and the files they are written to."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Light:
 
     @property
     def ambient(self) -> Field:
-        """What the sky alone sheds on the ground."""
+        """Return the light of the sky alone on the ground."""
         return np.asarray(0.55 * self.zenith + 0.35 * self.horizon, np.float32)
 
 

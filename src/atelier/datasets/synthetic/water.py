@@ -48,7 +48,7 @@ def _tilt(scene: Scene, x: Field, z: Field, rough: float) -> Field:
 
 
 def _mirror(scene: Scene, wet: Field, tilt: Field, rough: float) -> Field:
-    """What the water reflects: the picture upside down below the far shore."""
+    """Return the reflection: the picture upside down below the far shore."""
     size = scene.size
     first = np.where(wet.any(0), wet.argmax(0), int(scene.horizon * size)).astype(np.float32)
     shore = ndimage.gaussian_filter1d(ndimage.minimum_filter1d(first, 9), size / 60)

@@ -1,4 +1,4 @@
-"""Frozen perceptual networks, asked for by name and tapped by layer name.
+"""Frozen perceptual networks, loaded by name and tapped by layer name.
 
 Shapes: B pictures, C channels, H×W positions. Input is RGB in [0, 1]; every network normalises
 inside, as it was trained.
@@ -63,13 +63,13 @@ class Features(nn.Module):
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) in [0, 1] to layer name → (B, C, h, w)."""
+        """Map (B, 3, H, W) in [0, 1] to layer name → (B, C, h, w)."""
         found: dict[str, Tensor] = self.network(image)
         return found
 
     @cached_property
     def channels(self) -> dict[str, int]:
-        """Layer → its width C."""
+        """Return layer → its width C."""
         device = next(self.network.parameters()).device
         with torch.no_grad():
             found = self(torch.zeros(1, 3, 96, 96, device=device))
@@ -77,7 +77,7 @@ class Features(nn.Module):
 
     @torch.no_grad()
     def embed(self, image: Tensor) -> Tensor:
-        """One vector per picture: the spatial mean of the (only) layer, (B, C)."""
+        """Return one vector per picture: the spatial mean of the (only) layer, (B, C)."""
         layer: Tensor
         (layer,) = self(image).values()
         return layer.mean((2, 3))
@@ -94,7 +94,7 @@ class LossFeatures:
 
     @cached_property
     def network(self) -> Features:
-        """The network; from the first use on it stays in memory.
+        """Return the network; from the first use on it stays in memory.
 
         Raises:
             UserError: see ``load_features``.
@@ -102,7 +102,7 @@ class LossFeatures:
         return self.load()
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """As ``Features.forward``."""
+        """Map pictures to activations as ``Features.forward`` does."""
         found: dict[str, Tensor] = self.network(image)
         return found
 
@@ -120,7 +120,7 @@ class Tapped(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) in [0, 1] to the tapped activations."""
+        """Map (B, 3, H, W) in [0, 1] to the tapped activations."""
         value, found = (image - self.mean) / self.std, {}
         for index, layer in enumerate(self.chain):
             value = layer(value)
@@ -142,13 +142,13 @@ class RescaledPool(nn.Module):
         self.factor = 2.0 if kind == "average" else 0.78
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H/2, W/2)."""
+        """Map (B, C, H, W) to (B, C, H/2, W/2)."""
         pooled: Tensor = self.pool(value)
         return pooled * self.factor
 
 
 def vgg_layers(name: str) -> dict[str, int]:
-    """Layer name → index in torchvision's ``features``: conv1_1, relu1_1, …, pool5."""
+    """Return layer name → index in torchvision's ``features``: conv1_1, relu1_1, …, pool5."""
     found, index = {}, 0
     for block, depth in enumerate(VGG_BLOCKS[name], start=1):
         for conv in range(1, depth + 1):
@@ -160,7 +160,7 @@ def vgg_layers(name: str) -> dict[str, int]:
 
 
 def squeezenet_layers() -> dict[str, int]:
-    """Layer name → index in torchvision's SqueezeNet 1.1 ``features``."""
+    """Return layer name → index in torchvision's SqueezeNet 1.1 ``features``."""
     order = "conv1 relu1 pool1 fire2 fire3 pool3 fire4 fire5 pool5 fire6 fire7 fire8 fire9"
     return {layer: index for index, layer in enumerate(order.split())}
 
@@ -175,7 +175,7 @@ def load_features(
     unit_activations: bool = False,
     device: str = "cpu",
 ) -> Features:
-    """The network ``name`` tapped at ``layers``, frozen, on ``device``.
+    """Return the network ``name`` tapped at ``layers``, frozen, on ``device``.
 
     Args:
         name: one of ``NAMES``. ``mini`` is our own small encoder, shipped with the package;
@@ -223,7 +223,7 @@ def _checked(name: str, wanted: Sequence[str], known: dict[str, int]) -> Sequenc
 
 
 def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
-    """The whole ``features`` chain with its weights, its layer names and its hash."""
+    """Return the whole ``features`` chain with its weights, its layer names and its hash."""
     if name == "random":
         chain = random_vgg19()
         return chain, vgg_layers("vgg19"), digest(chain.state_dict())

@@ -36,13 +36,13 @@ class FidNetwork(nn.Module):
             pytorch_fid.load_state_dict_from_url = before
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) in [0, 1] to ``pool3``, (B, 2048, 1, 1)."""
+        """Map (B, 3, H, W) in [0, 1] to ``pool3``, (B, 2048, 1, 1)."""
         (pool3,) = self.inner(image)
         return {"pool3": pool3}
 
 
 def fid_network(state: StateDict, layers: Sequence[str]) -> nn.Module:
-    """pytorch-fid's network; its one layer is ``pool3``."""
+    """Return pytorch-fid's network; its one layer is ``pool3``."""
     if list(layers) != ["pool3"]:
         raise UserError(f"inception_fid has one layer, pool3; asked for {', '.join(layers)}")
     return FidNetwork(state)
@@ -66,7 +66,7 @@ class ImageNetInception(nn.Module):
         )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) in [0, 1], H and W at least 75, to the named activations."""
+        """Map (B, 3, H, W) in [0, 1], H and W at least 75, to the named activations."""
         # torchvision trained on (x - 0.5)/0.5; `transform_input` undoes ImageNet's normalisation,
         # so feeding (x - 0.5)/0.5 at once is the same with one step less.
         found: dict[str, Tensor] = self.inner((image - 0.5) / 0.5)
@@ -74,7 +74,7 @@ class ImageNetInception(nn.Module):
 
 
 def inception_network(state: StateDict, layers: Sequence[str]) -> nn.Module:
-    """ImageNet network of torchvision tapped at ``layers``."""
+    """Return torchvision's ImageNet network tapped at ``layers``."""
     for layer in layers:
         if layer not in INCEPTION_LAYERS:
             raise UserError(f"inception_v3 has {', '.join(INCEPTION_LAYERS)}, not {layer!r}")

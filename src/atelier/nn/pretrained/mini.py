@@ -36,7 +36,7 @@ class Stage(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, width, H/2, W/2)."""
+        """Map (B, C, H, W) to (B, width, H/2, W/2)."""
         value = F.silu(self.first(F.avg_pool2d(value, 2)))
         return F.silu(self.second(value))
 
@@ -69,12 +69,12 @@ class Vector(nn.Module):
         self.register_buffer("bias", torch.zeros(LENGTH))
 
     def project(self, known: Tensor) -> Tensor:
-        """(B, 2·ΣC) statistics to (B, ``LENGTH``)."""
+        """Map (B, 2·ΣC) statistics to (B, ``LENGTH``)."""
         with torch.autocast(known.device.type, enabled=False):  # a thousand terms in 8 bits
             return ((known - self.shift) / self.scale) @ self.weight.mT + self.bias
 
     def forward(self, taps: Mapping[str, Tensor]) -> Tensor:
-        """All taps to (B, ``LENGTH``, 1, 1)."""
+        """Map all taps to (B, ``LENGTH``, 1, 1)."""
         return self.project(statistics(taps))[..., None, None]
 
 
@@ -98,7 +98,7 @@ class Mini(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """(B, 3, H, W) in [0, 1] to the layers asked for."""
+        """Map (B, 3, H, W) in [0, 1] to the layers asked for."""
         value = F.silu(self.stem((image - self.mean) / self.std))
         found = {"relu1_1": value}
         for tap, stage in self.stages.items():
@@ -108,7 +108,7 @@ class Mini(nn.Module):
         return {tap: found[tap] for tap in self.taps}
 
     def cut(self, layers: Sequence[str]) -> None:
-        """Keep only what ``layers`` need, and give only them."""
+        """Keep only what ``layers`` need, and return only those."""
         self.taps = tuple(layers)
         deepest = max(LAYERS.index(layer) for layer in layers)
         for tap in LAYERS[deepest + 1 : -1]:
@@ -118,7 +118,7 @@ class Mini(nn.Module):
 
 
 def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
-    """The network with the weights of ``state`` (kept as float16), tapped at ``layers``.
+    """Return the network with the weights of ``state`` (stored as float16), tapped at ``layers``.
 
     Raises:
         UserError: an unknown layer, ``vector`` beside another one, or ill-fitting weights.

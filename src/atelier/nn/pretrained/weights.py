@@ -1,7 +1,7 @@
-"""Where pretrained weights come from: one place, one order, never a silent substitute.
+"""Sources of pretrained weights: one place, one order, never a silent substitute.
 
 Order: a file in the folder named by ``ATELIER_WEIGHTS``; the package itself (``mini``); torch's own
-cache; a download by the owning library's address. When none works, one sentence says what is
+cache; a download by the owning library's address. When none works, one message says what is
 missing and what to do.
 """
 
@@ -31,7 +31,7 @@ StateDict = dict[str, Tensor]
 PUBLISHED = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid")
 """Networks whose weights others publish."""
 SHIPPED: Mapping[str, Path] = {"mini": Path(__file__).with_name("mini.safetensors")}
-"""Weights that came with the package; their card lies beside them, as .json."""
+"""Weights that came with the package; their card is beside them, as .json."""
 TIMEOUT_S = 20.0
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -42,7 +42,7 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 @cache
 def published_url(name: str) -> str:
-    """Where the owning library has the weights of ``name``.
+    """Return the address at which the owning library publishes the weights of ``name``.
 
     The libraries are imported here and not above: that takes more than a second, which stages that
     use the shipped network need not wait.
@@ -54,7 +54,7 @@ def published_url(name: str) -> str:
 
 
 def resolve(name: str) -> StateDict:
-    """Weights of the network ``name``, on the CPU.
+    """Return the weights of the network ``name``, on the CPU.
 
     Raises:
         UserError: nothing has them; the message says where to put them and what runs without.
@@ -71,14 +71,14 @@ def resolve(name: str) -> StateDict:
 
 
 def found_at(name: str) -> Path | None:
-    """The file ``resolve`` would read; None where it had to be downloaded."""
+    """Return the file ``resolve`` would read; None where it had to be downloaded."""
     if name == "random":  # seeded, of no file
         return Path(__file__)
     return next((path for path in _places(name) if path.is_file()), None)
 
 
 def _places(name: str) -> Iterator[Path]:
-    """Where the weights may lie; one by one: the published name comes from a slow import."""
+    """Yield the possible places of the weights; lazily: the published name needs a slow import."""
     folder = os.environ.get("ATELIER_WEIGHTS")
     if folder:
         if not Path(folder).is_dir():
@@ -93,7 +93,7 @@ def _places(name: str) -> Iterator[Path]:
 
 
 def _download(name: str) -> StateDict:
-    """From the owning library's address into torch's cache (hash checked by torch)."""
+    """Download from the owning library's address into torch's cache (hash checked by torch)."""
     url, before = published_url(name), socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none: a dead network would hang for ever
     try:
@@ -134,7 +134,7 @@ def read_weights(path: Path) -> StateDict:
 
 
 def _refusal(message: str) -> str:
-    """One line of the page torch writes: code in the file, or no file of torch's at all."""
+    """Return one line for the page torch writes: code in the file, or no file of torch's at all."""
     code = re.search(r"unsupported (?:global|class).*|.*GLOBAL.*", message, re.IGNORECASE)
     if code:
         return f"refused, it holds more than weights: {code[0].strip()}"
@@ -142,7 +142,7 @@ def _refusal(message: str) -> str:
 
 
 def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
-    """Load ``state`` or say in one sentence how it differs from the network called ``name``."""
+    """Load ``state``; an error says in one line how it differs from the network ``name``."""
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
@@ -151,7 +151,7 @@ def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """First 12 hex digits of the SHA-256 over names, shapes and values: independent of the file."""
+    """Return 12 hex digits of SHA-256 over names, shapes and values, whatever the file."""
     total = hashlib.sha256()
     for key in sorted(state):
         value = state[key].detach().cpu().contiguous()

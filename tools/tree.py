@@ -1,0 +1,189 @@
+"""Draw the import layers and the repository's tree into ``docs/architecture.md``; ``make tree``.
+
+    python -m tools.tree
+
+The layers are those of the contract in ``pyproject.toml``. A Python file is described by the first
+line of its docstring, a page of the documentation by its heading, everything else by a line in
+``NOTES``.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from atelier.core.config import UserError
+from atelier.core.files import atomic
+
+ROOT = Path(__file__).parents[1]
+PAGE = Path("docs/architecture.md")
+TOP = PurePosixPath()
+WIDTH = 34
+"""Column at which the descriptions begin."""
+INNER = 58
+"""Characters between the outer walls of the layers."""
+
+NOTES = {
+    ".ci": "continuous integration",
+    ".ci/run": "What CI runs: the demonstration twice, the checks and the tests in a fresh clone",
+    ".dvc": "DVC's own settings",
+    ".dvc/.gitignore": "DVC's cache and private settings stay out of git",
+    ".dvc/config": "The sample's remote, `.sample`; no analytics",
+    ".dvcignore": "What DVC need not look at",
+    ".github": "GitHub",
+    ".github/workflows": "GitHub Actions",
+    ".github/workflows/ci.yml": "Call `.ci/run` for every push and pull request",
+    ".gitignore": "What git need not look at",
+    ".pre-commit-config.yaml": "`make check` before every commit",
+    ".sample": "the bytes of the embedded sample: a DVC remote in the clone",
+    ".streamlit": "Streamlit",
+    ".streamlit/config.toml": "The dashboard's colours and address; no analytics",
+    "CHANGELOG.md": "What changed for users, by version",
+    "CONTRIBUTING.md": "How to add a method or a metric; house rules",
+    "LICENSE": "MIT",
+    "Makefile": "demo, test, check, docs, repro, train-all, dashboard, ui",
+    "README.md": "Pitch, results of the sample, the first commands",
+    "benchmarks": "measurements that are too long for tests; results in docs/log.md",
+    "dashboard": "the Streamlit application",
+    "dashboard/parts/assets": "HTML, CSS and JavaScript of the components; the page's style",
+    "dashboard/views": "one file per page",
+    "data.dvc": "The raw pictures, as DVC tracks them",
+    "docs": "this documentation",
+    "docs/api": "API pages, filled by mkdocstrings",
+    "docs/changelog.md": "The site's page of CHANGELOG.md",
+    "docs/contributing.md": "The site's page of CONTRIBUTING.md",
+    "docs/figures": "figures and their numbers",
+    "docs/figures/small_sets.json": "Numbers of the figure",
+    "docs/figures/small_sets.png": "What the number of pictures does to a Fréchet distance",
+    "docs/figures/ways.svg": "The way of a picture and of a setting through the code",
+    "docs/grid.webp": "The README's picture; `make grid` renews it",
+    "dvc.lock": "What DVC last ran, with the hashes of all inputs and outputs",
+    "dvc.yaml": "The DAG: prepare → train@m → stylize@m → denoise@m → evaluate@m → compare",
+    "mkdocs.yml": "The documentation site; `make docs` builds it",
+    "models": "models in DVC's sense",
+    "models/dvc.yaml": "What DVC calls a model: one line per trained method",
+    "params.yaml": "Every setting: one block per step and per method, and one per scale",
+    "pyproject.toml": "Dependencies, linters, types, the import contract",
+    "requirements-dev.lock": "Packages of the tests and linters, with hashes",
+    "requirements.lock": "Packages of the bench, with hashes",
+    "results": "everything generated; git has the comparison's numbers only",
+    "src": "the package",
+    "src/atelier/nn/pretrained/mini.json": "Card of `mini`: teacher, settings, figures",
+    "src/atelier/nn/pretrained/mini.safetensors": "Weights of `mini`, 3.0 MB",
+    "src/atelier/py.typed": "The package is typed",
+    "stages": "one thin script per step of the DAG",
+    "tests": "mirrors src/atelier; helpers in support/, fixtures in conftest.py",
+    "tools": "programs that maintain the repository; not installed",
+}
+CLOSED = frozenset({".sample", "results", "dashboard/parts/assets", "tests"})
+"""Folders of which the tree names no files; the tests' mirror those of the package."""
+
+
+def tracked(root: Path = ROOT) -> list[PurePosixPath]:
+    """Return the files git tracks that are there.
+
+    Raises:
+        UserError: ``root`` is no git checkout.
+    """
+    command = ["git", "ls-files"]
+    try:
+        listing = subprocess.check_output(command, cwd=root, text=True)  # noqa: S603 - a constant
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"{root}: no git checkout, so there is no list of files") from error
+    return [PurePosixPath(name) for name in listing.splitlines() if (root / name).is_file()]
+
+
+def describe(path: PurePosixPath, root: Path = ROOT) -> str:
+    """Return the line that says what a file or folder is; a package is described by its own.
+
+    Raises:
+        UserError: there is none.
+    """
+    if note := NOTES.get(str(path)):
+        return note
+    file = root / path
+    if file.is_dir():
+        file /= "__init__.py"
+    if file.suffix == ".py" and file.is_file():
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    elif file.suffix == ".md":
+        text = file.read_text(encoding="utf-8").lstrip("# ")
+    else:
+        text = ""
+    if line := text.partition("\n")[0].rstrip("."):
+        return line
+    raise UserError(f"tools/tree.py: NOTES: no line says what {path} is")
+
+
+def lines(
+    files: Iterable[PurePosixPath], root: Path = ROOT, folder: PurePosixPath = TOP
+) -> Iterator[str]:
+    """Yield the lines of the tree below ``folder``: its files, then its folders, each by name."""
+    inside = [path for path in files if folder in path.parents]
+    for path in sorted(p for p in inside if p.parent == folder and p.name != "__init__.py"):
+        yield _line(path, path.name, root)
+    below = sorted({p.parents[-len(folder.parts) - 2] for p in inside if p.parent != folder})
+    for path in below:
+        yield _line(path, f"{path.name}/", root)
+        if str(path) not in CLOSED:
+            yield from lines(inside, root, path)
+
+
+def _line(path: PurePosixPath, name: str, root: Path) -> str:
+    indented = "  " * (len(path.parts) - 1) + name
+    return f"{indented:<{WIDTH}} {describe(path, root)}"
+
+
+def contract(root: Path = ROOT) -> list[list[str]]:
+    """Return the rows of packages from the layered import contract, uppermost first."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (rows,) = (one["layers"] for one in contracts if one["type"] == "layers")
+    return [[name.strip() for name in row.split("|")] for row in rows]
+
+
+def layers(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a drawing of ``rows``: packages side by side, one row below another."""
+    yield "┌" + "─" * INNER + "┐"
+    for number, names in enumerate(rows):
+        if number:
+            yield "├" + "─" * INNER + "┤"
+        space = INNER - len(names) + 1
+        widths = [space // len(names) + (n < space % len(names)) for n in range(len(names))]
+        yield "│" + "│".join(f"{n:^{w}}" for n, w in zip(names, widths, strict=True)) + "│"
+    yield "└" + "─" * INNER + "┘"
+
+
+def drawn(page: str, name: str, rows: Iterable[str]) -> str:
+    """Return ``page`` with the lines between the marks called ``name``.
+
+    Raises:
+        UserError: the marks are missing.
+    """
+    begin, end = f"<!-- {name}: begin (make tree) -->\n```text\n", f"```\n<!-- {name}: end -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UserError(f"{PAGE}: the marks of {name!r} are missing")
+    text = "".join(f"{row}\n" for row in rows)
+    return f"{before}{begin}{text}{end}{after}"
+
+
+def main(root: Path = ROOT) -> str:
+    """Return the page as it should be."""
+    page = (root / PAGE).read_text(encoding="utf-8")
+    page = drawn(page, "layers", layers(contract(root)))
+    return drawn(page, "tree", lines(tracked(root), root))
+
+
+if __name__ == "__main__":
+    try:
+        page = main()
+    except UserError as error:
+        sys.exit(str(error))
+    with atomic(ROOT / PAGE) as part:
+        part.write_text(page, encoding="utf-8")
