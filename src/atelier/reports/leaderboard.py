@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import plain
+from atelier.core.process import is_gone
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
 """Label and file name of the row that scores the photographs themselves."""
@@ -197,6 +198,9 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
     if record.get("key", key) != key:
         return None
     stage = record.get("stage", "a stage")
+    if record["state"] == "running" and is_gone(record.get("process")):
+        reason = f"{stage}: was killed; `dvc repro` goes on from its last save, if it had one"
+        return {"status": "failed", "error": reason}
     if record["state"] == "running":
         return {"status": "running", "error": f"{stage}, since {record.get('since', '?')}"}
     return {"status": "failed", "error": f"{stage}: {record.get('error', 'no reason given')}"}

@@ -16,6 +16,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
 from atelier.core.files import write_json
+from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
 
 STATUS = Path("results/status")
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
@@ -33,10 +34,12 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     metrics of an earlier run that lie beside it must not be taken for its own.
     """
     use_plain_characters()
+    interrupt_on_sigterm()
+    follow_dvc()
     keep_memory()
     spare_collection()
     note = _Note(name, method)
-    note.write("running", since=datetime.now(UTC).isoformat())
+    note.write("running", since=datetime.now(UTC).isoformat(), process=identity())
     try:
         yield
     except KeyboardInterrupt:
