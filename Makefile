@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# ends when make is ended: its shell passes no signal on
+LAST   := python -m atelier.core.process
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # threads that wait sleep: spinning, two trainings side by side slow each other down many times
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -18,10 +20,10 @@ demo: train-all  ## everything on the embedded sample: pictures, numbers, table
 	@printf 'The grid:               results/comparison/grid.png\n'
 
 repro: $(VENV)/.installed data  ## run what has changed; one method's failure stops no other
-	dvc repro --keep-going || { dvc repro --single-item compare; exit 1; }
+	$(LAST) dvc repro --keep-going || { dvc repro --single-item compare; exit 1; }
 
 train-all: $(VENV)/.installed data  ## the same, several methods side by side, one per GPU
-	atelier fan-out && dvc repro || { dvc repro --single-item compare; exit 1; }
+	atelier fan-out && $(LAST) dvc repro || { dvc repro --single-item compare; exit 1; }
 
 # a file's tests stay in one process, in the order of tests/conftest.py: the longest first
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
@@ -76,6 +78,7 @@ clean:  ## remove results and resumable state; DVC's cache and the runs stay
 	rm -rf results/prepared results/models results/stylized results/metrics results/comparison .checkpoints
 
 data: | $(VENV)/.installed
+	@atelier mend
 	dvc pull --quiet data.dvc zoo.dvc
 
 $(VENV)/.installed: requirements.lock pyproject.toml

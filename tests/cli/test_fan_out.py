@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
+import atelier
 from atelier.cli import fan_out
 from atelier.cli.fan_out import FanOut, lanes
 from atelier.core.config import UserError
@@ -32,6 +34,12 @@ if name.startswith("meets"):  # two of them, side by side or never
     mine.touch()
     while len(list(Path().glob("here-*"))) < 2:
         time.sleep(0.05)
+if name == "long":
+    import signal
+    signal.signal(signal.SIGINT, lambda *_: (Path("interrupted").touch(), sys.exit(130)))
+    Path("began").touch()
+    while True:
+        time.sleep(0.05)
 sys.exit("no" if name == "broken" else 0)
 """
 
@@ -40,10 +48,11 @@ sys.exit("no" if name == "broken" else 0)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which ``python -m dvc`` is the stand-in."""
     (tmp_path / "dvc.py").write_text(STAND_IN)
-    names = ("a", "b", "c", "d", "broken", "meets", "meets_too", "busy")
+    names = ("a", "b", "c", "d", "broken", "meets", "meets_too", "busy", "long")
     stale = {f"stylize@{name}": [] for name in names}
     (tmp_path / "stale.json").write_text(json.dumps({"compare": [], **stale}))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    source = Path(atelier.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{source}")
     monkeypatch.setattr(fan_out.time, "sleep", lambda _: None)
     return tmp_path
 
@@ -110,6 +119,18 @@ def test_interrupted_no_further_method_is_begun(root: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         told.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert "train@d" not in " ".join(calls(root))
+
+
+def test_interrupted_those_running_save_and_end(root: Path) -> None:
+    run = FanOut(["a", "long"], [{}, {}], root)
+    told = run.run()
+    next(told)
+    while not (root / "began").exists():
+        pass
+    with pytest.raises(KeyboardInterrupt):
+        told.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert (root / "interrupted").exists()
+    assert not run.children.running
 
 
 def test_lanes_share_the_cores_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,16 +155,19 @@ def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path,
     assert training(tmp_path).step == 2, "the state before it is there"
 
 
-def test_ctrl_c_finishes_the_step_saves_and_continues(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_finishes_the_step_saves_and_continues(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     whole, one = training(tmp_path / "whole"), training(tmp_path / "parts")
     finish(whole)
-    before, ticks = signal.getsignal(signal.SIGINT), one.run()
+    before, ticks = signal.getsignal(number), one.run()
     for _ in range(3):
         next(ticks)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), number)
     with pytest.raises(KeyboardInterrupt):
         next(ticks)
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
     again = training(tmp_path / "parts")
     assert again.step == 3, "between two steps: no further one is done"
     finish(again)

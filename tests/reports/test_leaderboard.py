@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from atelier.core.config import Params, UserError
+from atelier.core.files import write_json
+from atelier.core.process import identity
 from atelier.reports import leaderboard
 from atelier.reports.tables import to_text
 
@@ -169,3 +171,13 @@ def test_a_method_is_on_the_front_when_none_beats_it_in_both() -> None:
     rows = [("slow", 9, 1), ("fair", 5, 5), ("beaten", 6, 6), ("quick", 1, 9), ("equal", 9, 1)]
     frame = pd.DataFrame([*rows, ("far", 1, 10)], columns=["method", "x", "y"])
     assert leaderboard.front(frame, "x", "y")["method"].tolist() == ["quick", "fair", "slow"]
+
+
+def test_a_stage_that_was_killed_is_not_running_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "results/status/cut.json"
+    running = {"stage": "train", "state": "running", "since": "2026-01-02T03:04:05"}
+    for process, status in ((identity(), "running"), ("1 1 x " + identity().split()[3], "failed")):
+        write_json(path, {**running, "process": process})
+        row = leaderboard._status(tmp_path, "cut", "")
+        assert row["status"] == status
+    assert row["error"].startswith("train: was killed; `dvc repro` goes on")

@@ -426,3 +426,17 @@ def test_a_run_that_never_opened_is_inert() -> None:
     run.metrics({"loss": 1.0}, 0)
     assert run.id is None
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_a_run_whose_process_was_killed_is_closed_by_whoever_looks_next(project: Path) -> None:
+    begin = "import os\nrun = open_run('cut', 'train', {})\nprint(run.id, flush=True)\nos._exit(9)"
+    text = f"from atelier.tracking.client import open_run\n{begin}"
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=project, capture_output=True, text=True, check=False
+    )
+    killed = done.stdout.strip()
+    assert stored(killed).info.status == "RUNNING"
+    with open_run("comparison", "compare", {}) as living:
+        assert stored(killed).info.status == "KILLED"
+        client.close_killed(open_store(), stored(living.id).info.experiment_id)
+        assert stored(living.id).info.status == "RUNNING"

@@ -13,10 +13,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from atelier.cli.mend import broken_rwlock
 from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.layout import counts, splits
+from atelier.datasets.importer import NEW, OLD
 from atelier.datasets.parallel import cores
 from atelier.nn.pretrained.weights import PUBLISHED, SHIPPED, found_at
 from atelier.tracking.store import probe, store_uri
@@ -43,6 +45,7 @@ def examine(root: Path, params: Params) -> Iterator[Line]:
     yield from _packages()
     yield from _devices(params)
     yield _disk(root)
+    yield from _left_by_kills(root)
     yield _data(root)
     yield _zoo(root)
     yield from _networks(params)
@@ -93,6 +96,14 @@ def _disk(root: Path) -> Line:
     free = shutil.disk_usage(root).free
     state: State = "ok" if free >= LEAST_DISK else "wrong"
     return Line("disk", state, f"{free / 2**30:.1f} GiB free in {root}")
+
+
+def _left_by_kills(root: Path) -> Iterator[Line]:
+    """Only if there is something."""
+    if reason := broken_rwlock(root):
+        yield Line("DVC", "wrong", f"{reason}; run `atelier mend`")
+    for path in (*root.glob(OLD), *root.glob(NEW)):
+        yield Line("data", "wrong", f"{path}: left by `atelier data use`; run `atelier mend`")
 
 
 def _data(root: Path) -> Line:

@@ -7,13 +7,16 @@ that fails leaves the others alone. What all of them need runs before, the compa
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import torch
 
@@ -29,6 +32,11 @@ BUSY = ("Unable to acquire lock", "is busy")
 PATIENCE = 40
 """How often a busy DVC is asked again, after a second each."""
 CPU_LANES = 4
+ENDING = (sys.executable, "-m", "atelier.core.process")
+"""Runs a command that ends when this process does, even if that is killed by force."""
+INTERRUPTED = 130
+SAVING = 60.0
+"""Seconds a training may take to finish its step and save, before it is told more firmly."""
 
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait for one another sleep: spinning, they take the cores that other lanes need, and
@@ -71,6 +79,7 @@ class FanOut:
         for lane in places:
             self.free.put(lane)
         self.failed: list[str] = []
+        self.children = Children()
 
     def run(self) -> Iterator[str]:
         """Run what all need, then every method.
@@ -79,7 +88,7 @@ class FanOut:
             UserError: what all need has failed.
             KeyboardInterrupt: Ctrl-C; no method is begun any more, those running have saved.
         """
-        if _dvc(["repro", *SHARED], self.root, {}, LOGS / "shared.log"):
+        if self._dvc(["repro", *SHARED], {}, LOGS / "shared.log"):
             raise UserError(f"preparing the pictures failed; see {LOGS / 'shared.log'}")
         stale = self._stale()
         yield from (f"{name}: is done already" for name in self.names if name not in stale)
@@ -90,11 +99,12 @@ class FanOut:
                     yield one.result()
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                self.children.stop()
                 raise
 
     def _stale(self) -> set[str]:
         """Methods with something to do: asking DVC method by method would take seconds each."""
-        if _dvc(["status", "--json"], self.root, {}, LOGS / "status.log"):
+        if self._dvc(["status", "--json"], {}, LOGS / "status.log"):
             return set(self.names)  # then they find out themselves
         return {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
 
@@ -102,30 +112,62 @@ class FanOut:
         """Run a method on a free lane; a line about how it ended."""
         lane, began, log = self.free.get(), time.monotonic(), LOGS / f"{name}.log"
         targets = [f"{stage}@{name}" for stage in STAGES]
-        code = _dvc(["repro", "--single-item", *targets], self.root, lane, log)
+        code = self._dvc(["repro", "--single-item", *targets], lane, log)
         self.free.put(lane)
         if code:
             self.failed.append(name)
         ended = f"failed, see {log}" if code else "done"
         return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
 
+    def _dvc(self, arguments: Sequence[str], lane: Lane, log: Path) -> int:
+        """Exit code of ``dvc``, whose output goes to ``log``; asked again while another writes."""
+        path = self.root / log
+        path.parent.mkdir(parents=True, exist_ok=True)
+        command = [*ENDING, sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
+        errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
+        for _ in range(PATIENCE):
+            with path.open("w", encoding="utf-8") as out:
+                code = self.children.run(
+                    command, cwd=self.root, env={**os.environ, **lane}, stdout=out, stderr=errors
+                )
+            if not code or not any(word in path.read_text() for word in BUSY):
+                break
+            time.sleep(1)
+        return code
 
-def _dvc(arguments: Sequence[str], root: Path, lane: Lane, log: Path) -> int:
-    """Exit code of ``dvc``, whose output goes to ``log``; asked again while another one writes."""
-    (root / log).parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-    errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
-    for _ in range(PATIENCE):
-        with (root / log).open("w", encoding="utf-8") as out:
-            done = subprocess.run(  # noqa: S603 - DVC, with names of params.yaml
-                command,
-                cwd=root,
-                env={**os.environ, **lane},
-                stdout=out,
-                stderr=errors,
-                check=False,
-            )
-        if not done.returncode or not any(word in (root / log).read_text() for word in BUSY):
-            break
-        time.sleep(1)
-    return done.returncode
+
+class Children:
+    """Processes under way, each the first of a group with all that it starts."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self.stopped = False
+
+    def run(self, command: Sequence[str], **options: Any) -> int:
+        """Return the exit code; nothing is begun any more once they were stopped."""
+        if self.stopped:
+            return INTERRUPTED
+        with subprocess.Popen(command, start_new_session=True, **options) as child:  # noqa: S603
+            self.running.add(child)
+            code = child.wait()
+        self.running.discard(child)
+        return code
+
+    def stop(self) -> None:
+        """Interrupt all as Ctrl-C would, so that they save; insist on it later."""
+        self.stopped = True
+        for number, seconds in ((signal.SIGINT, SAVING), (signal.SIGTERM, SAVING)):
+            for child in list(self.running):
+                _signal_group(child.pid, number)
+            end = time.monotonic() + seconds
+            while any(child.poll() is None for child in list(self.running)):
+                if time.monotonic() > end:
+                    break
+                time.sleep(0.1)
+        for child in list(self.running):
+            _signal_group(child.pid, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -5,6 +5,7 @@ Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from atelier.cli import apply, data, zoo
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
 from atelier.core.logs import show_logs
+from atelier.core.process import die_with_parent, interrupt_on_sigterm
 from atelier.reports import protocol
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -59,6 +61,25 @@ def doctor() -> None:
 
 
 @app.command()
+def mend(
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Also remove damaged files from DVC's cache; slow.")
+    ] = False,
+) -> None:
+    """Put right what a killed run left: DVC's lock file, data that were being replaced."""
+    from atelier.cli import mend  # noqa: PLC0415
+
+    root = project_root()
+    for line in mend.mend(root):
+        typer.echo(line, err=True)
+    if cache:
+        removed = 0
+        for removed, line in enumerate(mend.mend_cache(root), 1):  # noqa: B007 - the last counts
+            typer.echo(line, err=True)
+        typer.echo(f"{removed} damaged files removed; `dvc checkout` and `dvc repro` go on")
+
+
+@app.command()
 def register() -> None:
     """Write scores to the runs in MLflow and register trained methods; `dvc repro` does it too."""
     from atelier.serving.registry import publish  # noqa: PLC0415
@@ -78,7 +99,13 @@ def fan_out(
 ) -> None:
     """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
     from atelier.cli import fan_out  # noqa: PLC0415
+    from atelier.cli.mend import mend  # noqa: PLC0415
 
+    interrupt_on_sigterm()
+    if os.environ.get("MAKELEVEL"):  # make's shell does not pass a signal on
+        die_with_parent()
+    for line in mend(project_root()):
+        typer.echo(line, err=True)
     root, params = project_root(), Params.load()
     names = methods or params.method_names
     for name in names:

@@ -7,12 +7,11 @@ a generator may be applied several times before a backward pass, and a discrimin
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.core.process import die_with_parent
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,6 @@ class ProcessGroup:
 
 
 ALONE = ProcessGroup()
-PR_SET_PDEATHSIG = 1
-"""Name in <sys/prctl.h>."""
 
 
 def started() -> bool:
@@ -107,7 +105,8 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
     if not started():
         yield ALONE
         return
-    _die_with_the_launcher()
+    # Killed by force, torchrun would leave its processes training on.
+    die_with_parent(signal.SIGKILL)
     if device.startswith("cuda"):
         torch.cuda.set_device(own_device(device))
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
@@ -115,9 +114,3 @@ def process_group(device: str) -> Iterator[ProcessGroup]:
         yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
-
-
-def _die_with_the_launcher() -> None:
-    """End with the launcher, which killed by force leaves its processes training (Linux only)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

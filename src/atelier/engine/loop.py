@@ -280,7 +280,10 @@ def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
 
 @contextmanager
 def _interruptible() -> Iterator[Any]:
-    """Yield a function that says whether Ctrl-C was pressed; pressed again, it stops at once."""
+    """Yield a function that says whether Ctrl-C was pressed, or SIGTERM sent.
+
+    Pressed again, it stops at once.
+    """
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set  # signals reach the main thread only
@@ -288,10 +291,14 @@ def _interruptible() -> Iterator[Any]:
 
     def note(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
         pressed.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, note)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.core.process import is_gone
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
 
 BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
@@ -168,6 +169,9 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
     if record.get("key", key) != key:
         return None
     stage = record.get("stage", "a stage")
+    if record["state"] == "running" and is_gone(record.get("process")):
+        reason = f"{stage}: was killed; `dvc repro` goes on from its last save, if it had one"
+        return {"status": "failed", "error": reason}
     if record["state"] == "running":
         return {"status": "running", "error": f"{stage}, since {record.get('since', '?')}"}
     return {"status": "failed", "error": f"{stage}: {record.get('error', 'no reason given')}"}

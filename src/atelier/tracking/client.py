@@ -22,6 +22,7 @@ from torch import Tensor
 
 from atelier.core.device import peak_memory_mib
 from atelier.core.images import to_image
+from atelier.core.process import identity, is_gone
 from atelier.tracking.provenance import context, flatten, run_name
 from atelier.tracking.store import brief, clean, follow_move, probe, store_uri, text_of
 from atelier.tracking.system_metrics import Gauges
@@ -30,6 +31,8 @@ EXPERIMENT = "atelier"
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
 """Tag of the description that MLflow shows, in Markdown."""
+PROCESS = "process"
+"""Tag that tells whether the process of a run still lives."""
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 """MLflow's limits for one ``log_batch``."""
 
@@ -176,6 +179,7 @@ class Run:
             return
         _dead.add(uri)  # until the contrary is shown
         client, experiment = connect(uri)
+        close_killed(client, experiment)
         flat = {clean(key): text_of(value) for key, value in flatten(params).items()}
         new = flat if old is None else _additions(client, old, flat)
         if old is not None and new is not None:
@@ -184,12 +188,19 @@ class Run:
         else:
             run_id = client.create_run(experiment, run_name=run_name(method)).info.run_id
             tags = tags if old is None else {**tags, "continues": old}
-        tags = {"method": method, **context(self._stage), **tags}
+        tags = {"method": method, **context(self._stage), **tags, PROCESS: identity()}
         _send(client, run_id, "params", _entities("Param", flat if new is None else new))
         _send(client, run_id, "tags", _entities("RunTag", tags))
         self._client, self._id = client, run_id
         self._began = time.monotonic()
         _dead.discard(uri)
+
+
+def close_killed(client: Any, experiment: str) -> None:
+    """Close runs whose process was killed and could not do it; they would run for ever."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000):
+        if is_gone(run.data.tags.get(PROCESS)):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[str, str]) -> None:

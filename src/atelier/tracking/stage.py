@@ -17,6 +17,7 @@ from atelier.core.device import out_of_memory
 from atelier.core.files import write_json
 from atelier.core.logs import show_logs
 from atelier.core.paths import Results
+from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
 
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
 FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
@@ -33,8 +34,10 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     metrics of an earlier run beside it must not be taken for its own.
     """
     use_plain_characters()
+    interrupt_on_sigterm()
+    follow_dvc()
     note = _Note(name, method)
-    note.write("running", since=datetime.now(UTC).isoformat())
+    note.write("running", since=datetime.now(UTC).isoformat(), process=identity())
     try:
         yield
     except KeyboardInterrupt:

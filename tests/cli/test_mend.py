@@ -1,0 +1,61 @@
+"""What kills and bad disks leave, and how it is put right."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from atelier.cli import mend as module
+from atelier.cli.mend import broken_rwlock, mend, mend_cache
+from support.cli import atelier
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / "params.yaml").write_text("scale: demo\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", ["", '{"write": {', "[]"])
+def test_a_lock_file_that_was_cut_off_is_removed(root: Path, text: str) -> None:
+    (root / ".dvc/tmp/rwlock").write_text(text)
+    assert "was cut off when DVC was killed; removed" in mend(root)[0]
+    assert not (root / ".dvc/tmp/rwlock").exists()
+    assert mend(root) == []
+
+
+def test_a_sound_one_stays(root: Path) -> None:
+    (root / ".dvc/tmp/rwlock").write_text('{"read": {}}')
+    assert mend(root) == []
+    assert broken_rwlock(root) == ""
+    assert (root / ".dvc/tmp/rwlock").exists()
+
+
+def test_nothing_is_removed_while_dvc_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / ".dvc/tmp/rwlock").touch()
+    monkeypatch.setattr(module, "dvc_at_work", lambda _: [17])
+    assert "left alone while DVC runs (process 17)" in mend(root)[0]
+    assert (root / ".dvc/tmp/rwlock").exists()
+
+
+def test_damaged_objects_leave_the_cache(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = []
+    for content, suffix in ((b"one", ""), (b"two", ""), (b"[]", ".dir")):
+        name = hashlib.md5(content).hexdigest()  # noqa: S324 - DVC's names
+        path = root / module.CACHE / name[:2] / f"{name[2:]}{suffix}"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+        kept.append(path)
+    assert list(mend_cache(root)) == []
+    kept[1].write_bytes(b"twp")
+    assert atelier(monkeypatch, "mend", "--cache") == 0
+    told = capsys.readouterr()
+    assert f"{kept[1]}: has changed since DVC kept it; removed" in told.err
+    assert "1 damaged files removed" in told.out
+    assert [path.exists() for path in kept] == [True, False, True]
