@@ -23,6 +23,7 @@ from atelier.tracking import client, store
 from atelier.tracking.client import open_run
 from support.models import METHODS, project, train
 from support.pictures import ramp
+from support.zoo import entry
 
 PHOTO, STYLE = np.asarray(ramp(72, 48)), np.asarray(ramp(64, 56, seed=3))
 SCORE = {"features": "mini", "features_hash": "b1b", "n_generated": 8, "n_reference": 16}
@@ -81,6 +82,23 @@ def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) ->
     assert "| Fréchet distance | 20 |" in found.description
     assert found.tags["frechet"] == "20.0"
     assert found.source == f"runs:/{found.run_id}/models/cut", "no place on disk"
+
+
+def test_a_method_that_is_not_trained_here_is_served_with_the_zoos_weights(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATELIER_ZOO")
+    entry(root / "zoo", "fast_night")
+    entry(root / "zoo", "cut")
+    score(root, "fast_night", frechet=1.0)  # of another training, whose weights are gone
+    begun = "12,000 steps on photographs and Van Gogh"
+    told = go(root)
+    assert told[0] == f"fast_night: version 1 of atelier-fast_night ({begun})"
+    assert "cut: version 1 of atelier-cut, which is the champion" in told, "one's own comes first"
+    (found,) = mlflow_client().search_model_versions("name='atelier-fast_night'")
+    assert found.tags["pretrained"] == begun
+    assert "frechet" not in found.tags
+    assert f"Pretrained: {begun}" in found.description
 
 
 def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
@@ -255,7 +273,7 @@ def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
 def test_a_model_is_text_and_safetensors(root: Path) -> None:
     go(root)
     files = {path.name for path in (root / "mlartifacts").rglob("*") if "cut" in path.parts}
-    assert files >= {"mlmodel.py", "card.json", "model.safetensors", "MLmodel"}
+    assert files >= {"model_code.py", "card.json", "model.safetensors", "MLmodel"}
     assert not [name for name in files if name.endswith((".pkl", ".pt", ".pth"))]
     (written,) = (root / "mlartifacts").glob("*/artifacts/models/cut/requirements.txt")
     assert "atelier" not in written.read_text(), "its name on the public index is not ours"
