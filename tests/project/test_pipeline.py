@@ -91,14 +91,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "data" / split).mkdir(parents=True)
         for n in range(count):
             fake_picture(hash_of(split, n)).save(folder / "data" / split / f"{n}.png")
-    edit(folder, "scales", "demo", "prepare", "size", value=40)
-    edit(folder, "scales", "demo", "prepare", "test_photos", value=4)
+    edit(folder, "scale", value="smoke")
+    edit(folder, "scales", "smoke", "prepare", "size", value=40)
+    edit(folder, "scales", "smoke", "prepare", "test_photos", value=4)
     keep(folder, METHODS)
-    edit(folder, "scales", "demo", "denoise", "steps", value=4)
+    edit(folder, "scales", "smoke", "denoise", "steps", value=4)
     for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
-        edit(folder, "scales", "demo", method, "steps", value=steps)
-    edit(folder, "scales", "demo", "adain", "crop", value=32)
-    edit(folder, "scales", "demo", "adain", "save_every", value=5)
+        edit(folder, "scales", "smoke", method, "steps", value=steps)
+    edit(folder, "scales", "smoke", "adain", "crop", value=32)
+    edit(folder, "scales", "smoke", "adain", "save_every", value=5)
     (folder / "zoo").mkdir()
     (folder / "zoo/README.md").write_text("nothing yet")
     for command in ("git init -q", "dvc add -q data zoo", "git add -A"):
@@ -206,7 +207,7 @@ def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path
 
 
 def test_a_new_entry_of_the_zoo_retrains_what_begins_from_it(project: Path) -> None:
-    edit(project, "scales", "demo", "adain", "warm_start", value="zoo")
+    edit(project, "scales", "smoke", "adain", "warm_start", value="zoo")
     failed = run(project, "dvc", "repro", "pretrained", check=False)
     assert "zoo/adain is missing; `dvc pull zoo.dvc` brings the zoo" in failed.stderr
     add_to_zoo(project, "adain", "--data", "noise")
@@ -219,7 +220,7 @@ def test_a_new_entry_of_the_zoo_retrains_what_begins_from_it(project: Path) -> N
     assert repro(project, "train@adain") == {"pretrained"}, "nobody begins from that entry"
     add_to_zoo(project, "adain", "--data", "noise")
     assert repro(project, "train@adain") == {"pretrained", "train@adain"}
-    edit(project, "scales", "demo", "adain", "warm_start", value=None)
+    edit(project, "scales", "smoke", "adain", "warm_start", value=None)
 
 
 def add_to_zoo(project: Path, *arguments: str) -> None:
@@ -228,7 +229,7 @@ def add_to_zoo(project: Path, *arguments: str) -> None:
 
 
 def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) -> None:
-    edit(project, "scales", "demo", "gatys", "features", value="nonsense")
+    edit(project, "scales", "smoke", "gatys", "features", value="nonsense")
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=3.0)
     ran = repro(project, "--keep-going", check=False)
     assert {"train@gatys", "evaluate@gatys_lbfgs"} <= ran
@@ -238,15 +239,15 @@ def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) 
     assert frame.loc["gatys", "status"] == "failed"
     assert "nonsense" in frame.loc["gatys", "error"]
     assert frame.loc["gatys_lbfgs", "status"] == "ok"
-    edit(project, "scales", "demo", "gatys", "features", value="mini")
+    edit(project, "scales", "smoke", "gatys", "features", value="mini")
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=1.0)
     assert repro(project) <= {"compare"}  # the rest comes back from the cache
     assert (table(project)["status"] == "ok").all()
 
 
 def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Path) -> None:
-    edit(project, "scales", "demo", "gatys", "batch", value=1)
-    edit(project, "scales", "demo", "gatys", "steps", value=12)
+    edit(project, "scales", "smoke", "gatys", "batch", value=1)
+    edit(project, "scales", "smoke", "gatys", "steps", value=12)
     killed = start(project, "stylize@gatys")
     wait_for(lambda: list((project / ".checkpoints").glob("stylize-gatys-*/batch-*.json")), killed)
     kill(killed)
@@ -260,7 +261,7 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
 
 
 def test_killed_in_train_it_continues_and_gives_the_same_weights(project: Path) -> None:
-    edit(project, "scales", "demo", "adain", "lr", value=9e-4)
+    edit(project, "scales", "smoke", "adain", "lr", value=9e-4)
     killed = start(project, "train@adain")
     wait_for(lambda: list((project / ".checkpoints").glob("train-adain-*/step-*.pt")), killed)
     kill(killed)

@@ -23,6 +23,7 @@ from atelier.tracking import client, links, store
 from atelier.tracking.client import open_run
 from support.models import METHODS, project, train
 from support.pictures import ramp
+from support.zoo import entry
 
 PHOTO, STYLE = np.asarray(ramp(72, 48)), np.asarray(ramp(64, 56, seed=3))
 SCORE = {"features": "mini", "features_hash": "b1b", "n_generated": 8, "n_reference": 16}
@@ -82,6 +83,23 @@ def test_every_trained_method_is_a_model_and_its_run_is_described(root: Path) ->
     assert "| Fréchet distance to the paintings | 20 |" in found.description
     assert found.tags["frechet"] == "20.0"
     assert found.source == f"runs:/{found.run_id}/models/cut", "no place on disk"
+
+
+def test_a_method_that_is_not_trained_here_is_served_with_the_zoos_weights(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATELIER_ZOO")
+    entry(root / "zoo", "fast_night")
+    entry(root / "zoo", "cut")
+    score(root, "fast_night", frechet=1.0)  # of another training, whose weights are gone
+    begun = "12,000 steps on photographs and Van Gogh"
+    told = go(root)
+    assert told[0] == f"fast_night: version 1 of atelier-fast_night ({begun})"
+    assert "cut: version 1 of atelier-cut, which is the champion" in told, "one's own comes first"
+    (found,) = mlflow_client().search_model_versions("name='atelier-fast_night'")
+    assert found.tags["pretrained"] == begun
+    assert "frechet" not in found.tags
+    assert f"Pretrained: {begun}" in found.description
 
 
 def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
