@@ -1,6 +1,5 @@
 """Denoise one method's pictures: Zero-Shot Noise2Noise, a network for every picture."""
 
-import sys
 from pathlib import Path
 
 from atelier.core.config import Params
@@ -11,13 +10,13 @@ from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
 from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, stage_entry
 
 
 def main(name: str) -> None:
     params, out = Params.load(), Path("results/denoised") / name
     block, device = params.scaled("denoise"), pick_device(params)
-    settings = DenoiseSettings.build(block, "denoise")
+    settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
     pictures = find(Path("results/stylized") / name / "images")
     jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
     key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
@@ -33,5 +32,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    with stage("denoise", sys.argv[1]):
-        main(sys.argv[1])
+    entry = stage_entry()
+    with stage("denoise", entry):
+        main(entry)

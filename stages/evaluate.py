@@ -1,6 +1,5 @@
 """Score one method's pictures, as they are and denoised, against the paintings and photographs."""
 
-import sys
 from pathlib import Path
 
 from atelier.core.config import Params
@@ -9,7 +8,7 @@ from atelier.core.files import read_json, write_json
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, stage_entry
 
 RESULTS, PHOTOS = Path("results"), Path("results/prepared/photos/test")
 COST = ("seconds_per_picture", "peak_memory_mib", "device")
@@ -20,7 +19,9 @@ def main(name: str) -> None:
     params, made, model = Params.load(), RESULTS / "stylized" / name, RESULTS / "models" / name
     clean = RESULTS / "denoised" / name
     record, card = read_json(made / "record.json"), read_json(model / "card.json")
-    settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
+    settings = EvaluateSettings.build(
+        params.scaled("evaluate"), "evaluate", params.places("evaluate")
+    )
     evaluator = Evaluator.load(settings, pick_device(params))
     reference = load_reference(evaluator, RESULTS / "reference.safetensors")
     # A system that learns from two folders looks at no single painting.
@@ -38,5 +39,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    with stage("evaluate", sys.argv[1]):
-        main(sys.argv[1])
+    entry = stage_entry()
+    with stage("evaluate", entry):
+        main(entry)

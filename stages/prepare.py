@@ -9,7 +9,9 @@ from atelier.tracking.stage import stage
 if __name__ == "__main__":
     with stage("prepare"):
         params = Params.load()
-        settings = PrepareSettings.build(params.scaled("prepare"), "prepare")
+        settings = PrepareSettings.build(
+            params.scaled("prepare"), "prepare", params.places("prepare")
+        )
         manifest = prepare(Path("data"), Path("results/prepared"), settings, params.seed)
         for warning in manifest["warnings"]:
             print(f"warning: {warning}")

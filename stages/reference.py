@@ -17,7 +17,9 @@ RESULTS, PREPARED = Path("results"), Path("results/prepared")
 if __name__ == "__main__":
     with stage("reference", "do_nothing"):
         params = Params.load()
-        settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
+        settings = EvaluateSettings.build(
+            params.scaled("evaluate"), "evaluate", params.places("evaluate")
+        )
         evaluator = Evaluator.load(settings, pick_device(params))
         reference = look_at(evaluator, find(PREPARED / "paintings"))
         save_reference(reference, evaluator, RESULTS / "reference.safetensors")

@@ -1,6 +1,5 @@
 """Stylise the test photographs with one method; if it optimises them, its run shows how."""
 
-import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -9,13 +8,14 @@ from atelier.core.config import Params
 from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
+from atelier.core.stage_settings import stage_settings
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
 from atelier.methods.base import Iterate, make
 from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
-from atelier.tracking.stage import stage
+from atelier.tracking.stage import stage, stage_entry
 
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
 
@@ -31,8 +31,9 @@ def watch(run: Run, number: int, it: Iterate) -> None:
 
 def main(name: str) -> None:
     params, prepared, out = Params.load(), Path("results/prepared"), Path("results/stylized") / name
-    block, device = params.method(name), pick_device(params)
-    method = make(block, f"methods.{name}", seed=params.seed, device=device)
+    block, device = stage_settings(params, name), pick_device(params)
+    places = params.places(name)
+    method = make(block, f"methods.{name}", seed=params.seed, device=device, places=places)
     model, jobs = Path("results/models") / name, list_jobs(prepared)
     restore(method, model)
     manifest, run_id = (
@@ -69,5 +70,6 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    with stage("stylize", sys.argv[1]):
-        main(sys.argv[1])
+    entry = stage_entry()
+    with stage("stylize", entry):
+        main(entry)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.cli import apply, data
+from atelier.cli import apply, data, settings
 from atelier.core.config import Params, UserError, project_root
 from atelier.reports import protocol
 
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
 app.add_typer(data.app, name="data")
 app.add_typer(weights_app, name="weights")
-for command in (*apply.COMMANDS, data.sample):
+for command in (*settings.COMMANDS, *apply.COMMANDS, data.sample):
     app.command()(command)
 
 
