@@ -1,7 +1,5 @@
 """Denoise one method's pictures: Zero-Shot Noise2Noise, a network for every picture."""
 
-import sys
-
 from atelier.core.config import Params
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import write_json
@@ -11,13 +9,13 @@ from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
 from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
-from atelier.tracking.stage import stage, tune_process
+from atelier.tracking.stage import stage, stage_entry, tune_process
 
 
 def main(name: str) -> None:
     params, out = Params.load(), Results().denoised(name)
     block, device = params.scaled("denoise"), pick_device(params)
-    settings = DenoiseSettings.build(block, "denoise")
+    settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
     pictures = find(Results().stylized(name).images)
     jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
     key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
@@ -34,5 +32,6 @@ def main(name: str) -> None:
 
 if __name__ == "__main__":
     tune_process()
-    with stage("denoise", sys.argv[1]):
-        main(sys.argv[1])
+    entry = stage_entry()
+    with stage("denoise", entry):
+        main(entry)

@@ -1,7 +1,5 @@
 """Score one method's pictures, as they are and denoised, against the paintings and photographs."""
 
-import sys
-
 from atelier.core import zoo_files
 from atelier.core.config import Params
 from atelier.core.device import pick_device
@@ -11,7 +9,7 @@ from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
 from atelier.tracking.links import TRAINED_BY
-from atelier.tracking.stage import stage, tune_process
+from atelier.tracking.stage import stage, stage_entry, tune_process
 
 RESULTS = Results()
 COST = ("seconds_per_picture", "peak_memory_mib", "device")
@@ -22,7 +20,9 @@ def main(name: str) -> None:
     params, made, model = Params.load(), RESULTS.stylized(name), RESULTS.model(name)
     clean = RESULTS.denoised(name)
     record, card = read_json(made.record), read_json(model.card)
-    settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
+    settings = EvaluateSettings.build(
+        params.scaled("evaluate"), "evaluate", params.places("evaluate")
+    )
     evaluator = Evaluator.load(settings, pick_device(params))
     reference = load_reference(evaluator, RESULTS.reference)
     # A system that learns from two folders looks at no single painting.
@@ -46,5 +46,6 @@ def main(name: str) -> None:
 
 if __name__ == "__main__":
     tune_process()
-    with stage("evaluate", sys.argv[1]):
-        main(sys.argv[1])
+    entry = stage_entry()
+    with stage("evaluate", entry):
+        main(entry)

@@ -11,7 +11,9 @@ if __name__ == "__main__":
     tune_process()
     with stage("prepare"):
         params = Params.load()
-        settings = PrepareSettings.build(params.scaled("prepare"), "prepare")
+        settings = PrepareSettings.build(
+            params.scaled("prepare"), "prepare", params.places("prepare")
+        )
         manifest = prepare(Path("data"), Results().prepared.folder, settings, params.seed)
         for warning in manifest["warnings"]:
             print(f"warning: {warning}")

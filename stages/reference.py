@@ -17,7 +17,9 @@ if __name__ == "__main__":
     tune_process()
     with stage("reference", IDENTITY):
         params = Params.load()
-        settings = EvaluateSettings.build(params.scaled("evaluate"), "evaluate")
+        settings = EvaluateSettings.build(
+            params.scaled("evaluate"), "evaluate", params.places("evaluate")
+        )
         evaluator = Evaluator.load(settings, pick_device(params))
         reference = look_at(evaluator, find(RESULTS.prepared.paintings))
         save_reference(reference, evaluator, RESULTS.reference)

@@ -1,6 +1,5 @@
 """Stylise the test photographs with one method; if it optimises them, its run shows how."""
 
-import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
 from atelier.core.paths import Results
+from atelier.core.stage_settings import stage_settings
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
@@ -17,7 +17,7 @@ from atelier.methods.base import Iterate, make
 from atelier.methods.trained import restore, weights_digest
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.links import TRAINED_BY, training_run
-from atelier.tracking.stage import stage, tune_process
+from atelier.tracking.stage import stage, stage_entry, tune_process
 
 RESULTS = Results()
 SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
@@ -34,8 +34,9 @@ def watch(run: Run, number: int, it: Iterate) -> None:
 
 def main(name: str) -> None:
     params, prepared, out = Params.load(), RESULTS.prepared, RESULTS.stylized(name)
-    block, device = params.method(name), pick_device(params)
-    method = make(block, f"methods.{name}", seed=params.seed, device=device)
+    block, device = stage_settings(params, name), pick_device(params)
+    places = params.places(name)
+    method = make(block, f"methods.{name}", seed=params.seed, device=device, places=places)
     model, jobs = RESULTS.model(name), list_jobs(prepared.folder)
     restore(method, model.folder)
     manifest, trained = read_json(prepared.manifest), training_run(Path(), name)
@@ -73,5 +74,6 @@ def main(name: str) -> None:
 
 if __name__ == "__main__":
     tune_process()
-    with stage("stylize", sys.argv[1]):
-        main(sys.argv[1])
+    entry = stage_entry()
+    with stage("stylize", entry):
+        main(entry)

@@ -1,6 +1,5 @@
 """Train one method, if it has networks to train, write its card and open its run."""
 
-import sys
 from pathlib import Path
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.paths import RUN, Results
+from atelier.core.stage_settings import stage_settings
 from atelier.engine import train
 from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
 from atelier.engine.loop import StepResult, Trainer
@@ -18,7 +18,7 @@ from atelier.methods import trained
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
-from atelier.tracking.stage import stage, tune_process
+from atelier.tracking.stage import stage, stage_entry, tune_process
 
 NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "kind")
 RESULTS = Results()
@@ -38,10 +38,11 @@ def learn(state: Trainer, name: str, run: Run) -> None:
 
 
 def main(name: str, params: Params, group: ProcessGroup) -> None:
-    block, seed, out = params.method(name), params.seed, RESULTS.model(name)
+    block, seed, out = stage_settings(params, name), params.seed, RESULTS.model(name)
     begins = zoo_files.warm_facts(block, name, Path())
     called = {**block, "warm_start": f"zoo:{begins['entry']}"} if begins else block
-    method = make(called, f"methods.{name}", seed=seed, device=own_device(pick_device(params)))
+    device, places = own_device(pick_device(params)), params.places(name)
+    method = make(called, f"methods.{name}", seed=seed, device=device, places=places)
     card = {"method": name, **method.training_card(), "parameters": block}
     if begins:
         card["pretrained"] = begins
@@ -55,8 +56,8 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
     if not group.is_main:
         train.run_worker(state)
         return
-    knobs = {"scale": params.scale, "seed": seed, **block}
-    with open_run(name, "train", knobs, tags, run_id=begun(kept)) as run:
+    settings = {"scale": params.scale, "seed": seed, **block}
+    with open_run(name, "train", settings, tags, run_id=begun(kept)) as run:
         write_json(kept / RUN, {"run_id": run.id})  # killed, it resumes in the same run
         if state:
             learn(state, name, run)
@@ -75,8 +76,9 @@ def begun(kept: Path) -> str | None:
 
 if __name__ == "__main__":
     tune_process()
-    with stage("train", sys.argv[1] if is_main() else None):
+    entry = stage_entry()
+    with stage("train", entry if is_main() else None):
         found = Params.load()
         launch(found.devices, pick_device(found))
         with process_group(pick_device(found)) as everyone:
-            main(sys.argv[1], found, everyone)
+            main(entry, found, everyone)

@@ -23,7 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tree = yaml.safe_load((tmp_path / "params.yaml").read_text())
     tree["scales"]["demo"] |= {
         "prepare": {"size": 128, "test_photos": 8},
-        "evaluate": {"features": "inception_fid", "otherwise": "vgg19"},
+        "evaluate": {"features": "inception_fid", "fallback_features": "vgg19"},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     data_folder(tmp_path / "data")

@@ -64,7 +64,7 @@ def calls(root: Path) -> list[str]:
 def test_shared_work_first_then_the_stages_of_each_method(root: Path) -> None:
     told = list(FanOut(["a", "b"], [{"OMP_NUM_THREADS": "3"}], root).run())
     first, *others = calls(root)
-    assert first.startswith("reference")
+    assert first.startswith("settings reference")
     assert others == [
         f"--single-item train@{m} stylize@{m} denoise@{m} evaluate@{m} 3" for m in "ab"
     ]

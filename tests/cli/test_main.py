@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from atelier.cli import main
+from support.settings import tree
 
 
 def atelier(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -22,7 +24,8 @@ def atelier(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "params.yaml").write_text("methods: {gatys: {}, cut: {}}\n")
+    settings = tree({"gatys": {"class": "gatys"}, "cut": {"class": "cut"}})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "results/metrics").mkdir(parents=True)
     scored = {"frechet": 7.25, "features": "random", "n_reference": 5, "n_generated": 2}
     (tmp_path / "results/metrics/gatys.json").write_text(json.dumps(scored))

@@ -238,7 +238,7 @@ def test_a_substitute_is_announced_and_named(
 ) -> None:
     quick_random(monkeypatch)
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path / "nowhere"))
-    settings = EvaluateSettings(features="inception_fid", otherwise="random", layer="pool3")
+    settings = EvaluateSettings(features="inception_fid", fallback_features="random", layer="pool3")
     found = evaluation_features(settings, "cpu")
     assert found.name == "random"
     assert found.layers == ("relu4_1",), "the layer asked for is that of the other network"

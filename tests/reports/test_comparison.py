@@ -10,8 +10,9 @@ from atelier.core.config import Params, UserError
 from atelier.reports.comparison import as_metrics, comparison_grid, write_comparison
 from atelier.reports.leaderboard import comparison
 from atelier.reports.outputs import columns, strips
+from support.settings import tree
 
-PARAMS = Params({"methods": {"gatys": {}, "cut": {}}})
+PARAMS = Params(tree({"gatys": {}, "cut": {}}))
 SCORED = {
     "method": "gatys",
     "frechet": 7.25,
@@ -91,7 +92,7 @@ def test_a_sheet_per_system_with_variants_and_per_strip(project: Path) -> None:
     picture(extras / "0.0.png", "green")
     picture(extras / "1.0.png", "red")
     picture(project / "results/snapshots/gatys/b/step 000005.png", "white")
-    params = Params({"methods": {"gatys": {"class": "x"}, "other": {"class": "x"}, "cut": {}}})
+    params = Params(tree({"gatys": {"class": "x"}, "other": {"class": "x"}, "cut": {}}))
     write_comparison(project, params, project / "results/comparison")
     sheets = project / "results/comparison/sheets"
     names = sorted(path.name for path in sheets.iterdir())

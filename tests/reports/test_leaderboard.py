@@ -12,6 +12,7 @@ from atelier.core.files import write_json
 from atelier.core.process import identity
 from atelier.reports import leaderboard
 from atelier.reports.tables import to_text
+from support.settings import tree
 
 GOOD = {
     "method": "gatys", "frechet": 12.5, "features": "mini", "features_hash": "abcdef0123456789",
@@ -20,8 +21,8 @@ GOOD = {
 }  # fmt: skip
 AFTER = {"frechet": 11.0, "kid": 0.02, "content": 0.3, "features": "mini"}
 COST = ("seconds_per_picture", "peak_memory_mib", "device", "run_id")
-METHODS = Params({"methods": {key: {} for key in ["slow", "gatys", "cut", "cyclegan", "adain"]}})
-ONE = Params({"methods": {"gatys": {"steps": 5}}})
+METHODS = Params(tree({key: {} for key in ["slow", "gatys", "cut", "cyclegan", "adain"]}))
+ONE = Params(tree({"gatys": {"steps": 5}}))
 
 
 def put(root: Path, where: str, content: object) -> None:
@@ -55,7 +56,7 @@ def test_a_failure_with_other_settings_is_no_failure_of_these(tmp_path: Path) ->
     failed = {"stage": "train", "state": "failed", "error": "no weights", "key": ONE.key("gatys")}
     put(tmp_path, "status/gatys.json", failed)
     assert leaderboard.comparison(tmp_path, ONE).iloc[0]["status"] != "ok"
-    other = Params({"methods": {"gatys": {"steps": 6}}})
+    other = Params(tree({"gatys": {"steps": 6}}))
     assert leaderboard.comparison(tmp_path, other).iloc[0]["status"] == "ok"
 
 
@@ -95,7 +96,7 @@ def test_the_chosen_column_sorts(project: Path, column: str, expected: list[str]
     """The best on top, most for SSIM; without values in the order of the settings."""
     frame = leaderboard.comparison(project, METHODS, column)
     assert frame["method"].tolist()[:2] == expected
-    asked = Params({"methods": {"slow": {}, "gatys": {}}, "compare": {"sort": column}})
+    asked = Params(tree({"slow": {}, "gatys": {}}, compare={"sort": column}))
     assert leaderboard.comparison(project, asked)["method"].tolist()[:2] == expected
 
 

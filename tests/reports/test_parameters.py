@@ -14,6 +14,7 @@ from atelier.core.config import Params, UserError
 from atelier.reports import curves, parameters, protocol
 from atelier.tracking import links
 from support.projects import RUN, alone_in, put
+from support.settings import differing
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,8 +102,8 @@ def test_why_a_run_has_no_address(root: Path) -> None:
 
 def test_knobs_are_those_of_the_run_or_those_in_force(root: Path) -> None:
     put(root, "models/cut_x/card.json", {"parameters": {"lr": 3, "nested": {"a": 1}}})
-    assert parameters.knobs(root, params(root), "cut_x") == {"lr": 3, "nested.a": 1}
-    assert parameters.knobs(root, params(root), "gatys")["steps"] == 20
+    assert parameters.settings(root, params(root), "cut_x") == {"lr": 3, "nested.a": 1}
+    assert parameters.settings(root, params(root), "gatys")["steps"] == 20
 
 
 def test_knobs_that_differ_come_first_and_those_all_have_before_the_others(root: Path) -> None:
@@ -137,14 +138,34 @@ def test_the_command_sets_back_what_has_changed(root: Path) -> None:
     }
 
 
-def test_every_method_of_this_project_has_its_commands() -> None:
-    ours = Params.load(ROOT / "params.yaml")
+@pytest.mark.parametrize("scale", Params.load(ROOT / "params.yaml").scales)
+def test_the_suggested_experiment_changes_its_setting_alone(tmp_path: Path, scale: str) -> None:
+    """What DVC makes of the line: that setting of that method, and of those that extend it."""
+    ours = Params.load(ROOT / "params.yaml").at(scale)
+    before = {name: ours.method(name) for name in ours.method_names}
     for name in ours.method_names:
         assert parameters.command(Path("nowhere"), ours, name).startswith("dvc repro train@")
-        knob, value = parameters.experiment(ours, name).removeprefix("dvc exp run -S ").split("=")
-        assert ours.block(
-            *knob.split("."),
-        ) * 2 == int(value)
+        override = parameters.experiment(ours, name).removeprefix("dvc exp run -S ")
+        shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+        apply_overrides(tmp_path / "params.yaml", [override])
+        found = Params.load(tmp_path / "params.yaml").at(scale)
+        after = {other: found.method(other) for other in found.method_names}
+        mine = [other for other in after if found.places(other)["steps"].endswith(f".{name}")]
+        assert differing(before, after) == {f"{other}.steps" for other in mine}
+        assert after[name]["steps"] == 2 * before[name]["steps"]
+
+
+def test_what_a_block_extends_is_replaced_in_that_block_alone(root: Path) -> None:
+    tree = yaml.safe_load((root / "params.yaml").read_text())
+    tree["methods"]["cut_y"] = {"class": "cut", "extends": "cut_x", "nce_weight": 2.0}
+    tree["scales"]["demo"]["cut_y"] = {"extends": "cut_x"}
+    (root / "params.yaml").write_text(yaml.safe_dump(tree))
+    put(root, "models/cut_y/card.json", {"parameters": {"class": "cut", "steps": 7, "lr": 0.5}})
+    lines = parameters.command(root, params(root), "cut_y").splitlines()
+    sets = [line.strip(" \\").removeprefix("-S ").strip("'") for line in lines[1:-1]]
+    assert sorted(sets) == ["+scales.demo.cut_y.steps=7", "~methods.cut_y.nce_weight"]
+    put(root, "models/cut_y/card.json", {"parameters": {"class": "cut", "steps": 10}})
+    assert parameters.command(root, params(root), "cut_y").endswith("  # and, by hand, without lr")
 
 
 def test_the_protocol_says_what_the_figures_were_made_with(root: Path) -> None:

@@ -20,6 +20,7 @@ from atelier.core.device import device_name, pick_device
 from atelier.core.layout import counts, splits
 from atelier.datasets.importer import NEW, OLD
 from atelier.datasets.parallel import cores
+from atelier.engine import validate
 from atelier.nn.pretrained.weights import PUBLISHED, SHIPPED, found_at
 from atelier.tracking.store import probe, store_uri
 
@@ -43,6 +44,7 @@ def examine(root: Path, params: Params) -> Iterator[Line]:
     """Look at everything, one line each; a part that cannot be looked at is a line, too."""
     yield Line("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield from _packages()
+    yield from _settings(params)
     yield from _devices(params)
     yield _disk(root)
     yield from _left_by_kills(root)
@@ -69,6 +71,14 @@ def _version(name: str) -> str:
         return ""
 
 
+def _settings(params: Params) -> Iterator[Line]:
+    """Whether ``params.yaml`` has mistakes, each on a line of its own, as `atelier check` does."""
+    found = validate.problems(params)
+    yield from (Line("params.yaml", "wrong", text.removeprefix("params.yaml: ")) for text in found)
+    if not found:
+        yield Line("params.yaml", "ok", f"no mistakes at the scales {', '.join(params.scales)}")
+
+
 def _devices(params: Params) -> Iterator[Line]:
     for n in range(torch.cuda.device_count()):
         free, total = (size / 2**30 for size in torch.cuda.mem_get_info(n))
@@ -80,7 +90,7 @@ def _devices(params: Params) -> Iterator[Line]:
     except UserError as error:
         yield Line("device", "wrong", str(error))
     else:
-        yield Line("device", "ok", f"{params.block('device')}: {device_name(device)}")
+        yield Line("device", "ok", f"{params.device}: {device_name(device)}")
 
 
 def _memory() -> str:
@@ -179,5 +189,5 @@ def _run(params: Params) -> Iterator[Line]:
     photos = prepare.get("test_photos") or "all"
     size = f"{prepare.get('size')} px, {photos} test photographs"
     yield Line("scale", "ok", f"{params.scale}: {size}, {len(params.method_names)} methods")
-    other = f" (or {evaluate['otherwise']})" if evaluate.get("otherwise") else ""
+    other = f" (or {evaluate['fallback_features']})" if evaluate.get("fallback_features") else ""
     yield Line("distance", "ok", f"on features of {evaluate.get('features')}{other}")

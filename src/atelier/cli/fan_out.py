@@ -24,7 +24,7 @@ from atelier.core.config import UserError
 from atelier.core.files import read_json
 from atelier.datasets.parallel import cores
 
-SHARED = ("reference", "pretrained")
+SHARED = ("settings", "reference", "pretrained")
 STAGES = ("train", "stylize", "denoise", "evaluate")
 LOGS = Path(".checkpoints/fan-out")
 BUSY = ("Unable to acquire lock", "is busy")

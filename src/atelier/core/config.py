@@ -1,45 +1,20 @@
-"""The only reader of ``params.yaml``: typed, frozen, validated with messages a user understands."""
+"""The only reader of ``params.yaml``: its blocks resolved, its mistakes told as sentences."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
-
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from atelier.core.fingerprint import settings_digest
+from atelier.core.settings import Settings, UserError, nearest
+from atelier.core.structure import STEPS, settings_of, structure_problems
+from atelier.core.yaml_tree import read_tree
 
+__all__ = ["Params", "Settings", "UserError", "main_root", "project_root"]
 
-class UserError(Exception):
-    """Something the user can put right: printed as one line, without a traceback."""
-
-
-class Settings(BaseModel):
-    """Base of every block of knobs: frozen, and an unknown or misspelt name is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def build(cls, block: dict[str, Any], where: str) -> Self:
-        """Validate ``block``; ``where`` (say ``methods.gatys``) names it in the message.
-
-        Raises:
-            UserError: naming the file, the knob, what is wrong with it and the value found.
-        """
-        try:
-            return cls.model_validate(block)
-        except ValidationError as error:
-            raise UserError("\n".join(_sentence(where, e) for e in error.errors())) from None
-
-
-def _sentence(where: str, error: Any) -> str:
-    knob = ".".join([where, *(str(part) for part in error["loc"])])
-    if error["type"] == "extra_forbidden":
-        return f"params.yaml: {knob}: no such setting; is the name misspelt?"
-    found = "" if error["type"] == "missing" else f" (found {error['input']!r})"
-    return f"params.yaml: {knob}: {error['msg']}{found}"
+MOST_LINES = 100
+"""Mistakes that are told at once."""
 
 
 def project_root() -> Path:
@@ -68,21 +43,33 @@ class Params:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Params:
-        """Read ``path`` (default: the project's own); a syntax error names line and column."""
-        path = path or project_root() / "params.yaml"
-        try:
-            tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: cannot be read: {error}") from None
-        if not isinstance(tree, dict):
-            raise UserError(f"{path}: expected a mapping of settings, found {type(tree).__name__}")
+        """Read ``path`` (default: the project's own).
+
+        Raises:
+            UserError: one line for each mistake in the file's YAML or structure, whether what it
+                is in would be used or not; see ``structure``.
+        """
+        tree = read_tree(path or project_root() / "params.yaml")
+        if found := structure_problems(tree):
+            more = [f"and {len(found) - MOST_LINES} more"] if len(found) > MOST_LINES else []
+            raise UserError("\n".join([*found[:MOST_LINES], *more]))
         return cls(tree)
+
+    def at(self, scale: str) -> Params:
+        """Return the same settings with another scale in force.
+
+        Raises:
+            UserError: there is no such scale.
+        """
+        found = Params({**self._tree, "scale": scale})
+        _ = found.scale
+        return found
 
     def __contains__(self, key: str) -> bool:
         return key in self._tree
 
     def block(self, *keys: str) -> Any:
-        """The value below ``keys``; a missing one is named."""
+        """Return the value below ``keys``, as it stands in the file; a missing one is named."""
         value: Any = self._tree
         for depth, key in enumerate(keys):
             if not isinstance(value, dict) or key not in value:
@@ -92,12 +79,16 @@ class Params:
 
     @property
     def scale(self) -> str:
-        """``demo`` or ``full``: which block of ``scales`` is in force."""
-        scale = self.block("scale")
-        known = self.block("scales")
-        if scale not in known:
+        """Name of the block of ``scales`` that is in force."""
+        scale, known = self.block("scale"), self.block("scales")
+        if not isinstance(scale, str) or scale not in known:
             raise UserError(f"params.yaml: scale: {scale!r} is none of {', '.join(known)}")
-        return str(scale)
+        return scale
+
+    @property
+    def scales(self) -> list[str]:
+        """Every scale, in the order of the file."""
+        return list(self.block("scales"))
 
     @property
     def seed(self) -> int:
@@ -105,12 +96,14 @@ class Params:
         return int(self.block("seed"))
 
     @property
+    def device(self) -> str:
+        """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
+        return str(self._tree.get("device", "auto"))
+
+    @property
     def devices(self) -> int:
         """How many processes share the batch of a training."""
-        found = self.block("devices")
-        if not isinstance(found, int) or found < 1:
-            raise UserError(f"params.yaml: devices: {found!r} is no whole number from 1 up")
-        return found
+        return int(self._tree.get("devices", 1))
 
     @property
     def method_names(self) -> list[str]:
@@ -118,25 +111,45 @@ class Params:
         return list(self.block("methods"))
 
     def scaled(self, step: str) -> dict[str, Any]:
-        """Knobs of a pipeline step: its own block, then what the scale in force adds."""
-        own = self.block(step) if step in self._tree else {}
-        return {**(own or {}), **(self.block("scales", self.scale, step) or {})}
+        """Return the settings of a step: its own block and what the scale in force adds."""
+        return settings_of(self._tree, step, self.scale)[0]
 
-    def key(self, name: str) -> str:
-        """Digest of all that decides whether the method ``name`` works: its knobs and its file.
-
-        A failure recorded under another key tells nothing about the present settings, which DVC
-        may have restored from its cache without running anything.
-        """
-        scaled = (self._tree.get("scales") or {}).get(self._tree.get("scale")) or {}
-        own = (self._tree.get("methods") or {}).get(name) or {}
-        shared = [self._tree.get(step) for step in ("seed", "prepare", "evaluate")]
-        parts = [own, shared, [scaled.get(step) for step in (name, "prepare", "evaluate")]]
-        return settings_digest(parts, f"atelier.methods.{own.get('class')}")
+    def settings(self, name: str) -> dict[str, Any]:
+        """Return ``scaled`` of a step, or ``method`` of an entry."""
+        return self._settings(name)[0]
 
     def method(self, name: str) -> dict[str, Any]:
-        """Knobs of a method, ``class`` included: its own block, then what the scale adds."""
-        if name not in self.method_names:
-            raise UserError(f"no method {name!r}; params.yaml has {', '.join(self.method_names)}")
-        own: dict[str, Any] = self.block("methods", name)
-        return {**own, **(self.block("scales", self.scale, name) or {})}
+        """Return the settings of an entry at the scale in force, ``class`` included.
+
+        Raises:
+            UserError: no such entry, or one whose blocks do not fit together (see ``extends``).
+        """
+        return self._settings(name)[0]
+
+    def places(self, name: str) -> dict[str, str]:
+        """Return setting → the block it stands in, of an entry or a step at the scale in force."""
+        return self._settings(name)[1]
+
+    def _settings(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:
+        if name not in STEPS:
+            if name not in self.method_names:
+                raise UserError(f"no method {name!r}{nearest(name, self.method_names)}")
+            self.block("scales", self.scale, name)
+        return settings_of(self._tree, name, self.scale)
+
+    def key(self, name: str) -> str:
+        """Return a digest of all that decides whether the entry ``name`` works.
+
+        That is its settings and its file. A failure recorded under another key tells nothing about
+        the present settings, which DVC may have restored from its cache without running anything.
+        """
+        own = self._leniently(name)
+        shared = [self._tree.get("seed"), *map(self._leniently, ("prepare", "evaluate"))]
+        return settings_digest([own, shared], f"atelier.methods.{own.get('class')}")
+
+    def _leniently(self, name: str) -> dict[str, Any]:
+        """Nothing where there are no settings: a record of failure needs a key even then."""
+        try:
+            return self._settings(name)[0]
+        except (UserError, KeyError):
+            return {}

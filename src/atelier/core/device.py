@@ -13,10 +13,20 @@ from atelier.core.config import Params, UserError
 
 
 def pick_device(params: Params | None) -> str:
-    """``device`` of params.yaml; ``auto``, as outside a project, is the GPU when there is one."""
-    wanted = str(params.block("device")) if params else "auto"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; set auto or cpu")
+    """Return ``device`` of params.yaml; ``auto``, as outside a project, is the GPU if there is one.
+
+    Raises:
+        UserError: a device that this machine does not have.
+    """
+    wanted, lacks = params.device if params else "auto", "set auto or cpu"
+    if wanted.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not count:
+            raise UserError(f"params.yaml: device: {wanted}, but torch sees no GPU; {lacks}")
+        if int(wanted.partition(":")[2] or 0) >= count:
+            raise UserError(f"params.yaml: device: {wanted}, but torch sees {count} GPUs; {lacks}")
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"params.yaml: device: mps, but torch sees no such device; {lacks}")
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 from torch import Tensor
 
 from atelier.core.config import Settings, UserError
+from atelier.core.settings import nearest
+from atelier.core.structure import CLASS, method_files
 
 Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired"]
 
@@ -96,24 +98,43 @@ class Method(ABC, Generic[S]):
 
 
 def method_class(name: str) -> type[Method[Any]]:
-    """The class in ``atelier/methods/<name>.py``, found without importing any other method."""
-    try:
-        module = importlib.import_module(f"atelier.methods.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"atelier.methods.{name}":
-            raise
+    """Return the class in ``atelier/methods/<name>.py``, without importing any other method.
+
+    Raises:
+        UserError: no such file, or one that holds no method.
+    """
+    if name not in method_files():
         raise UserError(
             f"no system named {name!r}: there is no atelier/methods/{name}.py"
-        ) from None
-    found: type[Method[Any]] = module.METHOD
+            f"{nearest(name, method_files())}"
+        )
+    found: type[Method[Any]] = importlib.import_module(f"atelier.methods.{name}").METHOD
     return found
 
 
-def make(block: Mapping[str, Any], where: str, *, seed: int, device: str) -> Method[Any]:
-    """Build the method a block of ``params.yaml`` configures; ``class`` names the file."""
-    knobs = dict(block)
-    name = knobs.pop("class", None)
+def make(
+    block: Mapping[str, Any],
+    where: str,
+    *,
+    seed: int,
+    device: str,
+    places: Mapping[str, str] | None = None,
+) -> Method[Any]:
+    """Build the method that a block of ``params.yaml`` configures; ``class`` names the file.
+
+    Args:
+        block: settings by name, and ``class``.
+        where: the block's name in messages, say ``methods.gatys``.
+        seed: of its first weights and random starts.
+        device: ``cpu``, ``cuda``, …
+        places: setting → the block it stands in, where that is another; see ``Params.places``.
+
+    Raises:
+        UserError: settings that are wrong, one line each.
+    """
+    settings = dict(block)
+    name = settings.pop(CLASS, None)
     if not isinstance(name, str):
         raise UserError(f"params.yaml: {where}: needs `class`, the file in atelier/methods")
     cls = method_class(name)
-    return cls.build(cls.Settings.build(knobs, where), seed=seed, device=device)
+    return cls.build(cls.Settings.build(settings, where, places), seed=seed, device=device)

@@ -28,7 +28,7 @@ class EvaluateSettings(Settings):
 
     features: str
     """Network of the Fréchet and the kernel distance."""
-    otherwise: str | None = None
+    fallback_features: str | None = None
     """Taken for ``features`` when those cannot be had, and named beside every value."""
     layer: str | None = None
     perceptual: str = "mini"
@@ -121,17 +121,17 @@ def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
 
 
 def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
-    """The features the settings name; ``otherwise`` when their weights cannot be had.
+    """The features the settings name; ``fallback_features`` when their weights cannot be had.
 
     The substitute is announced here and named beside every value it produces.
     """
     try:
         return _load(settings.features, settings.layer, device)
     except UserError as error:
-        if settings.otherwise is None:
+        if settings.fallback_features is None:
             raise
-        log.warning("evaluate: %s\nusing %s instead", error, settings.otherwise)
-        return _load(settings.otherwise, None, device)
+        log.warning("evaluate: %s\nusing %s instead", error, settings.fallback_features)
+        return _load(settings.fallback_features, None, device)
 
 
 def _load(name: str, layer: str | None, device: str) -> Features:

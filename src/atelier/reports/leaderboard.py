@@ -35,8 +35,7 @@ class CompareSettings(Settings):
     @classmethod
     def of(cls, params: Params) -> Self:
         """Those of ``params.yaml``, which may leave them out."""
-        known = "compare" in params
-        return cls.build(params.block("compare") if known else {}, "compare")
+        return cls.build(params.scaled("compare") if "compare" in params else {}, "compare")
 
 
 class _Record(BaseModel):

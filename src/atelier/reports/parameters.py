@@ -23,7 +23,7 @@ UNSET = "–"
 """Placeholder of a setting that a method does not have."""
 
 
-def knobs(root: Path, params: Params, method: str) -> dict[str, Any]:
+def settings(root: Path, params: Params, method: str) -> dict[str, Any]:
     """Return the settings of the method's run, or its next; nested blocks as ``a.b``.
 
     Those on the card of its results; where there is none, those in force in ``params.yaml``.
@@ -37,7 +37,7 @@ def changes(root: Path, params: Params, method: str) -> dict[str, tuple[Any, Any
 
     ``UNSET`` where one of the two does not have the setting.
     """
-    had, now = knobs(root, params, method), flatten(params.method(method))
+    had, now = settings(root, params, method), flatten(params.method(method))
     pairs = {name: (had.get(name, UNSET), now.get(name, UNSET)) for name in {**had, **now}}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -47,7 +47,7 @@ def differences(root: Path, params: Params, methods: Sequence[str]) -> pd.DataFr
 
     Those that differ come first; among them, those that all of the methods have.
     """
-    frame = pd.DataFrame({m: _texts(knobs(root, params, m)) for m in methods}, dtype="object")
+    frame = pd.DataFrame({m: _texts(settings(root, params, m)) for m in methods}, dtype="object")
     frame = frame.fillna(UNSET)
     differs = frame.ne(frame.iloc[:, 0], axis="index").any(axis="columns")
     lacking = (frame == UNSET).sum(axis="columns")
@@ -72,23 +72,33 @@ def command(root: Path, params: Params, method: str) -> str:
     changed = changes(root, params, method)
     if not changed:
         return f"dvc repro {targets}"
-    sets = [_override(params, method, name, *pair) for name, pair in changed.items()]
-    return " \\\n    ".join(["dvc exp run", *(f"-S {shlex.quote(text)}" for text in sets), targets])
+    places = {name: _place(params, method, name) for name in changed}
+    left = [n for n, (had, _) in changed.items() if had == UNSET and not places[n][1]]
+    sets = [_override(*places[n], *pair) for n, pair in changed.items() if n not in left]
+    # what a block has from another one can be replaced in it, but not left out
+    note = f"  # and, by hand, without {', '.join(left)}" if left else ""
+    lines = ["dvc exp run", *(f"-S {shlex.quote(text)}" for text in sets), targets]
+    return " \\\n    ".join(lines) + note
 
 
-def _override(params: Params, method: str, name: str, had: Any, now: Any) -> str:
+def _override(place: str, stands: bool, had: Any, now: Any) -> str:
     """One change of ``params.yaml`` in the words of ``dvc exp run -S``: ``+`` adds, ``~`` drops."""
-    place = f"{_block(params, method, name)}.{name}"
     if had == UNSET:
         return f"~{place}"
-    return f"{'+' if now == UNSET else ''}{place}={_text(had)}"
+    return f"{'' if stands and now != UNSET else '+'}{place}={_text(had)}"
 
 
-def _block(params: Params, method: str, name: str) -> str:
-    """Return a setting's place in ``params.yaml``: the scale's wins over the method's own."""
-    scaled = params.block("scales", params.scale, method) or {}
-    inside = name.split(".", maxsplit=1)[0] in scaled
-    return f"scales.{params.scale}.{method}" if inside else f"methods.{method}"
+def _place(params: Params, method: str, name: str) -> tuple[str, bool]:
+    """Where a setting of this method alone stands or would stand, and whether it stands there.
+
+    What the method has from a block that it extends is not changed there, where others have it
+    too, but added to the method's own block of the same level.
+    """
+    key = name.split(".", maxsplit=1)[0]
+    scaled = f"scales.{params.scale}.{method}"
+    place = params.places(method).get(key, f"methods.{method}")
+    own = scaled if place.startswith("scales.") else f"methods.{method}"
+    return f"{own}.{name}", place == own
 
 
 def experiment(params: Params, method: str) -> str:
@@ -96,4 +106,5 @@ def experiment(params: Params, method: str) -> str:
     steps = params.method(method).get("steps")
     if not isinstance(steps, int):
         return f"dvc exp run -S seed={params.seed + 1}"
-    return f"dvc exp run -S {_block(params, method, 'steps')}.steps={2 * steps}"
+    place, stands = _place(params, method, "steps")
+    return f"dvc exp run -S {'' if stands else '+'}{place}={2 * steps}"

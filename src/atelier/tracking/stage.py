@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,11 +19,25 @@ from atelier.core.files import write_json
 from atelier.core.logs import show_logs
 from atelier.core.paths import Results
 from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
+from atelier.core.structure import NAME
 
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
 FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Names of glibc's <malloc.h>."""
+
+
+def stage_entry() -> str:
+    """Return the method that a stage's script is run for: its argument, or the one DVC names.
+
+    DVC names it in ``DVC_STAGE``, say ``train@adain``. On the shell line of ``dvc.yaml`` a name
+    would be read by the shell before anyone has looked at it. What is no name ends the script.
+    """
+    named = os.environ.get("DVC_STAGE", "").rpartition("@")[2]
+    name = sys.argv[1] if len(sys.argv) > 1 else named
+    if not NAME.fullmatch(name):
+        sys.exit(f"error: {name!r} is no name of a method; give one of params.yaml's `methods`")
+    return name
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.nn.pretrained.calibration import normalise_activations, random_vgg19
-from atelier.nn.pretrained.inception import fid_network, inception_network
-from atelier.nn.pretrained.mini import mini_network
+from atelier.nn.pretrained.inception import INCEPTION_LAYERS, fid_network, inception_network
+from atelier.nn.pretrained.mini import LAYERS, mini_network
 from atelier.nn.pretrained.weights import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -163,6 +163,16 @@ def squeezenet_layers() -> dict[str, int]:
     """Return layer name → index in torchvision's SqueezeNet 1.1 ``features``."""
     order = "conv1 relu1 pool1 fire2 fire3 pool3 fire4 fire5 pool5 fire6 fire7 fire8 fire9"
     return {layer: index for index, layer in enumerate(order.split())}
+
+
+def layer_names(name: str) -> tuple[str, ...]:
+    """Return the layers that the network ``name``, one of ``NAMES``, can be tapped at."""
+    plain = {"mini": LAYERS, "inception_v3": INCEPTION_LAYERS, "inception_fid": ("pool3",)}
+    if name in plain:
+        return plain[name]
+    if name == "squeezenet1_1":
+        return tuple(squeezenet_layers())
+    return tuple(vgg_layers("vgg19" if name == "random" else name))
 
 
 def load_features(

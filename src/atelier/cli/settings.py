@@ -1,0 +1,65 @@
+"""``atelier check | params``: is ``params.yaml`` right, and what does an entry get from it.
+
+Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from atelier.core.config import Params
+from atelier.core.settings import shown
+
+DEFAULT = "default of the class"
+
+
+def check() -> None:
+    """Look for mistakes in params.yaml, in every block at every scale; exit code 1 if any."""
+    from atelier.engine import validate  # noqa: PLC0415
+
+    params = Params.load()
+    validate.check(params)
+    names, scales = len(params.method_names), ", ".join(params.scales)
+    typer.echo(f"params.yaml: {names} methods at the scales {scales}: no mistakes found")
+
+
+def params(
+    method: Annotated[str, typer.Argument(help="Entry of `methods`, or a step such as denoise.")],
+    scale: Annotated[str | None, typer.Option(help="Default: the scale in force.")] = None,
+) -> None:
+    """Print the settings of a method or a step, and the block each of them stands in."""
+    from atelier.reports.tables import aligned  # noqa: PLC0415
+
+    found = Params.load()
+    found = found.at(scale) if scale else found
+    typer.echo(f"{method} at scale {found.scale}")
+    typer.echo(aligned(["setting", "value", "from"], settings_rows(found, method)))
+
+
+def settings_rows(params: Params, name: str) -> list[list[str]]:
+    """Return (setting, value, where from) of an entry or a step: what is set, then the defaults.
+
+    Raises:
+        UserError: no such entry, or settings that are wrong.
+    """
+    from atelier.engine.validate import typed  # noqa: PLC0415
+
+    places, checked = params.places(name), typed(params, name)
+    rows = [
+        [key, shown(value), _origin(place, params, name)]
+        for (key, value), place in zip(params.settings(name).items(), places.values(), strict=True)
+    ]
+    left = {key: value for key, value in checked.model_dump().items() if key not in places}
+    return rows + [[key, shown(value), DEFAULT] for key, value in left.items()]
+
+
+def _origin(place: str, params: Params, name: str) -> str:
+    """The block, and that it is another's where it is extended."""
+    own = {name, f"methods.{name}", f"scales.{params.scale}.{name}"}
+    return place if place in own else f"{place} (extended)"
+
+
+COMMANDS = (check, params)
+"""In the order `--help` shows them."""

@@ -1,0 +1,77 @@
+"""``extends`` in ``params.yaml``: one block begins with the settings of another of its level.
+
+``methods.a: {extends: b}`` lays the settings of ``methods.a`` over those of ``methods.b``, and
+``scales.S.a: {extends: b}`` those of ``scales.S.a`` over those of ``scales.S.b``; the block that is
+extended may itself extend another. The two levels are then joined, and share no setting: which of
+two values counts is never a question of order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from atelier.core.settings import UserError, nearest
+
+EXTENDS = "extends"
+Blocks = Mapping[str, Any]
+"""Name → block, of one level."""
+
+
+def chain(blocks: Blocks, name: str, where: str) -> list[str]:
+    """Return ``name`` and the blocks it extends, nearest first.
+
+    Args:
+        blocks: all blocks of the level.
+        name: one of them.
+        where: the level, say ``scales.demo``, to be named in messages.
+
+    Raises:
+        UserError: a block that is none, or one that extends itself in the end.
+    """
+    found = [name]
+    while (parent := (blocks[found[-1]] or {}).get(EXTENDS)) is not None:
+        path = f"params.yaml: {where}.{found[-1]}.{EXTENDS}"
+        if not isinstance(parent, str):
+            raise UserError(f"{path}: has to be the name of another block of {where}")
+        if parent not in blocks:
+            raise UserError(f"{path}: {where} has no block {parent!r}{nearest(parent, blocks)}")
+        if parent in found:
+            raise UserError(f"{path}: {' → '.join([*found, parent])}: a block extends itself")
+        if not isinstance(blocks[parent] or {}, dict):
+            raise UserError(f"{path}: {where}.{parent} is no block of settings")
+        found.append(parent)
+    return found
+
+
+def resolved(blocks: Blocks, name: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of a block with those it extends, and where each of them stands.
+
+    Raises:
+        UserError: see ``chain``.
+    """
+    settings: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    for block in reversed(chain(blocks, name, where)):
+        for key, value in (blocks[block] or {}).items():
+            if key != EXTENDS:
+                settings[key], places[key] = value, f"{where}.{block}"
+    return settings, places
+
+
+def joined(
+    upper: tuple[dict[str, Any], dict[str, str]], lower: tuple[dict[str, Any], dict[str, str]]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of two levels together.
+
+    Raises:
+        UserError: a setting that both have; one line for each.
+    """
+    both = [key for key in upper[0] if key in lower[0]]
+    if both:
+        lines = (
+            f"params.yaml: {upper[1][key]}.{key}: stands in {lower[1][key]} too; keep one"
+            for key in both
+        )
+        raise UserError("\n".join(lines))
+    return {**upper[0], **lower[0]}, {**upper[1], **lower[1]}

@@ -1,0 +1,31 @@
+"""The settings a stage of the DAG runs with, which are those DVC knows of.
+
+DVC sees blocks of ``params.yaml``, not what they extend. The stage ``settings`` therefore writes
+every method's settings to ``SETTINGS``, and the stages of a method depend on its part of that file:
+they run again when a value that they get has changed, wherever it stands, and only then.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from atelier.core.config import Params, UserError
+from atelier.core.files import read_record
+
+SETTINGS = "results/settings.json"
+"""Method → its settings at the scale in force; from the project's root."""
+
+
+def stage_settings(params: Params, name: str) -> dict[str, Any]:
+    """Return the settings of a method for its stage.
+
+    Raises:
+        UserError: DVC runs the stage by itself, and what it would note as the settings of the
+            results are those of an earlier ``params.yaml``.
+    """
+    settings = params.method(name)
+    if "DVC_STAGE" in os.environ and read_record(Path(SETTINGS)).get(name) != settings:
+        raise UserError(f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first")
+    return settings

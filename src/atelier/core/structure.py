@@ -1,0 +1,201 @@
+"""Whether ``params.yaml`` as a whole is in order: all that can be told without importing torch.
+
+Types and bounds of an entry's own settings are checked by its method's ``Settings``, which import
+torch: ``engine.validate`` does that for all entries at all scales.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from atelier.core.extends import EXTENDS, joined, resolved
+from atelier.core.settings import Settings, UserError, nearest, shown
+
+STEPS = ("prepare", "denoise", "evaluate", "compare")
+"""Steps of the DAG with settings of their own, at the top and in every scale."""
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Names of entries and scales: they become names of files and of stages, and words of the shell."""
+CLASS = "class"
+DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,2})?)$"
+LONGEST_TEXT = 1000
+
+
+class TopLevel(Settings):
+    """What stands at the top of ``params.yaml`` and is no block."""
+
+    scale: str
+    """The block of ``scales`` that is in force."""
+    seed: int = Field(ge=0)
+    device: str = Field("auto", pattern=DEVICE)
+    devices: int = Field(1, ge=1)
+
+
+def structure_problems(tree: Mapping[str, Any]) -> list[str]:
+    """Return all mistakes in the structure of ``tree``, one line each, in the order of the file."""
+    return list(dict.fromkeys(_problems(tree)))
+
+
+def _problems(tree: Mapping[str, Any]) -> Iterator[str]:
+    for key in tree:
+        if key not in _tops():
+            yield f"params.yaml: {key}: no such setting{nearest(key, _tops())}"
+    top = {key: value for key, value in tree.items() if key in TopLevel.model_fields}
+    yield from (_top_line(line) for line in TopLevel.problems(top, ""))
+    for step in STEPS:
+        yield from _block(tree.get(step), step)
+    yield from _entries(tree)
+    yield from _scales(tree)
+
+
+def _tops() -> list[str]:
+    return [*TopLevel.model_fields, *STEPS, "methods", "scales"]
+
+
+def _top_line(line: str) -> str:
+    """``device`` has a pattern; what it stands for is told instead."""
+    told = "has to be auto, cpu, cuda, cuda:N (a GPU's number) or mps"
+    return re.sub(r"has to match pattern '.*'(?= \(found)", told, line)
+
+
+def _without_blocks(name: str, tree: Mapping[str, Any]) -> str:
+    if name not in tree:
+        return f"params.yaml: {name}: is missing"
+    return f"params.yaml: {name}: has to name at least one block (found {shown(tree[name])})"
+
+
+def _in_force(scale: object, scales: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(scale, str) and scale not in scales:
+        yield f"params.yaml: scale: {shown(scale)} is none of {', '.join(scales)}"
+
+
+def _entries(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Names, blocks and classes of all entries."""
+    methods = tree.get("methods")
+    if not isinstance(methods, dict) or not methods:
+        yield _without_blocks("methods", tree)
+        return
+    for name, block in methods.items():
+        where = f"methods.{name}"
+        yield from _name(name, "methods")
+        if not isinstance(block, dict):
+            yield f"params.yaml: {where}: has to be a block of settings (found {shown(block)})"
+            continue
+        yield from _block(block, where)
+        yield from _class(block.get(CLASS), where)
+
+
+def _class(name: object, where: str) -> Iterator[str]:
+    path = f"params.yaml: {where}.{CLASS}"
+    if name is None:
+        yield f"{path}: is missing; it names the file in atelier/methods"
+    elif not isinstance(name, str) or name not in method_files():
+        yield f"{path}: {shown(name)} is no file in atelier/methods{nearest(name, method_files())}"
+
+
+@cache
+def method_files() -> tuple[str, ...]:
+    """Return the names ``class`` may have: the files in ``atelier/methods`` that are a method."""
+    folder = Path(__file__).parents[1] / "methods"
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))}
+    return tuple(
+        name for name, text in texts.items() if re.search(r"^METHOD\b", text, re.MULTILINE)
+    )
+
+
+def _scales(tree: Mapping[str, Any]) -> Iterator[str]:
+    """All scales, and whether the one in force is one of them."""
+    scales = tree.get("scales")
+    if not isinstance(scales, dict) or not scales:
+        yield _without_blocks("scales", tree)
+        return
+    for scale, blocks in scales.items():
+        yield from _scale(scale, blocks, tree)
+    yield from _in_force(tree.get("scale"), scales)
+
+
+def _scale(scale: str, blocks: object, tree: Mapping[str, Any]) -> Iterator[str]:
+    """One scale: its names, its blocks, and whether they fit those at the top."""
+    where = f"scales.{scale}"
+    yield from _name(scale, "scales")
+    if not isinstance(blocks, dict):
+        yield f"params.yaml: {where}: has to be a block of blocks (found {shown(blocks)})"
+        return
+    methods = tree.get("methods") if isinstance(tree.get("methods"), dict) else {}
+    known = [*STEPS, *(methods or {})]
+    for name, block in blocks.items():
+        if name not in known:
+            yield f"params.yaml: {where}.{name}: no such step or method{nearest(name, known)}"
+        yield from _block(block, f"{where}.{name}")
+        if isinstance(block, dict) and CLASS in block:
+            yield f"params.yaml: {where}.{name}.{CLASS}: stands in `methods` only"
+    yield from (
+        f"params.yaml: {where}: lacks a block for {name}"
+        for name in methods or {}
+        if name not in blocks
+    )
+    for name in known:
+        yield from _joins(name, scale, tree)
+
+
+def _joins(name: str, scale: str, tree: Mapping[str, Any]) -> Iterator[str]:
+    """Whether the two levels of an entry or a step can be joined."""
+    blocks = tree["scales"][scale]
+    both = [tree.get(name) if name in STEPS else tree["methods"][name], blocks.get(name)]
+    if not all(block is None or isinstance(block, dict) for block in both):
+        return  # which has its line already
+    if name not in STEPS and name not in blocks:
+        return
+    try:
+        settings_of(tree, name, scale)
+    except UserError as error:
+        yield from str(error).splitlines()
+
+
+def settings_of(
+    tree: Mapping[str, Any], name: str, scale: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the settings of an entry or a step at ``scale``, and where each of them stands.
+
+    Raises:
+        UserError: see ``extends``.
+    """
+    blocks, here = tree["scales"][scale], f"scales.{scale}"
+    if name in STEPS:
+        upper = dict(tree.get(name) or {})
+        own = dict(blocks.get(name) or {})
+        return joined(
+            (upper, dict.fromkeys(upper, name)), (own, dict.fromkeys(own, f"{here}.{name}"))
+        )
+    return joined(resolved(tree["methods"], name, "methods"), resolved(blocks, name, here))
+
+
+def _name(name: str, where: str) -> Iterator[str]:
+    if not NAME.fullmatch(name):
+        path = f"params.yaml: {where}.{name[:64]}"
+        yield f"{path!s}: a name has letters, digits, `_` and `-` only, at most 64"
+    elif where == "methods" and (name in STEPS or name == EXTENDS):
+        yield f"params.yaml: {where}.{name}: is the name of a step; choose another"
+
+
+def _block(block: object, where: str) -> Iterator[str]:
+    """Whether a block holds plain values and lists of them, without infinities."""
+    if block is None:
+        return
+    if not isinstance(block, dict):
+        yield f"params.yaml: {where}: has to be a block of settings (found {shown(block)})"
+        return
+    for key, value in block.items():
+        path = f"params.yaml: {where}.{key}"
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, list | dict):
+                yield f"{path}: has to be a value or a list of values (found {shown(value)})"
+            elif isinstance(item, float) and not abs(item) < float("inf"):
+                yield f"{path}: has to be a finite number (found {shown(item)})"
+            elif isinstance(item, str) and len(item) > LONGEST_TEXT:
+                yield f"{path}: has {len(item)} letters; at most {LONGEST_TEXT} are read"

@@ -1,0 +1,149 @@
+"""Check every block of ``params.yaml`` at every scale, whatever will be used, and resolve them.
+
+``Params.load`` has checked the structure. Here each block meets the typed settings it is for, which
+import torch, and the networks and layers it names are compared with those there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from atelier.core.config import Params, Settings, UserError
+from atelier.core.settings import nearest, shown
+from atelier.core.structure import CLASS, STEPS
+from atelier.datasets.prepare import PrepareSettings
+from atelier.methods.base import method_class
+from atelier.methods.zsn2n import DenoiseSettings
+from atelier.metrics.evaluator import EvaluateSettings
+from atelier.metrics.lpips import TAPS
+from atelier.nn.pretrained.features import NAMES, layer_names
+from atelier.reports.leaderboard import COUNTS, NUMBERS, CompareSettings
+
+STEP_SETTINGS: Mapping[str, type[Settings]] = {
+    "prepare": PrepareSettings,
+    "denoise": DenoiseSettings,
+    "evaluate": EvaluateSettings,
+    "compare": CompareSettings,
+}
+NETWORKS = (
+    "features",
+    "loss_features",
+    "predictor_features",
+    "fallback_features",
+    "perceptual",
+)
+"""Settings that name a network, in every block that has them."""
+LAYERS: Mapping[str, tuple[str, ...]] = {
+    "content_layers": ("loss_features", "features"),
+    "style_layers": ("loss_features", "features"),
+    "local_layers": ("loss_features", "features"),
+    "statistics_layers": ("features",),
+    "predictor_layer": ("predictor_features",),
+    "layer": ("features",),
+}
+"""Settings that name layers → the setting that names their network, the first that is set."""
+
+
+def problems(params: Params) -> list[str]:
+    """Return all mistakes in the blocks of all scales, one line each; none when all is right."""
+    found: list[str] = []
+    for scale in params.scales:
+        at = params.at(scale)
+        for name in (*STEPS, *params.method_names):
+            found += block_problems(at, name)
+    return list(dict.fromkeys(found))
+
+
+def check(params: Params) -> None:
+    """Refuse settings of which any is wrong.
+
+    Raises:
+        UserError: see ``problems``.
+    """
+    if found := problems(params):
+        raise UserError("\n".join(found))
+
+
+def block_problems(params: Params, name: str) -> list[str]:
+    """Return the mistakes in the settings of an entry or a step at the scale in force."""
+    try:
+        checked = typed(params, name)
+    except UserError as error:
+        return str(error).splitlines()
+    places, where = params.places(name), _where(params, name)
+    lines = [*_networks(checked), *_layers(checked), *_columns(checked), *_devices(checked, params)]
+    return [f"params.yaml: {places.get(key, where)}.{key}: {text}" for key, text in lines]
+
+
+def typed(params: Params, name: str) -> Settings:
+    """Return the settings of an entry or a step at the scale in force, defaults included.
+
+    Raises:
+        UserError: no such entry, or one line for each setting of a wrong type or out of bounds.
+    """
+    settings = params.settings(name)
+    cls = STEP_SETTINGS.get(name) or method_class(str(settings.pop(CLASS, None))).Settings
+    return cls.build(settings, _where(params, name), params.places(name))
+
+
+def _where(params: Params, name: str) -> str:
+    """The block to name where none of the settings' own is to be named."""
+    return f"scales.{params.scale}.{name}"
+
+
+def resolved(params: Params) -> dict[str, dict[str, Any]]:
+    """Return entry → its settings at the scale in force: what a training depends on."""
+    return {name: params.method(name) for name in params.method_names}
+
+
+Mistake = tuple[str, str]
+"""A setting, and what is wrong with it."""
+
+
+def _networks(settings: Settings) -> Iterator[Mistake]:
+    """Names of networks that do not exist."""
+    for key in NETWORKS:
+        name = getattr(settings, key, None)
+        if isinstance(name, str) and name not in NAMES:
+            yield key, f"{shown(name)} is no network{nearest(name, NAMES)}"
+    lpips = getattr(settings, "lpips", None)
+    if isinstance(lpips, str) and lpips not in TAPS:
+        yield "lpips", f"{shown(lpips)} is no network of LPIPS{nearest(lpips, TAPS)}"
+
+
+def _layers(settings: Settings) -> Iterator[Mistake]:
+    """Layers that the network they are of does not have, and weights that do not fit them."""
+    for key, sources in LAYERS.items():
+        value = getattr(settings, key, None)
+        network = next(filter(None, (getattr(settings, s, None) for s in sources)), None)
+        wanted = (value,) if isinstance(value, str) else value
+        if isinstance(wanted, tuple) and network in NAMES:
+            known = layer_names(str(network))
+            for layer in wanted:
+                if layer not in known:
+                    yield key, f"{network} has no layer {shown(layer)}{nearest(layer, known)}"
+    layers = getattr(settings, "style_layers", None)
+    weights = getattr(settings, "style_layer_weights", None)
+    if layers and weights is not None and len(weights) != len(layers):
+        yield (
+            "style_layer_weights",
+            f"has {len(weights)} entries for {len(layers)} style_layers",
+        )
+
+
+def _columns(settings: Settings) -> Iterator[Mistake]:
+    """Columns of the comparison that do not exist."""
+    if isinstance(settings, CompareSettings):
+        for key, known in (("sort", (*NUMBERS, *COUNTS)), ("champion", NUMBERS)):
+            name = getattr(settings, key)
+            if name not in known:
+                yield key, f"{shown(name)} is no column of numbers{nearest(name, known)}"
+
+
+def _devices(settings: Settings, params: Params) -> Iterator[Mistake]:
+    """Batches that cannot be shared equally."""
+    batch, parts = getattr(settings, "batch", 1), getattr(settings, "accumulate", None)
+    if parts is not None and batch % (parts * params.devices):
+        how = f"{params.devices} devices × accumulate {parts}"
+        yield "batch", f"{batch} pictures cannot be divided into {how} equal parts"

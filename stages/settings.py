@@ -1,0 +1,15 @@
+"""Check params.yaml, and write each method's settings for its stages to depend on."""
+
+from pathlib import Path
+
+from atelier.core.config import Params
+from atelier.core.files import write_json
+from atelier.core.stage_settings import SETTINGS
+from atelier.engine import validate
+from atelier.tracking.stage import stage
+
+if __name__ == "__main__":
+    with stage("settings"):
+        params = Params.load()
+        validate.check(params)
+        write_json(Path(SETTINGS), validate.resolved(params))

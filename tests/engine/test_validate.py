@@ -1,0 +1,189 @@
+"""Every block at every scale meets its typed settings, its networks and its layers."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from atelier.core.config import Params, UserError
+from atelier.core.structure import STEPS
+from atelier.core.yaml_tree import read_tree
+from atelier.engine import validate
+from support.cli import atelier
+from support.settings import leaves
+
+ROOT = Path(__file__).parents[2]
+TREE = read_tree(ROOT / "params.yaml")
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    tree = copy.deepcopy(TREE)
+    *blocks, last = path.split("/")
+    place = tree
+    for key in blocks:
+        place = place[key]
+    place[last] = value
+    return tree
+
+
+def test_the_project_has_no_mistakes() -> None:
+    assert validate.problems(Params(TREE)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        # wherever it stands and whether it is used: the scale in force is demo
+        ("methods/ugatit/light", "../../etc/passwd", "methods.ugatit.light: has to be true or fal"),
+        ("methods/adain/strength", True, "methods.adain.strength: has to be a number (found true)"),
+        ("methods/fast_night/lr", "1e-3", "methods.fast_night.lr: has to be a number (found '1e-"),
+        ("methods/fast_night/lr", 1e6, "methods.fast_night.lr: has to be at most 1000 (found 1000"),
+        ("scales/cpu/cut/crop", 10**12, "scales.cpu.cut.crop: has to be at most 8192"),
+        ("scales/full/cut/batch", 10**13, "scales.full.cut.batch: has to be at most 1024"),
+        ("scales/full/cut/workers", 10**13, "scales.full.cut.workers: has to be at most 256"),
+        ("scales/demo/cut/snapshots", 10**13, "scales.demo.cut.snapshots: has to be at most 1000"),
+        ("scales/demo/cut/steps", "1e1", "scales.demo.cut.steps: has to be a whole number (found"),
+        ("scales/demo/cut/step", 10, "scales.demo.cut.step: no such setting; did you mean `steps`"),
+        ("scales/cpu/metanet_original/style_every", -1, "scales.cpu.metanet_original.style_every"),
+        ("scales/full/fast_night/style", True, "scales.full.fast_night.style: has to be text or a"),
+        ("scales/cpu/prepare/size", 0, "scales.cpu.prepare.size: has to be greater than or equal"),
+        ("prepare/resize", "krop", "prepare.resize: has to be 'crop', 'fit' or 'stretch'; did you"),
+        ("denoise/patience", 3, "scales.demo.denoise: patience watches whole pictures"),
+        ("compare/sort", "freshet", "compare.sort: 'freshet' is no column of numbers; did you mea"),
+        ("compare/champion", "name", "compare.champion: 'name' is no column of numbers"),
+        ("scales/full/evaluate/lpips", "vgg61", "scales.full.evaluate.lpips: 'vgg61' is no netwo"),
+        ("scales/full/gatys/features", "vgg61", "scales.full.gatys.features: 'vgg61' is no netwo"),
+        ("scales/cpu/evaluate/fallback_features", "vgg", "scales.cpu.evaluate.fallback_features"),
+        ("scales/full/gatys/style_layers", [], "scales.full.gatys.style_layers: "),
+        ("scales/full/gatys/style_layers", "relu1_1", "scales.full.gatys.style_layers: has to be"),
+        ("scales/full/gatys/style_layers", ["relu3_4"], "scales.full.gatys.style_layers: vgg16 ha"),
+        ("scales/cpu/arbitrary/predictor_layer", "relu9", "scales.cpu.arbitrary.predictor_layer: "),
+        ("scales/cpu/arbitrary/style_layer_weights", [1.0], "scales.cpu.arbitrary.style_layer_wei"),
+        ("scales/demo/cut/accumulate", 2, "scales.demo.cut.batch: 1 pictures cannot be divided i"),
+        ("devices", 2, "scales.demo.cyclegan.batch: 1 pictures cannot be divided into 2 devices"),
+    ],
+)
+def test_a_mistake_is_named_with_its_block(path: str, value: Any, message: str) -> None:
+    found = validate.problems(Params(changed(path, value)))
+    assert any(line.startswith(f"params.yaml: {message}") for line in found), found
+
+
+def test_a_mistake_in_an_extended_block_is_told_once() -> None:
+    found = validate.problems(Params(changed("methods/fast_night/snapshotz", 2)))
+    assert found == [
+        "params.yaml: methods.fast_night.snapshotz: no such setting; did you mean `snapshots`?"
+    ]
+
+
+def test_check_doctor_and_table_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for tree, commands in (
+        (changed("device", "gpu"), ("check", "doctor", "table")),
+        (changed("scales/full/cut/crop", "big"), ("check", "doctor")),
+    ):
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+        lines = told(tmp_path / "params.yaml")
+        assert len(lines) == 1
+        for command in commands:
+            assert atelier(monkeypatch, command) == 1
+            out, err = capsys.readouterr()
+            for line in lines:
+                assert line.removeprefix("params.yaml: ") in out + err
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(TREE, sort_keys=False))
+    assert atelier(monkeypatch, "check") == 0
+    assert "16 methods at the scales demo, cpu, full: no mistakes" in capsys.readouterr().out
+
+
+def told(file: Path) -> list[str]:
+    """What any command says of the settings in ``file``."""
+    try:
+        return validate.problems(Params.load(file))
+    except UserError as error:
+        return str(error).splitlines() or ["an error without a word"]
+
+
+def test_params_prints_where_each_setting_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert atelier(monkeypatch, "params", "metanet_a", "--scale", "cpu") == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[2:]}
+    assert "scales.cpu.metanet_improved (extended)" in rows["steps"]
+    assert rows["style_layer_weights"].split("  ")[-1] == "scales.cpu.metanet_a"
+    assert rows["class"].split()[-1] == "methods.metanet_a"
+    assert rows["flip"].split() == ["flip", "true", "default", "of", "the", "class"]
+    assert atelier(monkeypatch, "params", "denoise", "--scale", "full") == 0
+    assert "scales.full.denoise" in capsys.readouterr().out
+    assert atelier(monkeypatch, "params", "adian") == 1
+    assert "no method 'adian'; did you mean `adain`?" in capsys.readouterr().err
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**80, 10**30, -1, 0, "2026-01-01", "..", "../x", "extends", "demo", "gatys"]),
+    st.floats(),
+    st.text(max_size=20),
+    st.lists(st.one_of(st.integers(), st.text(max_size=5), st.floats()), max_size=3),
+    st.dictionaries(st.one_of(st.text(max_size=5), st.integers()), st.integers(), max_size=2),
+)
+FEW = ("gatys", "adain", "metanet_original", "metanet_a")
+SMALL = {
+    **TREE,
+    "methods": {name: TREE["methods"][name] for name in FEW},
+    "scales": {"demo": {k: v for k, v in TREE["scales"]["demo"].items() if k in (*FEW, *STEPS)}},
+}
+SMALL["methods"]["metanet_a"] = {"class": "metanet", "extends": "metanet_original"}
+SMALL["scales"]["demo"]["metanet_a"] = {"extends": "metanet_original", "steps": 3}
+QUICK = settings(
+    max_examples=300,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # making a failing example smaller takes minutes
+)
+PATHS = sorted({path[:depth] for path, _ in leaves(SMALL) for depth in range(1, len(path) + 1)})
+
+
+@QUICK
+@given(path=st.sampled_from(PATHS), value=ODD, name=st.one_of(st.none(), ODD))
+def test_no_mistake_ends_in_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: Any, name: Any
+) -> None:
+    """Any value or name at any place: right, or a sentence for each mistake."""
+    tree = copy.deepcopy(SMALL)
+    place = tree
+    for key in path[:-1]:
+        place = place[key]
+    if name is None or isinstance(name, list | dict):
+        place[path[-1]] = value
+    else:
+        place[name] = place.pop(path[-1])
+    file = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    file.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    found = told(file)
+    assert all(line.startswith(("params.yaml: ", "and ", str(file))) for line in found), found
+    assert len(found) <= 101
+
+
+@QUICK
+@given(data=st.data())
+def test_no_damaged_file_ends_in_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """A few bytes replaced, cut or repeated."""
+    raw = yaml.safe_dump(SMALL, sort_keys=False).encode()
+    begin = data.draw(st.integers(0, len(raw) - 1))
+    end = data.draw(st.integers(begin, min(len(raw), begin + 300)))
+    middle = data.draw(st.one_of(st.binary(max_size=8), st.just(2 * raw[begin:end])))
+    file = tmp_path_factory.getbasetemp() / "damaged.yaml"
+    file.write_bytes(raw[:begin] + middle + raw[end:])
+    assert all(line.isprintable() for line in told(file))

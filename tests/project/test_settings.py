@@ -1,0 +1,119 @@
+"""What DVC makes of params.yaml: each setting changes where it should, and each stage sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dvc.utils.hydra import apply_overrides
+
+from atelier.core.config import Params
+from atelier.core.structure import CLASS
+from atelier.core.yaml_tree import read_tree
+from atelier.engine import validate
+from support.settings import differing
+
+ROOT = Path(__file__).parents[2]
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = Params.load(ROOT / "params.yaml")
+
+
+def other(value: Any) -> Any:
+    """Another value that has a place in the file."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value * 2 + 1
+    if isinstance(value, list):
+        return [*value, value[0]]
+    return f"{value}x"
+
+
+def override(folder: Path, changes: Mapping[str, Any]) -> Params:
+    """The settings after `dvc exp run -S` with all ``changes``."""
+    path = shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    texts = [f"{k}={yaml.safe_dump(v, default_flow_style=True)}" for k, v in changes.items()]
+    apply_overrides(path, [text.partition("\n")[0] for text in texts])
+    return Params(read_tree(Path(path)))
+
+
+@pytest.mark.parametrize("scale", PARAMS.scales)
+@pytest.mark.parametrize("name", PARAMS.method_names)
+def test_each_setting_of_each_method_changes_alone(tmp_path: Path, name: str, scale: str) -> None:
+    """Those of its own blocks for it and its heirs; those it inherits, once added to its block."""
+    before, here = PARAMS.at(scale), f"scales.{scale}"
+    changes, wanted = {}, {}
+    for key, value in before.method(name).items():
+        level = here if before.places(name)[key].startswith("scales.") else "methods"
+        stands = before.places(name)[key] == f"{level}.{name}"
+        if key != CLASS:
+            changes[f"{'' if stands else '+'}{level}.{name}.{key}"] = wanted[key] = other(value)
+    after = override(tmp_path, changes).at(scale)
+    for method in before.method_names:
+        places = after.places(method)
+        expected = {key for key in wanted if places.get(key, "").endswith(f".{name}")}
+        assert differing(before.method(method), after.method(method)) == expected
+        assert method != name or expected == set(wanted)
+    assert {key: after.method(name)[key] for key in wanted} == wanted
+
+
+@pytest.mark.parametrize("scale", PARAMS.scales)
+def test_the_other_scales_are_left_alone(tmp_path: Path, scale: str) -> None:
+    after = override(tmp_path, {f"scales.{scale}.adain.steps": 3})
+    for at in PARAMS.scales:
+        changed = differing(validate.resolved(PARAMS.at(at)), validate.resolved(after.at(at)))
+        assert changed == ({"adain.steps"} if at == scale else set())
+
+
+def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> None:
+    """DVC compares their values in the file that the stage `settings` writes for it."""
+    for stage in ("train", "stylize"):
+        assert DAG[stage]["do"]["params"] == ["seed", {"results/settings.json": ["${key}"]}]
+    assert DAG["settings"]["outs"] == ["results/settings.json"]
+    assert "params.yaml" in DAG["settings"]["deps"]
+
+
+def test_no_name_stands_on_a_line_of_the_shell() -> None:
+    for block in DAG.values():
+        assert "$" not in block.get("do", block)["cmd"]
+
+
+HOSTILE = ["a;touch x", "$(touch x)", "a>x", "a'b;touch x'", "a`touch x`"]
+
+
+@pytest.mark.slow
+def test_dvc_never_runs_a_name(tmp_path: Path) -> None:
+    for name in ("dvc.yaml", "stages", "src", ".dvc/config"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, tmp_path / name)
+    tree = read_tree(ROOT / "params.yaml")
+    tree["methods"] = {name: {"class": "gatys"} for name in HOSTILE}
+    tree["scales"]["demo"] |= {name: {} for name in HOSTILE}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    (tmp_path / "results/prepared").mkdir(parents=True)
+    (tmp_path / "results/settings.json").write_text(json.dumps(dict.fromkeys(HOSTILE, 1)))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "DVC_NO_ANALYTICS": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    run("git", "init", "-q")
+    targets = [f"train@{name}" for name in HOSTILE]
+    told = run("dvc", "repro", "--keep-going", "--single-item", *targets)
+    assert told.count("is no name of a method") == len(HOSTILE), told
+    told = run("dvc", "repro", "settings")
+    assert "a name has letters, digits, `_` and `-` only" in told
+    assert not list(tmp_path.rglob("x"))
