@@ -8,6 +8,7 @@ from pathlib import Path
 from atelier.core import zoo_files
 from atelier.core.config import Params
 from atelier.core.files import write_json
+from atelier.core.paths import Results
 from atelier.tracking.stage import stage
 
 if __name__ == "__main__":
@@ -15,4 +16,4 @@ if __name__ == "__main__":
         params = Params.load()
         for name in params.method_names:
             found = zoo_files.warm_facts(params.method(name), name, Path())
-            write_json(Path("results/pretrained") / f"{name}.json", found)
+            write_json(Results().pretrained / f"{name}.json", found)

@@ -1,7 +1,5 @@
 """Check params.yaml, and write each method's settings for its stages to depend on."""
 
-from pathlib import Path
-
 from atelier.core.config import Params
 from atelier.core.files import write_json
 from atelier.core.stage_settings import SETTINGS
@@ -12,4 +10,4 @@ if __name__ == "__main__":
     with stage("settings"):
         params = Params.load()
         validate.check(params)
-        write_json(Path(SETTINGS), validate.resolved(params))
+        write_json(SETTINGS, validate.resolved(params))

@@ -33,7 +33,9 @@ def test_dvc_knows_the_same_places() -> None:
     results = Results()
     one, made, table = results.model("m"), results.stylized("m"), results.comparison
     expected = {
+        "settings": {results.settings},
         "prepare": {results.prepared.folder},
+        "pretrained": {results.pretrained},
         "reference": {results.reference, results.metrics(IDENTITY), results.metrics(NOISE_FLOOR)},
         "train": {one.folder, results.snapshots("m"), results.curves("m")},
         "stylize": {made.images, made.extras, made.record, made.curves},

@@ -75,7 +75,7 @@ def add(
     name: Name,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder of weights and card; default: results/models/NAME."),
+        typer.Option("--from", help="Folder of weights and card; default: of its training here."),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="What it was trained on, in words; unless its card says so.")

@@ -142,6 +142,16 @@ class Results:
         return Prepared(self.folder / "prepared")
 
     @property
+    def settings(self) -> Path:
+        """Method → its settings at the scale in force, resolved."""
+        return self.folder / "settings.json"
+
+    @property
+    def pretrained(self) -> Path:
+        """Folder of what each training begins from."""
+        return self.folder / "pretrained"
+
+    @property
     def reference(self) -> Path:
         """Vectors of the paintings."""
         return self.folder / "reference.safetensors"

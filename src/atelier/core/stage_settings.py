@@ -8,14 +8,14 @@ they run again when a value that they get has changed, wherever it stands, and o
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
+from atelier.core.paths import Results
 
-SETTINGS = "results/settings.json"
-"""Method → its settings at the scale in force; from the project's root."""
+SETTINGS = Results().settings
+"""From the project's root."""
 
 
 def stage_settings(params: Params, name: str) -> dict[str, Any]:
@@ -26,6 +26,6 @@ def stage_settings(params: Params, name: str) -> dict[str, Any]:
             results are those of an earlier ``params.yaml``.
     """
     settings = params.method(name)
-    if "DVC_STAGE" in os.environ and read_record(Path(SETTINGS)).get(name) != settings:
+    if "DVC_STAGE" in os.environ and read_record(SETTINGS).get(name) != settings:
         raise UserError(f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first")
     return settings

@@ -14,6 +14,7 @@ from atelier.core import zoo_files
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, Results
+from atelier.core.yaml_tree import read_tree
 from atelier.methods.base import Kind, Method, method_class
 
 
@@ -67,8 +68,8 @@ def here() -> tuple[Path | None, Params | None]:
         root = project_root()
     except UserError:
         return None, None
-    params = Params.load(root / "params.yaml")
-    return (root, params) if "methods" in params else (None, None)
+    path = root / "params.yaml"
+    return (root, Params.load(path)) if "methods" in read_tree(path) else (None, None)
 
 
 def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:

@@ -20,7 +20,7 @@ from atelier.core.checkpoints import load_weights, save_weights
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import atomic_folder, read_json, read_record, write_json
-from atelier.core.paths import CARD, WEIGHTS, Results, plain
+from atelier.core.paths import CARD, WEIGHTS, Model, Results, plain
 from atelier.core.zoo_files import TRACKED, ZOO, Entry
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
@@ -187,7 +187,7 @@ class Addition:
 
     def _facts(self, card: Mapping[str, Any], root: Path, params: Params) -> dict[str, Any]:
         """What the card of a training does not say yet; an entry's own card says all of it."""
-        block, took = card["parameters"], read_record(self.source / "training.json")
+        block, took = card["parameters"], read_record(Model(self.source).training)
         git = git_tags()
         dirty = " and changes" if git.get("git.dirty") == "true" else ""
         found = {
