@@ -144,3 +144,13 @@ def test_a_history_says_what_was_before_and_what_came_then() -> None:
     card = {"pretrained": begun, "parameters": {"steps": 20}}
     assert history(card) == "12,000 steps on photographs and Van Gogh, then 20"
     assert history({"parameters": {"steps": 20}}) == ""
+
+
+def test_an_entry_that_began_from_another_tells_both(tmp_path: Path) -> None:
+    first = Entry.read(put(tmp_path / "zoo"))
+    second = Entry.read(put(tmp_path / "zoo", "adain", steps=300, pretrained=first.facts))
+    begun = "12,000 steps on photographs and Van Gogh, then 300 steps on the sample"
+    facts = {**second.facts, "data": "the sample"}
+    assert zoo_files.trained_on(facts) == begun
+    assert history({"pretrained": facts, "parameters": {"steps": 20}}) == f"{begun}, then 20"
+    assert "pretrained" not in first.facts

@@ -51,7 +51,9 @@ class ZooCard(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the weights."""
     probe: list[float]
-    """What it makes of two fixed pictures, coarsely; see ``methods.trained.probe``."""
+    """What it makes of two fixed pictures, coarsely; see ``methods.warm_start.probe``."""
+    pretrained: dict[str, Any] | None = None
+    """``Entry.facts`` of what its own training began from."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Entry:
     def facts(self) -> dict[str, Any]:
         """What stands beside a result that began from it."""
         card = self.card
-        return {"entry": self.name, "steps": card.steps, "data": card.data, "sha256": card.sha256}
+        found = {"entry": self.name, "steps": card.steps, "data": card.data, "sha256": card.sha256}
+        return found | ({"pretrained": card.pretrained} if card.pretrained else {})
 
     def weights(self) -> Path:
         """Return the file of the weights, whose hash is that of the card.
@@ -219,9 +222,10 @@ def project_entry(name: str, root: Path) -> Entry:
 
 
 def trained_on(facts: Mapping[str, Any]) -> str:
-    """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of a card."""
-    steps = facts.get("steps")
-    return f"{steps:,} steps on {facts.get('data')}" if isinstance(steps, int) else ""
+    """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of an entry's card."""
+    steps, before = facts.get("steps"), facts.get("pretrained")
+    own = f"{steps:,} steps on {facts.get('data')}" if isinstance(steps, int) else ""
+    return f"{trained_on(before)}, then {own}" if own and isinstance(before, Mapping) else own
 
 
 def history(card: Mapping[str, Any]) -> str:
