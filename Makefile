@@ -56,7 +56,8 @@ lock:  ## renew the hashed lock files (needs uv)
 		--output-file requirements-dev.lock
 
 clean:  ## remove results and resumable state; DVC's cache and the runs stay
-	rm -rf results/prepared results/models results/stylized results/metrics results/comparison .checkpoints
+	rm -rf results/prepared results/models results/stylized results/metrics results/comparison \
+		results/records .checkpoints
 
 data: | $(VENV)/.installed
 	@atelier mend

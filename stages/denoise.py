@@ -7,10 +7,11 @@ from atelier.core.config import Params
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
+from atelier.core.records import digest_of, set_aside
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
-from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
+from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs
 from atelier.tracking.stage import stage
 
 
@@ -20,7 +21,8 @@ def main(name: str) -> None:
     settings = DenoiseSettings.build(block, "denoise")
     pictures = find(Path("results/stylized") / name / "images")
     jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
-    key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
+    before = digest_of(pictures)
+    key = {"parameters": block, "seed": params.seed, "pictures": before}
     kept = checkpoint_folder(f"denoise-{name}", key)
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
     write_outputs(jobs, kept, out / "images")
@@ -28,6 +30,7 @@ def main(name: str) -> None:
     write_curves(curves, out / "curves.csv", method.places(len(curves["total"])))
     seconds = sum(record.seconds for record in records) / len(jobs)
     record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
+    record = set_aside(Path(), name, "denoise", record, before)
     write_json(out / "record.json", {**record, "parameters": settings.model_dump()})
     drop(kept)
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
+from atelier.core.records import PICTURES, WEIGHTS
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
 from atelier.tracking.stage import stage
 
 RESULTS, PHOTOS = Path("results"), Path("results/prepared/photos/test")
-COST = ("seconds_per_picture", "peak_memory_mib", "device")
-TRAINING = ("training_seconds", "parameters_trained")
 
 
 def main(name: str) -> None:
@@ -25,16 +24,16 @@ def main(name: str) -> None:
     reference = load_reference(evaluator, RESULTS / "reference.safetensors")
     # A system that learns from two folders looks at no single painting.
     paintings = [] if card["kind"] == "domain" else sorted(reference.styles)
-    cost = {key: record[key] for key in COST}
+    # What it cost stands in the records: it would be another hash on every machine.
+    made_by = {PICTURES: record.get(PICTURES), WEIGHTS: card.get(WEIGHTS)}
     if (model / "training.json").is_file():
-        cost |= {key: read_json(model / "training.json")[key] for key in TRAINING}
+        made_by["parameters_trained"] = read_json(model / "training.json")["parameters_trained"]
     scores, denoised = (
         evaluator.score(reference, made_pairs(folder, PHOTOS, record["pairs"], paintings))
         for folder in (made / "images", clean / "images")
     )
-    denoised["seconds_per_picture"] = read_json(clean / "record.json")["seconds_per_picture"]
-    found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **cost}
-    write_json(RESULTS / "metrics" / f"{name}.json", {**found, "run_id": record["run_id"]})
+    found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **made_by}
+    write_json(RESULTS / "metrics" / f"{name}.json", found)
 
 
 if __name__ == "__main__":

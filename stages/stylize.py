@@ -5,10 +5,12 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from atelier.core import paths
 from atelier.core.config import Params
 from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
+from atelier.core.records import PICTURES, digest_of, set_aside
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
@@ -35,10 +37,8 @@ def main(name: str) -> None:
     method = make(block, f"methods.{name}", seed=params.seed, device=device)
     model, jobs = Path("results/models") / name, list_jobs(prepared)
     restore(method, model)
-    manifest, run_id = (
-        read_json(prepared / "manifest.json"),
-        read_json(model / "run.json")["run_id"],
-    )
+    manifest = read_json(prepared / "manifest.json")
+    run_id = paths.record(Path(), name, "run").get("run_id")
     key = {
         "parameters": block,
         "seed": params.seed,
@@ -64,7 +64,9 @@ def main(name: str) -> None:
             "device": device_name(device),
             "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
         }
-        write_json(out / "record.json", record)
+        pictures = digest_of(sorted((out / "images").glob("*.png")))
+        kept_record = set_aside(Path(), name, "stylize", record, pictures)
+        write_json(out / "record.json", {**kept_record, PICTURES: pictures})
     drop(kept)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from atelier.core import records
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
@@ -57,9 +58,9 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
-        write_json(out / CARD, {**card, trained.DIGEST: trained.weights_digest(out)})
+        write_json(out / CARD, {**card, records.WEIGHTS: trained.weights_digest(out)})
         run.artifact(out / CARD)
-        write_json(out / "run.json", {"run_id": run.id})
+        records.set_aside(Path(), name, "run", {"run_id": run.id}, records.digest_of([out / CARD]))
     drop(kept)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from atelier.core.config import UserError
 from atelier.core.files import read_record
+from atelier.core.records import WEIGHTS, aside, digest_of
 
 
 def plain(name: Any) -> str:
@@ -21,7 +22,15 @@ def plain(name: Any) -> str:
 
 
 def record(root: Path, method: str, name: str) -> dict[str, Any]:
-    """``results/models/<method>/<name>.json``: ``card``, ``training`` or ``run``; {} without it."""
+    """Return ``results/models/<method>/<name>.json`` and what was set aside; {} without either.
+
+    ``name`` is ``card``, ``training`` or ``run``; the last is all set aside.
+    """
     with suppress(UserError):
-        return read_record(root / "results/models" / plain(method) / f"{plain(name)}.json")
+        folder = root / "results/models" / plain(method)
+        found, card = read_record(folder / f"{plain(name)}.json"), folder / "card.json"
+        if not card.is_file():
+            return found
+        of = digest_of([card]) if name == "run" else read_record(card).get(WEIGHTS)
+        return {**aside(root, method, name, of), **found}
     return {}

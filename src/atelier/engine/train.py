@@ -15,10 +15,11 @@ from atelier.core.checkpoints import save_weights
 from atelier.core.files import write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
+from atelier.core.records import set_aside
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer
-from atelier.methods.trained import WEIGHTS, Trained
+from atelier.methods.trained import WEIGHTS, Trained, weights_digest
 from atelier.tracking.progress import progress
 
 SNAPSHOT_PHOTOS = 4
@@ -83,7 +84,8 @@ def write_outputs(trainer: Trainer, name: str, results: Path) -> dict[str, Any]:
     out = results / "models" / name
     save_weights(trainer.final_weights(), out / WEIGHTS)
     found = figures(trainer, out / WEIGHTS)
-    write_json(out / "training.json", found)
+    kept = set_aside(results.parent, name, "training", found, weights_digest(out))
+    write_json(out / "training.json", kept)
     write_history(trainer.history, results / "curves" / f"{name}.csv")
     pictures = results / SNAPSHOTS / name
     pictures.mkdir(parents=True, exist_ok=True)

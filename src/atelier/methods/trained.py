@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from atelier.core import records
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.checkpoints import again, load_some, load_weights
 from atelier.core.config import Settings, UserError, main_root
@@ -29,8 +30,6 @@ from atelier.nn.pretrained.features import Features, LossFeatures
 
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
-DIGEST = "weights_sha256"
-"""What the card calls the digest of the weights."""
 Losses = dict[str, Tensor]
 """``total`` is descended; the other entries (scalars) are watched, whatever they are."""
 
@@ -306,7 +305,7 @@ def restore(method: Method, model: Path) -> None:
     """
     if not isinstance(method, Trained):
         return
-    named, found = read_record(model / CARD).get(DIGEST), weights_digest(model)
+    named, found = read_record(model / CARD).get(records.WEIGHTS), weights_digest(model)
     if named and found and named != found:
         reason = "is not what was trained: its digest is not the one on the card"
         raise UserError(f"{model / WEIGHTS}: {reason}; {again(model / WEIGHTS)}")

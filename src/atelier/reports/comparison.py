@@ -21,7 +21,7 @@ GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
     *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
-    *("n_generated", "n_reference", "features", "seconds_per_picture"),
+    *("n_generated", "n_reference", "features"),
 )
 
 
@@ -30,7 +30,8 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
 
     A method without results has its row, which says why.
     """
-    frame = leaderboard.comparison(root, params)
+    known = leaderboard.comparison(root, params)
+    frame = leaderboard.without_cost(known)
     setting = protocol.setting(root, params)
     texts = {
         "table.csv": leaderboard.to_csv(frame),
@@ -46,7 +47,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> None:
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    print(tables.to_text(frame, setting))
+    print(tables.to_text(known, setting))
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

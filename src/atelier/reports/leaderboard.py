@@ -17,6 +17,7 @@ from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import plain
 from atelier.core.process import is_gone
+from atelier.core.records import cost
 
 DO_NOTHING, DO_NOTHING_FILE = "do nothing", "do_nothing"
 """Label and file name of the row that scores the photographs themselves."""
@@ -105,6 +106,8 @@ NUMBERS = (
     *("denoised_frechet", "denoised_kid", "denoised_content", "denoised_style", "denoised_ssim"),
     *("seconds_per_picture", "peak_memory_mib", "training_seconds"),
 )
+COST = ("seconds_per_picture", "peak_memory_mib", "training_seconds", "device")
+"""Columns that are others on every machine; see ``core.records``."""
 COUNTS = ("parameters_trained", "n_reference", "n_generated")
 NETWORKS = (
     *("features", "features_hash", "layer", "perceptual", "perceptual_hash"),
@@ -214,11 +217,18 @@ def metrics(root: Path, method: str) -> Metrics:
     """
     path = root / "results" / "metrics" / f"{plain(method)}.json"
     try:
-        return Metrics.model_validate(read_json(path))
+        found = read_json(path)
+        known = cost(root, method, found) if isinstance(found, dict) else {}
+        return Metrics.model_validate({**known, **found} if known else found)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
+
+
+def without_cost(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison as DVC keeps it: the same on every machine that gets its pictures."""
+    return frame.assign(**{name: math.nan for name in COST if name in NUMBERS}, device="")
 
 
 def front(methods: pd.DataFrame, x: str = "content", y: str = "frechet") -> pd.DataFrame:

@@ -75,7 +75,8 @@ def _drawn(figure: Figure, axes: Axes, frame: pd.DataFrame) -> Image.Image:
     )
     axes.set_xlabel(f"content distance to the photographs, on {on} (left: more is kept)")
     axes.set_ylabel(f"Fréchet distance to the paintings, on {features}")
-    axes.set_title("Kept of the photograph, near the paintings; larger circles: slower", size=10)
+    slower = "; larger circles: slower" if frame["seconds_per_picture"].notna().any() else ""
+    axes.set_title(f"Kept of the photograph, near the paintings{slower}", size=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return Image.open(buffer).convert("RGB")

@@ -70,6 +70,8 @@ OPTIONAL = {
     "style",
     "style set",
     "ssim",
+    "s/picture",
+    "MiB",
 }
 """Columns left out where no row has a value."""
 

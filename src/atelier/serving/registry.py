@@ -20,6 +20,8 @@ import pandas as pd
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
+from atelier.core.paths import record
+from atelier.core.records import PICTURES, cost
 from atelier.methods.trained import WEIGHTS, weights_digest
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
@@ -95,7 +97,8 @@ class _Model:
         figures = labelled(self._scores) | labelled(self._scores.get("denoised") or {}, "denoised.")
         tags = {"status": str(self.row["status"]), NOTE: self._text}
         if figures:
-            tags |= {"protocol": self._protocol}
+            made = {PICTURES: str(self._scores[PICTURES])} if PICTURES in self._scores else {}
+            tags |= {"protocol": self._protocol, **made}
             self._show(str(own.info.run_id))
         report(self.run.client, own, figures, tags)
 
@@ -130,14 +133,23 @@ class _Model:
 
         A result from DVC's cache, or made while there was no store, has no run here.
         """
-        card = read_record(self.root / "results/models" / self.name / "run.json")
-        named = [one.get("run_id") for one in (self._scores, card)]
+        named = [one.get("run_id") for one in (self._scores, record(self.root, self.name, "run"))]
         for run_id in filter(None, named):
             with suppress(library().MlflowException):
                 found = self.run.client.get_run(run_id)
                 if found.info.lifecycle_stage == "active":
                     return found
-        return self._stand_in(str(named[0])) if self._scores else None
+        if not self._scores:
+            return None
+        return self._tagged() or self._stand_in(str(named[0]))
+
+    def _tagged(self) -> Any:
+        """The run whose pictures these are, if there are no records: restored from the cache."""
+        made = self._scores.get(PICTURES)
+        own = self.run.client.get_run(self.run.id).info.experiment_id
+        wanted = f"tags.method = '{self.name}' and tags.{PICTURES} = '{made}'"
+        found = self.run.client.search_runs([own], wanted, max_results=1) if made else []
+        return next(iter(found), None)
 
     def _stand_in(self, lost: str) -> Any:
         client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
@@ -193,7 +205,8 @@ class _Model:
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
         path = self.root / "results/metrics" / f"{self.name}.json"
-        return read_record(path) if self.row["status"] == "ok" else {}
+        found = read_record(path) if self.row["status"] == "ok" else {}
+        return {**cost(self.root, self.name, found), **found} if found else {}
 
     def _crown(self, version: str) -> str | None:
         """Give the alias to the best of those scored as ``version`` was; returns the best."""
