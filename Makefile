@@ -8,6 +8,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # threads that wait sleep: spinning, two trainings side by side slow each other down many times
 export OMP_WAIT_POLICY ?= PASSIVE
 
+PORT   ?= 5000
+
 .DEFAULT_GOAL := help
 .PHONY: help demo repro train-all test check format ui dashboard table lock clean
 
@@ -39,8 +41,11 @@ format: $(VENV)/.installed-dev  ## rewrite the code in the house's format
 	ruff check --fix .
 
 ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
-	@echo "runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
+	@python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null \
+		|| { echo "port $(PORT) is taken, perhaps by another make ui; run: make ui PORT=5001" >&2; exit 1; }
+	@echo "runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --port $(PORT) \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 dashboard: $(VENV)/.installed  ## the comparison on http://localhost:8501
 	streamlit run dashboard/app.py

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from atelier.core.config import Params
+from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
-from atelier.core.files import write_json
+from atelier.core.files import read_json, write_json
 from atelier.core.images import find
 from atelier.core.records import digest_of, set_aside
 from atelier.engine.curves import write_curves
@@ -21,6 +21,9 @@ def main(name: str) -> None:
     settings = DenoiseSettings.build(block, "denoise")
     pictures = find(Path("results/stylized") / name / "images")
     jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
+    pairs = read_json(Path("results/stylized") / name / "record.json")["pairs"]
+    if missing := sorted(set(pairs) - {path.stem for path in pictures}):
+        raise UserError(f"{', '.join(missing)}: not stylised; run dvc repro stylize@{name} --force")
     before = digest_of(pictures)
     key = {"parameters": block, "seed": params.seed, "pictures": before}
     kept = checkpoint_folder(f"denoise-{name}", key)
