@@ -8,6 +8,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # threads that wait sleep: spinning, two trainings side by side slow each other down many times
 export OMP_WAIT_POLICY ?= PASSIVE
 
+PORT   ?= 5000
+
 .DEFAULT_GOAL := help
 .PHONY: help demo repro train-all test test-fast check format docs tree grid ui dashboard table lock clean
 
@@ -58,8 +60,11 @@ grid: $(VENV)/.installed  ## renew the README's picture from the comparison's gr
 	python -m tools.grid
 
 ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
-	@echo "runs: http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}
+	@python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null \
+		|| { echo "port $(PORT) is taken, perhaps by another make ui; run: make ui PORT=5001" >&2; exit 1; }
+	@echo "runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
+	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --port $(PORT) \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
 
 dashboard: $(VENV)/.installed  ## the comparison on http://localhost:8501
 	streamlit run dashboard/app.py
@@ -75,7 +80,8 @@ lock:  ## renew the hashed lock files (needs uv)
 		--output-file requirements-dev.lock
 
 clean:  ## remove results and resumable state; DVC's cache and the runs stay
-	rm -rf results/prepared results/models results/stylized results/metrics results/comparison .checkpoints
+	rm -rf results/prepared results/models results/stylized results/metrics results/comparison \
+		results/records .checkpoints
 
 data: | $(VENV)/.installed
 	@atelier mend

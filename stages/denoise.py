@@ -1,14 +1,17 @@
 """Denoise one method's pictures: Zero-Shot Noise2Noise, a network for every picture."""
 
-from atelier.core.config import Params
+from pathlib import Path
+
+from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
-from atelier.core.files import write_json
+from atelier.core.files import read_json, write_json
 from atelier.core.images import find
 from atelier.core.paths import Results
+from atelier.core.records import digest_of, set_aside
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
-from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs, pictures_digest
+from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 
@@ -16,9 +19,14 @@ def main(name: str) -> None:
     params, out = Params.load(), Results().denoised(name)
     block, device = params.scaled("denoise"), pick_device(params)
     settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
-    pictures = find(Results().stylized(name).images)
+    source = Results().stylized(name)
+    pictures = find(source.images)
     jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
-    key = {"parameters": block, "seed": params.seed, "pictures": pictures_digest(pictures)}
+    pairs = read_json(source.record)["pairs"]
+    if missing := sorted(set(pairs) - {path.stem for path in pictures}):
+        raise UserError(f"{', '.join(missing)}: not stylised; run dvc repro stylize@{name} --force")
+    before = digest_of(pictures)
+    key = {"parameters": block, "seed": params.seed, "pictures": before}
     kept = checkpoint_folder(f"denoise-{name}", key)
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
     write_outputs(jobs, kept, out.images)
@@ -26,6 +34,7 @@ def main(name: str) -> None:
     write_curves(curves, out.curves, method.places(len(curves["total"])))
     seconds = sum(record.seconds for record in records) / len(jobs)
     record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
+    record = set_aside(Path(), name, "denoise", record, before)
     write_json(out.record, {**record, "parameters": settings.model_dump()})
     drop(kept)
 

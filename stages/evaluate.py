@@ -5,15 +5,13 @@ from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.paths import Results
+from atelier.core.records import PICTURES, WEIGHTS
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import load_reference
-from atelier.tracking.links import TRAINED_BY
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 RESULTS = Results()
-COST = ("seconds_per_picture", "peak_memory_mib", "device")
-TRAINING = ("training_seconds", "parameters_trained")
 
 
 def main(name: str) -> None:
@@ -27,21 +25,20 @@ def main(name: str) -> None:
     reference = load_reference(evaluator, RESULTS.reference)
     # A system that learns from two folders looks at no single painting.
     paintings = [] if card["kind"] == "unpaired" else sorted(reference.styles)
-    cost = {key: record[key] for key in COST}
+    # What it cost stands in the records: it would be another hash on every machine.
+    made_by = {PICTURES: record.get(PICTURES), WEIGHTS: card.get(WEIGHTS)}
     if begun := zoo_files.history(card):
-        cost["pretrained"] = begun
+        made_by["pretrained"] = begun
     if model.training.is_file():
-        cost |= {key: read_json(model.training)[key] for key in TRAINING}
+        made_by["parameters_trained"] = read_json(model.training)["parameters_trained"]
     scores, denoised = (
         evaluator.score(
             reference, made_pairs(folder, RESULTS.prepared.photos, record["pairs"], paintings)
         )
         for folder in (made.images, clean.images)
     )
-    denoised["seconds_per_picture"] = read_json(clean.record)["seconds_per_picture"]
-    found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **cost}
-    runs = {key: record.get(key) for key in ("run_id", TRAINED_BY)}
-    write_json(RESULTS.metrics(name), {**found, **runs})
+    found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **made_by}
+    write_json(RESULTS.metrics(name), found)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.pairing import list_jobs
 from atelier.core.paths import Results
+from atelier.core.records import PICTURES, digest_of, set_aside
 from atelier.core.stage_settings import stage_settings
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
@@ -68,7 +69,9 @@ def main(name: str) -> None:
             "device": device_name(device),
             "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
         }
-        write_json(out.record, record)
+        pictures = digest_of(sorted(out.images.glob("*.png")))
+        kept_record = set_aside(Path(), name, "stylize", record, pictures)
+        write_json(out.record, {**kept_record, PICTURES: pictures})
     drop(kept)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from atelier.core import zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
@@ -64,9 +64,9 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
-        write_json(out.card, {**card, trained.DIGEST: trained.weights_digest(out.folder)})
+        write_json(out.card, {**card, records.WEIGHTS: trained.weights_digest(out.folder)})
         run.artifact(out.card)
-        write_json(out.run, {"run_id": run.id})
+        records.set_aside(Path(), name, "run", {"run_id": run.id}, records.digest_of([out.card]))
     drop(kept)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import partial
 
@@ -42,9 +43,15 @@ def trial(found: Project) -> None:
     small = shrink(photo)
     if st.button("Stylise", type="primary", disabled=not chosen):
         made = run(found, chosen, (small, style), strength)
-        st.session_state["made"] = (systems.png(small), small.size, made)
-    if kept := st.session_state.get("made"):
-        show(*kept)
+        st.session_state["made"] = (digest(photo), systems.png(small), small.size, made)
+    kept = st.session_state.get("made")
+    if kept and kept[0] == digest(photo):  # the results of another photograph are not this one's
+        show(*kept[1:])
+
+
+def digest(photo: Image.Image) -> str:
+    """What tells one photograph from another."""
+    return hashlib.sha256(str(photo.size).encode() + photo.tobytes()).hexdigest()
 
 
 def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from atelier.core import paths, zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.config import UserError
 from atelier.core.paths import SNAPSHOTS
 from atelier.reports import outputs, parameters
@@ -48,7 +48,7 @@ def page() -> None:
 def state(found: Project, name: str) -> None:
     """Draw the method's status, its kind, and the link to its run."""
     row = found.methods.set_index("method").loc[name]
-    card = paths.record(found.root, name, "card")
+    card = records.record(found.root, name, "card")
     parts = [f"**{literal(row['status'])}**"]
     if "kind" in card:
         parts.append(f"kind `{card['kind']}`")
@@ -76,7 +76,7 @@ def mlflow(found: Project, name: str) -> None:
 
 def figures(found: Project, name: str) -> None:
     """Draw time and size of the training."""
-    record = paths.record(found.root, name, "training")
+    record = records.record(found.root, name, "training")
     shown = {key: record[key] for key in FIGURES if isinstance(record.get(key), int | float)}
     if not shown:
         return

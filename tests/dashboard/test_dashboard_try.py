@@ -59,6 +59,13 @@ def test_results_stand_beside_the_photograph_and_can_be_taken_away(ready: Path) 
     assert not app.error
 
 
+def test_results_of_another_photograph_are_not_shown_as_this_ones(ready: Path) -> None:
+    app = stylise(bring(show("try_it"), encoded(ramp(64, 40))), ["cut"])
+    assert alts(app) == ["your photograph", "cut"]
+    assert alts(bring(app, encoded(ramp(64, 40, seed=5)), "other.jpg")) == []
+    assert alts(stylise(app, ["cut"])) == ["your photograph", "cut"]
+
+
 def test_a_photograph_is_upright_and_shrunk_with_a_notice(ready: Path) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6  # a quarter to the right

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import stat
 import threading
 import zipfile
@@ -19,6 +21,7 @@ from atelier.core.config import UserError
 from atelier.core.files import read_json
 from atelier.core.layout import splits
 from atelier.datasets import archive
+from atelier.datasets import download as download_module
 from atelier.datasets.download import Patience, download, fetch
 from support.pictures import ramp
 
@@ -253,3 +256,17 @@ def test_a_bad_archive_is_not_kept(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is damaged"):
         fetch(server.url, tmp_path / "data", patience=QUICK)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "kept"), [(errno.EINVAL, False), (errno.ENOSPC, True)])
+def test_an_archive_the_system_cannot_unpack_is_named_and_not_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kept: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(download_module, "unpack", refuse)
+    server.body = zipped(members())
+    with pytest.raises(OSError if kept else UserError, match=os.strerror(number)):
+        fetch(server.url, tmp_path / "data", patience=QUICK)
+    assert bool(list(tmp_path.iterdir())) == kept

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from atelier.core import images
+from atelier.core import images, records
 from atelier.core.config import UserError
 from atelier.core.files import write_json
 from atelier.core.paths import Results
@@ -57,7 +57,10 @@ def test_all_that_a_training_leaves(prepared: Path, tmp_path: Path) -> None:
     assert made == [f"{name}/step {step:06d}.png" for name in photos for step in (3, 6)]
     stored = load_file(results / "models/toy/model.safetensors")
     assert all(torch.equal(stored[k], v) for k, v in method.networks.state_dict().items())
-    figures = json.loads((results / "models/toy/training.json").read_text())
+    kept = json.loads((results / "models/toy/training.json").read_text())
+    assert not [key for key in kept if "seconds" in key], "they are others every time"
+    weights = trained.weights_digest(results / "models/toy")
+    figures = {**kept, **records.aside(tmp_path, "toy", "training", weights)}
     assert (figures["steps"], figures["photos"], figures["styles"]) == (6, 5, 2)
     assert figures["parameters_trained"] == 24
     assert figures["seconds_per_epoch"] == pytest.approx(figures["seconds_per_step"] * 5 / 2)
@@ -90,7 +93,7 @@ def test_weights_that_are_not_those_of_the_card_are_refused(prepared: Path, tmp_
     results = tmp_path / "results"
     run(make(), prepared, results)
     model = results / "models/toy"
-    write_json(model / CARD, {trained.DIGEST: trained.weights_digest(model)})
+    write_json(model / CARD, {records.WEIGHTS: trained.weights_digest(model)})
     trained.restore(make(), model)
     raw = bytearray((model / trained.WEIGHTS).read_bytes())
     raw[-3] ^= 1  # still a readable file, and another number

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from atelier.core import images
+from atelier.core.records import digest_of
 from atelier.engine.stylize import stylize, write_outputs
-from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise, denoise_jobs, pictures_digest
+from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise, denoise_jobs
 from support.pictures import save
 
 SETTINGS = DenoiseSettings.build({"width": 4, "steps": 12, "batch": 2}, "denoise")
@@ -54,7 +55,7 @@ def test_the_iterates_are_as_many_as_announced(steps: int) -> None:
 
 
 def test_the_digest_sees_names_and_pixels(pictures: list[Path]) -> None:
-    before = pictures_digest(pictures)
-    assert pictures_digest(pictures) == before != pictures_digest(pictures[:3])
+    before = digest_of(pictures)
+    assert digest_of(pictures) == before != digest_of(pictures[:3])
     save(pictures[0], 9, (16, 12))
-    assert pictures_digest(pictures) != before
+    assert digest_of(pictures) != before

@@ -165,8 +165,7 @@ def test_each_method_has_one_run_that_its_results_name(done: Path) -> None:
     runs = json.loads(run(done, sys.executable, "-c", script).stdout)
     assert sorted(value[0] for value in runs.values()) == sorted([*METHODS, "comparison"])
     for method in ("gatys", "gatys_lbfgs"):
-        record = json.loads((done / f"results/metrics/{method}.json").read_text())
-        name, status, metrics, points = runs[record["run_id"]]
+        name, status, metrics, points = runs[records(done, method)["stylize"]["run_id"]]
         assert (name, status, points) == (method, "FINISHED", 2)
         assert {
             "frechet_mini",
@@ -174,12 +173,28 @@ def test_each_method_has_one_run_that_its_results_name(done: Path) -> None:
             "seconds_per_picture",
             "stylize.peak_memory_mib",
         } <= set(metrics)
-    record = json.loads((done / "results/metrics/adain.json").read_text())
-    _, status, metrics, _ = runs[record["run_id"]]
+    _, status, metrics, _ = runs[records(done, "adain")["run"]["run_id"]]
     assert status == "FINISHED"
     assert {"frechet_mini", "denoised.frechet_mini", "seconds_per_picture"} <= set(metrics)
     seconds = {name for name in metrics if name.endswith(".seconds")}
     assert seconds == {"train.seconds"}, "no other stage of a trained method loads MLflow"
+
+
+def records(project: Path, method: str) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = json.loads(
+        (project / f"results/records/{method}.json").read_text()
+    )
+    return found
+
+
+def test_everything_done_again_changes_no_tracked_file(project: Path) -> None:
+    """The proof of reproduction: a clean `git status` after the results are made anew."""
+    run(project, "git", "add", "-A")
+    before = records(project, "adain")
+    assert "compare" in repro(project, "--force")
+    assert records(project, "adain")["training"] != before["training"], "it was really done again"
+    assert run(project, "git", "diff", "--stat").stdout == ""
+    run(project, "git", "reset", "-q")
 
 
 def test_nothing_changed_runs_nothing(done: Path) -> None:
@@ -274,7 +289,7 @@ def test_killed_in_train_it_continues_and_gives_the_same_weights(project: Path) 
     begun_as = json.loads(begun.read_text())
     again = run(project, "dvc", "repro", "train@adain")
     assert re.search(r"resumes after step \d+ of 30", again.stdout + again.stderr)
-    assert json.loads((project / "results/models/adain/run.json").read_text()) == begun_as
+    assert records(project, "adain")["run"]["run_id"] == begun_as["run_id"]
     weights = project / "results/models/adain/model.safetensors"
     resumed = weights.read_bytes()
     repro(project, "--force", "--single-item", "train@adain")

@@ -52,10 +52,24 @@ def test_a_method_without_results_has_its_row_everywhere(project: Path) -> None:
         "n_generated": 2,
         "n_reference": 5,
         "features": "random",
-        "seconds_per_picture": 1.5,
     }
     assert numbers["cut"] == {"status": "not run"}
     assert "cut,not run" in (out / "table.csv").read_text()
+
+
+def test_what_dvc_keeps_does_not_depend_on_seconds(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def written() -> dict[str, bytes]:
+        write_comparison(project, PARAMS, project / "out")
+        return {p.name: p.read_bytes() for p in (project / "out").rglob("*") if p.is_file()}
+
+    before, path = written(), project / "results/metrics/gatys.json"
+    assert "1.500" in capsys.readouterr().out, "the table that is printed has them"
+    found = json.loads(path.read_text())
+    other = {"seconds_per_picture": 77.0, "peak_memory_mib": 9.0, "device": "another"}
+    path.write_text(json.dumps({**found, **other}))
+    assert written() == before
 
 
 def test_the_order_of_the_json_does_not_depend_on_the_ranking(project: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
 
-from atelier.core import paths
+from atelier.core import records
 from atelier.core.config import Params, UserError
 from atelier.reports import curves, parameters, protocol
 from atelier.tracking import links
@@ -32,9 +32,9 @@ def params(root: Path) -> Params:
 def test_a_record_that_is_none_is_empty(root: Path, content: str | None) -> None:
     if content is not None:
         put(root, "models/gatys/card.json", content)
-    assert paths.record(root, "gatys", "card") == {}
-    assert paths.record(root, "../gatys", "card") == {}
-    assert paths.record(root, "cut_x", "card")["kind"] == "unpaired"
+    assert records.record(root, "gatys", "card") == {}
+    assert records.record(root, "../gatys", "card") == {}
+    assert records.record(root, "cut_x", "card")["kind"] == "unpaired"
 
 
 def test_curves_of_training_and_stylisation(root: Path) -> None:

@@ -328,6 +328,8 @@ def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
     assert (np.asarray(Image.open(BytesIO(model.predict(data)))) == one).all()
     text = base64.b64encode(data).decode()
     frame = pd.DataFrame([{"photo": text, "max_side": 54.0}, {"photo": text, "max_side": np.nan}])
+    (again,) = model.predict(pd.Series([text]))
+    assert (np.asarray(Image.open(BytesIO(base64.b64decode(again)))) == one).all()
     sizes = [Image.open(BytesIO(base64.b64decode(t))).size for t in model.predict(frame)]
     assert sizes == [(54, 36), (72, 48)]
 
@@ -338,6 +340,13 @@ def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
         (np.zeros((4, 4)), "a picture is uint8"),
         ({"picture": PHOTO}, "expected photo and style, strength, max_side; found picture"),
         ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
+        ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
+        ({"photo": PHOTO, "strength": True}, "strength has to be a number"),
+        ({"photo": PHOTO, "max_side": np.inf}, "max_side has to be a number; found inf"),
+        ({"photo": PHOTO, "max_side": "48"}, "max_side has to be a number"),
+        ({"photo": PHOTO, "max_side": 0}, "max_side is 0; no side may be below 32 px"),
+        ({"photo": PHOTO, "max_side": -5}, "max_side is -5; no side"),
+        ({3: PHOTO}, "expected photo and style, strength, max_side; found 3"),
         (b"no picture", "the picture is not a picture of a known kind"),
         ("no base64!", "has to be base64"),
     ],

@@ -6,6 +6,8 @@ import errno
 import gc
 import json
 import logging
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +99,30 @@ def test_a_full_disk_is_a_sentence(number: int, capsys: pytest.CaptureFixture[st
     assert told.startswith("error: stylize of gatys: the disk is full; make room")
     assert told.count("\n") == 1
     assert status()["state"] == "failed"
+
+
+def test_a_folder_copied_onto_a_full_disk_is_the_same_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit), stage("train", "gatys"):
+        raise shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+    assert "the disk is full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_folder_nobody_may_write_to_is_a_sentence(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path, _: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(module, "write_json", denied)
+    with pytest.raises(SystemExit) as got, stage("stylize", "gatys"):
+        pytest.fail("the record of the status comes first")
+    assert got.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: stylize of gatys: results/status/gatys.json: ")
+    assert told.count("\n") == 1
 
 
 def _too_large() -> None:

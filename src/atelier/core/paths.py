@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from atelier.core.config import UserError
-from atelier.core.files import read_record
 
 RESULTS = "results"
 CARD, TRAINING, RUN, RECORD = "card.json", "training.json", "run.json", "record.json"
@@ -190,13 +188,10 @@ class Results:
         """How a method, or a baseline, was scored."""
         return self.folder / "metrics" / f"{plain(row)}.json"
 
+    def records(self, method: str) -> Path:
+        """What varies from run to run; DVC does not track it."""
+        return self.folder / "records" / f"{plain(method)}.json"
+
     def status(self, row: str) -> Path:
         """What is running or failed; no file if all is well."""
         return self.folder / "status" / f"{plain(row)}.json"
-
-
-def record(root: Path, method: str, name: str) -> dict[str, Any]:
-    """``results/models/<method>/<name>.json``: ``card``, ``training`` or ``run``; {} without it."""
-    with suppress(UserError):
-        return read_record(Results(root).model(method).folder / f"{plain(name)}.json")
-    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import re
@@ -24,6 +25,8 @@ URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/vangogh2photo.zip"
 """400 Van Gogh paintings, 6,287 + 751 photographs (Zhu et al. 2017, the CycleGAN data sets). The
 authors publish no checksum: what came is written to SOURCE.json."""
 MIB = 2**20
+ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Of the system's errors those that are no fault of the archive."""
 _NETWORK = (urllib.error.URLError, http.client.HTTPException, OSError)
 
 
@@ -81,6 +84,12 @@ def fetch(
     except UserError:
         archive.unlink()  # resuming a complete file would not put it right
         raise
+    except OSError as error:
+        if error.errno in ROOM:
+            raise
+        archive.unlink()  # what it asks for cannot be: a name too long, a place before the file
+        reason = f"cannot be unpacked ({error}); the download was deleted"
+        raise UserError(f"{url}: {reason}, give another with --url") from None
     write_json(folder / "SOURCE.json", source)
     archive.unlink()
     return source

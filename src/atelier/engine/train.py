@@ -17,10 +17,11 @@ from atelier.core.files import write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
 from atelier.core.paths import SNAPSHOTS, Prepared, Results
+from atelier.core.records import set_aside
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer
-from atelier.methods.trained import Trained
+from atelier.methods.trained import Trained, weights_digest
 from atelier.tracking.progress import progress
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,12 @@ def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, 
 
 
 def write_outputs(trainer: Trainer, name: str, results: Results) -> dict[str, Any]:
-    """Write weights, figures, curves and snapshots; returns the figures."""
+    """Write weights, figures, curves and snapshots; return the figures."""
     out = results.model(name)
     save_weights(trainer.final_weights(), out.weights)
     found = figures(trainer, out.weights)
-    write_json(out.training, found)
+    kept = set_aside(results.root, name, "training", found, weights_digest(out.folder))
+    write_json(out.training, kept)
     write_history(trainer.history, results.curves(name))
     pictures = results.snapshots(name)
     pictures.mkdir(parents=True, exist_ok=True)

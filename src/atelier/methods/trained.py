@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from atelier.core import zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
@@ -28,8 +28,6 @@ from atelier.nn.memory import memory_format
 from atelier.nn.padding import fitted
 from atelier.nn.pretrained.features import Features, LossFeatures
 
-DIGEST = "weights_sha256"
-"""What the card calls the digest of the weights."""
 Losses = dict[str, Tensor]
 """``total`` is minimised; the other entries (scalars) are only logged."""
 
@@ -305,7 +303,7 @@ def restore(method: Method[Any], model: Path) -> None:
     """
     if not isinstance(method, Trained):
         return
-    named, found = read_record(model / CARD).get(DIGEST), weights_digest(model)
+    named, found = read_record(model / CARD).get(records.WEIGHTS), weights_digest(model)
     if named and found and named != found:
         reason = "is not what was trained: its digest is not the one on the card"
         raise UserError(f"{model / WEIGHTS}: {reason}; {again(model / WEIGHTS)}")

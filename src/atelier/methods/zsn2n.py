@@ -10,7 +10,6 @@ Shapes: B noisy pictures y of (C, H, W), f the B networks, D1 and D2 the down-sa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -298,11 +297,3 @@ class Denoiser(Method[DenoiseSettings]):
 def denoise_jobs(pictures: Sequence[Path]) -> list[Job]:
     """One for each picture, by its name."""
     return [Job(path.stem, path, path) for path in pictures]
-
-
-def pictures_digest(pictures: Sequence[Path]) -> str:
-    """SHA-256 over names and bytes."""
-    total = hashlib.sha256()
-    for path in pictures:
-        total.update(path.name.encode() + b"\0" + path.read_bytes())
-    return total.hexdigest()

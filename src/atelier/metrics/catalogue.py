@@ -141,11 +141,11 @@ METRICS = (
 COSTS = (
     Metric(
         "seconds_per_picture", "s / picture", "Time to stylise one photograph.",
-        3, name="seconds per picture", heading="s/picture", always=True,
+        3, name="seconds per picture", heading="s/picture",
     ),
     Metric(
         "peak_memory_mib", "Memory (MiB)", "Peak of the GPU if one was used, else RAM.",
-        0, name="MiB of memory at most", heading="MiB", always=True,
+        0, name="MiB of memory at most", heading="MiB",
     ),
     Metric(
         "training_seconds", "Training (s)", "Time the whole training took.",

@@ -24,7 +24,7 @@ GRID_ROWS = 6
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
     *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
-    *("n_generated", "n_reference", "features", "seconds_per_picture", "pretrained"),
+    *("n_generated", "n_reference", "features", "pretrained"),
 )
 """What ``comparison.json`` has of a row: the metrics that are measured, and how."""
 
@@ -34,7 +34,8 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
 
     A method without results has its row, which says why. Returns the table for the terminal.
     """
-    frame = leaderboard.comparison(root, params)
+    known = leaderboard.comparison(root, params)
+    frame = leaderboard.without_cost(known)
     setting = protocol.setting(root, params)
     texts = {
         "table.csv": leaderboard.to_csv(frame),
@@ -50,7 +51,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    return tables.to_text(frame, setting)
+    return tables.to_text(known, setting)
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,8 @@ from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
 from atelier.core.process import is_gone
-from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
+from atelier.core.records import VARYING, cost
+from atelier.metrics.catalogue import AFTER, COSTS, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
 
 BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
 """Rows that are no methods, in their order, and what people are shown for their names."""
@@ -184,11 +185,19 @@ def metrics(root: Path, method: str) -> Metrics:
     """
     path = Results(root).metrics(method)
     try:
-        return Metrics.model_validate(read_json(path))
+        found = read_json(path)
+        known = cost(root, method, found) if isinstance(found, dict) else {}
+        return Metrics.model_validate({**known, **found} if known else found)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
+
+
+def without_cost(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison as DVC keeps it: the same on every machine that gets its pictures."""
+    varying = (metric.key for metric in COSTS if metric.key in VARYING)
+    return frame.assign(**dict.fromkeys(varying, math.nan), device="")
 
 
 def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFrame:

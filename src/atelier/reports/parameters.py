@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 
 from atelier.core.config import Params
-from atelier.core.paths import record
+from atelier.core.records import record
 from atelier.tracking.provenance import flatten
 
 STAGES = ("train", "stylize", "denoise", "evaluate")

@@ -78,7 +78,8 @@ def _drawn(figure: Figure, axes: Axes, frame: pd.DataFrame) -> Image.Image:
     across, up = (f"{m.name}, on {on}" for m, on in zip((kept, near), networks, strict=True))
     axes.set_xlabel(f"{across} (left: more is kept)")
     axes.set_ylabel(up)
-    axes.set_title("Kept of the photograph, near the paintings; larger circles: slower", size=10)
+    slower = "; larger circles: slower" if frame["seconds_per_picture"].notna().any() else ""
+    axes.set_title(f"Kept of the photograph, near the paintings{slower}", size=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return Image.open(buffer).convert("RGB")

@@ -26,13 +26,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.serving.saved_method import recipe_in
-from atelier.serving.stylizer import Applied, build
+from atelier.serving.stylizer import SMALLEST, Applied, build
 from atelier.tracking.client import library
 
 mlflow = library()
@@ -84,11 +85,13 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
     """One request: ``photo`` (one or several) and what is wished for."""
     unknown = set(asked) - {"photo", *WISHES}
     if unknown or "photo" not in asked:
-        raise UserError(f"expected photo and {', '.join(WISHES)}; found {', '.join(asked)}")
+        named = ", ".join(map(str, asked))
+        raise UserError(f"expected photo and {', '.join(WISHES)}; found {named}")
     photos = _plain(asked["photo"])
     style, strength, side = (_plain(asked.get(wish)) for wish in WISHES)
     painting = None if style is None else decode(style)
-    side = None if side is None else round(side)
+    strength = _number("strength", strength)
+    side = _side(_number("max_side", side))
 
     def one(photo: Any) -> Any:
         return encode(applied.stylize(decode(photo), painting, strength, side), photo)
@@ -96,6 +99,21 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
     if isinstance(photos, np.ndarray) and photos.ndim == 4:
         return np.stack([one(photo) for photo in photos])
     return [one(photo) for photo in photos] if isinstance(photos, list | tuple) else one(photos)
+
+
+def _number(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    # True is a number for Python; an infinite or missing one is none for a picture
+    if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
+        raise UserError(f"{name} has to be a number; found {value!r}")
+    return float(value)
+
+
+def _side(value: float | None) -> int | None:
+    if value is not None and value < SMALLEST:
+        raise UserError(f"max_side is {value:g}; no side may be below {SMALLEST} px")
+    return None if value is None else round(value)
 
 
 def _plain(value: Any) -> Any:
@@ -107,8 +125,11 @@ def _plain(value: Any) -> Any:
 
 def requests(data: Any) -> tuple[Sequence[Mapping[str, Any]], bool]:
     """The requests in what ``predict`` was given, and whether they are several."""
-    if hasattr(data, "to_dict"):  # a frame: a request per row
-        return data.to_dict("records"), True
+    if isinstance(data, pd.Series):  # one column: photographs
+        return [{"photo": photo} for photo in data], True
+    if isinstance(data, pd.DataFrame):  # a request per row
+        rows: Any = data.to_dict("records")
+        return rows, True
     if isinstance(data, Mapping):
         return [data], False
     if isinstance(data, list | tuple) and all(isinstance(item, Mapping) for item in data):

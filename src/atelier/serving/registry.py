@@ -22,6 +22,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
 from atelier.core.images import save_png
 from atelier.core.paths import Model, Results
+from atelier.core.records import PICTURES, cost
 from atelier.methods.trained import weights_digest
 from atelier.metrics.catalogue import FIGURES, NETWORKS
 from atelier.metrics.evaluator import labelled
@@ -96,7 +97,8 @@ class _Model:
         figures = labelled(self._scores) | labelled(self._scores.get("denoised") or {}, "denoised.")
         tags = {"status": str(self.row["status"]), NOTE: self._text}
         if figures:
-            tags |= {"protocol": self._protocol}
+            made = {PICTURES: str(self._scores[PICTURES])} if PICTURES in self._scores else {}
+            tags |= {"protocol": self._protocol, **made}
             self._show(str(own.info.run_id))
         report(self.run.client, own, figures, tags)
 
@@ -157,7 +159,17 @@ class _Model:
                 found = self.run.client.get_run(run_id)
                 if found.info.lifecycle_stage == "active":
                     return found
-        return self._stand_in(str(next(iter(named), None))) if self._scores else None
+        if not self._scores:
+            return None
+        return self._tagged() or self._stand_in(str(next(iter(named), None)))
+
+    def _tagged(self) -> Any:
+        """The run whose pictures these are, if there are no records: restored from the cache."""
+        made = self._scores.get(PICTURES)
+        own = self.run.client.get_run(self.run.id).info.experiment_id
+        wanted = f"tags.method = '{self.name}' and tags.{PICTURES} = '{made}'"
+        found = self.run.client.search_runs([own], wanted, max_results=1) if made else []
+        return next(iter(found), None)
 
     def _stand_in(self, lost: str) -> Any:
         client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
@@ -214,8 +226,10 @@ class _Model:
     @cached_property
     def _scores(self) -> Mapping[str, Any]:
         """What `evaluate` wrote; nothing if it is not of these settings and weights."""
-        path = Results(self.root).metrics(self.name)
-        return read_record(path) if self.row["status"] == "ok" and not self._shipped else {}
+        if self.row["status"] != "ok" or self._shipped:
+            return {}
+        found = read_record(Results(self.root).metrics(self.name))
+        return {**cost(self.root, self.name, found), **found} if found else {}
 
     def _crown(self, version: str) -> str | None:
         """Give the alias to the best of those scored as ``version`` was; returns the best."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.files import read_record
-from atelier.core.paths import Results, record
+from atelier.core.paths import Results
+from atelier.core.records import PICTURES, aside, cost, record
 from atelier.tracking.store import store_uri
 
 UI = "http://127.0.0.1:5000"
@@ -33,9 +34,9 @@ def run_ids(root: Path, method: str) -> list[str]:
     scores of an earlier training do not count.
     """
     results, trained = Results(root), training_run(root, method)
-    later = [
-        read_record(path) for path in (results.stylized(method).record, results.metrics(method))
-    ]
+    made = read_record(results.stylized(method).record).get(PICTURES)
+    scores = read_record(results.metrics(method))
+    later = [aside(root, method, "stylize", made), cost(root, method, scores)]
     ids = [_id(one) for one in later if one.get(TRAINED_BY, trained) == trained]
     return list(dict.fromkeys(found for found in (*ids, trained) if found))
 

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
 from atelier.core.structure import NAME
 
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
+DENIED = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Names of glibc's <malloc.h>."""
@@ -52,8 +54,8 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     interrupt_on_sigterm()
     follow_dvc()
     note = _Note(name, method)
-    note.write("running", since=datetime.now(UTC).isoformat(), process=identity())
     try:
+        note.write("running", since=datetime.now(UTC).isoformat(), process=identity())
         yield
     except KeyboardInterrupt:
         note.write("failed", error="stopped by the user")
@@ -62,13 +64,22 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     except UserError as error:
         note.fail(str(error))
     except BaseException as error:
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if _is_full(error):
             note.fail(FULL)
+        if isinstance(error, OSError) and error.errno in DENIED and error.filename:
+            note.fail(f"{error.filename}: {error.strerror}; check who may write there")
         if out_of_memory(error):
             note.fail(MEMORY)
-        note.write("failed", error=f"{error!r}"[:500])
+        with suppress(OSError):
+            note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, shutil.Error):  # of a folder: (from, to, text) of every file
+        return os.strerror(errno.ENOSPC) in str(error)
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class _Note:

@@ -235,6 +235,18 @@ def test_convert_takes_a_plain_state_dict_as_it_is(
     assert all(torch.equal(found[key], state[key]) for key in state)
 
 
+@pytest.mark.parametrize("before", ["module.features.", "", "module."])
+def test_convert_knows_the_keys_of_dataparallel_and_of_bare_trunks(
+    tmp_path: Path, before: str
+) -> None:
+    state = {f"{before}0.weight": torch.rand(4, 3), f"{before}0.bias": torch.rand(4)}
+    torch.save(state, tmp_path / "vgg19.pth")
+    assert set(load_file(convert(tmp_path / "vgg19.pth", tmp_path / "out"))) == {
+        "features.0.weight",
+        "features.0.bias",
+    }
+
+
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
@@ -244,6 +256,7 @@ def test_convert_takes_a_plain_state_dict_as_it_is(
         ({"epoch": 3}, "vgg16", "odd.pth: holds no tensors by name"),
         ({"a": {"q": torch.zeros(1)}}, "vgg16", "odd.pth: a: expected q, scale and min"),
         (packed({"a": torch.rand(3)}), "vgg16", "odd.pth: an 8-bit file has to hold a VGG"),
+        (marked(1), "inception_v3", "odd.pth: is no inception_v3: it lacks Conv2d_1a_3x3"),
     ],
 )
 def test_convert_refuses(tmp_path: Path, content: Any, name: str | None, message: str) -> None:

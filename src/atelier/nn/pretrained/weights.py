@@ -167,7 +167,7 @@ def convert(source: Path, folder: Path, name: str | None = None) -> Path:
     expect Caffe's input (RGB in 0-255 minus the mean); torchvision's normalisation is folded in.
 
     Raises:
-        UserError: an unknown name, or a file that is neither.
+        UserError: an unknown name, a file that is neither, or another network.
     """
     name = name or next((n for n in PUBLISHED if source.name.startswith(n)), None)
     if name not in PUBLISHED:
@@ -175,16 +175,28 @@ def convert(source: Path, folder: Path, name: str | None = None) -> Path:
     state: Mapping[str, object] = dict(read_weights(source))
     packed = all(isinstance(value, dict) for value in state.values())
     tensors = _unpack(state, source) if packed and state else _tensors(state, source)
+    first = "Conv2d_1a_3x3.conv.weight" if name.startswith("inception") else "features.0.weight"
+    if first not in tensors:
+        some = ", ".join(sorted(tensors)[:3])
+        raise UserError(f"{source}: is no {name}: it lacks {first} and has {some}, …")
     target = folder / f"{name}.safetensors"
     save_tensors(tensors, target, {"name": str(name), "source": source.name})
     return target
 
 
 def _tensors(state: Mapping[str, object], source: Path) -> StateDict:
-    found = {key: value.contiguous() for key, value in state.items() if isinstance(value, Tensor)}
+    found = {
+        _usual(key): value.contiguous() for key, value in state.items() if isinstance(value, Tensor)
+    }
     if not found:
         raise UserError(f"{source}: holds no tensors by name, so it is not a state dict")
     return found
+
+
+def _usual(key: str) -> str:
+    """A key as the owning library has it: DataParallel puts a word before, bare trunks lack one."""
+    key = key.removeprefix("module.")
+    return f"features.{key}" if key[:1].isdigit() else key
 
 
 def _unpack(state: Mapping[str, object], source: Path) -> StateDict:
