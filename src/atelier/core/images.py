@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -65,7 +66,7 @@ def read(
     Raises:
         ImageError: empty, truncated, broken, not a picture, or too large.
     """
-    try:
+    with _named(path):
         require_regular(Path(path))
         with Path(path).open("rb") as file:
             image = open_header(path, file)
@@ -76,6 +77,13 @@ def read(
                 image.draft(None, (int(image.width * share), int(image.height * share)))
             image.load()
             return normalise(image)
+
+
+@contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """Turn whatever is wrong with a picture into an ``ImageError`` that names it."""
+    try:
+        yield
     except RefusedError as error:
         raise ImageError(path, str(error)) from None
     except FileNotFoundError:
@@ -220,13 +228,7 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         ImageError: missing or no picture.
     """
-    try:
+    with _named(path):
         require_regular(path)
         with path.open("rb") as file:
             return open_header(path, file).size
-    except RefusedError as error:
-        raise ImageError(path, str(error)) from None
-    except FileNotFoundError:
-        raise ImageError(path, "is missing") from None
-    except BROKEN as error:
-        raise ImageError(path, _reason(error)) from None
