@@ -41,7 +41,7 @@ def page() -> None:
     curves(found, name)
     samples(found, name)
     again(found, name)
-    knobs(found, names, name)
+    settings(found, names, name)
 
 
 def state(found: Project, name: str) -> None:
@@ -131,7 +131,7 @@ def _changes(changed: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(texts, orient="index", columns=["of the run", "in params.yaml"])
 
 
-def knobs(found: Project, names: list[str], name: str) -> None:
+def settings(found: Project, names: list[str], name: str) -> None:
     """Parameters of several methods beside each other, those that differ first."""
     st.header("Parameters", anchor=False)
     classes = {other: found.params.method(other).get("class") for other in names}

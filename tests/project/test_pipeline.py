@@ -98,6 +98,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         edit(folder, "scales", "demo", method, "steps", value=steps)
     edit(folder, "scales", "demo", "adain", "crop", value=32)
     edit(folder, "scales", "demo", "adain", "save_every", value=5)
+    edit(folder, "scales", "demo", "adain", "warm_start", value=None)
     for command in ("git init -q", "dvc add -q data", "git add -A"):
         run(folder, *command.split())
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start")
@@ -190,20 +191,33 @@ def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path
 
 
 def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) -> None:
-    edit(project, "scales", "demo", "gatys", "features", value="nonsense")
+    edit(project, "scales", "demo", "adain", "warm_start", value="nowhere.pt")
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=3.0)
     ran = repro(project, "--keep-going", check=False)
-    assert {"train@gatys", "evaluate@gatys_lbfgs"} <= ran
+    assert {"train@adain", "evaluate@gatys_lbfgs"} <= ran
     assert "compare" not in ran  # DVC skips what depends on a failed stage; `make repro` does this:
     repro(project, "--single-item", "compare")
     frame = table(project)
-    assert frame.loc["gatys", "status"] == "failed"
-    assert "nonsense" in frame.loc["gatys", "error"]
+    assert frame.loc["adain", "status"] == "failed"
+    assert "nowhere.pt" in frame.loc["adain", "error"]
     assert frame.loc["gatys_lbfgs", "status"] == "ok"
-    edit(project, "scales", "demo", "gatys", "features", value="mini")
+    edit(project, "scales", "demo", "adain", "warm_start", value=None)
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=1.0)
     assert repro(project) <= {"compare"}
     assert (table(project)["status"] == "ok").all()
+
+
+def test_a_mistake_in_params_stops_everything_before_it_begins(project: Path) -> None:
+    edit(project, "scales", "full", "gatys", "features", value="nonsense")
+    edit(project, "methods", "gatys", "content_weight", value="2")
+    done = run(project, "dvc", "repro", "--keep-going", check=False)
+    said = done.stdout + done.stderr
+    assert "scales.full.gatys.features: 'nonsense' is no network" in said
+    assert "methods.gatys.content_weight: has to be a number (found '2')" in said
+    assert set(re.findall(r"Running stage '(.+)'", said)) <= {"settings", "compare"}
+    edit(project, "scales", "full", "gatys", "features", value="vgg16")
+    edit(project, "methods", "gatys", "content_weight", value=1.0)
+    assert repro(project) == set()
 
 
 def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Path) -> None:

@@ -24,7 +24,7 @@ from atelier.tracking.progress import progress
 
 
 class PrepareSettings(Settings):
-    """Knobs of the step; ``workers`` alone has no influence on the result."""
+    """Settings of the step; ``workers`` alone has no influence on the result."""
 
     size: int = Field(ge=16, le=4096)
     """Pixels: the side of the square, or the longer side with ``resize: fit``."""
@@ -237,5 +237,5 @@ def _warnings(
 def _digest(entries: list[dict[str, Any]], settings: PrepareSettings) -> str:
     """Name of the data set: changes with any picture, its split, or a setting; not with names."""
     sources = sorted((entry["split"], entry["sha256"]) for entry in entries)
-    knobs = settings.model_dump(exclude={"workers"})
-    return hashlib.sha256(json.dumps([sources, knobs], sort_keys=True).encode()).hexdigest()
+    decisive = settings.model_dump(exclude={"workers"})
+    return hashlib.sha256(json.dumps([sources, decisive], sort_keys=True).encode()).hexdigest()

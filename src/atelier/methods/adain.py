@@ -28,7 +28,7 @@ DEEPEST = TAPS[-1]
 
 
 class AdaINSettings(ArbitrarySettings):
-    """Knobs of one ``adain`` entry in ``params.yaml``."""
+    """Settings of one ``adain`` entry in ``params.yaml``."""
 
     features: str
     """Looks at both pictures whenever the system is applied; its relu4_1 is what is decoded."""

@@ -28,7 +28,7 @@ from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
 
 class CUTSettings(DomainSettings):
-    """Knobs of one ``cut`` entry in ``params.yaml``; the defaults are CUT's.
+    """Settings of one ``cut`` entry in ``params.yaml``; the defaults are CUT's.
 
     FastCUT has ``nce_weight`` 10, ``identity_nce`` false, ``flip_equivariance`` true and
     ``constant`` 0.75.

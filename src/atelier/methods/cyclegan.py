@@ -22,7 +22,7 @@ from atelier.nn.resnet import Init, ResNetGenerator, Upsample, draw_weights
 
 
 class CycleGANSettings(DomainSettings):
-    """Knobs of one ``cyclegan`` entry in ``params.yaml``."""
+    """Settings of one ``cyclegan`` entry in ``params.yaml``."""
 
     width: int = Field(64, ge=4)
     """Channels of the first layer of generators and discriminators."""

@@ -36,7 +36,7 @@ from atelier.nn.ugatit import Discriminator, Generator, Verdict, check_side, dis
 
 
 class UgatitSettings(DomainSettings):
-    """Knobs of one ``ugatit`` entry in ``params.yaml``.
+    """Settings of one ``ugatit`` entry in ``params.yaml``.
 
     The defaults are the authors' code's, but for ``light`` and ``cam_weight``.
     """

@@ -31,7 +31,7 @@ BACK = {"to_art": "to_photo", "to_photo": "to_art"}
 
 
 class DomainSettings(TrainSettings):
-    """Knobs every adversarial system has; the defaults are CycleGAN's."""
+    """Settings every adversarial system has; the defaults are CycleGAN's."""
 
     batch: int = Field(1, ge=1)
     """Photographs, and as many paintings, per training step."""

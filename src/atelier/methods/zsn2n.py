@@ -36,7 +36,7 @@ PRESETS = {"a": {"steps": 2000, "decay_every": 1500}, "b": {"steps": 3000, "deca
 
 
 class DenoiseSettings(Settings):
-    """Knobs of ``denoise`` in ``params.yaml``."""
+    """Settings of ``denoise`` in ``params.yaml``."""
 
     preset: Literal["a", "b"] = "a"
     """Gives ``steps`` and ``decay_every`` where they are not set: 2000 and 1500, or 3000 and

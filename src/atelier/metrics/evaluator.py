@@ -33,7 +33,7 @@ NETWORK_OF = {
 
 
 class EvaluateSettings(Settings):
-    """Knobs of the ``evaluate`` step."""
+    """Settings of the ``evaluate`` step."""
 
     features: str
     """Network of the Fréchet and the kernel distance."""

@@ -119,8 +119,8 @@ class ResNeXtBlock(nn.Module):
     """1×1, 3×3 in equal branches (a grouped convolution), 1×1, plus the input (Xie et al. 2017).
 
     The two 1×1 convolutions are generated; the branches are ordinary parameters, the same for every
-    style, as in the report. It does not state a branch's width: ours is a knob. No ReLU after the
-    sum, unlike Xie et al., as in the residual block it stands for; no bias before a norm.
+    style, as in the report. It does not state a branch's width: ours is a setting. No ReLU after
+    the sum, unlike Xie et al., as in the residual block it stands for; no bias before a norm.
     """
 
     def __init__(self, width: int, rim: int, branches: int, branch_width: int) -> None:

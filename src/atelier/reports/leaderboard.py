@@ -30,7 +30,7 @@ BETTER_HIGH = ("ssim",)
 
 
 class CompareSettings(Settings):
-    """Knobs of the ``compare`` step."""
+    """Settings of the ``compare`` step."""
 
     sort: str = "frechet"
     """Column the table is sorted by, the best on top."""

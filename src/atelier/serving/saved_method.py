@@ -1,4 +1,4 @@
-"""What a method of the project is made of: knobs, card, folder; before anything large is read."""
+"""What a method of the project is made of: settings, card, folder; reads nothing large."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Recipe:
     name: str
     kind: Kind
     block: dict[str, Any]
-    """Knobs, ``class`` included."""
+    """Settings, ``class`` included."""
     card: Mapping[str, Any]
     model: Path | None
     """Folder of the card and the weights; None for a system that is not trained."""
@@ -76,7 +76,7 @@ def recipe_in(model: Path) -> Recipe:
 
 
 def system(block: Mapping[str, Any], where: str) -> type[Method]:
-    """The class that a block of knobs configures."""
+    """The class that a block of settings configures."""
     name = block.get("class")
     if not isinstance(name, str):
         raise UserError(f"{where}: needs `class`, the file in atelier/methods")

@@ -50,7 +50,7 @@ def open_run(
     Args:
         method: entry of ``methods`` in ``params.yaml``.
         stage: ``train``, ``stylize`` or ``compare``; prefix of the cost figures.
-        params: knobs, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
+        params: settings, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
             holds another value of one of them is not continued, and the new run names it in its
             tag ``continues``. So does one whose ``run_id`` is not in the store.
         tags: data digest, features and their hash, scale; git and DVC tags are added.
