@@ -103,6 +103,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
         edit(folder, "scales", "smoke", method, "steps", value=steps)
     edit(folder, "scales", "smoke", "adain", "crop", value=32)
     edit(folder, "scales", "smoke", "adain", "save_every", value=5)
+    edit(folder, "scales", "smoke", "adain", "warm_start", value=None)
     (folder / "zoo").mkdir()
     (folder / "zoo/README.md").write_text("nothing yet")
     for command in ("git init -q", "dvc add -q data zoo", "git add -A"):
@@ -248,20 +249,33 @@ def add_to_zoo(project: Path, *arguments: str) -> None:
 
 
 def test_one_failing_method_stops_no_other_and_the_table_says_so(project: Path) -> None:
-    edit(project, "scales", "smoke", "gatys", "features", value="nonsense")
+    edit(project, "scales", "smoke", "adain", "warm_start", value="nowhere.pt")
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=3.0)
     ran = repro(project, "--keep-going", check=False)
-    assert {"train@gatys", "evaluate@gatys_lbfgs"} <= ran
+    assert {"train@adain", "evaluate@gatys_lbfgs"} <= ran
     assert "compare" not in ran  # DVC skips what depends on a failed stage; `make repro` does this:
     repro(project, "--single-item", "compare")
     frame = table(project)
-    assert frame.loc["gatys", "status"] == "failed"
-    assert "nonsense" in frame.loc["gatys", "error"]
+    assert frame.loc["adain", "status"] == "failed"
+    assert "nowhere.pt" in frame.loc["adain", "error"]
     assert frame.loc["gatys_lbfgs", "status"] == "ok"
-    edit(project, "scales", "smoke", "gatys", "features", value="mini")
+    edit(project, "scales", "smoke", "adain", "warm_start", value=None)
     edit(project, "methods", "gatys_lbfgs", "content_weight", value=1.0)
     assert repro(project) <= {"compare"}  # the rest comes back from the cache
     assert (table(project)["status"] == "ok").all()
+
+
+def test_a_mistake_in_params_stops_everything_before_it_begins(project: Path) -> None:
+    edit(project, "scales", "full", "gatys", "features", value="nonsense")
+    edit(project, "methods", "gatys", "content_weight", value="2")
+    done = run(project, "dvc", "repro", "--keep-going", check=False)
+    said = done.stdout + done.stderr
+    assert "scales.full.gatys.features: 'nonsense' is no network" in said
+    assert "methods.gatys.content_weight: has to be a number (found '2')" in said
+    assert set(re.findall(r"Running stage '(.+)'", said)) <= {"settings", "compare"}
+    edit(project, "scales", "full", "gatys", "features", value="vgg16")
+    edit(project, "methods", "gatys", "content_weight", value=1.0)
+    assert repro(project) == set()
 
 
 def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Path) -> None:

@@ -25,7 +25,7 @@ from atelier.tracking.stage import stage
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(
-        "scale: demo\nscales: {demo: {gatys: {steps: 3}}}\nmethods: {gatys: {class: gatys}}\n"
+        "scale: demo\nseed: 1\nscales: {demo: {gatys: {steps: 3}}}\nmethods: {gatys: {class: gatys}}\n"
     )
     return tmp_path
 
@@ -180,7 +180,12 @@ def test_the_device_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UserError, match="device: cuda:1, but torch sees no GPU"):
         pick_device(Params({"device": "cuda:1"}))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_device(Params({"device": "cuda:1"})) == "cuda:1"
+    with pytest.raises(UserError, match="device: cuda:2, but torch sees 2 GPUs"):
+        pick_device(Params({"device": "cuda:2"}))
+    with pytest.raises(UserError, match="device: mps, but torch sees no such device"):
+        pick_device(Params({"device": "mps"}))
     for there, expected in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert pick_device(Params({"device": "auto"})) == expected

@@ -244,5 +244,5 @@ def _left_out(data: Path) -> list[str]:
 def _digest(entries: list[dict[str, Any]], settings: PrepareSettings) -> str:
     """Name of the data set: changes with any picture, its split, or a setting; not with names."""
     sources = sorted((entry["split"], entry["sha256"]) for entry in entries)
-    knobs = settings.model_dump(exclude={"workers"})
-    return hashlib.sha256(json.dumps([sources, knobs], sort_keys=True).encode()).hexdigest()
+    decisive = settings.model_dump(exclude={"workers"})
+    return hashlib.sha256(json.dumps([sources, decisive], sort_keys=True).encode()).hexdigest()

@@ -39,7 +39,7 @@ LOSS_LAYERS: tuple[Layer, ...] = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 class AdaAttNSettings(ArbitrarySettings):
-    """Knobs of one ``adaattn`` entry in ``params.yaml``."""
+    """Settings of one ``adaattn`` entry in ``params.yaml``."""
 
     features: str
     """Looks at both pictures whenever the system is applied; the attention is in its layers."""

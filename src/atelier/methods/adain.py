@@ -37,7 +37,7 @@ Matching = Literal["adain", "efdm", "wct"]
 
 
 class AdaINSettings(ArbitrarySettings):
-    """Knobs of one ``adain`` entry in ``params.yaml``."""
+    """Settings of one ``adain`` entry in ``params.yaml``."""
 
     features: str
     """Encoder of both pictures, needed whenever the system is applied."""

@@ -33,7 +33,7 @@ Layout = Literal["transnet", "examples", "johnson"]
 
 
 class FastSettings(PerceptualSettings, TrainSettings):
-    """Knobs of one ``fast`` entry in ``params.yaml``."""
+    """Settings of one ``fast`` entry in ``params.yaml``."""
 
     style: str | int
     """The painting: the name of its file without the suffix, or its place (from 0) among the

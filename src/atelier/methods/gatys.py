@@ -33,7 +33,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GatysSettings(PerceptualSettings):
-    """Knobs of one ``gatys`` entry in ``params.yaml``."""
+    """Settings of one ``gatys`` entry in ``params.yaml``."""
 
     features: str
     content_layers: tuple[str, ...] = Field(("relu4_2",), min_length=1)

@@ -41,7 +41,7 @@ as trained ones, at random: after 60 steps the loss was twice as high."""
 
 
 class PredictedSettings(PerceptualSettings, ArbitrarySettings):
-    """Knobs of one ``arbitrary`` entry in ``params.yaml``; the defaults are the paper's layout.
+    """Settings of one ``arbitrary`` entry in ``params.yaml``; the defaults are the paper's layout.
 
     MindSpore's port: ``encoder_norm: in``, ``pad: zero``, ``upsample: bilinear``, ``output: tanh``,
     ``conditional_affine: true``, ``init_std: 0.02``.

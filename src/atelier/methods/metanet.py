@@ -35,7 +35,7 @@ from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 
 
 class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
-    """Knobs of one ``metanet`` entry in ``params.yaml``; the defaults are the port's."""
+    """Settings of one ``metanet`` entry in ``params.yaml``; the defaults are the port's."""
 
     lr: float = Field(1e-3, gt=0)
     style_every: int = Field(20, ge=1)

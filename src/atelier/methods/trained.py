@@ -33,7 +33,7 @@ Losses = dict[str, Tensor]
 
 
 class TrainSettings(Settings):
-    """Knobs every trained system has."""
+    """Settings every trained system has."""
 
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=1)
@@ -233,7 +233,7 @@ class _InferenceMode:
 
 
 class ArbitrarySettings(TrainSettings):
-    """Knobs of every system that takes any painting."""
+    """Settings of every system that takes any painting."""
 
     strength: float = Field(1.0, ge=0, le=1)
     """1: the style as trained; 0: the content, as far as the system can reproduce it."""

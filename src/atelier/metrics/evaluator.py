@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class EvaluateSettings(Settings):
-    """Knobs of the ``evaluate`` step."""
+    """Settings of the ``evaluate`` step."""
 
     features: str
     """Network of the Fréchet and the kernel distance."""

@@ -26,7 +26,7 @@ BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
 
 
 class CompareSettings(Settings):
-    """Knobs of the ``compare`` step."""
+    """Settings of the ``compare`` step."""
 
     sort: str = HEADLINE
     """Column to sort by (best first)."""

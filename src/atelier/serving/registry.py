@@ -58,8 +58,8 @@ def publish(root: Path, params: Params) -> Iterator[str]:
     A store that cannot be used is told of in one line; nothing is raised for it.
     """
     metric, frame = champion_metric(params), leaderboard.comparison(root, params)
-    knobs = {"scale": params.scale, "seed": params.seed, "champion": metric}
-    with open_run("comparison", "compare", knobs, {"data": digest(root)}) as run:
+    settings = {"scale": params.scale, "seed": params.seed, "champion": metric}
+    with open_run("comparison", "compare", settings, {"data": digest(root)}) as run:
         done = frame[frame["status"] == "ok"].set_index("method")[metric].dropna()
         run.summary({f"{metric}/{name}": value for name, value in done.items()})
         run.note(tables.to_markdown(frame))

@@ -25,7 +25,7 @@ class Recipe:
     name: str
     kind: Kind
     block: dict[str, Any]
-    """Knobs, ``class`` included."""
+    """Settings, ``class`` included."""
     card: Mapping[str, Any]
     model: Path | None
     """Folder of the card and the weights; None for a system that is not trained."""
@@ -125,7 +125,7 @@ def recipe_in(model: Path) -> Recipe:
 
 
 def system(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
-    """The class that a block of knobs configures."""
+    """Return the class that a block of settings configures."""
     name = block.get("class")
     if not isinstance(name, str):
         raise UserError(f"{where}: needs `class`, the file in atelier/methods")

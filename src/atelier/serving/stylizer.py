@@ -82,11 +82,11 @@ def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
 
 
 def _for_one_picture(found: Recipe) -> dict[str, Any]:
-    """The knobs, but for those that matter to trainings or to many pictures only."""
-    knobs, block = found.system.Settings.model_fields, dict(found.block)
-    if found.kind == "optimisation" and "batch" in knobs:
+    """Return the settings, but for those that matter to trainings or to many pictures only."""
+    fields, block = found.system.Settings.model_fields, dict(found.block)
+    if found.kind == "optimisation" and "batch" in fields:
         block["batch"] = 1  # it fills its batch up with copies
-    if "tile" in knobs and block.get("tile") is None:
+    if "tile" in fields and block.get("tile") is None:
         block["tile"] = TILE
     return block
 
