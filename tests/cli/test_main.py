@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from atelier.cli import main
+from support.nets import vgg_state
 from support.settings import tree
 
 
@@ -93,11 +94,11 @@ def test_register_tells_each_model(project: Path, monkeypatch, capsys) -> None:
 def test_weights_convert_writes_the_file_the_resolver_looks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, weight = tmp_path / "squeezenet1_1-mine.safetensors", torch.arange(3.0)
-    save_file({"features.0.bias": weight}, source)
+    source, state = tmp_path / "squeezenet1_1-mine.safetensors", vgg_state("squeezenet1_1")
+    save_file(state, source)
     assert atelier(monkeypatch, "weights", "convert", str(source), "--out", str(tmp_path)) == 0
     found = load_file(tmp_path / "squeezenet1_1.safetensors")
-    assert torch.equal(found["features.0.bias"], weight)
+    assert all(torch.equal(found[name], weight) for name, weight in state.items())
     assert f"ATELIER_WEIGHTS={tmp_path}" in capsys.readouterr().out.replace("\n", "")
 
 

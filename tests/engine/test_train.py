@@ -14,11 +14,10 @@ from safetensors.torch import load_file
 from atelier.core import images, records
 from atelier.core.config import UserError
 from atelier.core.files import write_json
-from atelier.core.paths import Results
+from atelier.core.paths import CARD, Results
 from atelier.engine import train
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
-from atelier.methods.base import CARD
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
 from support.toy import Toy

@@ -150,7 +150,9 @@ def test_the_losses_are_those_of_a_naive_formula() -> None:
 def test_batch_gram_is_one_matrix_of_the_whole_batch() -> None:
     """The course report's code: the Gram matrix of (B·M) positions divided by all numbers."""
     content, style = smooth(3), smooth(1, seed=1)
-    found = {flag: losses(system(batch_gram=flag), content, style)["style"] for flag in (1, 0)}
+    found = {
+        flag: losses(system(batch_gram=flag), content, style)["style"] for flag in (True, False)
+    }
     method = system()
     with torch.no_grad():
         made = method.loss_features(method.generate(content, style))

@@ -82,7 +82,7 @@ def test_order_of_machine_read_tables() -> None:
     ]
     assert (
         *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
-        *("n_generated", "n_reference", "features", "seconds_per_picture"),
+        *("n_generated", "n_reference", "features", "pretrained"),
     ) == SHOWN
 
 

@@ -62,17 +62,22 @@ def test_only_a_plain_id_is_an_id(root: Path, found: dict[str, object]) -> None:
     assert links.run_ids(root, "cut_x") == []
 
 
+def made(root: Path, found: dict[str, str]) -> None:
+    """Pictures and scores of one stylisation, whose runs are in the records."""
+    records.set_aside(root, "cut_x", "stylize", found, "d1")
+    for where in ("stylized/cut_x/record.json", "metrics/cut_x.json"):
+        put(root, where, {records.PICTURES: "d1"})
+
+
 def test_the_run_of_the_pictures_comes_before_that_of_the_training(root: Path) -> None:
-    put(root, "stylized/cut_x/record.json", {"run_id": "anew", links.TRAINED_BY: RUN})
-    put(root, "metrics/cut_x.json", {"run_id": "anew", links.TRAINED_BY: RUN})
+    made(root, {"run_id": "anew", links.TRAINED_BY: RUN})
     assert links.run_ids(root, "cut_x") == ["anew", RUN]
     store(root, "active")
     assert links.page_of(root, "cut_x")[0].endswith(f"/runs/{RUN}"), "the other is not there"
 
 
 def test_pictures_of_an_earlier_training_name_no_run(root: Path) -> None:
-    put(root, "stylized/cut_x/record.json", {"run_id": "old", links.TRAINED_BY: "old"})
-    put(root, "metrics/cut_x.json", {"run_id": "old", links.TRAINED_BY: "old"})
+    made(root, {"run_id": "old", links.TRAINED_BY: "old"})
     assert links.run_ids(root, "cut_x") == [RUN]
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json, write_json
+from atelier.core.records import PICTURES, set_aside
 from atelier.serving import registry
 from atelier.serving.registry import publish
 from atelier.serving.stylizer import load_applied
@@ -50,7 +51,10 @@ def root(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def score(root: Path, name: str, **values: Any) -> None:
-    write_json(root / f"results/metrics/{name}.json", {"method": name, **SCORE, **values})
+    """Scores as `evaluate` leaves them; what varies stands in the records, as `stylize` left it."""
+    made = {PICTURES: f"pictures of {name}"}
+    kept = set_aside(root, name, "stylize", values, made[PICTURES])
+    write_json(root / f"results/metrics/{name}.json", {"method": name, **SCORE, **made, **kept})
 
 
 def go(root: Path) -> list[str]:
@@ -173,7 +177,6 @@ def test_registry_and_dashboard_take_the_run_that_stylize_opened_anew(root: Path
     trained = links.training_run(root, "cut")
     with open_run("cut", "stylize", {}) as run:
         found = {"run_id": run.id, links.TRAINED_BY: trained}
-        write_json(root / "results/stylized/cut/record.json", found)
     score(root, "cut", frechet=20.0, **found)
     go(root)
     version = mlflow_client().get_model_version_by_alias("atelier-cut", "champion")
