@@ -301,7 +301,7 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"style_wieght": 1.0}, r"methods\.gatys\.style_wieght: no such setting; is the name miss"),
+        ({"style_wieght": 1.0}, r"methods\.gatys\.style_wieght: no such setting; did you mean"),
         ({"lr": 0}, r"methods\.gatys\.lr: .*greater than 0 \(found 0\)"),
         ({"betas": [0.9, 1.0]}, r"methods\.gatys\.betas\.1: .*less than 1"),
         ({"style_layers": []}, r"methods\.gatys\.style_layers: .*at least 1 item"),
