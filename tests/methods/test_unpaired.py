@@ -310,7 +310,7 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
     ("knobs", "message"),
     [
         ({"crop": 50}, r"x\.crop: .*multiple of 4"),
-        ({"crop": None}, r"x\.crop: has to be a whole number"),
+        ({"crop": None}, r"x\.crop: .*whole number"),
         ({"beta1": 1.0}, r"x\.beta1: .*less than 1"),
         ({"constant": 1.5}, r"x\.constant: .*less than or equal to 1"),
         ({"load_size": 20}, r"x\.load_size: .*greater than or equal to 32"),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from atelier.core.config import UserError
+from atelier.core.settings import LARGEST
 from atelier.datasets.noise import gaussian
 from atelier.datasets.synthetic.render import render_one
 from atelier.methods.trained import seeded
@@ -330,13 +331,14 @@ def test_settings_that_are_wrong(knobs: dict[str, Any]) -> None:
         DenoiseSettings.build(knobs, "denoise")
 
 
-def test_wrong_pictures() -> None:
+def test_wrong_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="at least 4 px, got 16×3"):
         result(noisy(1, 3, 16), [0])
     with pytest.raises(ValueError, match="a seed for each picture"):
         result(noisy(2), [0])
+    monkeypatch.setitem(LARGEST, "lr", 1e30)  # larger than a user can ask for
     with pytest.raises(UserError, match="lower lr"):
-        result(noisy(1), [0], lr=1e3)
+        result(noisy(1), [0], lr=1e3, steps=200)
 
 
 def test_views_of_the_pair() -> None:

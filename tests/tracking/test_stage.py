@@ -25,7 +25,8 @@ from atelier.tracking.stage import stage
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(
-        "scale: demo\nseed: 1\nscales: {demo: {gatys: {steps: 3}}}\nmethods: {gatys: {class: gatys}}\n"
+        "scale: demo\nseed: 1\nscales: {demo: {gatys: {steps: 3}}}\n"
+        "methods: {gatys: {class: gatys}}\n"
     )
     return tmp_path
 
