@@ -52,6 +52,7 @@ NOTES = {
     "dashboard/parts/assets": "HTML, CSS and JavaScript of the components; the page's style",
     "dashboard/views": "one file per page",
     "data.dvc": "The raw pictures, as DVC tracks them",
+    "zoo.dvc": "The trained weights that ship, as DVC tracks them",
     "docs": "this documentation",
     "docs/api": "API pages, filled by mkdocstrings",
     "docs/changelog.md": "The site's page of CHANGELOG.md",
