@@ -26,7 +26,7 @@ from support.steps import smooth, twins
 every_entry = pytest.mark.parametrize("name", NAMES)
 every_training = pytest.mark.parametrize("name", TRAINED)
 constant = pytest.mark.parametrize("which", ["content", "style", "both"])
-SMALLEST = {"gatys": 32, "adaattn": 32}
+SMALLEST = {"gatys": 32, "adaattn": 32, "strotss": 32, "nnst": 32}
 """Shortest side in pixels by class, of those that refuse smaller pictures."""
 
 
