@@ -36,9 +36,6 @@ test: $(VENV)/.installed-dev data  ## install what the tests need, run all, show
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
 	pytest $(PARALLEL) -m "not slow and not real and not browser"
 
-test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor patience
-	pytest -m "not slow and not real"
-
 check: $(VENV)/.installed-dev  ## format, lint, types, who may import whom
 	ruff format --check .
 	ruff check .
