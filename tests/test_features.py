@@ -12,7 +12,14 @@ from torchvision import models
 
 from atelier.core.config import UserError
 from atelier.nn import calibration, features
-from atelier.nn.features import RescaledPool, load_features, squeezenet_layers, vgg_layers
+from atelier.nn.features import (
+    Features,
+    LossFeatures,
+    RescaledPool,
+    load_features,
+    squeezenet_layers,
+    vgg_layers,
+)
 from atelier.nn.weights import IMAGENET_MEAN, IMAGENET_STD, StateDict, digest
 from nets import answer_with, random_chain, random_features, vgg_state
 
@@ -279,3 +286,17 @@ def test_ill_fitting_fid_weights_give_a_sentence_and_restore_the_library(
         load_features("inception_fid", ["pool3"])
     assert "\n" not in str(got.value)
     assert pytorch_fid.load_state_dict_from_url is made
+
+
+def test_a_loss_network_is_loaded_once_and_in_full_precision() -> None:
+    asked: list[bool] = []
+
+    def load() -> Features:
+        asked.append(torch.is_autocast_enabled("cpu"))
+        return load_features("mini", ["relu1_1"])
+
+    judge = LossFeatures(load)
+    assert not asked, "not before it is needed"
+    with torch.autocast("cpu", torch.bfloat16):
+        assert all(judge(picture())["relu1_1"].shape[1] == 32 for _ in range(2))
+    assert asked == [False]

@@ -93,7 +93,9 @@ class LossFeatures:
         Raises:
             UserError: see ``load_features``.
         """
-        return self.load()
+        # scales are measured on the CPU: not in the precision of the training that asks first
+        with torch.autocast("cpu", enabled=False):
+            return self.load()
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """As ``Features.forward``."""
