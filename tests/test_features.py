@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -300,3 +301,17 @@ def test_a_loss_network_is_loaded_once_and_in_full_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert all(judge(picture())["relu1_1"].shape[1] == 32 for _ in range(2))
     assert asked == [False]
+
+
+PADDINGS: tuple[Literal["zeros", "reflect"], ...] = ("zeros", "reflect")
+
+
+def test_mini_can_mirror_at_the_rim() -> None:
+    """Inside it is the same network; an even picture then has no rim at all."""
+    even = torch.full((1, 3, 96, 96), 0.6)
+    plain, mirrored = (load_features("mini", ["relu4_1"], padding=p) for p in PADDINGS)
+    with torch.no_grad():
+        one, other = plain(even)["relu4_1"], mirrored(even)["relu4_1"]
+    torch.testing.assert_close(one[..., 5:7, 5:7], other[..., 5:7, 5:7])
+    assert other.flatten(2).std(2).max() < 1e-4 < one.flatten(2).std(2).max()
+    assert plain.hash == mirrored.hash

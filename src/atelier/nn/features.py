@@ -180,7 +180,9 @@ def load_features(
         pooling: what stands for VGG's max pooling.
         first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
         padding: ``reflect`` is what AdaIN's and AdaAttN's "vgg_normalised" has before every
-            convolution; only the VGGs and ``random``, no effect on the others.
+            convolution; no effect on Inception and SqueezeNet. With ``mini``'s zeros a picture's
+            rim is told apart 28 px deep, most of a training crop: what decodes such features
+            learns streaks along the rims.
         unit_activations: rescale the layers to a mean activation of one (see
             ``normalise_activations``); only the VGGs and ``random``, no effect on the others
             (``mini`` was taught by a VGG19 rescaled in this way).
@@ -199,6 +201,8 @@ def load_features(
     if name in BUILDERS:
         state = resolve(name)
         network = BUILDERS[name](state, wanted)
+        if name == "mini" and padding == "reflect":
+            _reflect(network)
         return Features(name, network, digest(state), wanted).to(device)
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
@@ -229,6 +233,13 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
     load_strictly(chain, {k.removeprefix("features."): v for k, v in state.items()}, name)
     known = squeezenet_layers() if name == "squeezenet1_1" else vgg_layers(name)
     return chain, known, digest(state)
+
+
+def _reflect(network: nn.Module) -> None:
+    """Mirror at the rim wherever there are zeros."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+            layer.padding_mode = "reflect"
 
 
 def _modify(chain: nn.Sequential, pooling: Pooling, first_padding: str, padding: Padding) -> None:
