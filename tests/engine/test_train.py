@@ -12,15 +12,16 @@ import torch
 from safetensors.torch import load_file
 
 from atelier.core import images, records
+from atelier.core.checkpoints import save_weights
 from atelier.core.config import UserError
 from atelier.core.files import write_json
-from atelier.core.paths import CARD, Results
+from atelier.core.paths import CARD, WEIGHTS, Results
 from atelier.engine import train
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
-from support.toy import Toy
+from support.toy import Toy, training
 
 
 @pytest.fixture
@@ -128,3 +129,21 @@ def test_a_stopped_training_says_that_it_goes_on(
     assert "train toy: resumes after step 4 of 6" in caplog.text
     assert {step for _, step in shown} == {6}
     assert (tmp_path / "results/snapshots/toy/test_0/step 000003.png").is_file()
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.usefixtures("root_here")
+def test_no_steps_deliver_the_weights_it_begins_with(tmp_path: Path, ema: float) -> None:
+    one = Toy(TrainSettings(steps=1), seed=1)
+    save_weights(one.inference_networks.state_dict(), tmp_path / WEIGHTS)
+    trainer = training(tmp_path, steps=0, ema=ema, warm_start=WEIGHTS)
+    assert list(trainer.run()) == []
+    found, wanted = trainer.final_weights(), one.inference_networks.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in wanted.items())
+    figures = train.write_outputs(trainer, "toy", Results(tmp_path))
+    assert (figures["steps"], figures["seconds_per_step"]) == (0, 0)
+
+
+def test_no_steps_from_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="steps: 0 trains nothing"):
+        TrainSettings.build({"steps": 0}, "methods.toy")

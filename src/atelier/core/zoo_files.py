@@ -237,4 +237,6 @@ def history(card: Mapping[str, Any]) -> str:
     if not isinstance(before, Mapping) or not isinstance(block, Mapping):
         return ""
     steps = block.get("steps")
-    return f"{trained_on(before)}, then {steps:,}" if isinstance(steps, int) else ""
+    if not isinstance(steps, int):
+        return ""
+    return f"{trained_on(before)}, then {steps:,}" if steps else trained_on(before)

@@ -70,6 +70,8 @@ class Trainer:
         self.sums: dict[str, float] = {}
         if not self._restored():
             warm_up(method)
+            if self.settings.ema:
+                self.average = self._average()  # of the weights that were loaded
         if self.settings.compile:
             for network in _called(self.method.networks):
                 network.compile()  # in place: names and weights stay

@@ -108,13 +108,13 @@ def write_empty_outputs(name: str, results: Results) -> None:
 def figures(trainer: Trainer, weights: Path) -> dict[str, Any]:
     """Return time and size of the training and its result."""
     s, photos = trainer.settings, len(trainer.batches.contents)
-    seconds = sum(trainer.seconds.values())
+    seconds, steps = sum(trainer.seconds.values()), max(1, s.steps)
     return {
         "steps": s.steps,
         "training_seconds": seconds,
-        "data_seconds_per_step": trainer.seconds["data"] / s.steps,
-        "seconds_per_step": seconds / s.steps,
-        "seconds_per_epoch": seconds / s.steps * photos / s.batch,
+        "data_seconds_per_step": trainer.seconds["data"] / steps,
+        "seconds_per_step": seconds / steps,
+        "seconds_per_epoch": seconds / steps * photos / s.batch,
         "photos": photos,
         "styles": len(trainer.batches.styles),
         "parameters_trained": sum(p.numel() for p in trainer.method.networks.parameters()),

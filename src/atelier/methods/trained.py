@@ -9,10 +9,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -35,7 +35,8 @@ Losses = dict[str, Tensor]
 class TrainSettings(Settings):
     """Settings every trained system has."""
 
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=0)
+    """Of training; 0: the weights of ``warm_start`` as they are."""
     batch: int = Field(8, ge=1)
     """Photographs per training step."""
     lr: float = Field(1e-4, gt=0)
@@ -74,6 +75,12 @@ class TrainSettings(Settings):
     DVC watches; or a path below the project's root, which it does not: a ``model.safetensors``
     (the final weights: of an adversarial system the generators) or a training's ``step-….pt`` (all
     networks)."""
+
+    @model_validator(mode="after")
+    def _begins_or_learns(self) -> Self:
+        if not self.steps and not self.warm_start:
+            raise ValueError("steps: 0 trains nothing; set warm_start, or train")
+        return self
 
 
 @contextmanager
