@@ -226,11 +226,12 @@ def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path
 
 
 def test_a_new_entry_of_the_zoo_retrains_what_begins_from_it(project: Path) -> None:
+    kept = shutil.copytree(project / "results/models/adain", project / "kept")
     edit(project, "scales", "smoke", "adain", "warm_start", value="zoo")
     failed = run(project, "dvc", "repro", "train@gatys", "train@adain", check=False)
     assert json.loads((project / "results/pretrained/gatys.json").read_text()) == {}
     assert "zoo/adain is missing; `dvc pull zoo.dvc` brings the zoo" in failed.stderr
-    add_to_zoo(project, "adain", "--data", "noise")
+    add_to_zoo(project, "adain", "--from", kept.name, "--data", "noise")
     ran = repro(project, "evaluate@adain")
     assert {"pretrained", "train@adain", "evaluate@adain"} <= ran
     assert not {"prepare", "reference"} & ran

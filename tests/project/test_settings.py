@@ -101,6 +101,9 @@ def test_dvc_never_runs_a_name(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     (tmp_path / "results/prepared").mkdir(parents=True)
     (tmp_path / "results/settings.json").write_text(json.dumps(dict.fromkeys(HOSTILE, 1)))
+    (tmp_path / "results/pretrained").mkdir()
+    for name in HOSTILE:
+        (tmp_path / "results/pretrained" / f"{name}.json").write_text("{}")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "DVC_NO_ANALYTICS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
 

@@ -27,7 +27,10 @@ def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) 
     root = tmp_path / "a project"
     root.mkdir()
     shutil.copy(empty_store, root)
-    (root / "params.yaml").write_text("scale: demo\n")
+    (root / "params.yaml").write_text(
+        "scale: demo\nseed: 1\nmethods: {gatys: {class: gatys}}\n"
+        "scales: {demo: {gatys: {steps: 3}}, full: {gatys: {steps: 3}}}\n"
+    )
     monkeypatch.chdir(root)
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME"):
         monkeypatch.delenv(name, raising=False)
