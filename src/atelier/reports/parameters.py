@@ -19,6 +19,8 @@ from atelier.tracking.provenance import flatten
 
 STAGES = ("train", "stylize", "denoise", "evaluate")
 """Steps of the DAG that exist once per method, in order."""
+SOME_STEPS = 100
+"""Suggested where a method takes its weights as they are."""
 UNSET = "–"
 """Placeholder of a setting that a method does not have."""
 
@@ -102,9 +104,9 @@ def _place(params: Params, method: str, name: str) -> tuple[str, bool]:
 
 
 def experiment(params: Params, method: str) -> str:
-    """Return a shell line that tries another value of a setting: twice the steps."""
+    """Return a shell line that tries another value of a setting: twice the steps, or some."""
     steps = params.method(method).get("steps")
     if not isinstance(steps, int):
         return f"dvc exp run -S seed={params.seed + 1}"
     place, stands = _place(params, method, "steps")
-    return f"dvc exp run -S {'' if stands else '+'}{place}={2 * steps}"
+    return f"dvc exp run -S {'' if stands else '+'}{place}={2 * steps or SOME_STEPS}"
