@@ -12,9 +12,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from atelier.core.config import Params, UserError
+from atelier.core.settings import nearest
 from atelier.core.structure import STEPS
 from atelier.core.yaml_tree import read_tree
 from atelier.engine import validate
+from atelier.nn.pretrained.features import NAMES
 from support.cli import atelier
 from support.settings import leaves
 
@@ -72,6 +74,17 @@ def test_the_project_has_no_mistakes() -> None:
 def test_a_mistake_is_named_with_its_block(path: str, value: Any, message: str) -> None:
     found = validate.problems(Params(changed(path, value)))
     assert any(line.startswith(f"params.yaml: {message}") for line in found), found
+
+
+def test_a_wrong_type_hides_no_other_mistake_of_its_block() -> None:
+    tree = changed("methods/gatys/content_weight", "2")
+    tree["scales"]["full"]["gatys"] |= {"features": "nonsense", "steps": -1}
+    found = validate.problems(Params(tree))
+    expected = f"'nonsense' is no network{nearest('nonsense', NAMES)}"
+    assert f"params.yaml: scales.full.gatys.features: {expected}" in found
+    assert sum("methods.gatys.content_weight: has to be a number" in line for line in found) == 1
+    assert sum("scales.full.gatys.steps: has to be" in line for line in found) == 1
+    assert len(found) == 3
 
 
 def test_a_mistake_in_an_extended_block_is_told_once() -> None:

@@ -115,6 +115,19 @@ class Settings(BaseModel):
         raise UserError("\n".join(lines))
 
     @classmethod
+    def valid_part(cls, block: Mapping[str, Any]) -> Self | None:
+        """Return the settings of ``block`` without those it is invalid for.
+
+        None where nothing is left that makes valid settings.
+        """
+        try:
+            return cls.model_validate(dict(block))
+        except ValidationError as error:
+            invalid = {part["loc"][0] for part in error.errors() if part["loc"]}
+        rest = {key: value for key, value in block.items() if key not in invalid}
+        return cls.valid_part(rest) if len(rest) < len(block) else None
+
+    @classmethod
     def problems(
         cls, block: Mapping[str, Any], where: str, places: Mapping[str, str] | None = None
     ) -> list[str]:

@@ -67,13 +67,22 @@ def check(params: Params) -> None:
 
 def block_problems(params: Params, name: str) -> list[str]:
     """Return the mistakes in the settings of an entry or a step at the scale in force."""
+    found: list[str] = []
+    valid: Settings | None
     try:
-        checked = typed(params, name)
+        valid = typed(params, name)
     except UserError as error:
-        return str(error).splitlines()
+        found += str(error).splitlines()
+        valid = _valid_part(params, name)
+    if valid is None:
+        return found
     places, where = params.places(name), _where(params, name)
-    lines = [*_networks(checked), *_layers(checked), *_columns(checked), *_devices(checked, params)]
-    return [f"params.yaml: {places.get(key, where)}.{key}: {text}" for key, text in lines]
+    mistakes = [*_networks(valid), *_layers(valid), *_columns(valid), *_devices(valid, params)]
+    return found + [
+        f"params.yaml: {places.get(key, where)}.{key}: {text}"
+        for key, text in mistakes
+        if not found or key in valid.model_fields_set  # a default beside mistakes is nobody's
+    ]
 
 
 def typed(params: Params, name: str) -> Settings:
@@ -82,9 +91,23 @@ def typed(params: Params, name: str) -> Settings:
     Raises:
         UserError: no such entry, or one line for each setting of a wrong type or out of bounds.
     """
-    settings = params.settings(name)
-    cls = STEP_SETTINGS.get(name) or method_class(str(settings.pop(CLASS, None))).Settings
-    return cls.build(settings, _where(params, name), params.places(name))
+    cls, block = _block(params, name)
+    return cls.build(block, _where(params, name), params.places(name))
+
+
+def _valid_part(params: Params, name: str) -> Settings | None:
+    """What is valid of a block that is not: its other mistakes are to be found in the same run."""
+    try:
+        cls, block = _block(params, name)
+    except UserError:
+        return None
+    return cls.valid_part(block)
+
+
+def _block(params: Params, name: str) -> tuple[type[Settings], dict[str, Any]]:
+    """The type of an entry's or a step's settings, and what is set."""
+    block = params.settings(name)
+    return STEP_SETTINGS.get(name) or method_class(str(block.pop(CLASS, None))).Settings, block
 
 
 def _where(params: Params, name: str) -> str:
