@@ -90,7 +90,7 @@ def test_weights_that_are_not_the_cards_are_refused_by_name(tmp_path: Path, how:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"steps": 0}, "steps: "),
+        ({"steps": -1}, "steps: "),
         ({"data": ""}, "data: "),
         ({"sha256": "abc"}, "sha256: "),
         ({"parameters": None}, "parameters: "),

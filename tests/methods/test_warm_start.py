@@ -65,7 +65,7 @@ def test_only_what_is_delivered_is_in_the_zoo(root: Path) -> None:
         ("cut", {"width": 8}, "was trained with other settings"),
         ("cut", {"blocks": 3}, "was trained with other settings"),
         ("adain", {"features": "random"}, "was trained with mini"),
-        ("adain", {"strength": 0.2}, r"makes other pictures .*what differs: strength;"),
+        ("fast_night", {"padding": "reflect"}, r"makes other pictures .*what differs: padding;"),
     ],
 )
 def test_an_entry_for_other_settings_is_refused(
@@ -74,6 +74,18 @@ def test_an_entry_for_other_settings_is_refused(
     entry(root / "zoo", name)
     with pytest.raises(UserError, match=rf"zoo/{name}/model\.safetensors.*{said}"):
         begun(name, warm_start=f"zoo:{name}", **knobs)
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"strength": 0.2}, {"preserve_colour": True}, {"matching": "efdm"}]
+)
+def test_settings_that_any_weights_can_be_applied_with_may_differ(
+    root: Path, knobs: dict[str, Any]
+) -> None:
+    known = json.loads((entry(root / "zoo", "adain") / "card.json").read_text())["probe"]
+    method = begun("adain", warm_start="zoo:adain", **knobs)
+    assert method.settings.model_dump().items() >= knobs.items()
+    assert probe(method) != pytest.approx(known, abs=0.01)
 
 
 def test_weights_that_fit_another_network_are_refused(root: Path) -> None:

@@ -38,7 +38,8 @@ class ZooCard(BaseModel):
     """See ``methods.base``."""
     parameters: dict[str, Any]
     """The settings it was trained with, ``class`` included."""
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=0)
+    """0: the weights are those of the entry in ``pretrained``, with other settings."""
     hours: float = Field(ge=0)
     """Of training."""
     device: str
@@ -225,7 +226,9 @@ def trained_on(facts: Mapping[str, Any]) -> str:
     """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of an entry's card."""
     steps, before = facts.get("steps"), facts.get("pretrained")
     own = f"{steps:,} steps on {facts.get('data')}" if isinstance(steps, int) else ""
-    return f"{trained_on(before)}, then {own}" if own and isinstance(before, Mapping) else own
+    if not isinstance(before, Mapping) or not own:
+        return own
+    return f"{trained_on(before)}, then {own}" if steps else trained_on(before)
 
 
 def history(card: Mapping[str, Any]) -> str:

@@ -97,6 +97,7 @@ class AdaIN(Arbitrary[AdaINSettings]):
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
     instance_norm: ClassVar[bool] = False
+    free_settings: ClassVar[frozenset[str]] = Arbitrary.free_settings | {"matching"}
 
     features: Features
     loss_features: Features | LossFeatures

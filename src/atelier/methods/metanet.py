@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -105,6 +105,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
     """Statistics of a painting → filters of a transformer → the stylised photograph."""
 
     Settings = MetaNetSettings
+    free_settings: ClassVar[frozenset[str]] = Arbitrary.free_settings | {"adapt_steps"}
 
     features: Features
     loss_features: Features | LossFeatures

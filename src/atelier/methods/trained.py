@@ -113,6 +113,9 @@ class Trained(Method[T]):
     """``generate`` needs sides that are multiples of this; others are padded and cut."""
     instance_norm: ClassVar[bool] = True
     """Whether ``networks`` have instance norms; see ``nn/memory.py``."""
+    free_settings: ClassVar[frozenset[str]] = frozenset()
+    """Settings that may differ from those of the training that the weights come from: they change
+    the pictures, but not which weights fit."""
 
     @property
     def inference_networks(self) -> nn.ModuleDict:
@@ -255,6 +258,7 @@ class Arbitrary(Trained[A]):
     """A system applied with any painting, or a mixture of several."""
 
     kind: ClassVar[Kind] = "arbitrary"
+    free_settings: ClassVar[frozenset[str]] = frozenset({"strength", "preserve_colour"})
 
     @abstractmethod
     def blend(

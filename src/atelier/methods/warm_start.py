@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
     path = entry.weights()
     refuse_other_features(method, entry.card.model_dump(), str(path))
     load_weights(method.inference_networks, path)
-    there, here = (torch.tensor(values) for values in (entry.card.probe, probe(method)))
+    with _free_settings_of(entry, method):
+        there, here = (torch.tensor(values) for values in (entry.card.probe, probe(method)))
     if there.shape != here.shape or not (there - here).abs().max() < PROBE_TOLERANCE:
         raise UserError(
             f"{path}: makes other pictures here than when it was added; what differs: "
@@ -54,12 +56,29 @@ def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
         )
 
 
+def _settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> TrainSettings:
+    """The entry's settings, which are of the system that ``method`` is of."""
+    block = {key: value for key, value in entry.card.parameters.items() if key != "class"}
+    settings: TrainSettings = type(method.settings).build(block, entry.name)
+    return settings
+
+
+@contextmanager
+def _free_settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> Iterator[None]:
+    """Give ``method``, for a while, the entry's values of the settings that may differ."""
+    own, there = method.settings, _settings_of(entry, method).model_dump()
+    free = {key: there[key] for key in method.free_settings}
+    method.settings = own.model_copy(update=free)
+    try:
+        yield
+    finally:
+        method.settings = own
+
+
 def _differences(method: Trained[Any], entry: zoo_files.Entry) -> str:
     """The settings that are others than the entry's; those of trainings alone do not count."""
-    block = {key: value for key, value in entry.card.parameters.items() if key != "class"}
-    there = type(method.settings).build(block, entry.name).model_dump()
-    here = method.settings.model_dump()
-    own = set(here) - set(TrainSettings.model_fields)
+    there, here = _settings_of(entry, method).model_dump(), method.settings.model_dump()
+    own = set(here) - set(TrainSettings.model_fields) - method.free_settings
     return ", ".join(sorted(key for key in own if here[key] != there[key]))
 
 
