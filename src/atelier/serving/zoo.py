@@ -82,7 +82,7 @@ def row(entry: Entry) -> list[str]:
         f"{size(entry.folder) / 1e6:.1f}",
         *("-" if value is None else f"{value:.4g}" for value in figures),
         str(card.scores.get("features", "-")),
-        card.data,
+        zoo_files.trained_on(card.model_dump()) if card.pretrained else card.data,
     ]
 
 
