@@ -51,6 +51,7 @@ def test_the_values_are_those_that_dvc_reads(tmp_path: Path) -> None:
         ("a: " + "[" * 100_000, r"line 1: blocks are nested more than 12 deep"),
         ("a: 1\n---\nb: 1", r"cannot be read: expected a single document"),
         ("a: b: c", r"cannot be read: mapping values are not allowed here .*line 1, column 5"),
+        ("a: {b: zoo:c}", r"cannot be read: .*found unexpected ':' .*line 1, column 11"),
         ("a: 'b", r"cannot be read: .*quoted scalar"),
         (b"a: caf\xe9", r"cannot be read: 'utf-8' codec can't decode"),
         ("a: 1".encode("utf-16"), r"cannot be read: "),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from atelier.core.settings import UserError, shown
@@ -145,9 +147,10 @@ def read_tree(path: Path) -> dict[str, Any]:
         raw = path.read_bytes()
         if len(raw) > LARGEST_FILE:
             raise UserError(f"{path}: cannot be read: it has {len(raw)} bytes, no settings do")
-        node = yaml.compose(raw.decode("utf-8-sig"), _Loader)
+        text = raw.decode("utf-8-sig")
+        node = yaml.compose(text, _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        raise _unreadable(path, error) from None
     reader = _Reader()
     tree = None if node is None else reader.value(node, ())
     if not isinstance(tree, dict):
@@ -155,4 +158,12 @@ def read_tree(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: expected a mapping of settings, found {kind}")
     if reader.problems:
         raise UserError("\n".join(reader.problems))
+    try:
+        YAML(typ="safe").load(text)  # DVC's parser is stricter: {a: b:c} has to be {a: "b:c"}
+    except YAMLError as error:
+        raise _unreadable(path, error) from None
     return tree
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: cannot be read: {' '.join(str(error).split())}")
