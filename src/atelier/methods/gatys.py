@@ -11,7 +11,7 @@ Shapes: B pictures of H×W, styles h×w.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from atelier.core.config import UserError
-from atelier.methods.base import Iterate, Kind, Method
+from atelier.methods.base import Iterate
+from atelier.methods.optimisation import Optimisation, OptimisationSettings
 from atelier.nn.lbfgs import GuardedLBFGS
 from atelier.nn.losses import StyleLoss, TotalVariation
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
@@ -32,10 +33,9 @@ SMALLEST = 32
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class GatysSettings(PerceptualSettings):
+class GatysSettings(PerceptualSettings, OptimisationSettings):
     """Settings of one ``gatys`` entry in ``params.yaml``."""
 
-    features: str
     content_layers: tuple[str, ...] = Field(("relu4_2",), min_length=1)
     style_layers: tuple[str, ...] = Field(
         ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), min_length=1
@@ -56,12 +56,6 @@ class GatysSettings(PerceptualSettings):
     ema: Decay = 0.0
     pooling: Pooling = "max"
     first_padding: Literal["zeros", "replicate"] = "zeros"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    batch: int = Field(8, ge=1)
-    fill_batch: bool = True
-    """Repeat the last picture until the batch is full. Convolutions round differently for another
-    number of pictures, and the optimisation amplifies it: up to 0.4 grey levels of 1 in single
-    pixels. At one batch size a picture's result is the same bit for bit whatever its neighbours."""
 
 
 class Objective:
@@ -133,14 +127,10 @@ class Average:
         return (self.value / (1 - self.decay**self.steps)).clamp(0, 1)
 
 
-class Gatys(Method[GatysSettings]):
+class Gatys(Optimisation[GatysSettings]):
     """Optimisation-based style transfer; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimisation"
     Settings = GatysSettings
-
-    def __init__(self, settings: GatysSettings, features: Features, seed: int, device: str) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
 
     @classmethod
     def build(cls, settings: GatysSettings, *, seed: int, device: str) -> Self:
@@ -156,23 +146,10 @@ class Gatys(Method[GatysSettings]):
         )
         return cls(settings, features, seed, device)
 
-    @property
-    def batch(self) -> int:
-        """Pictures that are optimised at once."""
-        return self.settings.batch
-
-    def card(self) -> dict[str, Any]:
-        """Features and their hash."""
-        return {
-            "kind": self.kind,
-            "features": self.features.name,
-            "features_hash": self.features.hash,
-        }
-
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
         """Every step of the optimisation, smallest size first."""
         count = len(content)
-        content, style = (self._fill(part.to(self.device)) for part in (content, style))
+        content, style = (self.prepare(part) for part in (content, style))
         _refuse_small(*style.shape[2:])
         sizes = self._sizes(*content.shape[2:])
         plan = [self._steps(level) for level in range(len(sizes))]
@@ -187,12 +164,6 @@ class Gatys(Method[GatysSettings]):
                 ours = {name: loss[:count] for name, loss in losses.items()}
                 yield Iterate(done, sum(plan), image[:count], ours)
             warm = optimizers
-
-    def _fill(self, images: Tensor) -> Tensor:
-        missing = self.batch - len(images) if self.settings.fill_batch else 0
-        if missing <= 0:
-            return images
-        return torch.cat([images, images[-1:].expand(missing, -1, -1, -1)])
 
     def steps(self, height: int, width: int) -> int:
         """Steps over all sizes of the pyramid."""

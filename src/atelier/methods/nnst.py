@@ -12,19 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, ClassVar, Literal, Self
+from typing import Self
 
 import torch
 from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import Adam
 
-from atelier.core.config import Settings
-from atelier.methods.base import Iterate, Kind, Method
+from atelier.methods.base import Iterate
+from atelier.methods.optimisation import Optimisation, OptimisationSettings
 from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
     detail,
-    fill_batch,
     optimise,
     pictures_by_size,
     refuse_small,
@@ -39,7 +38,7 @@ from atelier.nn.nearest_neighbours import (
     stacked_layers,
 )
 from atelier.nn.palette import match_palette
-from atelier.nn.pretrained.features import Features, load_features
+from atelier.nn.pretrained.features import load_features
 
 PUBLISHED_LAYERS = (
     *("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3"),
@@ -54,10 +53,9 @@ LEVELS = 8
 """Of the pyramid whose entries are optimised; it ends before at 1×1."""
 
 
-class NnstSettings(Settings):
+class NnstSettings(OptimisationSettings):
     """Settings of one ``nnst`` entry in ``params.yaml``; defaults are the published ones."""
 
-    features: str
     layers: tuple[str, ...] = Field(PUBLISHED_LAYERS, min_length=1)
     alpha: float = Field(0.75, ge=0, le=1)
     """Share of the photograph, against the output so far, in what is looked for at every size but
@@ -76,25 +74,13 @@ class NnstSettings(Settings):
     unit_activations: bool = False
     """Scale every layer to a mean activation of one; False, as published: as they are. Cosines see
     what the layers count among each other alone."""
-    precision: Literal["float32", "bfloat16"] = "float32"
     batch: int = Field(4, ge=1)
-    fill_batch: bool = True
-    """Repeat the last picture until the batch is full, see ``GatysSettings.fill_batch``."""
 
 
-class Nnst(Method[NnstSettings]):
+class Nnst(Optimisation[NnstSettings]):
     """Optimisation towards replaced features; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimisation"
     Settings = NnstSettings
-
-    def __init__(self, settings: NnstSettings, features: Features, seed: int, device: str) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
-
-    @property
-    def batch(self) -> int:
-        """Return how many pictures are optimised at once."""
-        return self.settings.batch
 
     @classmethod
     def build(cls, settings: NnstSettings, *, seed: int, device: str) -> Self:
@@ -106,11 +92,6 @@ class Nnst(Method[NnstSettings]):
             device=device,
         )
         return cls(settings, features, seed, device)
-
-    def card(self) -> dict[str, Any]:
-        """Return kind, features and their hash."""
-        named = {"features": self.features.name, "features_hash": self.features.hash}
-        return {"kind": self.kind, **named}
 
     def steps(self, height: int, width: int) -> int:
         """Return the steps over all sizes, the last ones with split layers included."""
@@ -126,7 +107,7 @@ class Nnst(Method[NnstSettings]):
         """Yield every step of the optimisation, smallest size first."""
         refuse_small("nnst", content, style)
         count, total = len(content), self.steps(int(content.shape[2]), int(content.shape[3]))
-        content, style = self._prepare(content), self._prepare(style)
+        content, style = self.prepare(content), self.prepare(style)
         for step, (current, losses) in enumerate(self._descend(content, style), start=1):
             image = current.clamp(0, 1)
             if step == total and self.settings.palette:
@@ -206,10 +187,6 @@ class Nnst(Method[NnstSettings]):
 
     def _rotations(self, painting: Tensor) -> Iterator[Tensor]:
         return iter(rotations(painting) if self.settings.rotate else (painting,))
-
-    def _prepare(self, images: Tensor) -> Tensor:
-        images = images.to(self.device)
-        return fill_batch(images, self.batch) if self.settings.fill_batch else images
 
 
 def _thinned(layer: Tensor, shift: Tensor) -> Tensor:

@@ -10,15 +10,16 @@ Shapes: B pictures of H×W, styles h×w.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, Self
+from typing import Self
 
 import torch
 from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import RMSprop
 
-from atelier.core.config import Settings, UserError
-from atelier.methods.base import Iterate, Kind, Method
+from atelier.core.config import UserError
+from atelier.methods.base import Iterate
+from atelier.methods.optimisation import Optimisation, OptimisationSettings
 from atelier.nn.earth_mover import (
     GUIDANCE,
     colour_loss,
@@ -33,7 +34,6 @@ from atelier.nn.hypercolumns import Regions, hypercolumns, random_positions, reg
 from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
     detail,
-    fill_batch,
     optimise,
     pictures_by_size,
     refuse_small,
@@ -50,10 +50,9 @@ LEVELS = 5
 """Of the pyramid whose entries are optimised (§3.5)."""
 
 
-class StrotssSettings(Settings):
+class StrotssSettings(OptimisationSettings):
     """Settings of one ``strotss`` entry in ``params.yaml``; defaults are the paper's (§3.5)."""
 
-    features: str
     layers: tuple[str, ...] = Field(PUBLISHED_LAYERS, min_length=1)
     content_weight: float = Field(16.0, gt=0)
     """α at the smallest size; it is halved from size to size."""
@@ -73,10 +72,6 @@ class StrotssSettings(Settings):
     unit_activations: bool = False
     """Scale every layer to a mean activation of one. It is not what was published: relu5_3 then
     outweighs the others and whole objects of the painting are copied."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    batch: int = Field(8, ge=1)
-    fill_batch: bool = True
-    """Repeat the last picture until the batch is full, see ``GatysSettings.fill_batch``."""
 
 
 class Objective:
@@ -147,21 +142,10 @@ class Objective:
         return {"total": total, **losses}
 
 
-class Strotss(Method[StrotssSettings]):
+class Strotss(Optimisation[StrotssSettings]):
     """Optimisation by transport of features; nothing is trained."""
 
-    kind: ClassVar[Kind] = "optimisation"
     Settings = StrotssSettings
-
-    def __init__(
-        self, settings: StrotssSettings, features: Features, seed: int, device: str
-    ) -> None:
-        self.settings, self.features, self.seed, self.device = settings, features, seed, device
-
-    @property
-    def batch(self) -> int:
-        """Return how many pictures are optimised at once."""
-        return self.settings.batch
 
     @classmethod
     def build(cls, settings: StrotssSettings, *, seed: int, device: str) -> Self:
@@ -175,11 +159,6 @@ class Strotss(Method[StrotssSettings]):
             device=device,
         )
         return cls(settings, features, seed, device)
-
-    def card(self) -> dict[str, Any]:
-        """Return kind, features and their hash."""
-        named = {"features": self.features.name, "features_hash": self.features.hash}
-        return {"kind": self.kind, **named}
 
     def steps(self, height: int, width: int) -> int:
         """Return the steps over all sizes."""
@@ -206,7 +185,7 @@ class Strotss(Method[StrotssSettings]):
         """
         refuse_small("strotss", content, style)
         count, s = len(content), self.settings
-        content, style = self._prepare(content), self._prepare(style)
+        content, style = self.prepare(content), self.prepare(style)
         regions = self._checked(regions, count)
         sizes = coarse_to_fine(int(content.shape[2]), int(content.shape[3]), s.coarsest)
         plan, done = self._plan(len(sizes)), 0
@@ -234,10 +213,6 @@ class Strotss(Method[StrotssSettings]):
         image = resize(image, (content.shape[2], content.shape[3]))
         return image if last and level else image + detail(content)
 
-    def _prepare(self, images: Tensor) -> Tensor:
-        images = images.to(self.device)
-        return fill_batch(images, self.batch) if self.settings.fill_batch else images
-
     def _checked(self, regions: Regions | None, count: int) -> Regions | None:
         """Masks on the device, for the filled batch; refuse those that do not pair."""
         if regions is None:
@@ -248,7 +223,7 @@ class Strotss(Method[StrotssSettings]):
                 f"strotss: {count} pictures need masks of as many regions in photograph and "
                 f"painting, got {shapes[0]} and {shapes[1]} (pictures, regions)"
             )
-        return Regions(self._prepare(regions.content), self._prepare(regions.style))
+        return Regions(self.prepare(regions.content), self.prepare(regions.style))
 
 
 METHOD = Strotss

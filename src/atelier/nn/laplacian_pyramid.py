@@ -87,7 +87,7 @@ def pictures_by_size(image: Tensor, count: int) -> list[Tensor]:
 
 
 def fill_batch(images: Tensor, batch: int) -> Tensor:
-    """Repeat the last of (B, …) until there are ``batch``; see ``GatysSettings.fill_batch``."""
+    """Repeat the last of (B, …) until there are ``batch``."""
     missing = max(0, batch - len(images))
     return torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
 
