@@ -177,4 +177,4 @@ def test_odd_files_are_named_and_the_others_done(root: Path, monkeypatch, capsys
     assert atelier(monkeypatch, "stylize", "in/a.jpg", "in/pipe.jpg", "-m", "cut", "-o", "o") == 1
     told = capsys.readouterr().err
     assert "in/a.jpg: cannot be read" in told
-    assert "in/pipe.jpg: is no regular file" in told
+    assert "in/pipe.jpg: is not a regular file" in told

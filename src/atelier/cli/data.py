@@ -45,7 +45,7 @@ def use(
     root = project_root()
     sizes = importer.adopt(path, root, force=force)
     for left in importer.unusable(path):
-        typer.echo(f"note: {left}: left out, no regular file", err=True)
+        typer.echo(f"note: {left}: left out, not a regular file", err=True)
     _name_left_out(path)
     _tell(sizes, f"in {root / 'data'}, tracked by data.dvc")
     typer.echo("Next: dvc repro")

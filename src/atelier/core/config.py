@@ -59,7 +59,7 @@ class Params:
         """Return the same settings with another scale in force.
 
         Raises:
-            UserError: there is no such scale.
+            UserError: the scale does not exist.
         """
         found = Params({**self._tree, "scale": scale})
         _ = found.scale
@@ -82,7 +82,7 @@ class Params:
         """Name of the scale in force, a block of ``scales``."""
         scale, known = self.block("scale"), self.block("scales")
         if not isinstance(scale, str) or scale not in known:
-            raise UserError(f"params.yaml: scale: {scale!r} is none of {', '.join(known)}")
+            raise UserError(f"params.yaml: scale: {scale!r} is not one of {', '.join(known)}")
         return scale
 
     @property

@@ -44,7 +44,7 @@ def require_regular(path: Path) -> None:
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises its own error
-        raise RefusedError("is no regular file (a pipe, socket or device)")
+        raise RefusedError("is not a regular file (a pipe, socket or device)")
 
 
 def is_regular(path: Path) -> bool:

@@ -39,7 +39,7 @@ def chain(blocks: Blocks, name: str, where: str) -> list[str]:
         if parent in found:
             raise UserError(f"{path}: {' → '.join([*found, parent])}: a block extends itself")
         if not isinstance(blocks[parent] or {}, dict):
-            raise UserError(f"{path}: {where}.{parent} is no block of settings")
+            raise UserError(f"{path}: {where}.{parent} is not a block of settings")
         found.append(parent)
     return found
 

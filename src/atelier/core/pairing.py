@@ -73,7 +73,7 @@ class Pairing:
         """
         found = read_json(path)
         if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise UserError(f"{path}: is no pairing of photographs and paintings; prepare again")
+            raise UserError(f"{path}: is not a pairing of photographs and paintings; prepare again")
         return cls(found)
 
 
@@ -90,7 +90,7 @@ def list_jobs(prepared: Path) -> list[Job]:
     """Return one job per pair written by ``prepare``, in the order of the photographs.
 
     Raises:
-        UserError: there is no pairing, or a name in it leads elsewhere.
+        UserError: there is not a pairing, or a name in it leads elsewhere.
     """
     below = Prepared(prepared)
     jobs = sorted(Pairing.read(below.pairing).styles.items())

@@ -24,7 +24,7 @@ def plain(name: Any) -> str:
     Only the name is checked. The file may be a link into DVC's cache.
     """
     if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & set("/\\\0"):
-        raise UserError(f"{name!r}: is no plain file name")
+        raise UserError(f"{name!r}: is not a plain file name")
     return name
 
 

@@ -72,7 +72,7 @@ class UserError(Exception):
 class Settings(BaseModel):
     """Base of every block of settings: frozen, and an unknown or misspelt name is an error.
 
-    Types are strict: ``true`` is no number, 2.0 no whole number, 3 no text.
+    Types are strict: ``true`` is not a number, 2.0 not an integer, 3 not text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

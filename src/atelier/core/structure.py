@@ -71,7 +71,7 @@ def _without_blocks(name: str, tree: Mapping[str, Any]) -> str:
 
 def _in_force(scale: object, scales: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(scale, str) and scale not in scales:
-        yield f"params.yaml: scale: {shown(scale)} is none of {', '.join(scales)}"
+        yield f"params.yaml: scale: {shown(scale)} is not one of {', '.join(scales)}"
 
 
 def _entries(tree: Mapping[str, Any]) -> Iterator[str]:
@@ -95,7 +95,8 @@ def _class(name: object, where: str) -> Iterator[str]:
     if name is None:
         yield f"{path}: is missing; it names the file in atelier/methods"
     elif not isinstance(name, str) or name not in method_files():
-        yield f"{path}: {shown(name)} is no file in atelier/methods{nearest(name, method_files())}"
+        close = nearest(name, method_files())
+        yield f"{path}: {shown(name)} is not a file in atelier/methods{close}"
 
 
 @cache

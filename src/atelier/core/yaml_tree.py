@@ -110,7 +110,7 @@ class _Reader:
         if text == "<<":
             why = "merges (<<) are not read; write `extends: NAME` into the block"
         elif node.tag != f"{_TAG}str" or not text.isprintable():
-            why = f"{shown(node.value)} is no name of a setting; names are text on one line"
+            why = f"{shown(node.value)} is not a name of a setting; names are text on one line"
         else:
             return text
         self.refuse(path, f"line {_line(node)}: {why}")

@@ -63,7 +63,7 @@ def check_replaceable(root: Path, *, force: bool = False) -> None:
         UserError: no DVC project, or (unless ``force``) data that DVC's cache does not have.
     """
     if not (root / ".dvc").is_dir():
-        raise UserError(f"{root}: is no DVC project yet; run `dvc init` there first")
+        raise UserError(f"{root}: is not a DVC project yet; run `dvc init` there first")
     data = root / "data"
     if force or not data.exists() or (data.is_dir() and not any(data.iterdir())):
         return

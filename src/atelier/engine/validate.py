@@ -129,10 +129,10 @@ def _networks(settings: Settings) -> Iterator[Mistake]:
     for key in NETWORKS:
         name = getattr(settings, key, None)
         if isinstance(name, str) and name not in NAMES:
-            yield key, f"{shown(name)} is no network{nearest(name, NAMES)}"
+            yield key, f"{shown(name)} is not a network{nearest(name, NAMES)}"
     lpips = getattr(settings, "lpips", None)
     if isinstance(lpips, str) and lpips not in TAPS:
-        yield "lpips", f"{shown(lpips)} is no network of LPIPS{nearest(lpips, TAPS)}"
+        yield "lpips", f"{shown(lpips)} is not a network of LPIPS{nearest(lpips, TAPS)}"
 
 
 def _layers(settings: Settings) -> Iterator[Mistake]:
@@ -161,7 +161,7 @@ def _columns(settings: Settings) -> Iterator[Mistake]:
         for key, known in (("sort", (*NUMBERS, *COUNTS)), ("champion", NUMBERS)):
             name = getattr(settings, key)
             if name not in known:
-                yield key, f"{shown(name)} is no column of numbers{nearest(name, known)}"
+                yield key, f"{shown(name)} is not a column of numbers{nearest(name, known)}"
 
 
 def _devices(settings: Settings, params: Params) -> Iterator[Mistake]:

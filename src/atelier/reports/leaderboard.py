@@ -106,11 +106,11 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
         first, the best before the others, then the baselines, then the rest in the given order.
 
     Raises:
-        UserError: ``sort`` is no column to sort by.
+        UserError: ``sort`` is not a column to sort by.
     """
     by = sort or CompareSettings.of(params).sort
     if by not in FIGURES:
-        raise UserError(f"{by!r} is no column to sort by: {', '.join(FIGURES)}")
+        raise UserError(f"{by!r} is not a column to sort by: {', '.join(FIGURES)}")
     rows = [_row(root, name, params.key(name)) for name in (*params.method_names, *BASELINES)]
     rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
@@ -165,7 +165,7 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
     except UserError as error:
         return {"status": "failed", "error": str(error)}
     if not isinstance(record, dict) or record.get("state") not in {"running", "failed"}:
-        return {"status": "failed", "error": f"{path}: is no status record; delete it"}
+        return {"status": "failed", "error": f"{path}: is not a status record; delete it"}
     if record.get("key", key) != key:
         return None
     stage = record.get("stage", "a stage")

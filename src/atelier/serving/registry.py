@@ -43,12 +43,12 @@ def champion_metric(params: Params) -> str:
     """``compare.champion``: which figure chooses the champion.
 
     Raises:
-        UserError: it is none of the comparison's columns.
+        UserError: it is not one of the comparison's columns.
     """
     metric = leaderboard.CompareSettings.of(params).champion
     if metric not in leaderboard.NUMBERS:
         known = ", ".join(leaderboard.NUMBERS)
-        raise UserError(f"params.yaml: compare.champion: {metric!r} is none of {known}")
+        raise UserError(f"params.yaml: compare.champion: {metric!r} is not one of {known}")
     return metric
 
 

@@ -120,7 +120,7 @@ def recipe_in(model: Path) -> Recipe:
     card = read_json(path)
     block = card.get("parameters") if isinstance(card, dict) else None
     if not isinstance(block, dict):
-        raise UserError(f"{path}: is no card of a trained method; train it again")
+        raise UserError(f"{path}: is not a card of a trained method; train it again")
     return Recipe(str(card.get("method")), system(block, str(path)).kind, block, card, model)
 
 

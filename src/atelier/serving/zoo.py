@@ -124,7 +124,7 @@ def build(block: Mapping[str, Any], name: str) -> Trained[Any]:
     """Build the trained system of a card, without its weights.
 
     Raises:
-        UserError: its settings are wrong, or it is no system that is trained.
+        UserError: its settings are wrong, or it is not a system that is trained.
     """
     method = make(block, name, seed=0, device="cpu")
     if not isinstance(method, Trained):
@@ -166,7 +166,7 @@ class Addition:
     def _write(self, part: Path, root: Path, params: Params) -> None:
         card = read_json(self.source / CARD)
         if not isinstance(card, dict) or not isinstance(card.get("parameters"), dict):
-            raise UserError(f"{self.source / CARD}: is no card of a trained method")
+            raise UserError(f"{self.source / CARD}: is not a card of a trained method")
         method = build(card["parameters"], self.name)
         load_weights(method.inference_networks, self.source / WEIGHTS)
         exact = probe(method)

@@ -38,7 +38,7 @@ def stage_entry() -> str:
     named = os.environ.get("DVC_STAGE", "").rpartition("@")[2]
     name = sys.argv[1] if len(sys.argv) > 1 else named
     if not NAME.fullmatch(name):
-        sys.exit(f"error: {name!r} is no name of a method; give one of params.yaml's `methods`")
+        sys.exit(f"error: {name!r} is not a name of a method; give one of params.yaml's `methods`")
     return name
 
 

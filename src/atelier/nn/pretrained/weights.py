@@ -178,7 +178,7 @@ def convert(source: Path, folder: Path, name: str | None = None) -> Path:
     first = "Conv2d_1a_3x3.conv.weight" if name.startswith("inception") else "features.0.weight"
     if first not in tensors:
         some = ", ".join(sorted(tensors)[:3])
-        raise UserError(f"{source}: is no {name}: it lacks {first} and has {some}, …")
+        raise UserError(f"{source}: is not {name}: it lacks {first} and has {some}, …")
     target = folder / f"{name}.safetensors"
     save_tensors(tensors, target, {"name": str(name), "source": source.name})
     return target
