@@ -84,7 +84,7 @@ def test_zoo_lists_shows_and_checks(checkout, monkeypatch, capsys) -> None:
     told = capsys.readouterr()
     assert "adain: whole" in told.out
     assert "cut: " in told.err
-    assert "error: 1 of 2 are not as they should be" in told.err
+    assert "error: 1 of 2 are invalid" in told.err
 
 
 def test_zoo_show_knows_what_there_is(checkout, monkeypatch, capsys) -> None:

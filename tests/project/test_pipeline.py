@@ -287,7 +287,7 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     kill(killed)
     assert not list((project / "results/stylized/gatys").glob("images/*.png"))
     again = run(project, "dvc", "repro", "stylize@gatys")
-    assert re.search(r"[1-3] of 4 batches are there already", again.stdout + again.stderr)
+    assert re.search(r"[1-3] of 4 batches are finished", again.stdout + again.stderr)
     resumed = pictures(project)
     repro(project, "--force", "--single-item", "stylize@gatys")
     assert pictures(project) == resumed

@@ -35,7 +35,7 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     assert describe(tmp_path, "adain", {}).splitlines() == [
         "**adain**",
         "",
-        "Again: `dvc repro evaluate@adain compare`. Grid and weights are among the artifacts.",
+        "Reproduce: `dvc repro evaluate@adain compare`. Grid and weights are in the artifacts.",
     ]
 
 

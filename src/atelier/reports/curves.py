@@ -13,10 +13,10 @@ TRAINING, STYLISATION = "training", "stylisation"
 
 
 def curves(root: Path, method: str) -> dict[str, pd.DataFrame]:
-    """``training`` and ``stylisation`` to losses by step (index ``step``); empty ones left out.
+    """Return ``training`` and ``stylisation`` → losses by step, unless they are empty.
 
     Raises:
-        UserError: a file that is not a table of numbers, named.
+        UserError: a file is not a table of numbers (named).
     """
     results = Results(root)
     paths = {TRAINING: results.curves(method), STYLISATION: results.stylized(method).curves}
