@@ -122,7 +122,7 @@ def test_broken_pictures_are_skipped_and_named(tmp_path: Path) -> None:
     assert manifest["counts"]["photos/train"] == {"found": 9, "used": 4}
     assert manifest["warnings"] == [
         "5 pictures could not be read and were skipped",
-        "photos/train: left out, no suffix of a picture: 1 .txt",
+        "photos/train: left out, not called like pictures: 1 .txt",
     ]
 
 
@@ -265,7 +265,7 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     assert manifest["warnings"] == [
         "2 pictures could not be read and were skipped",
         "paintings/more: left out, a linked folder",
-        "paintings: left out, no suffix of a picture: 1 .txt",
+        "paintings: left out, not called like pictures: 1 .txt",
     ]
     assert manifest["counts"]["paintings"] == {"found": 4, "used": 2}
     reasons = {entry["source"]: entry["reason"] for entry in manifest["skipped"]}

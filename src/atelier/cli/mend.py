@@ -16,8 +16,8 @@ RWLOCK, CACHE = Path(".dvc/tmp/rwlock"), Path(".dvc/cache/files/md5")
 def mend(root: Path) -> list[str]:
     """Repair what would stop DVC; yield a line about each repair.
 
-    Quick, and run before every stage: DVC's list of files in use, if truncated by a kill, and data
-    whose replacement was interrupted.
+    Quick, so that make and fan-out run it first: DVC's list of files in use, if truncated by a
+    kill, and data whose replacement was interrupted.
     """
     from atelier.datasets.importer import recover  # noqa: PLC0415 - imports the code for pictures
 

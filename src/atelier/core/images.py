@@ -191,7 +191,7 @@ class Survey:
         kinds = Counter(readable(path.suffix.lower()) or "without suffix" for path in self.others)
         if kinds:
             listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-            lines.append(f"{readable(self.root)}: left out, no suffix of a picture: {listed}")
+            lines.append(f"{readable(self.root)}: left out, not called like pictures: {listed}")
         return lines
 
 

@@ -150,7 +150,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("page.pth", b"<html>404</html>", "not a readable weight file: .*error page"),
-        ("empty.pth", b"", "not a readable weight file: it ends too early"),
+        ("empty.pth", b"", "not a readable weight file: it is truncated"),
         ("cut.pth", None, "not a readable weight file: PytorchStreamReader"),
         ("page.safetensors", b"<html>404</html>", "not a readable weight file: "),
     ],
