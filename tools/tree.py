@@ -95,7 +95,7 @@ def tracked(root: Path = ROOT) -> list[PurePosixPath]:
     """Return the files git tracks that are there.
 
     Raises:
-        UserError: ``root`` is no git checkout.
+        UserError: ``root`` is not a git checkout.
     """
     command = ["git", "ls-files"]
     try:

@@ -124,7 +124,7 @@ def card(found: Project) -> None:
 
 def others() -> None:
     """Draw published figures, apart from ours."""
-    with st.expander("Published, other data and protocol"):
+    with st.expander("Published scores, on other data and protocols"):
         st.caption("Not comparable with the table above, nor its rows with one another.")
         st.dataframe(published(), hide_index=True, alt="Published figures")
 

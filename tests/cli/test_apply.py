@@ -84,7 +84,7 @@ def test_a_broken_picture_is_named_and_the_others_are_done(root: Path, monkeypat
     told = capsys.readouterr().err
     assert "skipped: in/broken.jpg: is not a picture of a known kind" in told
     assert "skipped: in/tiny.png: the photograph is 20×20 px" in told
-    assert "error: 2 could not be done" in told
+    assert "error: 2 failed (see above)" in told
     assert set(sizes(root / "out")) == {"one-cut.png", "nested__two-cut.png"}
 
 
@@ -177,4 +177,4 @@ def test_odd_files_are_named_and_the_others_done(root: Path, monkeypatch, capsys
     assert atelier(monkeypatch, "stylize", "in/a.jpg", "in/pipe.jpg", "-m", "cut", "-o", "o") == 1
     told = capsys.readouterr().err
     assert "in/a.jpg: cannot be read" in told
-    assert "in/pipe.jpg: is no regular file" in told
+    assert "in/pipe.jpg: is not a regular file" in told

@@ -92,7 +92,7 @@ def test_use_copies_pictures_only(project: Path, dvc: list, tmp_path: Path) -> N
     result = CliRunner().invoke(app, ["data", "use", str(source)])
     assert result.exit_code == 0
     assert "Next: dvc repro" in result.output
-    assert "pipe.jpg: left out, no regular file" in result.output
+    assert "pipe.jpg: left out, not a regular file" in result.output
     assert "paintings: left out, not called like pictures: 1 .db" in result.output
     files = [path for path in (project / "data").rglob("*") if path.is_file()]
     assert len(files) == 9

@@ -122,4 +122,4 @@ def test_the_store_of_the_runs(root: Path, make, state: str, message: str) -> No
 
 def test_a_server_is_not_asked(root: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert look(root)["tracking"].found == "http://127.0.0.1:9 (not asked)"
+    assert look(root)["tracking"].found == "http://127.0.0.1:9 (not checked)"

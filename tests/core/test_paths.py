@@ -62,7 +62,7 @@ def test_names_stay_inside(name: str) -> None:
         *(results.denoised, results.metrics, results.status),
     )
     for ask in asked:
-        with pytest.raises(UserError, match="is no plain file name"):
+        with pytest.raises(UserError, match="is not a plain file name"):
             ask(name)
 
 

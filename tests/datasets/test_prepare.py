@@ -269,5 +269,5 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     ]
     assert manifest["counts"]["paintings"] == {"found": 4, "used": 2}
     reasons = {entry["source"]: entry["reason"] for entry in manifest["skipped"]}
-    assert "no regular file" in reasons["paintings/pipe.jpg"]
+    assert "not a regular file" in reasons["paintings/pipe.jpg"]
     assert "cannot be read" in reasons["paintings/loop.jpg"]

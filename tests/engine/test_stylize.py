@@ -123,7 +123,7 @@ def test_a_stopped_run_redoes_only_the_rest(
     second, uninterrupted = Blend(), Blend()
     caplog.set_level(logging.INFO, "atelier")
     records = run(second, jobs, kept)
-    assert f"{finished} of 3 batches are there already" in caplog.text
+    assert f"{finished} of 3 batches are finished" in caplog.text
     assert len(second.asked) == 3 - finished
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     expected = run(uninterrupted, jobs, whole)

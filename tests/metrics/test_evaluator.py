@@ -212,7 +212,7 @@ def test_all_networks_are_those_of_the_settings(
     assert (found.features.name, found.networks.perceptual.name) == ("random", "random")
     assert found.networks.lpips is None
     told = caplog.text
-    assert "which is not a folder\nno LPIPS then" in told
+    assert "which is not a folder\nLPIPS is left out" in told
     assert "lpips_network" not in found.names()
 
 

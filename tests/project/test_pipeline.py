@@ -271,7 +271,7 @@ def test_a_mistake_in_params_stops_everything_before_it_begins(project: Path) ->
     edit(project, "methods", "gatys", "content_weight", value="2")
     done = run(project, "dvc", "repro", "--keep-going", check=False)
     said = done.stdout + done.stderr
-    assert "scales.full.gatys.features: 'nonsense' is no network" in said
+    assert "scales.full.gatys.features: 'nonsense' is not a network" in said
     assert "methods.gatys.content_weight: has to be a number (found '2')" in said
     assert set(re.findall(r"Running stage '(.+)'", said)) <= {"settings"}
     edit(project, "scales", "full", "gatys", "features", value="vgg16")
@@ -287,7 +287,7 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     kill(killed)
     assert not list((project / "results/stylized/gatys").glob("images/*.png"))
     again = run(project, "dvc", "repro", "stylize@gatys")
-    assert re.search(r"[1-3] of 4 batches are there already", again.stdout + again.stderr)
+    assert re.search(r"[1-3] of 4 batches are finished", again.stdout + again.stderr)
     resumed = pictures(project)
     repro(project, "--force", "--single-item", "stylize@gatys")
     assert pictures(project) == resumed

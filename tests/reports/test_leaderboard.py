@@ -101,7 +101,7 @@ def test_the_chosen_column_sorts(project: Path, column: str, expected: list[str]
 
 
 def test_only_numbers_sort(project: Path) -> None:
-    with pytest.raises(UserError, match="'device' is no column to sort by: frechet"):
+    with pytest.raises(UserError, match="'device' is not a column to sort by: frechet"):
         leaderboard.comparison(project, METHODS, "device")
 
 

@@ -55,7 +55,7 @@ def test_rows_with_other_features_name_them(mixed: pd.DataFrame) -> None:
 
 
 def test_the_markdown_keeps_the_published_rows_apart(mixed: pd.DataFrame) -> None:
-    ours, others = to_markdown(mixed).split("## Published, other data and protocol")
+    ours, others = to_markdown(mixed).split("## Published scores, on other data and protocols")
     assert "| gatys |" in ours
     assert "203.46" not in ours
     assert "| CycleGAN | FID | 203.46 |" in others

@@ -22,7 +22,7 @@ def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
     rows = (
         "| Fréchet distance to the paintings | 12.35 |",
         "| SSIM to the photographs | 0.5 |",
-        "| seconds of training | 61 |",
+        "| training time in seconds | 61 |",
     )
     assert "\n".join(rows) in text
     assert "| trained parameters | 766,499 |" in text
@@ -35,7 +35,7 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     assert describe(tmp_path, "adain", {}).splitlines() == [
         "**adain**",
         "",
-        "Again: `dvc repro evaluate@adain compare`. Grid and weights are among the artifacts.",
+        "Reproduce: `dvc repro evaluate@adain compare`. Grid and weights are in the artifacts.",
     ]
 
 

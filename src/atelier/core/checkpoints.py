@@ -1,4 +1,4 @@
-"""Resumable states of a training on disk, and its final weights."""
+"""Checkpoints of a training on disk, from which it resumes, and its final weights."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from atelier.core.files import atomic
 
 log = logging.getLogger(__name__)
 KEPT = 2
-"""States kept: should the newest be unreadable, the one before it is there."""
+"""Number of checkpoints kept: if the newest is unreadable, the previous one is used."""
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Write the whole state after ``step`` atomically; older ones but ``KEPT`` go."""
+    """Write the full state after ``step`` atomically; delete all but the newest ``KEPT``."""
     path = folder / f"step-{step:08d}.pt"
     with atomic(path) as part:
         _save(dict(state), part)
@@ -46,18 +46,19 @@ def _save(state: dict[str, Any], part: Path) -> None:
 def newest_state(
     folder: Path, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
 ) -> dict[str, Any] | None:
-    """Return the newest usable state below ``folder``, on the CPU; None when there is none.
+    """Return the newest usable state below ``folder``, on the CPU, or None.
 
     Args:
         folder: where ``save_state`` wrote.
-        misfit: why a readable state cannot be continued, or ""; raising is such a reason, too.
+        misfit: returns why a readable state cannot be resumed, or ""; an exception counts as a
+            reason.
     """
     for path in reversed(_states(folder)):
         try:
             _check_sums(path)
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             reason = misfit(found)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may do
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may be usable
             reason = f"cannot be read ({str(error).partition(chr(10))[0]})"
         if not reason:
             return found
@@ -66,7 +67,7 @@ def newest_state(
 
 
 def _check_sums(path: Path) -> None:
-    """Compare every part with the sum that torch writes beside it and does not look at again.
+    """Compare every part with the checksum that torch writes beside it but never verifies.
 
     Raises:
         ValueError: a bit has changed since it was written.
@@ -92,7 +93,7 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 def save_tensors(
     tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write contiguous tensors as safetensors, atomically: the same ones give the same bytes.
+    """Write contiguous tensors as safetensors, atomically; equal tensors give equal bytes.
 
     Raises:
         OSError: the system's own error, such as a full disk.
@@ -103,7 +104,7 @@ def save_tensors(
 
 
 def _sort_metadata(path: Path) -> None:
-    """Give the head one order of its notes: the library's changes from process to process."""
+    """Sort the header's metadata, whose order in the library varies from process to process."""
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         head = json.loads(file.read(size))
@@ -114,14 +115,14 @@ def _sort_metadata(path: Path) -> None:
             {"__metadata__": notes, **head}, separators=(",", ":"), ensure_ascii=False
         )
         raw = text.encode().ljust(size)
-        if len(raw) != size:  # other escapes than the library's: it stays as it is
+        if len(raw) != size:  # escapes differ from the library's: leave the file unchanged
             return
         file.seek(8)
         file.write(raw)
 
 
 def _save_file(tensors: dict[str, Tensor], part: Path, metadata: dict[str, str]) -> None:
-    """Turn what safetensors makes of the system's errors into these errors again."""
+    """Save; turn safetensors' wrapped system errors back into the ``OSError`` they were."""
     try:
         save_file(tensors, part, metadata or None)
     except SafetensorError as error:
@@ -149,10 +150,10 @@ def load_weights(networks: nn.Module, path: Path) -> None:
 
 
 def again(path: Path) -> str:
-    """Return what brings back a damaged file of a method's results.
+    """Return the instruction that restores a damaged file of a method's results.
 
-    ``dvc repro`` alone does not: it compares the file's time and size, or takes the same damaged
-    bytes out of its cache.
+    ``dvc repro`` alone does not: it compares time and size only, or restores the same damaged bytes
+    from its cache.
     """
     folder = path.parent
     return (
@@ -162,7 +163,7 @@ def again(path: Path) -> str:
 
 
 def load_some(networks: nn.Module, path: Path) -> None:
-    """Load the weights in ``path`` that ``networks`` has too; the others stay as they are.
+    """Load those weights in ``path`` that ``networks`` also has; leave the others unchanged.
 
     ``path`` is what ``save_weights`` or ``save_state`` wrote.
 

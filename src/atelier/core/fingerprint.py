@@ -1,4 +1,4 @@
-"""Digests that say whether two results were made by the same code and settings."""
+"""Digests that tell whether two results come from the same code and settings."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def code_digest(parts: Iterable[ModuleType]) -> str:
     """Return the SHA-256 of the source of ``parts`` and of all loaded modules below them.
 
     Args:
-        parts: packages and modules whose text decides what a result looks like. They are passed as
-            objects: a name that no longer exists fails when it is imported, not in silence.
+        parts: packages and modules whose source decides a result. They are passed as objects, so
+            that a name that no longer exists fails on import instead of silently.
     """
     names = tuple(part.__name__ for part in parts)
     below = tuple(f"{name}." for name in names)
@@ -32,7 +32,7 @@ def code_digest(parts: Iterable[ModuleType]) -> str:
 def settings_digest(settings: Any, module: str) -> str:
     """Return 16 hexadecimal digits over ``settings`` and the source of ``module``.
 
-    ``module`` is found without being imported, as its imports may take seconds; one that does not
+    ``module`` is located without being imported, as its imports may take seconds; one that does not
     exist counts as empty, so that a misspelt name still has a digest.
     """
     text = json.dumps(settings, sort_keys=True, default=str).encode()
@@ -42,6 +42,6 @@ def settings_digest(settings: Any, module: str) -> str:
 def _source(module: str) -> bytes:
     try:
         found = find_spec(module)
-    except (ImportError, ValueError):  # a parent that is missing, or no name at all
+    except (ImportError, ValueError):  # a missing parent, or an empty name
         return b""
     return Path(found.origin).read_bytes() if found and found.origin else b""

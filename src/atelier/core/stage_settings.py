@@ -1,8 +1,8 @@
-"""The settings a stage of the DAG runs with, which are those DVC knows of.
+"""Settings of a stage of the DAG, as DVC tracks them.
 
 DVC sees blocks of ``params.yaml``, not what they extend. The stage ``settings`` therefore writes
 every method's settings to ``SETTINGS``, and the stages of a method depend on its part of that file:
-they run again when a value that they get has changed, wherever it stands, and only then.
+they run again if, and only if, one of their values has changed, whichever block sets it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def stage_settings(params: Params, name: str) -> dict[str, Any]:
     """Return the settings of a method for its stage.
 
     Raises:
-        UserError: DVC runs the stage by itself, and what it would note as the settings of the
-            results are those of an earlier ``params.yaml``.
+        UserError: DVC runs the stage alone, and would record the settings of an earlier
+            ``params.yaml`` for its results.
     """
     settings = params.method(name)
     if "DVC_STAGE" in os.environ and read_record(SETTINGS).get(name) != settings:

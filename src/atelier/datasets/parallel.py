@@ -1,4 +1,4 @@
-"""Parallel map over files, on all cores, in order, with progress and a prompt Ctrl-C."""
+"""Parallel map over files, on all cores, in order, with progress and prompt interruption."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 PER_WORKER = 32
-"""Starting a process costs as much as about this many small pictures."""
+"""Number of small pictures that take as long as starting a process."""
 
 
 def cores() -> int:
@@ -32,13 +32,13 @@ def cores() -> int:
 def parallel(
     function: Callable[[A], B], tasks: Sequence[A], what: str, workers: int | None = None
 ) -> Iterator[B]:
-    """Yield ``function(task)`` for every task, in their order.
+    """Yield ``function(task)`` for every task, in order.
 
-    ``function`` must be importable (top level of a module). With ``workers=1``, or too few tasks
-    to be worth a process, everything runs here.
+    ``function`` must be importable (top level of a module). With ``workers=1``, or too few tasks to
+    be worth a process, everything runs in this process.
 
     Raises:
-        UserError: a worker died, usually for want of memory.
+        UserError: a worker died, usually for lack of memory.
     """
     count = min(workers or cores(), -(-len(tasks) // PER_WORKER))
     if count <= 1:
@@ -48,14 +48,14 @@ def parallel(
         with _pool(count) as pool:
             yield from progress(pool.map(function, tasks, chunksize=4), len(tasks), what)
     except BrokenProcessPool:
-        reason = f"{what}: a worker process died, probably for want of memory"
+        reason = f"{what}: a worker process died, probably for lack of memory"
         raise UserError(f"{reason}; set fewer `workers` or a lower `max_megapixels`") from None
 
 
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     others = set(multiprocessing.active_children())
-    # Fork would copy the locks of torch's threads in whatever state they are in.
+    # Fork would copy the locks of torch's threads in an arbitrary state.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_on_interrupt)
     try:
@@ -67,7 +67,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _stop(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
-    """Stop at once: ``shutdown`` alone would finish the pictures already handed out."""
+    """Stop at once: ``shutdown`` alone would finish the pictures already submitted."""
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
@@ -75,5 +75,5 @@ def _stop(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
 
 
 def _die_on_interrupt() -> None:
-    # Ctrl-C reaches every process of the terminal: no traceback from each worker.
+    # Ctrl-C reaches every process of the terminal: avoid a traceback from each worker.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,11 +1,12 @@
-"""The one training loop: yields every step; keeps, saves and restores its whole state.
+"""Training loop of all systems: it yields every step, and saves and restores its full state.
 
-It knows the contract of ``methods/trained.py`` and no tracker: the caller iterates over ``run``,
+It knows the interface of ``methods/trained.py`` and no tracker: the caller iterates over ``run``,
 shows progress, draws samples, logs. Batches are a function of the step's number (see
-``batches.py``), so networks, optimisers, average, step and what a method itself adds (image pools)
-are all there is to keep, and a resumed training equals an uninterrupted one bit for bit on the CPU.
+``batches.py``), so networks, optimisers, moving average, step and the method's own state (image
+pools) are the full state, and a resumed training equals an uninterrupted one bit for bit on the
+CPU.
 
-A batch can be divided: among processes (``group``) and, in each, into ``accumulate`` parts that are
+A batch can be divided among processes (``group``) and, in each, into ``accumulate`` parts that are
 computed one after another. Gradients are averaged over all parts, so that only rounding differs.
 """
 
@@ -36,12 +37,12 @@ from atelier.methods.warm_start import warm_up
 
 @dataclass(frozen=True)
 class StepResult:
-    """A finished step."""
+    """Result of a finished step."""
 
     step: int
-    """Steps done, from 1."""
+    """Number of finished steps, from 1."""
     losses: dict[str, float]
-    """Means since the last point of the curves; empty but at such a point."""
+    """Means since the last point of the curves; empty between points."""
 
 
 class Trainer:
@@ -71,21 +72,21 @@ class Trainer:
         if not self._restored():
             warm_up(method)
             if self.settings.ema:
-                self.average = self._average()  # of the weights that were loaded
+                self.average = self._average()  # average of the loaded weights
         if self.settings.compile:
             for network in _called(self.method.networks):
-                network.compile()  # in place: names and weights stay
+                network.compile()  # in place: names and weights are unchanged
 
     def _average(self) -> AveragedModel:
         update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
         return AveragedModel(self.method.inference_networks, multi_avg_fn=update)
 
     def run(self) -> Iterator[StepResult]:
-        """Train until ``steps``.
+        """Train up to ``steps``, yielding every step.
 
         Raises:
             UserError: a loss or a gradient is not finite; names step and files. The weights before
-                it and the last checkpoint are untouched.
+                it and the last checkpoint are unchanged.
             KeyboardInterrupt: Ctrl-C, after the step is finished and saved.
         """
         settings = self.settings
@@ -93,7 +94,7 @@ class Trainer:
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
             while self.step < settings.steps:
-                # saved after the caller has drawn and logged: killed there, the step is done again
+                # saved after the caller has drawn and logged: if killed there, the step is repeated
                 yield self._one_step(made)
                 if self.group.any(asked()):
                     self.save()
@@ -120,9 +121,9 @@ class Trainer:
         return [batch.part(first + n, self.parts) for n in range(self.settings.accumulate)]
 
     def _training_losses(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-        """Yield the method's losses; its forward passes run in the precision asked for."""
+        """Yield the method's losses; forward passes run in the precision of the settings."""
         low = self.settings.precision == "bfloat16"
-        # whatever draws from the global generator (dropout) is a function of the step as well
+        # draws from the global generator (dropout) are a function of the step as well
         torch.manual_seed(int(batch.generator("global").initial_seed()))
         phases = self.method.training_losses(batch)
         while True:
@@ -135,12 +136,12 @@ class Trainer:
     def _optimise(
         self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
     ) -> bool:
-        """Make one optimiser's update, by the mean gradient of all parts; False without one."""
+        """Update by one optimiser with the mean gradient of all parts; False if none is left."""
         name, sums = "", dict[str, float]()
         for run in runs:
             found = next(run, None)
             if found is None:
-                continue  # the others end as well: what a method does after its last update
+                continue  # finish the others as well: a method may act after its last update
             first, (name, losses) = not name, found
             if first:
                 self.optimizers[name].zero_grad()
@@ -177,7 +178,7 @@ class Trainer:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
 
     def _check(self, values: Mapping[str, float], batch: Batch) -> None:
-        """Stop before the weights are touched, every process of the group for the same reason."""
+        """Raise before the weights are changed, for the same reason in every process."""
         # x - x is not 0 for NaN and infinity
         own = next((what for what, value in values.items() if value - value != 0), None)
         if found := [what for what in self.group.gather(own) if what]:
@@ -187,7 +188,7 @@ class Trainer:
             )
 
     def _point(self) -> dict[str, float]:
-        """Close an interval of the curves at its end."""
+        """Return the means of an interval of the curves at its end, else {}."""
         every = self.settings.log_every
         last = self.step == self.settings.steps
         if self.step % every and not last:
@@ -200,14 +201,14 @@ class Trainer:
         return found
 
     def final_weights(self) -> dict[str, Tensor]:
-        """Return the final weights: the moving average where there is one."""
+        """Return the final weights: the moving average, if there is one."""
         networks = self.average.module if self.average else self.method.inference_networks
         state: dict[str, Tensor] = networks.state_dict()
         return state
 
     @contextmanager
     def swap_ema_weights(self) -> Iterator[None]:
-        """Give the method its final weights, for samples; its own come back afterwards."""
+        """Temporarily load the final weights into the method, for samples."""
         if not self.average:
             yield
             return
@@ -220,7 +221,7 @@ class Trainer:
             networks.load_state_dict(own)
 
     def save(self) -> None:
-        """Write the whole state, atomically; one process of the group does it."""
+        """Write the full state atomically, in the main process of the group."""
         extra = self.group.gather(self.method.extra_state())
         if not self.group.is_main:
             return
@@ -237,7 +238,7 @@ class Trainer:
         save_state(self.folder, self.step, state)
 
     def _misfit(self, state: Mapping[str, Any]) -> str:
-        """Why a state is none of this training, or "": looked at before anything is changed."""
+        """Return why a state is not of this training, or ""; checked before anything is changed."""
         own = self.method.networks.state_dict()
         if _shapes(state["networks"]) != _shapes(own):
             return "has networks of other shapes"
@@ -251,7 +252,7 @@ class Trainer:
         return "" if set(state["history"]) >= {"step"} and "sums" in state else "has no curves"
 
     def _restored(self) -> bool:
-        """Whether there was a state to go on from."""
+        """Return whether a state was restored."""
         state: dict[str, Any] | None = newest_state(self.folder, self._misfit)
         if state is None:
             return False
@@ -275,20 +276,20 @@ def _shapes(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
 
 
 def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
-    """Yield the networks themselves: a ModuleDict is never called."""
+    """Yield the networks that are called, as a ModuleDict is not."""
     for part in networks.values():
         yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)
 
 
 @contextmanager
 def _interruptible() -> Iterator[Any]:
-    """Yield a function that says whether Ctrl-C was pressed, or SIGTERM sent.
+    """Yield a function that returns whether Ctrl-C was pressed, or SIGTERM sent.
 
-    Pressed again, it stops at once.
+    A second signal stops at once.
     """
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # signals reach the main thread only
+        yield pressed.is_set  # only the main thread receives signals
         return
 
     def note(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler

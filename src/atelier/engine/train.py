@@ -1,4 +1,4 @@
-"""Work of the ``train`` stage: pictures in, weights, curves and snapshots out."""
+"""Implementation of the ``train`` stage: from pictures to weights, curves and snapshots."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from atelier.tracking.progress import progress
 
 log = logging.getLogger(__name__)
 SNAPSHOT_PHOTOS = 4
-"""Test photographs whose pictures are kept as they change in the training."""
+"""Number of test photographs in the training snapshots."""
 
 StepCallback = Callable[[StepResult], None]
 SnapshotCallback = Callable[[str, int, Tensor], None]
-"""Called with a photograph's name, the step and its picture (3, H, W) in [0, 1]."""
+"""Callback that takes a photograph's name, the step and a picture (3, H, W) in [0, 1]."""
 
 
 def start(
     method: Trained[Any], prepared: Path, folder: Path, group: ProcessGroup = ALONE
 ) -> Trainer:
-    """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
+    """Return a training of ``method`` on the prepared pictures, resumed from ``folder``."""
     s = method.settings
     below = Prepared(prepared)
     photos = images.find(below.training_photos)
@@ -54,7 +54,7 @@ def _chosen(paths: Sequence[Path], count: int | None, seed: int) -> list[Path]:
 def train(
     trainer: Trainer, prepared: Path, name: str, watch: StepCallback, show: SnapshotCallback
 ) -> None:
-    """Run ``trainer`` to its end; draw the snapshots on the way, below its folder."""
+    """Run ``trainer`` to its end; draw snapshots meanwhile, below its folder."""
     jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], trainer.settings
     if trainer.step:
         log.info("train %s: resumes after step %d of %d", name, trainer.step, s.steps)
@@ -68,13 +68,13 @@ def train(
 
 
 def run_worker(trainer: Trainer | None) -> None:
-    """Take part in a training that the group's main process leads, if there is one."""
+    """Run a training in a process other than the group's main one."""
     for _ in trainer.run() if trainer else ():
         pass
 
 
 def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, Tensor]]:
-    """Stylise a few test photographs with the present weights; write and yield the pictures."""
+    """Stylise a few test photographs with the current weights; write and yield the pictures."""
     folder = trainer.folder / SNAPSHOTS
     with trainer.swap_ema_weights():
         for job in jobs:
@@ -100,7 +100,7 @@ def write_outputs(trainer: Trainer, name: str, results: Results) -> dict[str, An
 
 
 def write_empty_outputs(name: str, results: Results) -> None:
-    """The files that every method has, for one that is not trained."""
+    """Write the files that every method has, for one that is not trained."""
     write_history({"step": []}, results.curves(name))
     results.snapshots(name).mkdir(parents=True, exist_ok=True)
 

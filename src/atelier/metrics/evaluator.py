@@ -1,4 +1,4 @@
-"""Score a set of stylised pictures against the paintings: one record per method."""
+"""Evaluation of a set of stylised pictures against the paintings: one record per method."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EvaluateSettings(Settings):
     features: str
     """Network of the Fréchet and the kernel distance."""
     fallback_features: str | None = None
-    """Taken for ``features`` when those cannot be had, and named beside every value."""
+    """Substitute for ``features`` if those are unavailable, named beside every value."""
     layer: str | None = None
     perceptual: str = "mini"
     """Network of the content and the style distance."""
@@ -40,7 +40,7 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class Evaluator:
-    """All networks that score, loaded."""
+    """All networks of the evaluation, loaded."""
 
     features: Features
     networks: PerceptualNetworks
@@ -48,17 +48,17 @@ class Evaluator:
 
     @classmethod
     def load(cls, settings: EvaluateSettings, device: str) -> Self:
-        """What the settings name.
+        """Load the networks named in the settings.
 
         Raises:
-            UserError: weights that cannot be had and have no substitute.
+            UserError: weights are unavailable and have no substitute.
         """
         perceptual = perceptual_features(settings.perceptual, device)
         networks = PerceptualNetworks(perceptual, _lpips(settings.lpips, device), device)
         return cls(evaluation_features(settings, device), networks, settings.batch)
 
     def names(self) -> dict[str, str]:
-        """Networks and hashes, to stand beside every value."""
+        """Return networks and hashes, to accompany every value."""
         found = {
             "features": self.features.name,
             "features_hash": self.features.hash,
@@ -70,7 +70,7 @@ class Evaluator:
         return found if lpips is None else {**found, "lpips_network": f"{lpips.name} {lpips.hash}"}
 
     def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
-        """The record of one system's pictures: to the paintings, pair by pair, and the networks."""
+        """Return the record of a method's pictures: set distances, pairwise means, networks."""
         pictures, device = [pair.picture for pair in pairs], self.networks.device
         vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
         found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
@@ -82,16 +82,16 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Reference:
-    """What is known of the paintings, once for all methods."""
+    """Features and styles of the paintings, computed once for all methods."""
 
     vectors: Tensor
-    """(n, d) for the distances between sets."""
+    """Feature vectors (n, d) for the distances between sets."""
     styles: dict[str, Tensor]
     """File name → style vector (D,), see ``perceptual.style_vector``."""
 
 
 def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a record, those that depend on a network with its name: ``frechet_mini``."""
+    """Return the numbers of a record, named with their network, if any: ``frechet_mini``."""
     found: dict[str, float] = {}
     for name, value in record.items():
         if isinstance(value, int | float):
@@ -102,7 +102,7 @@ def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
-    """Return the distances of two sets of vectors, and how many there are."""
+    """Return the distances between two sets of vectors, and their sizes."""
     found: dict[str, Any] = {}
     for one in measures(OfSets):
         if not one.optional:
@@ -111,7 +111,7 @@ def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
 
 
 def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
-    """Return how sure the distances are, as far as the numbers of pictures allow to say."""
+    """Return the uncertainty of the distances, as far as the numbers of pictures allow."""
     found: dict[str, float] = {}
     for one in measures(OfSets):
         if one.optional:
@@ -121,9 +121,9 @@ def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
 
 
 def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
-    """The features the settings name; ``fallback_features`` when their weights cannot be had.
+    """Return the features of the settings, or ``fallback_features`` if their weights are missing.
 
-    The substitute is announced here and named beside every value it produces.
+    The substitution is logged here and named beside every value.
     """
     try:
         return _load(settings.features, settings.layer, device)
@@ -135,7 +135,7 @@ def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
 
 
 def _load(name: str, layer: str | None, device: str) -> Features:
-    # Two families of VGG weights differ by a hundred in scale: 10⁴ in the distance, if left so.
+    # Two families of VGG weights differ by a factor of 100 in scale: 10⁴ in unscaled distances.
     unit = name.startswith("vgg")
     layer = layer or EMBEDDING_LAYER.get(name, "relu5_1")
     return load_features(name, [layer], unit_activations=unit, device=device)
@@ -145,5 +145,5 @@ def _lpips(name: str | None, device: str) -> Lpips | None:
     try:
         return load_lpips(name, device) if name else None
     except UserError as error:
-        log.warning("evaluate: %s\nno LPIPS then", error)
+        log.warning("evaluate: %s\nLPIPS is left out", error)
         return None

@@ -1,10 +1,11 @@
-"""How far a Fréchet distance would move with other generated pictures: delete-a-group jackknife.
+"""Confidence interval of a Fréchet distance by the delete-a-group jackknife.
 
-Not the bootstrap: its resamples repeat pictures, which lowers the rank of the covariance and
-raises the distance. Between Gaussians (d = 128 and 512; 99 reference and 187 generated vectors;
-eigenvalues ∝ 1/i) its 95 % percentile interval held the mean distance of new samples in none of 40
-cases, since its centre was 5 too high where one standard deviation is 0.8; this one's in 36 and 38
-of 40. With 32 vectors in d = 128 its error was 1.6 times the true one, so the interval is too wide.
+It covers the choice of the generated pictures. The bootstrap fails here: its resamples repeat
+pictures, which lowers the rank of the covariance and raises the distance. Between Gaussians (d =
+128 and 512; 99 reference and 187 generated vectors; eigenvalues ∝ 1/i) its 95 % percentile interval
+covered the mean distance of new samples in none of 40 cases, since its centre was 5 too high where
+one standard deviation is 0.8; the jackknife's in 36 and 38 of 40. With 32 vectors in d = 128 the
+jackknife's error was 1.6 times the true one, so the interval is too wide.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ LEVEL = 0.95
 
 
 def leave_out(reference: Tensor, generated: Tensor, *, seed: int = 0) -> Tensor:
-    """Distances without each of ``GROUPS`` random groups of generated pictures, float64 (G,).
+    """Return the distances without each of ``GROUPS`` random groups of generated pictures, (G,).
 
-    The groups depend on the number of pictures and the seed only. Two systems that stylised the
-    same photographs in the same order leave the same ones out: the error of their difference is
-    ``standard_error(a - b)``, smaller than either's as far as they vary together.
+    The groups depend on the number of pictures and the seed only. For two systems that stylised the
+    same photographs in the same order the groups are the same: the error of their difference is
+    ``standard_error(a - b)``, smaller than either's if they correlate.
 
     Raises:
         UserError: fewer than three generated pictures.
@@ -43,17 +44,17 @@ def leave_out(reference: Tensor, generated: Tensor, *, seed: int = 0) -> Tensor:
 
 
 def standard_error(left_out: Tensor) -> float:
-    """√((G - 1)/G · Σ(θ - θ̄)²) of the values without each group (Shao & Wu 1989)."""
+    """Return √((G - 1)/G · Σ(θ - θ̄)²) of the values without each group (Shao & Wu 1989)."""
     groups = len(left_out)
     deviations = (left_out - left_out.mean()).square().sum()
     return float((deviations * (groups - 1) / groups).sqrt())
 
 
 def frechet_interval(reference: Tensor, generated: Tensor, *, seed: int = 0) -> dict[str, float]:
-    """Where the distance of as many other pictures of the same system may lie, in 95 of 100 cases.
+    """Return the 95 % confidence interval for as many other pictures of the same system.
 
-    The paintings are taken as given (all systems share them), and so is n: the bias of small sets
-    is in the interval's middle and not in its width.
+    The paintings are fixed (all systems share them), and so is n: the bias of small sets is in the
+    interval's centre, not in its width.
 
     Returns:
         ``frechet_se``, ``frechet_low`` and ``frechet_high`` (at least 0).

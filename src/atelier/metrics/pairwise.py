@@ -1,4 +1,4 @@
-"""What every picture kept of its photograph and took of its painting, as means over a set."""
+"""Metrics of pictures paired with their photograph and painting, as means over a set."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from atelier.tracking.progress import progress
 
 @dataclass(frozen=True)
 class Pair:
-    """A result and what it was made of."""
+    """A stylised picture with its photograph and painting."""
 
     picture: Path
     photo: Path
     painting: str | None
-    """File name of the painting it was to look like; None for a system that looks at none."""
+    """File name of the painting; None for a system that takes none."""
 
 
 def pair_scores(
     networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
 ) -> dict[str, float]:
-    """Return the means over the pairs of all that is measured of pairs.
+    """Return the means of all pairwise metrics over the pairs.
 
     Args:
-        networks: what looks at the pictures.
+        networks: networks that compare the pictures.
         pairs: results of one system.
         styles: a painting's file name → its style vector (D,), see ``perceptual.style_vector``.
         batch: pictures at once.
 
     Returns:
-        What all pairs have, by key, sorted: ``style`` is absent unless every pair has a painting.
+        Means by key, sorted: ``style`` is absent unless every pair has a painting.
 
     Raises:
         UserError: a picture that cannot be read, or is too small.
@@ -56,7 +56,7 @@ def _score(
     styles: Mapping[str, Tensor],
     every: Tensor,
 ) -> dict[str, Tensor]:
-    """Values (b,) of pictures and photographs (b, 2, 3, H, W); ``every``: the styles as (n, D)."""
+    """Return values (b,) of pictures and photographs (b, 2, 3, H, W); ``every`` is (n, D)."""
     result, photo = both.to(networks.device).unbind(1)
     own = [styles[pair.painting] for pair in pairs if pair.painting is not None]
     painting = torch.stack(own) if len(own) == len(pairs) else None
@@ -76,14 +76,14 @@ def _stacks(pairs: Sequence[Pair], batch: int) -> Iterator[tuple[Sequence[Pair],
 
 
 def _load(pairs: Sequence[Pair]) -> list[Tensor]:
-    """Every pair as (2, 3, H, W)."""
+    """Load every pair as (2, 3, H, W)."""
     return [images.load_batch([pair.picture, pair.photo]) for pair in pairs]
 
 
 def made_pairs(
     folder: Path, photos: Path, made: Mapping[str, str | int], paintings: Sequence[str]
 ) -> list[Pair]:
-    """The pictures in ``folder`` with their photographs in ``photos``.
+    """Return the pictures in ``folder`` paired with their photographs in ``photos``.
 
     Args:
         folder: holds ``<photo>.png``.
@@ -98,7 +98,7 @@ def made_pairs(
 
 
 def painting_named(style: str | int, paintings: Sequence[str]) -> str | None:
-    """File name of a painting given by name, with or without suffix, or by place; None if none."""
+    """Return the file name of a painting given by name or index, or None."""
     if isinstance(style, int):
         return paintings[style] if style < len(paintings) else None
     return next((name for name in paintings if style in {name, Path(name).stem}), None)

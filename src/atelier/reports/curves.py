@@ -13,10 +13,10 @@ TRAINING, STYLISATION = "training", "stylisation"
 
 
 def curves(root: Path, method: str) -> dict[str, pd.DataFrame]:
-    """``training`` and ``stylisation`` to losses by step (index ``step``); empty ones left out.
+    """Return ``training`` and ``stylisation`` → losses by step, unless they are empty.
 
     Raises:
-        UserError: a file that is no table of numbers, named.
+        UserError: a file is not a table of numbers (named).
     """
     results = Results(root)
     paths = {TRAINING: results.curves(method), STYLISATION: results.stylized(method).curves}
@@ -32,4 +32,4 @@ def _curve(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
     except (OSError, ValueError, KeyError, pd.errors.ParserError):
         again = "delete it and run the step that writes it again"
-        raise UserError(f"{path}: is no table of numbers by step; {again}") from None
+        raise UserError(f"{path}: is not a table of numbers by step; {again}") from None

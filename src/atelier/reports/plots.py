@@ -1,4 +1,4 @@
-"""The comparison as a picture: the headline metric against content kept and cost."""
+"""Plot of the comparison: the headline metric against content distance and cost."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from atelier.reports.leaderboard import BASELINES, front, label
 
 INCHES, DPI = (8.0, 5.2), 110
 LABEL = (85, 10)
-"""Width and height a name takes, in points: where two would touch, one moves down."""
+"""Width and height of a label in points: where two would overlap, one moves down."""
 
 
 def pareto(frame: pd.DataFrame) -> Image.Image:
-    """Every finished method as a point: left kept the content, below is near the paintings.
+    """Return a scatter plot of the finished methods: left keeps the content, low is near the style.
 
-    A method on the line is not beaten in both by another one. The circles' areas are seconds per
-    picture.
+    Methods on the line are the Pareto front. The circles' areas show seconds per picture.
     """
     figure = Figure(INCHES, DPI, layout="constrained")
     axes = figure.add_subplot()
@@ -55,7 +54,7 @@ def _points(axes: Axes, methods: pd.DataFrame) -> None:
 
 
 def _names(figure: Figure, axes: Axes, done: pd.DataFrame) -> None:
-    """Beside the points, from the top down; one that would touch another moves below it."""
+    """Place labels beside the points, from the top down; move one that would overlap below."""
     taken: list[tuple[float, float]] = []
     for row in done.sort_values(HEADLINE, ascending=False).to_dict("records"):
         place = (row[PRICE], row[HEADLINE])

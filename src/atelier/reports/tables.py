@@ -1,4 +1,4 @@
-"""The comparison as text: for the terminal, and as Markdown with what it must not be mixed with."""
+"""Comparison as text for the terminal, and as Markdown with published scores, kept apart."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _columns_of(metric: Metric) -> dict[str, Cell]:
 
 INTERVAL, CLEAN = "95 %", "denoised"
 TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
-"""The costs, here with the times beside each other."""
+"""Costs, with the two times side by side."""
 CELLS: dict[str, Cell] = {
     "method": lambda row: label(row["method"]),
     "status": lambda row: str(row["status"]),
@@ -78,14 +78,14 @@ OPTIONAL = {
     *(INTERVAL, CLEAN),
     *(_heading(m) for m in (*METRICS, *COSTS) if m.heading and not m.always),
 }
-"""Columns left out where no row has a value."""
+"""Columns left out if no row has a value."""
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns people read, as text; "-" where there is no value.
+    """Return the displayed columns as text; "-" where there is no value.
 
-    The features have a column of their own when not all rows have the same; otherwise
-    ``protocol`` names them.
+    The features have a column of their own if rows differ in them; otherwise ``protocol`` names
+    them.
     """
     rows = frame.to_dict("records")
     found = pd.DataFrame({name: [cell(row) for row in rows] for name, cell in CELLS.items()})
@@ -98,9 +98,9 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_text(frame: pd.DataFrame, setting: str = "") -> str:
-    """The comparison as a table of fixed width, for the terminal; reasons stand below it.
+    """Return the comparison as a table of fixed width, for the terminal, with reasons below.
 
-    ``setting`` is that of ``runs.setting``, a line below the table.
+    ``setting`` is the line of ``protocol.setting``, shown below the table.
     """
     reasons = [
         f"{label(method)}: {' '.join(reason.split())}"
@@ -112,18 +112,18 @@ def to_text(frame: pd.DataFrame, setting: str = "") -> str:
 
 
 def to_markdown(frame: pd.DataFrame, setting: str = "") -> str:
-    """The comparison and, apart from it, what others have published."""
+    """Return the comparison and, apart from it, published scores."""
     parts = [
         _pipes(shown(frame)),
         *protocol(frame, setting),
-        "## Published, other data and protocol",
+        "## Published scores, on other data and protocols",
     ]
     parts.append("Not comparable with the table above, nor its rows with one another.")
     return "\n\n".join([*parts, _pipes(published())]) + "\n"
 
 
 def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
-    """What the figures were made with, and what they must not be compared with."""
+    """Return the protocol of the figures, and what they must not be compared with."""
     done = frame[frame["status"] == "ok"]
     lines = [_made_with(done, topics(name), *columns) for name, columns in NETWORKS.items()]
     lines += _pretrained(done)
@@ -133,7 +133,7 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
 
 
 def _pretrained(frame: pd.DataFrame) -> list[str]:
-    """Which rows did not begin from scratch, those of one history together."""
+    """Return the rows that did not begin from scratch, grouped by history."""
     begun = frame[frame["pretrained"] != ""].groupby("pretrained", sort=False)["method"]
     return [f"pretrained ({', '.join(names)}): {how}" for how, names in begun]
 
@@ -143,14 +143,14 @@ def _any(frame: pd.DataFrame, column: str) -> bool:
 
 
 def _made_with(frame: pd.DataFrame, what: str, *columns: str) -> str:
-    """``what`` and the networks named in ``columns``, all of them where rows differ."""
+    """Return ``what`` and the networks in its columns, all of them if rows differ."""
     kinds = frame[list(columns)].drop_duplicates().to_numpy().tolist()
     names = [" ".join(str(word)[:24] for word in words if word) for words in kinds if words[0]]
     return f"{what}: {', '.join(names)}" if names else ""
 
 
 def caution(frame: pd.DataFrame) -> str:
-    """What the distances must not be compared with; "" when all are FID proper."""
+    """Return what the distances must not be compared with; "" if all are true FIDs."""
     others = sorted(set(frame["features"]) - {"", "inception_fid"})
     if not others:
         return ""
@@ -166,7 +166,7 @@ def _columns(cells: pd.DataFrame) -> str:
 
 
 def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ()) -> str:
-    """Cells under one another below a rule; the columns named in ``right`` end in line."""
+    """Return aligned cells below a rule; the columns named in ``right`` are right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = [
@@ -181,7 +181,7 @@ def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ())
 
 
 def _pipes(cells: pd.DataFrame) -> str:
-    """A table in GitHub's Markdown."""
+    """Return a table in GitHub's Markdown."""
     rule = [":--" if name in LEFT else "--:" for name in cells.columns]
     rows = cells.astype(str).replace(r"\|", r"\\|", regex=True).to_numpy().tolist()
     lines: list[Sequence[str]] = [list(cells.columns), rule, *rows]
