@@ -1,4 +1,4 @@
-"""Vectors of the paintings, for all methods; the noise floor, and the identity baseline."""
+"""Compute the feature vectors of the paintings, the noise floor and the identity baseline."""
 
 from atelier.core.config import Params
 from atelier.core.device import pick_device

@@ -1,4 +1,4 @@
-"""Stylise the test photographs with one method; if it optimises them, its run shows how."""
+"""Stylise the test photographs with one method; log the optimisation of the first batch."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -21,11 +21,11 @@ from atelier.tracking.links import TRAINED_BY, training_run
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 RESULTS = Results()
-SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
+SAMPLES = 4  # pictures of the first batch that are logged at every quarter of the steps
 
 
 def watch(run: Run, number: int, it: Iterate) -> None:
-    if number > 0:  # the first batch stands for all: a curve per batch would be unreadable
+    if number > 0:  # only the first batch: a curve per batch would be unreadable
         return
     run.metrics({f"loss/{name}": loss.mean() for name, loss in it.losses.items()}, it.step)
     if it.step == 1 or it.step % max(1, it.total // 4) == 0:
@@ -51,9 +51,7 @@ def main(name: str) -> None:
     }
     kept = checkpoint_folder(f"stylize-{name}", key)
     known = {"scale": params.scale, "seed": params.seed, **block}
-    live = (
-        method.kind == "optimisation"
-    )  # elsewhere there is nothing to watch; `compare` logs the rest
+    live = method.kind == "optimisation"  # other kinds have no curves; `compare` logs the rest
     with open_run(name, "stylize", known, run_id=trained) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")

@@ -1,4 +1,4 @@
-"""Train one method, if it has networks to train, write its card and open its run."""
+"""Train one method, if it has networks to train; write its card and open its run."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         return
     settings = {"scale": params.scale, "seed": seed, **block}
     with open_run(name, "train", settings, tags, run_id=begun(kept)) as run:
-        write_json(kept / RUN, {"run_id": run.id})  # killed, it resumes in the same run
+        write_json(kept / RUN, {"run_id": run.id})  # if killed, it resumes in the same run
         if state:
             learn(state, name, run)
         else:

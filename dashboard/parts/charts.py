@@ -1,4 +1,4 @@
-"""Charts as Vega-Lite specifications, which the browser draws; the library is Streamlit's own."""
+"""Charts as Vega-Lite specifications, drawn in the browser by Streamlit's own library."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 
 
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
-    """Draw losses (columns) by step (index); a click on the legend brings one out.
+    """Draw losses (columns) by step (index); a click on the legend highlights one.
 
-    A log scale drops what is not positive.
+    A log scale omits values that are not positive.
     """
     long = frame.reset_index().melt("step", var_name="loss", value_name="value").dropna()
     if logarithmic:
@@ -40,7 +40,7 @@ def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
 
 
 def pareto(frame: pd.DataFrame) -> None:
-    """Distance to the paintings by what it costs in content, or in time where that is unknown."""
+    """Draw the distance to the paintings over content distance, or over time if that is unknown."""
     x = PRICE if PRICE in frame and frame[PRICE].notna().any() else SECONDS
     shown = frame.dropna(subset=[x, HEADLINE])
     if len(shown) < 2:
@@ -79,7 +79,7 @@ def _pareto_spec(x: str) -> dict[str, Any]:
         "field": "place", "type": "nominal", "scale": places, "title": None, "legend": BELOW,
     }  # fmt: skip
     on_front = [{"filter": f"datum.place === '{FRONT}'"}]
-    named = [{"filter": f"datum.place !== '{BEHIND}'"}]  # the rest tell theirs under the pointer
+    named = [{"filter": f"datum.place !== '{BEHIND}'"}]  # the others show theirs as tooltips
     step = {"type": "line", "interpolate": "step-after", "strokeDash": [4, 4], "color": "#d9730d"}
     label = {"type": "text", "align": "left", "dx": 8, "dy": -6, "color": "#8a8f98"}
     dots = {"type": "point", "filled": True, "opacity": 0.8, "tooltip": {"content": "data"}}

@@ -20,7 +20,7 @@ from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
 __all__ = ["applicable", "kind", "load", "opened", "png", "shrunk", "stylised", "used"]
 ONE_AT_A_TIME = Lock()
-"""Two visitors share the methods, their memory and the machine."""
+"""Visitors share the methods, their memory and the machine."""
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -28,7 +28,7 @@ def opened(content: bytes, name: str) -> Image.Image:
     """Return an uploaded picture as the bench reads every picture: upright, 8-bit sRGB, no alpha.
 
     Raises:
-        UserError: no picture, broken, or too large; with the name it was uploaded under.
+        UserError: not a picture, broken, or too large; names the uploaded file.
     """
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
@@ -40,17 +40,17 @@ def opened(content: bytes, name: str) -> Image.Image:
 
 
 def kind(root: Path, params: Params, name: str) -> Kind:
-    """See ``methods.base``; asked for before anything large is read."""
+    """Return the kind, see ``methods.base``, without reading weights."""
     return recipe(root, params, name).kind
 
 
 def used(root: Path, params: Params, name: str) -> str:
-    """Which weights a method has, for people; "" where it has none."""
+    """Return the origin of a method's weights, for display; "" if it has none."""
     return recipe(root, params, name).used
 
 
 def load(root: Path, params: Params, name: str) -> Applied:
-    """A method with its weights, kept until they or its settings change.
+    """Load a method with its weights, cached until they or its settings change.
 
     Raises:
         UserError: not trained, or trained with other settings.
@@ -73,10 +73,10 @@ def stylised(
     strength: float,
     progress: Callable[[float], None],
 ) -> Image.Image:
-    """Return the result, of the photograph's size; call ``progress`` with the part that is done.
+    """Return the result, of the photograph's size; call ``progress`` with the finished fraction.
 
     Raises:
-        UserError: what the method cannot do, or too little memory.
+        UserError: unsupported options, or not enough memory.
     """
     with ONE_AT_A_TIME:
         return applied.stylize(

@@ -1,4 +1,4 @@
-"""Leaderboard: every method's figures beside its picture, and what they were measured with."""
+"""Leaderboard: every method's scores and picture, and their protocol."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def page() -> None:
 
 
 def choose(photos: Mapping[str, Path]) -> str:
-    """Return the photograph whose pictures stand in the table."""
+    """Return the photograph whose pictures are in the table."""
     names = list(photos)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        # Not bound to the address: st.switch_page refuses to leave a page with a bound parameter.
+        # Not bound to the URL: st.switch_page refuses to leave a page with a bound parameter.
         name = st.selectbox("Test photograph", names, key="of", persist_state="session", width=220)
         with st.container(key="wide-film"):
             components.filmstrip("Test photographs", photos, name, "film", turn)
@@ -46,15 +46,15 @@ def choose(photos: Mapping[str, Path]) -> str:
 
 
 def turn(photo: str) -> None:
-    """Turn to a photograph; Streamlit carries it into the address."""
+    """Switch to a photograph; Streamlit updates the URL."""
     st.session_state["of"] = photo
 
 
 def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
-    """Draw the figures; selected rows can be taken to the comparison, and all of it as a file."""
+    """Draw the table, with a button to compare selected rows and a download of all."""
     done = found.frame[found.frame["status"] == "ok"]
     if len(done[["features", "features_hash"]].drop_duplicates()) > 1:
-        st.warning("The rows were scored with different features: their distances do not compare.")
+        st.warning("The rows have different features: their distances are not comparable.")
     frame = found.frame.assign(
         **{
             PICTURE: [
@@ -76,7 +76,7 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
 
 
 def picture(root: Path, name: str, photo: Path | None) -> str:
-    """Thumbnail for a row: of the method's picture, or of what a baseline is about."""
+    """Return the thumbnail of a row: the method's picture, or that of a baseline."""
     if photo is None:
         return ""
     own = {IDENTITY: photo, NOISE_FLOOR: outputs.painting_for(root, photo.stem)}
@@ -88,7 +88,7 @@ def compare(chosen: list[str], photo: str) -> None:
     """Draw a button that leads to the comparison of the selected rows."""
     hint = "Select rows in the column at the left edge of the table."
     if st.button("Compare the selected rows", type="primary", disabled=not chosen, help=hint):
-        # Not by the address: a value that is a widget's default would leave its last one standing.
+        # Not by the URL: a value equal to a widget's default would not replace its last value.
         st.session_state.update({"photo": photo, "methods": chosen})
         st.switch_page("views/compare.py")
 
@@ -96,8 +96,8 @@ def compare(chosen: list[str], photo: str) -> None:
 def explain(found: Project) -> None:
     """Explain the figures, and why some are missing."""
     st.caption(
-        "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
-        f"is better; “{leaderboard.label(IDENTITY)}” is that of the photographs as they are, "
+        "The Fréchet distance is that between the stylised photographs and the paintings: lower "
+        f"is better; “{leaderboard.label(IDENTITY)}” is that of the untouched photographs, "
         f"“{leaderboard.label(NOISE_FLOOR)}” that of the paintings, one half against the other. "
         f"{NOT_FID}"
     )
@@ -106,7 +106,7 @@ def explain(found: Project) -> None:
 
 
 def plot(frame: pd.DataFrame) -> None:
-    """The Pareto plot, where there are two figures to plot."""
+    """Draw the Pareto plot, if there are two figures to plot."""
     st.header("Style against content", anchor=False)
     charts.pareto(frame[frame["status"] == "ok"])
 
@@ -123,7 +123,7 @@ def card(found: Project) -> None:
 
 
 def others() -> None:
-    """Draw published figures, apart from ours."""
+    """Draw published scores, apart from ours."""
     with st.expander("Published scores, on other data and protocols"):
         st.caption("Not comparable with the table above, nor its rows with one another.")
         st.dataframe(published(), hide_index=True, alt="Published figures")
