@@ -62,6 +62,7 @@ NOTES = {
     "docs/figures/small_sets.png": "Effect of the number of pictures on a Fréchet distance",
     "docs/figures/ways.svg": "Data flow of a picture and of a setting through the code",
     "docs/grid.webp": "The README's picture; updated by `make grid`",
+    "docs/tables.css": "Style of the site's tables",
     "dvc.lock": "State of DVC's last runs: hashes of all inputs and outputs",
     "dvc.yaml": "The DAG: prepare → train@m → stylize@m → denoise@m → evaluate@m → compare",
     "mkdocs.yml": "The documentation site; `make docs` builds it",
