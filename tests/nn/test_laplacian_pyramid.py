@@ -12,11 +12,9 @@ from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
     decompose,
     detail,
-    fill_batch,
     optimise,
     pictures_by_size,
     reconstruct,
-    refuse_small,
 )
 
 
@@ -74,13 +72,6 @@ def test_a_small_painting_is_repeated_instead_of_halved() -> None:
     assert sides == [(65, 35), (65, 35), (65, 35), (130, 70)]
 
 
-def test_a_batch_is_filled_with_its_last_picture() -> None:
-    images = noise(2, 3, 4, 4)
-    filled = fill_batch(images, 4)
-    assert torch.equal(filled, images[[0, 1, 1, 1]])
-    assert torch.equal(fill_batch(images, 1), images)
-
-
 def test_optimising_minimises_the_total_and_yields_the_picture_after_the_step() -> None:
     target, image = noise(2, 3, 32, 20, seed=1), noise(2, 3, 32, 20)
 
@@ -102,9 +93,3 @@ def test_a_loss_that_is_not_finite_names_the_picture() -> None:
 
     with pytest.raises(UserError, match="picture 1 of the batch is not finite at step 0"):
         list(optimise(noise(2, 3, 8, 8), 1, objective, lambda p: SGD(p, lr=1.0), 1))
-
-
-def test_small_pictures_are_refused_by_name() -> None:
-    refuse_small("strotss", noise(1, 3, 32, 32))
-    with pytest.raises(UserError, match="strotss needs pictures of at least 32 px, got 40×31"):
-        refuse_small("strotss", noise(1, 3, 32, 32), noise(1, 3, 31, 40))
