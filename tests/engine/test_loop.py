@@ -10,26 +10,19 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.engine.loop import StepResult, Trainer
 from atelier.methods.trained import Losses
+from support.tensors import equal, weights
 from support.toy import Toy, toy, training
 
 
 def finish(one: Trainer) -> list[StepResult]:
     return list(one.run())
-
-
-def weights(one: Trainer) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in one.method.networks.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 def test_the_loss_falls_and_every_step_is_told(tmp_path: Path) -> None:
@@ -56,8 +49,8 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     second = training(tmp_path / "parts", ema=ema)
     assert second.step == stop
     finish(second)
-    assert same(weights(whole), weights(second))
-    assert same(whole.final_weights(), second.final_weights())
+    assert equal(weights(whole.method.networks), weights(second.method.networks))
+    assert equal(whole.final_weights(), second.final_weights())
     assert whole.history == second.history
 
 
@@ -101,7 +94,7 @@ def test_a_readable_but_wrong_state_falls_back_to_the_one_before(
     whole = training(tmp_path / "whole", ema=0.9)
     finish(whole)
     finish(again)
-    assert same(weights(whole), weights(again))
+    assert equal(weights(whole.method.networks), weights(again.method.networks))
 
 
 def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> None:
@@ -116,17 +109,17 @@ def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> N
 
 def test_the_average_of_the_weights(tmp_path: Path) -> None:
     one = training(tmp_path, ema=0.75)
-    kept = [weights(one) for _ in one.run()]
+    kept = [weights(one.method.networks) for _ in one.run()]
     expected = kept[0]  # the first update copies
     for state in kept[1:]:
         expected = {k: 0.75 * expected[k] + 0.25 * state[k] for k in state}
     for key, value in one.final_weights().items():
         torch.testing.assert_close(value, expected[key])
-    before = weights(one)
+    before = weights(one.method.networks)
     with one.swap_ema_weights():
-        assert same(weights(one), one.final_weights())
-        assert not same(weights(one), before)
-    assert same(weights(one), before)
+        assert equal(weights(one.method.networks), one.final_weights())
+        assert not equal(weights(one.method.networks), before)
+    assert equal(weights(one.method.networks), before)
 
 
 class Broken(Toy):
@@ -151,7 +144,7 @@ def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path,
     one = Trainer(method, batches, tmp_path / "states")
     with pytest.raises(UserError, match=rf"step 3: the {what}.* is not finite.*\d\.png"):
         finish(one)
-    assert all(bool(value.isfinite().all()) for value in weights(one).values())
+    assert all(bool(value.isfinite().all()) for value in weights(one.method.networks).values())
     assert training(tmp_path).step == 2, "the state before it is there"
 
 
@@ -171,7 +164,7 @@ def test_ctrl_c_finishes_the_step_saves_and_continues(
     again = training(tmp_path / "parts")
     assert again.step == 3, "between two steps: no further one is done"
     finish(again)
-    assert same(weights(whole), weights(again))
+    assert equal(weights(whole.method.networks), weights(again.method.networks))
 
 
 def test_the_norm_of_the_gradient_is_limited(tmp_path: Path) -> None:
@@ -182,9 +175,9 @@ def test_the_norm_of_the_gradient_is_limited(tmp_path: Path) -> None:
     method, batches = toy(tmp_path, steps=1, clip_norm=1e-3)
     method.__class__ = Plain
     one = Trainer(method, batches, tmp_path / "states")
-    before = weights(one)
+    before = weights(one.method.networks)
     finish(one)
-    moved = torch.cat([(v - before[k]).flatten() for k, v in weights(one).items()])
+    moved = torch.cat([(v - before[k]).flatten() for k, v in weights(one.method.networks).items()])
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
 
 

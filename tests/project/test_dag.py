@@ -87,13 +87,13 @@ def test_code_dependencies_are_the_import_closure(name: str, deps: list[str]) ->
     if stage == "settings":  # it looks at the settings of all of them
         starts += (SOURCE / "methods").glob("*.py")
     listed, needed = {path for dep in deps for path in files(ROOT / dep)}, closure(*starts)
-    # A method's stages list the bases of the other kinds, too: DVC cannot give every method
-    # a list of its own.
+    # A method's stages list the bases of other systems, too: DVC cannot give every method a list of
+    # its own.
     blocks = {file for folder in WHOLE for file in (SOURCE / folder).rglob("*.py")}
     if stage == "settings":  # runs for seconds, and what depends on it asks for its values only
         blocks |= set((SOURCE / "metrics").glob("*.py"))
     if stage in {"train", "stylize"}:
-        blocks |= {SOURCE / "methods" / f"{name}.py" for name in ("optimisation", "unpaired")}
+        blocks |= {SOURCE / "methods" / f"{base}.py" for base in ("unpaired", "optimisation")}
     assert needed <= listed
     assert listed - needed <= blocks
 

@@ -26,6 +26,7 @@ from atelier.core.config import Settings, UserError
 from atelier.core.pairing import Job
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
+from atelier.nn.picture_batches import fill_batch, refuse_small
 from atelier.nn.zsn2n import Best, Networks, held_out, mean_where, network, pair_downsample
 
 SMALLEST = 4
@@ -194,9 +195,9 @@ def denoise(
     """
     _check(noisy, seeds)
     count, total = len(noisy), settings.steps
-    missing = max(0, settings.batch - count) if settings.fill_batch else 0
-    filled = torch.cat([noisy, noisy[-1:].expand(missing, -1, -1, -1)]).float().contiguous()
-    descent = Descent(filled, settings, [*seeds, *[seeds[-1]] * missing])
+    filled = fill_batch(noisy, settings.batch if settings.fill_batch else count)
+    again = [seeds[-1]] * (len(filled) - count)
+    descent = Descent(filled.float().contiguous(), settings, [*seeds, *again])
     for step in range(total):
         noise, losses = descent.look(window := descent.window())
         if settings.patience is not None:
@@ -249,9 +250,7 @@ def _check(noisy: Tensor, seeds: Sequence[int]) -> None:
     if noisy.ndim != 4 or not len(noisy) or len(seeds) != len(noisy):
         found = f"{tuple(noisy.shape)} and {len(seeds)} seeds"
         raise ValueError(f"expected (B, C, H, W) with a seed for each picture, found {found}")
-    if min(noisy.shape[2:]) < SMALLEST:
-        height, width = noisy.shape[2:]
-        raise UserError(f"denoise needs pictures of at least {SMALLEST} px, got {width}×{height}")
+    refuse_small("denoise", SMALLEST, noisy)
 
 
 LOOKS = 5

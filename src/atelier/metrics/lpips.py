@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.metrics.measures import OfPairs, PairBatch
+from atelier.nn.picture_batches import refuse_small
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.pretrained.weights import StateDict, digest, read_weights
 
@@ -98,9 +99,7 @@ def _check(image: Tensor, other: Tensor) -> None:
     if image.shape != other.shape:
         shapes = f"{tuple(image.shape)} and {tuple(other.shape)}"
         raise UserError(f"LPIPS compares pictures of one size, got {shapes}")
-    if min(image.shape[2:]) < SMALLEST:
-        height, width = image.shape[2:]
-        raise UserError(f"LPIPS needs pictures of at least {SMALLEST} px, got {width}×{height}")
+    refuse_small("LPIPS", SMALLEST, image)
 
 
 def _measure(batch: PairBatch) -> dict[str, Tensor]:

@@ -12,16 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atelier.core.config import UserError
 from atelier.metrics.measures import OfPairs, PairBatch
 from atelier.nn.losses import content_loss, mean_std
+from atelier.nn.picture_batches import SMALLEST, refuse_small
 from atelier.nn.pretrained.features import Features, load_features
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = {"mini": "relu4_1"}
 """Content layers of networks where it is not ``relu4_2`` (Gatys et al. 2016, §2.3)."""
-SMALLEST = 32
-"""Smallest side in pixels: two by two positions at stride 16."""
 
 
 class Perceived(NamedTuple):
@@ -62,9 +60,7 @@ def perceive(features: Features, image: Tensor) -> Perceived:
         UserError: pictures so small that the deepest layer has a single position, without
             deviation.
     """
-    if min(image.shape[2:]) < SMALLEST:
-        height, width = image.shape[2:]
-        raise UserError(f"style needs pictures of at least {SMALLEST} px, got {width}×{height}")
+    refuse_small("style", SMALLEST, image)
     found = features(image)
     return Perceived(found[content_layer(features.name)], style_vector(found))
 

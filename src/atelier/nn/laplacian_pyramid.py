@@ -16,10 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from atelier.core.config import UserError
-
-SMALLEST = 32
-"""Side in pixels below which relu5_1 has fewer than 2×2 positions."""
+from atelier.nn.picture_batches import SMALLEST, refuse_nan
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -86,12 +83,6 @@ def pictures_by_size(image: Tensor, count: int) -> list[Tensor]:
     return pictures
 
 
-def fill_batch(images: Tensor, batch: int) -> Tensor:
-    """Repeat the last of (B, …) until there are ``batch``."""
-    missing = max(0, batch - len(images))
-    return torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
-
-
 def optimise(
     image: Tensor,
     levels: int,
@@ -120,28 +111,9 @@ def optimise(
     current = reconstruct(pyramid)
     for step in range(steps):
         losses = objective(current)
-        _refuse_nan(losses["total"], step)
+        refuse_nan(losses["total"], step, "lower lr")
         optimizer.zero_grad()
         torch.autograd.backward(losses["total"].sum())
         optimizer.step()
         current = reconstruct(pyramid)
         yield current.detach(), {name: loss.detach() for name, loss in losses.items()}
-
-
-def _refuse_nan(total: Tensor, step: int) -> None:
-    bad = (~total.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise UserError(
-            f"the loss of picture {', '.join(map(str, bad))} of the batch is not finite at step "
-            f"{step}: lower lr"
-        )
-
-
-def refuse_small(name: str, *images: Tensor) -> None:
-    """Raise a UserError if a side of a picture is below ``SMALLEST``."""
-    for image in images:
-        height, width = image.shape[2:]
-        if min(height, width) < SMALLEST:
-            raise UserError(
-                f"{name} needs pictures of at least {SMALLEST} px, got {width}×{height}"
-            )
