@@ -163,7 +163,7 @@ def test_killed_between_the_renames_the_old_data_come_back(project: Path, dvc: l
     data_folder(project / "data").rename(project / ".data.1.old")
     data_folder(project / ".data.2.part", train=9)
     told = importer.recover(project)
-    assert "the old ones are back" in told[0]
+    assert "the old pictures are restored" in told[0]
     assert len(splits(project / "data")["photos/train"]) == 4
     assert not list(project.glob(".data.*"))
     assert dvc == []
