@@ -178,3 +178,22 @@ def test_every_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert own_device("cuda") == "cuda:1"
     assert own_device("cpu") == "cpu"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("end", "code", "said"),
+    [
+        ("print('error: why', file=sys.stderr); sys.exit(3)", 3, ["error: why"]),
+        ("os.kill(os.getpid(), 9)", 137, ["error: process 0 was ended by SIGKILL"]),
+        ("sys.exit()", 0, []),
+    ],
+)
+def test_of_processes_that_fail_their_own_words_are_all_there_is(
+    end: str, code: int, said: list[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"import os, sys\nif os.environ['RANK'] == '0': {end}\n")
+    command = [sys.executable, "-m", "atelier.engine.launcher", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run([*command, str(script)], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr.splitlines()) == (code, said)

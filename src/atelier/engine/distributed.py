@@ -90,7 +90,7 @@ def launch(devices: int, device: str) -> None:
             raise UserError(
                 f"params.yaml: devices: {devices}, but {torch.cuda.device_count()} GPUs are visible"
             )
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}"]
+        launcher = ["-m", "atelier.engine.launcher", "--standalone", f"--nproc-per-node={devices}"]
         os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])  # noqa: S606 - this script
 
 
