@@ -92,7 +92,7 @@ def test_stylize_never_writes_over_what_goes_in(root: Path, monkeypatch, capsys)
     save(root / "in/one-cut.png", seed=4)
     before = (root / "in/one-cut.png").read_bytes()
     assert atelier(monkeypatch, "stylize", "in", "-m", "cut", "-o", "in") == 1
-    assert "in/one-cut.png: would be replaced" in capsys.readouterr().err
+    assert "in/one-cut.png: is an input and would be replaced" in capsys.readouterr().err
     assert (root / "in/one-cut.png").read_bytes() == before
     assert not (root / "in/nested__two-cut.png").exists()
 

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_said_and_is_the_exit_code(root: Path, monkeypatch, cap
     assert "paintings is missing" in found["data"].found
     assert "dvc pull" in found["data"].found
     assert atelier(monkeypatch, "doctor") == 1
-    assert "error: what is marked `wrong`" in capsys.readouterr().err
+    assert "error: fix what is marked `wrong`" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_only_missing(root: Path, monkeypatch) -> None:

@@ -181,4 +181,4 @@ def test_a_stage_that_was_killed_is_not_running_for_ever(tmp_path: Path) -> None
         write_json(path, {**running, "process": process})
         row = leaderboard._status(tmp_path, "cut", "")
         assert row["status"] == status
-    assert row["error"].startswith("train: was killed; `dvc repro` goes on")
+    assert row["error"].startswith("train: was killed; `dvc repro` resumes")

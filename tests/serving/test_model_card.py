@@ -18,7 +18,7 @@ def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
         "n_reference": 16,
     }
     text = describe(tmp_path, "adain", {**scored, **about})
-    assert text.startswith("**adain** · AdaIN: any painting by its channel statistics (Huang")
+    assert text.startswith("**adain** · AdaIN: arbitrary style transfer by channel statistics (Huang")
     rows = (
         "| Fréchet distance to the paintings | 12.35 |",
         "| SSIM to the photographs | 0.5 |",
