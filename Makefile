@@ -57,11 +57,7 @@ grid: $(VENV)/.installed  ## renew the README's picture from the comparison's gr
 	python -m tools.grid
 
 ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
-	@python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null \
-		|| { echo "port $(PORT) is taken, perhaps by another make ui; run: make ui PORT=5001" >&2; exit 1; }
-	@echo "runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning"
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --port $(PORT) \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+	@atelier ui --port $(PORT)
 
 dashboard: $(VENV)/.installed  ## the comparison on http://localhost:8501
 	streamlit run dashboard/app.py

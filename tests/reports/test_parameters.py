@@ -12,7 +12,7 @@ from dvc.utils.hydra import apply_overrides
 from atelier.core import records
 from atelier.core.config import Params, UserError
 from atelier.reports import curves, parameters, protocol
-from atelier.tracking import links
+from atelier.tracking import links, ui
 from support.projects import RUN, alone_in, put
 from support.settings import differing
 
@@ -89,7 +89,7 @@ def store(root: Path, stage: str) -> None:
 
 def test_the_address_of_a_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(root, "active")
-    assert links.run_page(RUN) == (f"{links.UI}/#/experiments/7/runs/{RUN}", "")
+    assert links.run_page(RUN) == (f"{ui.address()}/#/experiments/7/runs/{RUN}", "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:8080/")
     assert links.run_page(RUN)[0] == f"http://server:8080/#/experiments/1/runs/{RUN}"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atelier.tracking import client, provenance, store
+from atelier.tracking import client, links, provenance, store
 from atelier.tracking.client import Run, open_run
 
 NAMES = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -296,6 +296,33 @@ def test_a_copied_project_leaves_the_original_alone(project: Path, tmp_path: Pat
     assert again.id == run_id
     assert [file.path for file in open_store().list_artifacts(run_id)] == ["a.txt", "b.txt"]
     assert not list(project.rglob("mlartifacts/**/b.txt"))
+
+
+@pytest.mark.parametrize("name", ["what?", "a#b", "p%20x/q%3Fx?a=b", "é ö", "a'b\"c;$d{e}[f]"])
+def test_a_project_may_lie_in_a_folder_of_any_name(name: str, empty_store, tmp_path, monkeypatch):
+    root = tmp_path / name
+    root.mkdir(parents=True)
+    shutil.copy(empty_store, root)
+    (root / "params.yaml").write_text("methods: {}")
+    monkeypatch.chdir(root)
+    before = sorted(tmp_path.rglob("*"))
+    with open_run("gatys", "train", {}) as run:
+        run.metrics({"loss": 2.0}, 1)
+        run.artifact("params.yaml")
+    assert stored(run.id).data.metrics["loss"] == 2.0
+    assert (root / "mlartifacts" / run.id / "artifacts" / "params.yaml").is_file()
+    assert Path(open_store().download_artifacts(run.id, "params.yaml")).read_text() == "methods: {}"
+    assert links.run_page(run.id)[0].endswith(f"/runs/{run.id}")
+    store.drop_stray_folders(store.store_uri())  # of the two clients above
+    strays = [path for path in tmp_path.rglob("*") if root not in (path, *path.parents)]
+    assert set(strays) <= set(before)
+
+
+def test_the_file_of_an_address_is_the_one_the_library_opens() -> None:
+    path = Path("/a?b/c%20d/%/e#f/mlflow.db")
+    assert store.database_of(store.sqlite_uri(path)) == path
+    assert store.database_of("sqlite:///a%20b/x.db?timeout=5") == Path("a b/x.db")
+    assert store.database_of("postgresql://a/b") is None
 
 
 def closed_port() -> int:

@@ -22,7 +22,7 @@ from atelier.datasets.importer import NEW, OLD
 from atelier.datasets.parallel import cores
 from atelier.engine import validate
 from atelier.nn.pretrained.weights import PUBLISHED, SHIPPED, found_at
-from atelier.tracking.store import probe, store_uri
+from atelier.tracking.store import database_of, probe, store_uri
 
 State = Literal["ok", "missing", "wrong"]
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "streamlit")
@@ -170,9 +170,9 @@ def _some(names: list[str], most: int = 3) -> str:
 
 def _store() -> Line:
     uri = store_uri()
-    if not uri.startswith("sqlite:///"):
+    database = database_of(uri)
+    if database is None:
         return Line("tracking", "ok", f"{uri} (not checked)")
-    database = Path(uri.removeprefix("sqlite:///"))
     if not database.exists():
         return Line("tracking", "ok", f"{database}, made by the first run")
     try:

@@ -18,6 +18,7 @@ from atelier.core.console import use_plain_characters
 from atelier.core.logs import show_logs
 from atelier.core.process import die_with_parent, interrupt_on_sigterm
 from atelier.reports import protocol
+from atelier.tracking.ui import PORT
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 weights_app = typer.Typer(no_args_is_help=True, help="Provide weights of perceptual networks.")
@@ -86,6 +87,17 @@ def register() -> None:
 
     for line in publish(project_root(), Params.load()):
         typer.echo(line)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of this machine.")] = PORT,
+) -> None:
+    """Serve MLflow's pages of the runs, on this machine alone; Ctrl-C ends it."""
+    from atelier.tracking.ui import announce, serve  # noqa: PLC0415
+
+    typer.echo(f"runs: {announce(port)}/#/experiments/1/runs?workflowType=machine_learning")
+    serve(port)
 
 
 @app.command("fan-out")

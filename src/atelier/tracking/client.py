@@ -24,7 +24,17 @@ from atelier.core.device import peak_memory_mib
 from atelier.core.images import to_image
 from atelier.core.process import identity, is_gone
 from atelier.tracking.provenance import context, flatten, run_name
-from atelier.tracking.store import brief, clean, follow_move, probe, store_uri, text_of
+from atelier.tracking.store import (
+    artifacts_uri,
+    brief,
+    clean,
+    database_of,
+    drop_stray_folders,
+    follow_move,
+    probe,
+    store_uri,
+    text_of,
+)
 from atelier.tracking.system_metrics import Gauges
 
 EXPERIMENT = "atelier"
@@ -213,16 +223,17 @@ def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[st
 
 def connect(uri: str) -> tuple[Any, str]:
     """Return client and experiment id; the first process creates the schema, others wait."""
-    if not uri.startswith("sqlite:///"):
+    database = database_of(uri)
+    if database is None:
         client = library().MlflowClient(uri)
         return client, _experiment(client, None).experiment_id
-    database = Path(uri.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock", timeout=60):
         probe(database)
         client = library().MlflowClient(uri)
-        artifacts = str(database.parent / "mlartifacts")
+        artifacts = artifacts_uri(database)
         found = _experiment(client, artifacts)
+        drop_stray_folders(uri)
         if not os.environ.get("MLFLOW_TRACKING_URI") and found.artifact_location != artifacts:
             follow_move(database, found.experiment_id, found.artifact_location, artifacts)
     return client, found.experiment_id

@@ -11,11 +11,8 @@ from typing import Any
 from atelier.core.files import read_record
 from atelier.core.paths import Results
 from atelier.core.records import PICTURES, aside, cost, record
-from atelier.tracking.store import store_uri
-
-UI = "http://127.0.0.1:5000"
-"""Address at which ``make ui`` serves MLflow."""
-
+from atelier.tracking.store import database_of, store_uri
+from atelier.tracking.ui import address
 
 TRAINED_BY = "training_run_id"
 """Key of records: run id of the training their pictures are from."""
@@ -57,16 +54,16 @@ def run_page(run: str | None) -> tuple[str, str]:
     if run is None:
         return "", "Tracking was not available when this was made: there is no MLflow run."
     uri = store_uri()
-    if not uri.startswith("sqlite:///"):
-        base = uri if uri.startswith(("http://", "https://")) else UI
+    database = database_of(uri)
+    if database is None:
+        base = uri if uri.startswith(("http://", "https://")) else address()
         return f"{base.rstrip('/')}/#/experiments/1/runs/{run}", ""
-    database = Path(uri.removeprefix("sqlite:///"))
     if not database.is_file():
         return "", f"The run was {run}, but the tracking store {database.name} is gone."
     experiment = _experiment(database, run)
     if experiment is None:
         return "", f"The run was {run}, but the tracking store {database.name} does not hold it."
-    return f"{UI}/#/experiments/{experiment}/runs/{run}", ""
+    return f"{address()}/#/experiments/{experiment}/runs/{run}", ""
 
 
 def _experiment(database: Path, run: str) -> str | None:

@@ -8,19 +8,47 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from atelier.core.config import main_root
 
+SQLITE = "sqlite:///"
 VALUE_CHARACTERS = 5000
 """Longer values are truncated: MLflow refuses more than 6000 (parameters) or 8000 (tags)."""
 
 
 def store_uri() -> str:
     """Return ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the root that outlives the run."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_database()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(default_database())
+
+
+def sqlite_uri(database: Path) -> str:
+    """Return the address of a database; ``?`` would begin its options, and ``%`` a character."""
+    return SQLITE + str(database).replace("%", "%25").replace("?", "%3F")
+
+
+def database_of(uri: str) -> Path | None:
+    """Return the file that an address names; None for a store that is none."""
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0]))
+
+
+def artifacts_uri(database: Path) -> str:
+    """Return the folder of the runs' files, beside ``database``, as MLflow reads it."""
+    return str(database.parent / "mlartifacts").replace("%", "%25")
+
+
+def drop_stray_folders(uri: str) -> None:
+    """Remove the empty folders that MLflow makes of an address it takes for a path as it stands."""
+    folder = Path(uri.removeprefix(SQLITE)).parent
+    with suppress(OSError):  # they are not there, or somebody's
+        while str(folder) != unquote(str(folder)):
+            folder.rmdir()
+            folder = folder.parent
 
 
 def default_database() -> Path:
