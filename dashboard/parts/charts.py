@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from atelier.core.baselines import BASELINES
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
-from atelier.reports.leaderboard import BASELINES, front, label
+from atelier.reports.leaderboard import front, label
 
 BELOW = {"orient": "bottom", "columns": 2}
 SECONDS = "seconds_per_picture"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from atelier.core.paths import IDENTITY, NOISE_FLOOR
+from atelier.core.baselines import BASELINES
 from atelier.metrics.catalogue import NOT_FID
 from atelier.reports import leaderboard, outputs, protocol
 from atelier.reports.literature import published
@@ -69,7 +69,7 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
     )  # fmt: skip
     chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
     with st.container(horizontal=True):
-        compare([name for name in chosen if name not in leaderboard.BASELINES], photo)
+        compare([name for name in chosen if name not in BASELINES], photo)
         text = leaderboard.to_csv(found.frame)
         icon = ":material/download:"
         st.download_button("Download as CSV", text, "comparison.csv", icon=icon, on_click="ignore")
@@ -79,8 +79,10 @@ def picture(root: Path, name: str, photo: Path | None) -> str:
     """Thumbnail for a row: of the method's picture, or of what a baseline is about."""
     if photo is None:
         return ""
-    own = {IDENTITY: photo, NOISE_FLOOR: outputs.painting_for(root, photo.stem)}
-    path = own[name] if name in own else outputs.stylised(root, name, photo.stem)
+    if name in BASELINES:
+        path = outputs.baseline(root, name, photo)
+    else:
+        path = outputs.stylised(root, name, photo.stem)
     return pictures.thumbnail(path) if path else ""
 
 
@@ -95,11 +97,10 @@ def compare(chosen: list[str], photo: str) -> None:
 
 def explain(found: Project) -> None:
     """Explain the figures, and why some are missing."""
+    meanings = (f"“{one.label}” is that of {one.meaning}" for one in BASELINES.values())
     st.caption(
         "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
-        f"is better; “{leaderboard.label(IDENTITY)}” is that of the photographs as they are, "
-        f"“{leaderboard.label(NOISE_FLOOR)}” that of the paintings, one half against the other. "
-        f"{NOT_FID}"
+        f"is better; {'; '.join(meanings)}. {NOT_FID}"
     )
     for row in found.frame[found.frame["status"] == "failed"].to_dict("records"):
         st.error(f"**{literal(row['method'])}** {literal(row['error'])}")
@@ -114,7 +115,7 @@ def plot(frame: pd.DataFrame) -> None:
 def card(found: Project) -> None:
     """Draw the protocol of the first finished row; the others share it unless warned above."""
     done = found.frame[found.frame["status"] == "ok"]["method"]
-    names = [name for name in done if name not in leaderboard.BASELINES]
+    names = [name for name in done if name not in BASELINES]
     lines = protocol.protocol(found.root, found.params, names[0]) if names else {}
     if lines:
         st.header("Protocol", anchor=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from atelier.core.baselines import BASELINES
 from parts.columns import arranged
 from support.projects import METRICS, RUN, alone_in, alts, heads, put, show, words
 
@@ -24,9 +25,11 @@ def spec(app: AppTest) -> str:
 def test_the_table_has_pictures_figures_and_baselines(done: Path) -> None:
     app = show("leaderboard")
     table = app.dataframe[0].value
-    assert table["method"].tolist() == ["cut_x", "gatys", "Identity (photographs)", "Noise floor"]
-    assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 2.0]
-    assert table["kid"].tolist() == [250.0] * 4
+    assert table["method"].tolist() == [
+        "cut_x", "gatys", *(one.label for one in BASELINES.values())
+    ]  # fmt: skip
+    assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 20.0, 1.0, 2.0]
+    assert table["kid"].tolist() == [250.0] * 6
     assert table["picture"].str.startswith("data:image/webp").all()
     assert "lower is better" in words(app)
     assert app.get("download_button")

@@ -14,15 +14,13 @@ from typing import Any, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
 
+from atelier.core.baselines import BASELINES, NOISE_FLOOR
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
-from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.core.paths import Results
 from atelier.core.process import is_gone
 from atelier.core.records import VARYING, cost
 from atelier.metrics.catalogue import AFTER, COSTS, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
-
-BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
-"""Rows that are no methods, in their order, and what people are shown for their names."""
 
 
 class CompareSettings(Settings):
@@ -209,7 +207,8 @@ def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFr
 
 def label(row: object) -> str:
     """Return what people are shown for the name of a row."""
-    return BASELINES.get(str(row), str(row))
+    name = str(row)
+    return BASELINES[name].label if name in BASELINES else name
 
 
 def to_csv(frame: pd.DataFrame) -> str:

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from atelier.core.paths import NOISE_FLOOR
+from atelier.core.baselines import BASELINES, NOISE_FLOOR
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
-from atelier.reports.leaderboard import BASELINES, front, label
+from atelier.reports.leaderboard import front, label
 
 INCHES, DPI = (8.0, 5.2), 110
 LABEL = (85, 10)
