@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from atelier.core.baselines import BASELINES
@@ -15,6 +14,9 @@ from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
 from parts.project import Project, literal
+
+HOVERED = 160
+"""Longer side in pixels of the picture that a point of the plot shows under the pointer."""
 
 
 def page() -> None:
@@ -28,7 +30,7 @@ def page() -> None:
     explain(found)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        plot(found.frame)
+        plot(found, photos.get(photo))
     with right:
         card(found)
     others()
@@ -75,7 +77,7 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
         st.download_button("Download as CSV", text, "comparison.csv", icon=icon, on_click="ignore")
 
 
-def picture(root: Path, name: str, photo: Path | None) -> str:
+def picture(root: Path, name: str, photo: Path | None, side: int = pictures.THUMB) -> str:
     """Thumbnail for a row: of the method's picture, or of what a baseline is about."""
     if photo is None:
         return ""
@@ -83,7 +85,7 @@ def picture(root: Path, name: str, photo: Path | None) -> str:
         path = outputs.baseline(root, name, photo)
     else:
         path = outputs.stylised(root, name, photo.stem)
-    return pictures.thumbnail(path) if path else ""
+    return pictures.thumbnail(path, side) if path else ""
 
 
 def compare(chosen: list[str], photo: str) -> None:
@@ -106,10 +108,11 @@ def explain(found: Project) -> None:
         st.error(f"**{literal(row['method'])}** {literal(row['error'])}")
 
 
-def plot(frame: pd.DataFrame) -> None:
-    """The Pareto plot, where there are two figures to plot."""
+def plot(found: Project, photo: Path | None) -> None:
+    """The Pareto plot, where there are two figures to plot; a point shows its picture."""
     st.header("Style against content", anchor=False)
-    charts.pareto(frame[frame["status"] == "ok"])
+    done = found.frame[found.frame["status"] == "ok"]
+    charts.pareto(done, [picture(found.root, name, photo, HOVERED) for name in done["method"]])
 
 
 def card(found: Project) -> None:

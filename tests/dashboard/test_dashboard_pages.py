@@ -93,6 +93,7 @@ def test_published_figures_stand_apart(done: Path) -> None:
 def test_the_plot_draws_the_front(done: Path) -> None:
     app = show("leaderboard")
     assert "seconds_per_picture" in spec(app)
+    assert '"image"' in spec(app), "under the pointer a point shows its picture"
     assert "No other method beats these in both figures: cut_x." in words(app)
 
 
