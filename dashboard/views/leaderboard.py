@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from atelier.core.baselines import BASELINES
-from atelier.metrics.catalogue import NOT_FID
-from atelier.reports import leaderboard, outputs, protocol
+from atelier.core.config import UserError
+from atelier.metrics.catalogue import HEADLINE, NOT_FID
+from atelier.reports import leaderboard, outputs, paired, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
@@ -64,9 +65,10 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
             ]
         }
     )
+    verdicts = against(found)
     state = st.dataframe(
-        arranged(frame), placeholder="–", column_config=COLUMNS, hide_index=True, height="content",
-        row_height=56, key="rows", on_select="rerun", selection_mode="multi-row",
+        arranged(frame.assign(**verdicts), verdicts), placeholder="–", column_config=COLUMNS,
+        hide_index=True, height="content", row_height=56, key="rows", on_select="rerun", selection_mode="multi-row",
         alt="Figures of every method",
     )  # fmt: skip
     chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
@@ -75,6 +77,25 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
         text = leaderboard.to_csv(found.frame)
         icon = ":material/download:"
         st.download_button("Download as CSV", text, "comparison.csv", icon=icon, on_click="ignore")
+
+
+def against(found: Project) -> dict[str, list[str]]:
+    """Return columns with every row's paired difference to a row that one chooses; {} for none."""
+    done = [str(name) for name in found.frame.loc[found.frame["status"] == "ok", "method"]]
+    chosen = st.selectbox(
+        "Better or worse than", done, index=None, placeholder="Choose a row", key="against",
+        format_func=leaderboard.label, width=320, persist_state="session",
+        help="Paired over the photographs that both stylised: the difference in the Fréchet "
+        "distance, its 95 % confidence interval, and whether that leaves out zero.",
+    )  # fmt: skip
+    if not chosen:
+        return {}
+    try:
+        differences = paired.compared(found.root, found.frame, chosen)
+    except UserError as error:
+        st.caption(literal(error))
+        return {}
+    return paired.columns(differences, chosen, HEADLINE)
 
 
 def picture(root: Path, name: str, photo: Path | None, side: int = pictures.THUMB) -> str:

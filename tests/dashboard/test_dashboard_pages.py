@@ -139,3 +139,19 @@ def test_the_link_to_the_run_or_why_there_is_none(done: Path) -> None:
     link = show("runs", run="cut_x").get("link_button")[0].proto
     assert link.url == f"http://127.0.0.1:5000/#/experiments/7/runs/{RUN}"
     assert "Tracking was not available" in words(show("runs", run="gatys"))
+
+
+def test_rows_are_compared_with_a_chosen_one(done: Path) -> None:
+    values = {"gatys": [12.0, 12.5, 13.0], "cut_x": [9.1, 9.2, 9.3]}
+    for name, left_out in values.items():
+        put(done, f"metrics/{name}.json", {**METRICS, "left_out": {"frechet": left_out}})
+    put(done, "metrics/cut_x.json", {**METRICS, "frechet": 1, "left_out": {"frechet": [1, 1.1, 1]}})
+    app = show("leaderboard")
+    assert not {name for name in app.dataframe[0].value if str(name).startswith("than ")}
+    app.selectbox(key="against").select("gatys").run()
+    table = app.dataframe[0].value.set_index("method")
+    assert list(table)[:3] == ["picture", "to gatys", "than gatys"]
+    assert table["than gatys"]["cut_x"] == "better"
+    assert table["than gatys"]["Noise floor"] == "-"
+    app.selectbox(key="against").select("noise_floor").run()
+    assert "no paired differences of frechet; run dvc repro evaluate" in words(app)

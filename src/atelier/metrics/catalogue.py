@@ -25,9 +25,10 @@ class Metric:
     file: str = ""
     """The file of this folder whose ``MEASURE`` gives it; "": a stage writes it."""
     name: str = ""
-    """Its name in axes of plots and descriptions of models; "": not shown there."""
+    """Its name in axes of plots and descriptions of models; "": not shown there, nor in
+    comparison.json."""
     heading: str = ""
-    """Its column in tables of text; "": it has none of its own."""
+    """Its column in tables of text; "": it has none there unless asked for."""
     better: Literal["lower", "higher"] | None = "lower"
     scale: float = 1
     """What it is shown times."""
@@ -135,6 +136,22 @@ METRICS = (
     Metric(
         "artfid", "ArtFID", "(1 + LPIPS) · (1 + Fréchet distance): both in one.",
         1, "artfid", "ArtFID", "artfid", combined=True,
+    ),
+    Metric(
+        "precision", "Precision", "Share of the pictures that lie among the paintings.",
+        2, "precision_recall", "precision", better="higher", network="features", topic="frechet",
+    ),
+    Metric(
+        "recall", "Recall", "Share of the paintings that lie among the pictures: variety.",
+        2, "precision_recall", "recall", better="higher", network="features", topic="frechet",
+    ),
+    Metric(
+        "density", "Density", "How densely the pictures lie among the paintings; 1: as those do.",
+        2, "density_coverage", "density", better="higher", network="features", topic="frechet",
+    ),
+    Metric(
+        "coverage", "Coverage", "Share of the paintings that have a picture near them.",
+        2, "density_coverage", "coverage", better="higher", network="features", topic="frechet",
     ),
 )  # fmt: skip
 """What pictures are scored with, in the order of every table."""

@@ -23,7 +23,7 @@ GRID_ROWS = 6
 """Test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
-    *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
+    *(m.key for m in METRICS if m.name and not m.combined and m.key != HEADLINE),
     *("n_generated", "n_reference", "features", "pretrained"),
 )
 """What ``comparison.json`` has of a row: the metrics that are measured, and how."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, create_model
 
 from atelier.core.baselines import BASELINES, NOISE_FLOOR
 from atelier.core.config import Params, Settings, UserError
@@ -71,6 +71,8 @@ class Metrics(Scores):
     pretrained: str | None = None
     """How a training that began from the zoo went: what before, then how many steps."""
     run_id: str | None = None
+    left_out: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
+    """Metric → its values without each group of pictures, see ``paired.py``."""
 
     def row(self) -> dict[str, Any]:
         """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
