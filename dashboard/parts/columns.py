@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -42,9 +43,14 @@ COLUMNS: dict[str, Any] = {
 }
 
 
-def arranged(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the known columns in this order, then the others; omit columns without values."""
-    names = [*(name for name in COLUMNS if name in frame), *(c for c in frame if c not in COLUMNS)]
+def arranged(frame: pd.DataFrame, beside: Iterable[str] = ()) -> pd.DataFrame:
+    """The known columns in this order, then the others; those without any value are left out.
+
+    Those named in ``beside`` stand beside the name and the picture.
+    """
+    front = [name for name in ("method", PICTURE) if name in frame]
+    order = dict.fromkeys((*front, *beside, *COLUMNS, *frame))
+    names = [name for name in order if name in frame]
     kept = [name for name in names if not frame[name].isin(["", None]).all()]
     shown = frame[[name for name in kept if frame[name].notna().any()]].copy()
     for name in shown.columns.intersection(list(FIGURES)):

@@ -39,10 +39,10 @@ def look(path: Path) -> Look:
     return Look(*_look(str(path), stamp)) if stamp else Look(0, 0, f"{path.name} is missing")
 
 
-def thumbnail(path: Path) -> str:
-    """Return a thumbnail as a data URL; "" for a picture that cannot be shown."""
+def thumbnail(path: Path, side: int = THUMB) -> str:
+    """Return a copy of at most ``side`` pixels as a data address; "" where none can be shown."""
     stamp = _stamp(path)
-    return _thumbnail(str(path), stamp) if stamp and not look(path).problem else ""
+    return _thumbnail(str(path), stamp, side) if stamp and not look(path).problem else ""
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -68,10 +68,10 @@ def _look(path: str, stamp: Stamp) -> tuple[int, int, str]:  # noqa: ARG001 - pa
 
 
 @st.cache_data(max_entries=20_000, show_spinner=False)
-def _thumbnail(path: str, stamp: Stamp) -> str:  # noqa: ARG001 - part of the key
+def _thumbnail(path: str, stamp: Stamp, side: int) -> str:  # noqa: ARG001 - part of the key
     with Image.open(path) as picture:
         small = picture.convert("RGB")
-    small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     kept = BytesIO()
     small.save(kept, "WEBP", quality=75)
     return address(kept.getvalue(), "image/webp")

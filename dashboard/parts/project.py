@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from atelier.core.baselines import BASELINES
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.paths import CARD, Results
 from atelier.reports import leaderboard, outputs
@@ -29,8 +30,8 @@ class Project:
 
     @property
     def methods(self) -> pd.DataFrame:
-        """Rows that are methods, best first."""
-        return self.frame[~self.frame["method"].isin(leaderboard.BASELINES)]
+        """The rows that are methods, best first."""
+        return self.frame[~self.frame["method"].isin(BASELINES)]
 
     @property
     def fresh(self) -> bool:

@@ -19,6 +19,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from atelier.core.baselines import BASELINES
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 METHODS = ["gatys", "gatys_lbfgs", "adain"]
@@ -125,7 +127,7 @@ def hash_of(split: str, n: int) -> int:
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
     frame = table(done)
-    assert set(frame.index) == {*METHODS, "identity", "noise_floor"}
+    assert set(frame.index) == {*METHODS, *BASELINES}
     assert (frame["status"] == "ok").all()
     assert frame.loc["noise_floor", ["n_generated", "n_reference"]].tolist() == [2, 2], (
         "halves of five"
@@ -135,6 +137,7 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
     assert frame["content"]["identity"] == 0 < frame["content"]["gatys"]
+    assert 0 < frame["content"]["colour_transfer"] < frame["content"]["paintings_pasted"]
     assert (frame["denoised_frechet"] > 0).sum() == len(METHODS)
     for method in METHODS:
         for step in ("stylized", "denoised"):

@@ -40,13 +40,27 @@ def table(
     sort: Annotated[
         str | None, typer.Option(help="Column to sort by (best first); default: compare.sort.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="text, markdown, latex (booktabs) or csv.")
+    ] = "text",
+    against: Annotated[
+        str | None,
+        typer.Option(help="A row: each other's paired difference to it, and which is better."),
+    ] = None,
 ) -> None:
-    """Print the current comparison, with the reasons of failures."""
-    from atelier.reports.leaderboard import comparison  # noqa: PLC0415
-    from atelier.reports.tables import to_text  # noqa: PLC0415
+    """Print the comparison as it stands; a method that failed says why."""
+    from atelier.metrics.catalogue import HEADLINE  # noqa: PLC0415
+    from atelier.reports import leaderboard, paired, tables  # noqa: PLC0415
 
+    writer = next((write for name, write in tables.WRITERS.items() if name == form), None)
+    if writer is None:
+        raise UserError(f"--format {form}: is none of {', '.join(tables.WRITERS)}")
     root, params = project_root(), Params.load()
-    typer.echo(to_text(comparison(root, params, sort), protocol.setting(root, params)))
+    frame, more = leaderboard.comparison(root, params, sort), None
+    if against:
+        key = sort or HEADLINE
+        more = paired.columns(paired.compared(root, frame, against, key), against, key)
+    typer.echo(writer(frame, protocol.setting(root, params), more))
 
 
 @app.command()

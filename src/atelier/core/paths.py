@@ -14,8 +14,6 @@ MANIFEST, PAIRING, CURVES = "manifest.json", "pairing.json", "curves.csv"
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
 SNAPSHOTS = "snapshots"
-IDENTITY, NOISE_FLOOR = "identity", "noise_floor"
-"""Rows that are not methods: the untouched photographs, the paintings against one another."""
 
 
 def plain(name: Any) -> str:
@@ -153,6 +151,15 @@ class Results:
     def reference(self) -> Path:
         """Feature vectors of the reference set."""
         return self.folder / "reference.safetensors"
+
+    @property
+    def baselines(self) -> Path:
+        """Folder of the baselines' pictures."""
+        return self.folder / "baselines"
+
+    def baseline(self, key: str) -> Pictures:
+        """Pictures of a baseline that has its own, see ``baselines.MADE``."""
+        return Pictures(self.baselines / plain(key))
 
     @property
     def comparison(self) -> Path:

@@ -25,9 +25,10 @@ class Metric:
     file: str = ""
     """File of this folder whose ``MEASURE`` computes it; "": written by a stage."""
     name: str = ""
-    """Name in axes of plots and descriptions of models; "": not shown there."""
+    """Its name in axes of plots and descriptions of models; "": not shown there, nor in
+    comparison.json."""
     heading: str = ""
-    """Heading of its column in text tables; "": no column of its own."""
+    """Its column in tables of text; "": it has none there unless asked for."""
     better: Literal["lower", "higher"] | None = "lower"
     scale: float = 1
     """Factor by which the displayed value is multiplied."""
@@ -136,6 +137,22 @@ METRICS = (
     Metric(
         "artfid", "ArtFID", "(1 + LPIPS) · (1 + Fréchet distance): content and style in one.",
         1, "artfid", "ArtFID", "artfid", combined=True,
+    ),
+    Metric(
+        "precision", "Precision", "Share of the pictures that lie among the paintings.",
+        2, "precision_recall", "precision", better="higher", network="features", topic="frechet",
+    ),
+    Metric(
+        "recall", "Recall", "Share of the paintings that lie among the pictures: variety.",
+        2, "precision_recall", "recall", better="higher", network="features", topic="frechet",
+    ),
+    Metric(
+        "density", "Density", "How densely the pictures lie among the paintings; 1: as those do.",
+        2, "density_coverage", "density", better="higher", network="features", topic="frechet",
+    ),
+    Metric(
+        "coverage", "Coverage", "Share of the paintings that have a picture near them.",
+        2, "density_coverage", "coverage", better="higher", network="features", topic="frechet",
     ),
 )  # fmt: skip
 """Metrics of the pictures, in the order of every table."""

@@ -14,9 +14,10 @@ from torch import Tensor
 from atelier.core.config import Settings, UserError
 from atelier.metrics.catalogue import FIGURES
 from atelier.metrics.embeddings import embed_files
+from atelier.metrics.jackknife import means_left_out
 from atelier.metrics.lpips import Lpips, load_lpips
 from atelier.metrics.measures import OfRecord, OfSets, PerceptualNetworks, measures
-from atelier.metrics.pairwise import Pair, pair_scores
+from atelier.metrics.pairwise import Pair, pair_values
 from atelier.metrics.perceptual import perceptual_features
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
 
@@ -74,7 +75,10 @@ class Evaluator:
         pictures, device = [pair.picture for pair in pairs], self.networks.device
         vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
         found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
-        found |= pair_scores(self.networks, pairs, reference.styles, self.batch)
+        of_pairs = pair_values(self.networks, pairs, reference.styles, self.batch)
+        found |= {name: values.mean().item() for name, values in of_pairs.items()}
+        without = {name: means_left_out(values) for name, values in of_pairs.items()}
+        found["left_out"] = found.get("left_out", {}) | without
         for one in measures(OfRecord):
             found |= one.measure(found)
         return {**found, **self.names()}
@@ -110,9 +114,9 @@ def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
     return {**found, "n_reference": len(reference), "n_generated": len(generated)}
 
 
-def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
-    """Return the uncertainty of the distances, as far as the numbers of pictures allow."""
-    found: dict[str, float] = {}
+def bounds(reference: Tensor, generated: Tensor) -> dict[str, Any]:
+    """Return how sure the distances are, as far as the numbers of pictures allow to say."""
+    found: dict[str, Any] = {}
     for one in measures(OfSets):
         if one.optional:
             with suppress(UserError):  # too few pictures

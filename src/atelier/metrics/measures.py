@@ -48,9 +48,12 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class OfSets:
-    """Metric of two sets of vectors, (n, d) of paintings and (m, d) of pictures."""
+    """Numbers of two sets of vectors (n, d) and (m, d): the paintings', the pictures'.
 
-    measure: Callable[[Tensor, Tensor], Mapping[str, float]]
+    Besides numbers, ``left_out``: values without each group of pictures, see ``jackknife.py``.
+    """
+
+    measure: Callable[[Tensor, Tensor], Mapping[str, Any]]
     optional: bool = False
     """Whether it is left out if there are too few pictures (UserError)."""
 

@@ -26,10 +26,10 @@ class Pair:
     """File name of the painting; None for a system that takes none."""
 
 
-def pair_scores(
+def pair_values(
     networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
-) -> dict[str, float]:
-    """Return the means of all pairwise metrics over the pairs.
+) -> dict[str, Tensor]:
+    """Return all that is measured of pairs, float64 (n,) in their order.
 
     Args:
         networks: networks that compare the pictures.
@@ -46,7 +46,7 @@ def pair_scores(
     every = torch.stack(list(styles.values()))
     parts = [_score(networks, some, both, styles, every) for some, both in _stacks(pairs, batch)]
     common = set(parts[0]).intersection(*parts)
-    return {name: torch.cat([p[name] for p in parts]).mean().item() for name in sorted(common)}
+    return {name: torch.cat([p[name] for p in parts]) for name in sorted(common)}
 
 
 def _score(

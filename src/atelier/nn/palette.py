@@ -31,19 +31,20 @@ FILTERINGS, SHARPNESS = 5, 10.0
 
 
 def to_oklab(image: Tensor) -> Tensor:
-    """Convert RGB in [0, 1] to Oklab; as in the authors' code, RGB is taken as linear."""
-    cones = _mixed(TO_CONES, image.float().clamp(0, 1))
-    return _mixed(TO_LAB, cones.clamp_min(0).pow(1 / 3))
+    """RGB in [0, 1] to Oklab. As in the authors' code, the grey levels are taken for linear."""
+    cones = mix_channels(TO_CONES, image.float().clamp(0, 1))
+    return mix_channels(TO_LAB, cones.clamp_min(0).pow(1 / 3))
 
 
 def from_oklab(lab: Tensor) -> Tensor:
-    """Convert Oklab to RGB, clamped to [0, 1]."""
-    cones = _mixed(torch.linalg.inv(torch.tensor(TO_LAB)), lab).pow(3)
-    return _mixed(torch.linalg.inv(torch.tensor(TO_CONES)), cones).clamp(0, 1)
+    """Oklab to RGB, clamped to [0, 1]."""
+    cones = mix_channels(torch.linalg.inv(torch.tensor(TO_LAB)), lab).pow(3)
+    return mix_channels(torch.linalg.inv(torch.tensor(TO_CONES)), cones).clamp(0, 1)
 
 
-def _mixed(matrix: object, image: Tensor) -> Tensor:
-    weights = torch.as_tensor(matrix, dtype=torch.float32, device=image.device)
+def mix_channels(matrix: object, image: Tensor) -> Tensor:
+    """Channels (B, C, H, W) multiplied by a matrix (D, C): (B, D, H, W)."""
+    weights = torch.as_tensor(matrix, dtype=image.dtype, device=image.device)
     return torch.einsum("ij,bjhw->bihw", weights, image)
 
 

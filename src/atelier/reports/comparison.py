@@ -23,7 +23,7 @@ GRID_ROWS = 6
 """Number of test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
-    *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
+    *(m.key for m in METRICS if m.name and not m.combined and m.key != HEADLINE),
     *("n_generated", "n_reference", "features", "pretrained"),
 )
 """Columns in ``comparison.json``: the measured metrics and their protocol."""

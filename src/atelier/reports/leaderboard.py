@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, create_model
 
+from atelier.core.baselines import BASELINES, NOISE_FLOOR
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
-from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.core.paths import Results
 from atelier.core.process import is_gone
 from atelier.core.records import VARYING, cost
 from atelier.metrics.catalogue import AFTER, COSTS, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
-
-BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
-"""Rows that are not methods, in order, and the labels of all rows with one."""
 
 
 class CompareSettings(Settings):
@@ -73,6 +71,8 @@ class Metrics(Scores):
     pretrained: str | None = None
     """History of a training that began from the zoo; see ``zoo_files.history``."""
     run_id: str | None = None
+    left_out: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
+    """Metric → its values without each group of pictures, see ``paired.py``."""
 
     def row(self) -> dict[str, Any]:
         """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
@@ -209,8 +209,9 @@ def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFr
 
 
 def label(row: object) -> str:
-    """Return the label of a row."""
-    return BASELINES.get(str(row), str(row))
+    """Return what people are shown for the name of a row."""
+    name = str(row)
+    return BASELINES[name].label if name in BASELINES else name
 
 
 def to_csv(frame: pd.DataFrame) -> str:

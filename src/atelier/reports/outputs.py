@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
 from atelier.core.files import read_json, read_record
 from atelier.core.paths import SNAPSHOTS, Pictures, Prepared, Results, plain
@@ -60,6 +61,15 @@ def stylised(root: Path, method: str, photo: str) -> Path | None:
 def denoised(root: Path, method: str, photo: str) -> Path | None:
     """Return the same picture after denoising, or None."""
     return _made(Results(root).denoised, method, photo)
+
+
+def baseline(root: Path, key: str, photo: Path) -> Path | None:
+    """What stands for a baseline beside this test photograph, if there is such a picture."""
+    if BASELINES[key].picture == "photo":
+        return photo
+    if BASELINES[key].picture == "painting":
+        return painting_for(root, photo.stem)
+    return _made(Results(root).baseline, key, photo.stem)
 
 
 def _made(pictures: Callable[[str], Pictures], method: str, photo: str) -> Path | None:

@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from atelier.core.baselines import IDENTITY
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
-from atelier.core.paths import IDENTITY, Results
+from atelier.core.paths import Results
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -17,10 +17,13 @@ from atelier.metrics.catalogue import (
     Metric,
     topics,
 )
+from atelier.reports import leaderboard
 from atelier.reports.leaderboard import label
 from atelier.reports.literature import published
 
 Cell = Callable[[dict[Any, Any]], str]
+More = Mapping[str, Sequence[str]]
+"""Further columns by their heading: a text for every row."""
 
 
 def _value(metric: Metric) -> Cell:
@@ -81,8 +84,8 @@ OPTIONAL = {
 """Columns left out if no row has a value."""
 
 
-def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the displayed columns as text; "-" where there is no value.
+def shown(frame: pd.DataFrame, more: More | None = None) -> pd.DataFrame:
+    """The columns people read, as text; "-" where there is no value. ``more`` stand at the end.
 
     The features have a column of their own if rows differ in them; otherwise ``protocol`` names
     them.
@@ -94,27 +97,41 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
         drop.append("status")
     if len(set(found["features"]) - {"-"}) <= 1:
         drop.append("features")
-    return found.drop(columns=drop)
+    return found.drop(columns=drop).assign(**(more or {}))
 
 
-def to_text(frame: pd.DataFrame, setting: str = "") -> str:
-    """Return the comparison as a table of fixed width, for the terminal, with reasons below.
+def to_text(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
+    """The comparison as a table of fixed width, for the terminal; reasons stand below it.
 
-    ``setting`` is the line of ``protocol.setting``, shown below the table.
+    ``setting`` is that of ``protocol.setting``, a line below the table.
     """
     reasons = [
         f"{label(method)}: {' '.join(reason.split())}"
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
-    parts = [_columns(shown(frame)), *protocol(frame, setting), "\n".join(reasons)]
+    parts = [_columns(shown(frame, more)), *protocol(frame, setting), "\n".join(reasons)]
     return "\n\n".join(part for part in parts if part)
 
 
-def to_markdown(frame: pd.DataFrame, setting: str = "") -> str:
-    """Return the comparison and, apart from it, published scores."""
+def to_latex(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
+    """The comparison as a tabular for the package booktabs; the protocol stands in comments."""
+    cells = shown(frame, more)
+    form = "".join("l" if name in LEFT else "r" for name in cells)
+    text = cells.to_latex(index=False, escape=True, column_format=form)
+    notes = [f"% {line}" for line in protocol(frame, setting) if line]
+    return "\n".join(["% needs \\usepackage{booktabs}", *notes, text])
+
+
+def to_csv(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:  # noqa: ARG001
+    """The comparison as CSV for programs: all figures in full, no protocol."""
+    return leaderboard.to_csv(frame.assign(**(more or {})))
+
+
+def to_markdown(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
+    """The comparison and, apart from it, what others have published."""
     parts = [
-        _pipes(shown(frame)),
+        _pipes(shown(frame, more)),
         *protocol(frame, setting),
         "## Published scores, on other data and protocols",
     ]
@@ -186,3 +203,13 @@ def _pipes(cells: pd.DataFrame) -> str:
     rows = cells.astype(str).replace(r"\|", r"\\|", regex=True).to_numpy().tolist()
     lines: list[Sequence[str]] = [list(cells.columns), rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+Format = Literal["text", "markdown", "latex", "csv"]
+WRITERS: dict[Format, Callable[[pd.DataFrame, str, More | None], str]] = {
+    "text": to_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "csv": to_csv,
+}
+"""Format → the comparison in it."""
