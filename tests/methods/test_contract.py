@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -19,7 +20,7 @@ from atelier.core.config import UserError
 from atelier.methods.base import Kind
 from atelier.methods.trained import WEIGHTS, restore
 from atelier.methods.warm_start import warm_up
-from support import contract
+from support import contract, steps
 from support.contract import CLASSES, NAMES, TRAINED, build, build_trained
 from support.steps import smooth, twins
 from support.tensors import count, equal, weights
@@ -31,13 +32,7 @@ SMALLEST = {"gatys": 32, "adaattn": 32, "strotss": 32, "nnst": 32}
 """Shortest side in pixels by class, of those that refuse smaller pictures."""
 
 
-def pair(which: str = "", side: int = 32) -> tuple[Tensor, Tensor]:
-    """Two photographs and two paintings; those named by ``which`` are of one colour."""
-    content, style = smooth(2, side, side), smooth(2, side, side, seed=1)
-    flat = torch.full_like(content, 0.5)
-    return flat if which in {"content", "both"} else content, (
-        flat if which in {"style", "both"} else style
-    )
+pair = partial(steps.pair, side=32, value=0.5)
 
 
 def is_picture(image: Tensor) -> bool:

@@ -14,7 +14,7 @@ from atelier.methods.optimisation import Optimisation, activations
 from atelier.methods.strotss import Strotss
 from support.nets import random_features
 from support.optimisation import LAYERS, run, small, total
-from support.steps import smooth
+from support.steps import pair, smooth
 
 SYSTEMS: dict[str, tuple[type[Optimisation[Any]], dict[str, Any]]] = {
     "gatys_adam": (Gatys, {"optimizer": "adam", "lr": 0.02, "variable": "pixel", "steps": 6}),
@@ -78,10 +78,7 @@ def test_odd_sizes_over_several_levels(name: str, size: tuple[int, int]) -> None
 @pytest.mark.parametrize("which", ["content", "style", "both"])
 @every_system
 def test_losses_of_pictures_of_one_colour_stay_finite(name: str, which: str) -> None:
-    flat = torch.full((1, 3, 32, 32), 0.4)
-    content = smooth(1, 32, 32) if which == "style" else flat
-    style = smooth(1, 32, 32, seed=1) if which == "content" else flat
-    for found in run(system(name), content, style):
+    for found in run(system(name), *pair(which, side=32, count=1)):
         assert found.image.isfinite().all()
         assert total(found).isfinite().all()
 

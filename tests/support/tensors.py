@@ -29,8 +29,11 @@ def weights(network: nn.Module) -> dict[str, Tensor]:
 
 def equal(one: Any, other: Any) -> bool:
     """Whether two states are the same bit for bit: tensors and others, nested or not."""
-    pairs = zip(_leaves(one), _leaves(other), strict=True)
-    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)
+    first, second = _leaves(one), _leaves(other)
+    pairs = zip(first, second, strict=False)
+    return len(first) == len(second) and all(
+        torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs
+    )
 
 
 def _leaves(value: Any) -> list[Any]:
