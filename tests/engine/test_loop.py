@@ -68,6 +68,72 @@ def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
     assert names == ["step-00000004.pt", "step-00000006.pt"]
 
 
+def extended(folder: Path, steps: int, **knobs: Any) -> Trainer:
+    """A training of 4 steps that is finished, and one of ``steps`` that begins with its state."""
+    first = training(folder, steps=4, **knobs)
+    finish(first)
+    first.save_final()
+    return training(folder, steps=steps, **knobs)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_more_steps_go_on_from_fewer_as_if_they_had_been_asked_for(
+    tmp_path: Path, ema: float
+) -> None:
+    """The curves too: the last point of four steps, in intervals of three, is none of eight's."""
+    whole = training(tmp_path / "whole", ema=ema)
+    finish(whole)
+    longer = extended(tmp_path / "parts", 8, ema=ema)
+    assert longer.step == 4
+    finish(longer)
+    assert same(weights(whole), weights(longer))
+    assert same(whole.final_weights(), longer.final_weights())
+    assert whole.history == longer.history
+
+
+@pytest.mark.parametrize("steps", [4, 3])
+def test_as_many_steps_or_fewer_begin_anew(tmp_path: Path, steps: int) -> None:
+    again = extended(tmp_path, steps)
+    assert again.step == 0
+    finish(again)
+    assert len(list((tmp_path / "states").glob("final-00000004.pt"))) == 1
+
+
+def test_intervals_of_the_curves_can_change_on_the_way(tmp_path: Path) -> None:
+    fine = training(tmp_path / "a", log_every=1)
+    finish(fine)
+    first = training(tmp_path / "b", log_every=3)
+    next(result for result in first.run() if result.step == 5)
+    first.save()
+    second = training(tmp_path / "b", log_every=4)
+    finish(second)
+    each = fine.history["total"]
+    assert second.history["step"] == [3, 8]
+    parts = (each[:3], each[3:8])
+    assert second.history["total"] == pytest.approx([sum(p) / len(p) for p in parts])
+
+
+class Falling(Toy):
+    """Its rate falls over its second half."""
+
+    def lr_factor(self, step: int) -> float:
+        return min(1.0, 2 - 2 * step / self.settings.steps)
+
+
+@pytest.mark.parametrize(("done", "goes_on"), [(4, True), (6, False)])
+def test_a_schedule_over_the_whole_goes_on_where_it_is_still_the_same(
+    tmp_path: Path, done: int, goes_on: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, batches = toy(tmp_path, Falling, steps=8)
+    first = Trainer(method, batches, tmp_path / "states")
+    next(result for result in first.run() if result.step == done)
+    first.save()
+    longer = Trainer(*toy(tmp_path, Falling, steps=16), tmp_path / "states")
+    assert longer.step == (done if goes_on else 0)
+    why = "8 steps have other learning rates than 16, from step 6 on"
+    assert (why in caplog.text) == (not goes_on)
+
+
 def test_an_unreadable_state_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

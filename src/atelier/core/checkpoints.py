@@ -20,16 +20,31 @@ from atelier.core.config import UserError
 from atelier.core.files import atomic
 
 log = logging.getLogger(__name__)
+RUNNING, FINISHED = "step", "final"
+"""First words of the names of states."""
 KEPT = 2
 """States kept: should the newest be unreadable, the one before it is there."""
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Write the whole state after ``step`` atomically; older ones but ``KEPT`` go."""
-    path = folder / f"step-{step:08d}.pt"
+    """Write the whole state after ``step`` atomically; of earlier ones, all but ``KEPT`` go.
+
+    Later ones stay: they are of a training of more steps, which may be wanted again.
+    """
+    path = folder / f"{RUNNING}-{step:08d}.pt"
     with atomic(path) as part:
         _save(dict(state), part)
-    for old in _states(folder)[:-KEPT]:
+    for old in _states(folder, RUNNING, step)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def save_final_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Write the state of a finished training, from which more steps can go on; earlier ones go."""
+    path = folder / f"{FINISHED}-{step:08d}.pt"
+    with atomic(path) as part:
+        _save(dict(state), part)
+    for old in (*_states(folder, RUNNING, step), *_states(folder, FINISHED, step - 1)):
         old.unlink()
     return path
 
@@ -44,15 +59,18 @@ def _save(state: dict[str, Any], part: Path) -> None:
 
 
 def newest_state(
-    folder: Path, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
+    folder: Path, steps: int, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
 ) -> dict[str, Any] | None:
     """Return the newest usable state below ``folder``, on the CPU; None when there is none.
 
     Args:
-        folder: where ``save_state`` wrote.
+        folder: where ``save_state`` and ``save_final_state`` wrote.
+        steps: of the training that is to go on. Later states are none of its, and one that was
+            finished after as many steps is asked for anew.
         misfit: why a readable state cannot be continued, or ""; raising is such a reason, too.
     """
-    for path in reversed(_states(folder)):
+    there = [*_states(folder, RUNNING, steps), *_states(folder, FINISHED, steps - 1)]
+    for path in sorted(there, key=_step, reverse=True):
         try:
             _check_sums(path)
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -76,8 +94,14 @@ def _check_sums(path: Path) -> None:
             raise ValueError(f"{changed} has changed since it was written")
 
 
-def _states(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.pt"))
+def _states(folder: Path, word: str, last: int) -> list[Path]:
+    """States up to the step ``last``, in the order of their steps."""
+    found = (path for path in folder.glob(f"{word}-{'[0-9]' * 8}.pt") if _step(path) <= last)
+    return sorted(found, key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:

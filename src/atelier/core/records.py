@@ -26,6 +26,8 @@ VARYING = frozenset(
 )
 """Entries that differ although the result is the same."""
 OF = "of"
+APPLIED = "parameters"
+"""The settings: on a card, those of the training; in a record of pictures, those of applying."""
 PICTURES, WEIGHTS = "pictures_sha256", "weights_sha256"
 """What records and cards of results call the digest of their pictures and of their weights."""
 
@@ -70,6 +72,18 @@ def digest_of(pictures: Iterable[Path]) -> str:
     for path in pictures:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
+
+
+def parameters(root: Path, method: str) -> dict[str, Any]:
+    """Return the settings that a method's results were made with; {} without results.
+
+    Those it was trained with stand on its card, those it was applied with beside its pictures.
+    """
+    trained = record(root, method, "card").get(APPLIED)
+    if not isinstance(trained, dict):
+        return {}
+    applied = read_record(Results(root).stylized(method).record).get(APPLIED)
+    return {**trained, **(applied if isinstance(applied, dict) else {})}
 
 
 def record(root: Path, method: str, name: str) -> dict[str, Any]:

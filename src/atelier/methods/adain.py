@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
+from atelier.core.purpose import ApplySetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
@@ -62,7 +63,7 @@ class AdaINSettings(ArbitrarySettings):
     """The learning rate at step i is lr / (1 + lr_decay · i)."""
     init: Init = "published"
     """``he`` for short trainings, see ``init_he``."""
-    tile: int | None = Field(None, ge=64, multiple_of=16)
+    tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
     """Side in pixels of the pieces larger pictures are computed in, with the same result; None:
     always whole."""
 

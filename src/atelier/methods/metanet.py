@@ -24,6 +24,7 @@ from torch.optim import AdamW, Optimizer
 from atelier.core import images
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
+from atelier.core.purpose import ApplySetting
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.colour_transfer import recolour
@@ -72,9 +73,9 @@ class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled (AdamW). Nearly every filter is followed by an instance norm, so its scale changes
     nothing, its gradient is orthogonal to it, and without decay every step makes it longer."""
-    adapt_steps: int = Field(0, ge=0)
+    adapt_steps: ApplySetting[int] = Field(0, ge=0)
     """Steps a copy of the trained networks is trained on the pair it is about to stylise."""
-    adapt_lr: float = Field(1e-3, gt=0)
+    adapt_lr: ApplySetting[float] = Field(1e-3, gt=0)
 
     def seen_layers(self) -> tuple[str, ...]:
         """Layers of the statistics the hyper-network gets."""

@@ -22,6 +22,7 @@ from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
+from atelier.core.purpose import ApplySetting, RunSetting
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
@@ -61,15 +62,16 @@ class TrainSettings(Settings):
     """Parts of the batch that are computed one after another, to save memory: the same gradient."""
     compile: bool = False
     """Let torch.compile fuse the networks: slow first steps, faster ones on a GPU."""
-    snapshots: int = Field(5, ge=0)
+    snapshots: RunSetting[int] = Field(5, ge=0)
     """How many times in the training the test sheet is drawn, evenly spread, the end included."""
-    save_every: int = Field(500, ge=1)
+    save_every: RunSetting[int] = Field(500, ge=1)
     """Steps between resumable checkpoints."""
-    log_every: int = Field(10, ge=1)
+    log_every: RunSetting[int] = Field(10, ge=1)
     """Steps whose mean is one point of the curves."""
-    workers: int = Field(0, ge=0)
+    workers: RunSetting[int] = Field(0, ge=0)
     """Processes that read pictures ahead."""
-    stylize_batch: int = Field(8, ge=1)
+    stylize_batch: ApplySetting[int] = Field(8, ge=1)
+    """Pictures at once when it is applied."""
     warm_start: str | None = None
     """Weights to begin with: ``zoo`` (the zoo's entry of the method's name) or ``zoo:NAME``, which
     DVC watches; or a path below the project's root, which it does not: a ``model.safetensors``
@@ -242,9 +244,9 @@ class _InferenceMode:
 class ArbitrarySettings(TrainSettings):
     """Settings of every system that takes any painting."""
 
-    strength: float = Field(1.0, ge=0, le=1)
+    strength: ApplySetting[float] = Field(1.0, ge=0, le=1)
     """1: the style as trained; 0: the content, as far as the system can reproduce it."""
-    preserve_colour: bool = False
+    preserve_colour: ApplySetting[bool] = False
     """Give the painting the photograph's colours first (CORAL)."""
 
 

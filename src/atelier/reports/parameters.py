@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from atelier.core import records
 from atelier.core.config import Params
-from atelier.core.records import record
+from atelier.core.stage_settings import running
 from atelier.tracking.provenance import flatten
 
 STAGES = ("train", "stylize", "denoise", "evaluate")
@@ -28,20 +29,21 @@ UNSET = "–"
 def settings(root: Path, params: Params, method: str) -> dict[str, Any]:
     """Return the settings of the method's run, or its next; nested blocks as ``a.b``.
 
-    Those on the card of its results; where there is none, those in force in ``params.yaml``.
+    Those its results were made with; where there are none, those in force in ``params.yaml``.
     """
-    found = record(root, method, "card").get("parameters")
-    return flatten(found if isinstance(found, Mapping) else params.method(method))
+    return flatten(records.parameters(root, method) or params.method(method))
 
 
 def changes(root: Path, params: Params, method: str) -> dict[str, tuple[Any, Any]]:
     """Return settings that ``params.yaml`` has changed since: (of the run, in force).
 
-    ``UNSET`` where one of the two does not have the setting.
+    ``UNSET`` where one of the two does not have the setting. Those that no result depends on are
+    left out.
     """
     had, now = settings(root, params, method), flatten(params.method(method))
     pairs = {name: (had.get(name, UNSET), now.get(name, UNSET)) for name in {**had, **now}}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    free = running(root, method)
+    return {k: pair for k, pair in pairs.items() if pair[0] != pair[1] and k not in free}
 
 
 def differences(root: Path, params: Params, methods: Sequence[str]) -> pd.DataFrame:
