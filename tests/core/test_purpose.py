@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError
 
-from atelier.core.purpose import ApplySetting, RunSetting, purposes, split
+from atelier.core.purpose import FORMER, ApplySetting, RunSetting, of_today, purposes, split
 from atelier.core.settings import Settings
 from atelier.methods.trained import TrainSettings
 from support.contract import CLASSES
@@ -50,7 +50,7 @@ def test_a_block_falls_into_three_parts() -> None:
 
 
 APPLY = {"strength", "preserve_colour", "tile", "stylize_batch", "adapt_steps", "adapt_lr"}
-RUN = {"workers", "save_every", "snapshots", "log_every"}
+RUN = {"workers", "save_minutes", "snapshots", "log_every"}
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -61,3 +61,10 @@ def test_what_trains_no_method_is_known_by_name(name: str) -> None:
     assert {key for key, purpose in found.items() if purpose == "apply"} == APPLY & set(found)
     assert {key for key, purpose in found.items() if purpose == "run"} == RUN & set(found)
     assert issubclass(settings, TrainSettings) == bool(RUN & set(found))
+
+
+def test_cards_of_earlier_trainings_can_be_built() -> None:
+    card = {"class": "cut", "steps": 3, "save_every": 100}
+    assert of_today(card) == {"class": "cut", "steps": 3}
+    known = {key for found in CLASSES.values() for key in found.Settings.model_fields}
+    assert not FORMER & known

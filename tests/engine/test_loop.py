@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,10 +63,10 @@ def test_a_continued_training_equals_an_uninterrupted_one(
 
 
 def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
-    one = training(tmp_path, steps=8, save_every=2)
+    one = training(tmp_path, steps=8, save_minutes=0)
     finish(one)
     names = sorted(path.name for path in (tmp_path / "states").iterdir())
-    assert names == ["step-00000004.pt", "step-00000006.pt"]
+    assert names == ["step-00000006.pt", "step-00000007.pt"]
 
 
 def extended(folder: Path, steps: int, **knobs: Any) -> Trainer:
@@ -134,14 +135,33 @@ def test_a_schedule_over_the_whole_goes_on_where_it_is_still_the_same(
     assert (why in caplog.text) == (not goes_on)
 
 
+def test_states_are_saved_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the end of the last: saving slowly does not mean saving all the time."""
+    now = 0.0
+    monkeypatch.setattr("atelier.engine.loop.time", SimpleNamespace(monotonic=lambda: now))
+    one, steps = training(tmp_path, steps=8, save_minutes=2.5), []
+    save = one.save
+
+    def slow() -> None:
+        nonlocal now
+        save()
+        now += 40
+        steps.append(one.step)
+
+    monkeypatch.setattr(one, "save", slow)
+    for _ in one.run():
+        now += 60
+    assert steps == [3, 6], "each a step of 60 s after 150 s"
+
+
 def test_an_unreadable_state_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finish(training(tmp_path, save_every=2))
-    (tmp_path / "states/step-00000006.pt").write_bytes(b"torn")
-    again = training(tmp_path, save_every=2)
-    assert again.step == 4
-    assert "step-00000006.pt: cannot be read" in caplog.text
+    finish(training(tmp_path, save_minutes=0))
+    (tmp_path / "states/step-00000007.pt").write_bytes(b"torn")
+    again = training(tmp_path, save_minutes=0)
+    assert again.step == 6
+    assert "step-00000007.pt: cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -150,7 +170,7 @@ def test_an_unreadable_state_falls_back_to_the_one_before(
         {"networks": {"w": torch.zeros(1)}},
         {"optimizers": {}},
         {"step": 99},
-        {"step": "6"},
+        {"step": "7"},
         {"history": {}},
         {"average": {}},
         {"extra": []},
@@ -159,11 +179,11 @@ def test_an_unreadable_state_falls_back_to_the_one_before(
 def test_a_readable_but_wrong_state_falls_back_to_the_one_before(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    finish(training(tmp_path, save_every=2, ema=0.9))
-    path = tmp_path / "states/step-00000006.pt"
+    finish(training(tmp_path, save_minutes=0, ema=0.9))
+    path = tmp_path / "states/step-00000007.pt"
     torch.save({**torch.load(path), **change}, path)
-    again = training(tmp_path, save_every=2, ema=0.9)
-    assert again.step == 4
+    again = training(tmp_path, save_minutes=0, ema=0.9)
+    assert again.step == 6
     whole = training(tmp_path / "whole", ema=0.9)
     finish(whole)
     finish(again)
@@ -211,7 +231,7 @@ class Broken(Toy):
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path, what: str) -> None:
-    method, batches = toy(tmp_path / "pictures", save_every=1)
+    method, batches = toy(tmp_path / "pictures", save_minutes=0)
     method.__class__ = Broken
     method.what = what  # type: ignore[attr-defined]
     one = Trainer(method, batches, tmp_path / "states")
@@ -262,7 +282,7 @@ def test_the_schedule_scales_every_learning_rate(tmp_path: Path) -> None:
         def lr_factor(self, step: int) -> float:
             return 0.5**step
 
-    method, batches = toy(tmp_path, steps=4, save_every=2)
+    method, batches = toy(tmp_path, steps=4, save_minutes=0)
     method.__class__ = Scheduled
     one = Trainer(method, batches, tmp_path / "states")
     rates = [one.optimizers["main"].param_groups[0]["lr"] for _ in one.run()]

@@ -35,7 +35,7 @@ def prepared(tmp_path: Path) -> Path:
 
 
 def make(**knobs: object) -> Toy:
-    known = {"steps": 6, "batch": 2, "crop": 32, "snapshots": 2, "log_every": 2, "save_every": 2}
+    known = {"steps": 6, "batch": 2, "crop": 32, "snapshots": 2, "log_every": 2, "save_minutes": 0}
     return Toy(TrainSettings(**{**known, **knobs}), seed=1)  # type: ignore[arg-type]
 
 

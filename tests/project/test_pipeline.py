@@ -102,7 +102,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
         edit(folder, "scales", "smoke", method, "steps", value=steps)
     edit(folder, "scales", "smoke", "adain", "crop", value=32)
-    edit(folder, "scales", "smoke", "adain", "save_every", value=5)
+    edit(folder, "scales", "smoke", "adain", "save_minutes", value=0)
     edit(folder, "scales", "smoke", "adain", "warm_start", value=None)
     (folder / "zoo").mkdir()
     (folder / "zoo/README.md").write_text("nothing yet")

@@ -29,6 +29,15 @@ ApplySetting = Annotated[T, _Mark("apply")]
 RunSetting = Annotated[T, _Mark("run")]
 
 
+FORMER = frozenset({"save_every"})
+"""Settings to run with that there are no more; cards of earlier trainings name them."""
+
+
+def of_today(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings on a card without the ``FORMER`` ones."""
+    return {key: value for key, value in card.items() if key not in FORMER}
+
+
 def purposes(cls: type[Settings]) -> dict[str, Purpose]:
     """Return setting → purpose, of all settings of ``cls``."""
     return {

@@ -17,6 +17,7 @@ from typing import Any
 from atelier.core.config import UserError
 from atelier.core.files import read_record, write_json
 from atelier.core.paths import Results, plain
+from atelier.core.purpose import of_today
 
 VARYING = frozenset(
     {
@@ -83,7 +84,7 @@ def parameters(root: Path, method: str) -> dict[str, Any]:
     if not isinstance(trained, dict):
         return {}
     applied = read_record(Results(root).stylized(method).record).get(APPLIED)
-    return {**trained, **(applied if isinstance(applied, dict) else {})}
+    return {**of_today(trained), **(applied if isinstance(applied, dict) else {})}
 
 
 def record(root: Path, method: str, name: str) -> dict[str, Any]:

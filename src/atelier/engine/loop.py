@@ -95,14 +95,17 @@ class Trainer:
         self.method.networks.train()
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
+            saved = time.monotonic()
             while self.step < settings.steps:
                 # saved after the caller has drawn and logged: killed there, the step is done again
                 yield self._one_step(made)
                 if self.group.any(asked()):
                     self.save()
                     raise KeyboardInterrupt
-                if self.step % settings.save_every == 0 and self.step < settings.steps:
+                due = time.monotonic() - saved >= 60 * settings.save_minutes
+                if self.step < settings.steps and self.group.any(due):
                     self.save()
+                    saved = time.monotonic()  # so that saving itself never takes most of the time
         self.final_extra = self.group.gather(self.method.extra_state())
 
     def _one_step(self, made: Iterator[Batch]) -> StepResult:

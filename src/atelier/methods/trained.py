@@ -64,8 +64,9 @@ class TrainSettings(Settings):
     """Let torch.compile fuse the networks: slow first steps, faster ones on a GPU."""
     snapshots: RunSetting[int] = Field(5, ge=0)
     """How many times in the training the test sheet is drawn, evenly spread, the end included."""
-    save_every: RunSetting[int] = Field(500, ge=1)
-    """Steps between resumable checkpoints."""
+    save_minutes: RunSetting[float] = Field(10.0, ge=0)
+    """Minutes between resumable states, which is what a training killed by force can lose; 0: one
+    after every step."""
     log_every: RunSetting[int] = Field(10, ge=1)
     """Steps whose mean is one point of the curves."""
     workers: RunSetting[int] = Field(0, ge=0)

@@ -13,6 +13,8 @@ from atelier.core.checkpoints import load_some, load_weights
 from atelier.core.config import UserError, main_root, project_root
 from atelier.core.files import within
 from atelier.core.paths import CARD
+from atelier.core.purpose import of_today
+from atelier.core.structure import CLASS
 from atelier.methods.base import Method
 from atelier.methods.trained import Trained, TrainSettings
 
@@ -56,7 +58,8 @@ def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
 
 def _differences(method: Trained[Any], entry: zoo_files.Entry) -> str:
     """The settings that are others than the entry's; those of trainings alone do not count."""
-    block = {key: value for key, value in entry.card.parameters.items() if key != "class"}
+    card = of_today(entry.card.parameters)
+    block = {key: value for key, value in card.items() if key != CLASS}
     there = type(method.settings).build(block, entry.name).model_dump()
     here = method.settings.model_dump()
     own = set(here) - set(TrainSettings.model_fields)

@@ -14,7 +14,7 @@ from atelier.core import zoo_files
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, Results
-from atelier.core.purpose import split
+from atelier.core.purpose import of_today, split
 from atelier.core.yaml_tree import read_tree
 from atelier.methods.base import Kind, Method, system_of
 
@@ -127,6 +127,7 @@ def recipe_in(model: Path) -> Recipe:
     block = card.get("parameters") if isinstance(card, dict) else None
     if not isinstance(block, dict):
         raise UserError(f"{path}: is no card of a trained method; train it again")
+    block = of_today(block)
     return Recipe(str(card.get("method")), system_of(block, str(path)).kind, block, card, model)
 
 
