@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,6 +18,10 @@ from atelier.tracking.progress import progress
 A = TypeVar("A")
 B = TypeVar("B")
 
+UNGUARDED = 78
+"""Exit code of a worker that came to its own pool before its first task."""
+ENDING = 5.0
+"""Seconds in which a dead worker is taken note of."""
 PER_WORKER = 32
 """Starting a process costs as much as about this many small pictures."""
 
@@ -38,18 +42,43 @@ def parallel(
     to be worth a process, everything runs here.
 
     Raises:
-        UserError: a worker died, usually for want of memory.
+        UserError: a worker died, usually for want of memory; or the program that called this does
+            so whenever it is imported, which every worker does first.
     """
     count = min(workers or cores(), -(-len(tasks) // PER_WORKER))
     if count <= 1:
         yield from progress(map(function, tasks), len(tasks), what)
         return
+    _leave_if_imported()
+    others, started = set(multiprocessing.active_children()), set[BaseProcess]()
     try:
         with _pool(count) as pool:
-            yield from progress(pool.map(function, tasks, chunksize=4), len(tasks), what)
+            results = pool.map(function, tasks, chunksize=4)
+            started = set(multiprocessing.active_children()) - others
+            yield from progress(results, len(tasks), what)
     except BrokenProcessPool:
-        reason = f"{what}: a worker process died, probably for want of memory"
-        raise UserError(f"{reason}; set fewer `workers` or a lower `max_megapixels`") from None
+        raise UserError(f"{what}: {_why_broken(started)}") from None
+
+
+def _leave_if_imported() -> None:
+    """End a worker that is still importing the main program, which has come to the pool again.
+
+    Python would end it with a traceback of twenty lines for each worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
+
+
+def _why_broken(workers: Collection[BaseProcess]) -> str:
+    for worker in workers:  # the pool is told before they have really ended
+        worker.join(ENDING)
+    if UNGUARDED in {worker.exitcode for worker in workers}:
+        return (
+            "each worker process imports your script first, and came to this call again; put it "
+            'below `if __name__ == "__main__":`, or set `workers: 1`'
+        )
+    reason = "a worker process died, probably for want of memory"
+    return f"{reason}; set fewer `workers` or a lower `max_megapixels`"
 
 
 @contextmanager
