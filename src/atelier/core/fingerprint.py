@@ -78,7 +78,11 @@ def code_of(path: Path) -> str:
 
     They are cut out of the text, so that every version of Python finds the same.
     """
-    text = path.read_text(encoding="utf-8")
+    return _code(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _code(text: str) -> str:
     lines = [*text.splitlines(), ""]
     for (top, left), (bottom, right) in reversed(list(_without_effect(text))):
         rest = lines[bottom - 1][right:]
