@@ -92,6 +92,16 @@ def test_more_steps_go_on_from_fewer_as_if_they_had_been_asked_for(
     assert whole.history == longer.history
 
 
+def test_interrupted_after_the_last_step_the_curves_end_there(tmp_path: Path) -> None:
+    one = training(tmp_path, steps=4)
+    finish(one)
+    one.save()
+    again = training(tmp_path, steps=4)
+    finish(again)
+    assert again.history == one.history
+    assert again.history["step"] == [3, 4]
+
+
 @pytest.mark.parametrize("steps", [4, 3])
 def test_as_many_steps_or_fewer_begin_anew(tmp_path: Path, steps: int) -> None:
     again = extended(tmp_path, steps)

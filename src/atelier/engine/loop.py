@@ -93,6 +93,8 @@ class Trainer:
         """
         settings = self.settings
         self.method.networks.train()
+        if self.step == settings.steps and self.sums:  # interrupted at the very last step
+            self._point()
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
             saved = time.monotonic()
