@@ -232,7 +232,7 @@ def block(name: str, width: int, crop: int) -> Knobs:
     layers = max(n for n in range(3, 8) if smallest_side(n) <= crop)  # 7 need crops of 96 pixels
     judges = {"discriminator_width": width, "global_layers": layers, "cam_weight": "original"}
     own = judges if name == "ugatit" else {}
-    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1}
+    endless = {"steps": 10**6, "save_minutes": 1e6, "log_every": 1}
     return {"class": name, "width": width, "crop": crop, **endless, **own}
 
 

@@ -187,7 +187,7 @@ def block(name: str, features: str, width: int) -> dict[str, Any]:
         "adaattn": {},
         "metanet": perceptual,
     }
-    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1, "lr": 1e-4}
+    endless = {"steps": 10**6, "save_minutes": 1e6, "log_every": 1, "lr": 1e-4}
     return {"class": name, "features": features, **endless, **own[name]}
 
 

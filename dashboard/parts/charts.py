@@ -10,6 +10,7 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
+from atelier.reports.curves import thinned
 from atelier.reports.leaderboard import front, label
 
 BELOW = {"orient": "bottom", "columns": 2}
@@ -20,11 +21,11 @@ FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
     """Draw losses (columns) by step (index); a click on the legend highlights one.
 
-    A log scale omits values that are not positive.
+    A log scale omits values that are not positive. Long curves are thinned before they reach the
+    browser.
     """
-    long = frame.reset_index().melt("step", var_name="loss", value_name="value").dropna()
-    if logarithmic:
-        long = long[long["value"] > 0]
+    shown = thinned(frame.where(frame > 0) if logarithmic else frame)
+    long = shown.reset_index().melt("step", var_name="loss", value_name="value").dropna()
     scale = {"type": "log"} if logarithmic else {"zero": False}
     colour = {"field": "loss", "type": "nominal", "sort": None, "title": None, "legend": BELOW}
     picked = {"name": "picked", "select": {"type": "point", "fields": ["loss"]}, "bind": "legend"}

@@ -27,7 +27,7 @@ from atelier.engine.distributed import process_group
 from support.toy import even
 folder, steps, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 with process_group("cpu") as group:
-    one = even(folder, group=group, steps=steps, save_every=2)
+    one = even(folder, group=group, steps=steps, save_minutes=0)
     for result in one.run():
         if result.step == stop:
             break
@@ -90,7 +90,7 @@ def test_two_processes_train_like_one_with_the_joint_batch(both: Any, tmp_path: 
 @pytest.mark.slow
 def test_two_processes_go_on_like_two_that_never_stopped(both: Any, tmp_path: Path) -> None:
     (whole, _), _ = both
-    two(tmp_path, stop=5)  # the last state is that of step 4
+    two(tmp_path, stop=5)  # before its state is saved: the last is that of step 4
     (parts, _), _ = two(tmp_path)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,20 +56,115 @@ def test_a_continued_training_equals_an_uninterrupted_one(
 
 
 def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
-    one = training(tmp_path, steps=8, save_every=2)
+    one = training(tmp_path, steps=8, save_minutes=0)
     finish(one)
     names = sorted(path.name for path in (tmp_path / "states").iterdir())
-    assert names == ["step-00000004.pt", "step-00000006.pt"]
+    assert names == ["step-00000006.pt", "step-00000007.pt"]
+
+
+def extended(folder: Path, steps: int, **knobs: Any) -> Trainer:
+    """A training of 4 steps that is finished, and one of ``steps`` that begins with its state."""
+    first = training(folder, steps=4, **knobs)
+    finish(first)
+    first.save_final()
+    return training(folder, steps=steps, **knobs)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_more_steps_go_on_from_fewer_as_if_they_had_been_asked_for(
+    tmp_path: Path, ema: float
+) -> None:
+    """The curves too: the last point of four steps, in intervals of three, is none of eight's."""
+    whole = training(tmp_path / "whole", ema=ema)
+    finish(whole)
+    longer = extended(tmp_path / "parts", 8, ema=ema)
+    assert longer.step == 4
+    finish(longer)
+    assert equal(weights(whole.method.networks), weights(longer.method.networks))
+    assert equal(whole.final_weights(), longer.final_weights())
+    assert whole.history == longer.history
+
+
+def test_interrupted_after_the_last_step_the_curves_end_there(tmp_path: Path) -> None:
+    one = training(tmp_path, steps=4)
+    finish(one)
+    one.save()
+    again = training(tmp_path, steps=4)
+    finish(again)
+    assert again.history == one.history
+    assert again.history["step"] == [3, 4]
+
+
+@pytest.mark.parametrize("steps", [4, 3])
+def test_as_many_steps_or_fewer_begin_anew(tmp_path: Path, steps: int) -> None:
+    again = extended(tmp_path, steps)
+    assert again.step == 0
+    finish(again)
+    assert len(list((tmp_path / "states").glob("final-00000004.pt"))) == 1
+
+
+def test_intervals_of_the_curves_can_change_on_the_way(tmp_path: Path) -> None:
+    fine = training(tmp_path / "a", log_every=1)
+    finish(fine)
+    first = training(tmp_path / "b", log_every=3)
+    next(result for result in first.run() if result.step == 5)
+    first.save()
+    second = training(tmp_path / "b", log_every=4)
+    finish(second)
+    each = fine.history["total"]
+    assert second.history["step"] == [3, 8]
+    parts = (each[:3], each[3:8])
+    assert second.history["total"] == pytest.approx([sum(p) / len(p) for p in parts])
+
+
+class Falling(Toy):
+    """Its rate falls over its second half."""
+
+    def lr_factor(self, step: int) -> float:
+        return min(1.0, 2 - 2 * step / self.settings.steps)
+
+
+@pytest.mark.parametrize(("done", "goes_on"), [(4, True), (6, False)])
+def test_a_schedule_over_the_whole_goes_on_where_it_is_still_the_same(
+    tmp_path: Path, done: int, goes_on: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, batches = toy(tmp_path, Falling, steps=8)
+    first = Trainer(method, batches, tmp_path / "states")
+    next(result for result in first.run() if result.step == done)
+    first.save()
+    longer = Trainer(*toy(tmp_path, Falling, steps=16), tmp_path / "states")
+    assert longer.step == (done if goes_on else 0)
+    why = "8 steps have other learning rates than 16, from step 6 on"
+    assert (why in caplog.text) == (not goes_on)
+
+
+def test_states_are_saved_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the end of the last: saving slowly does not mean saving all the time."""
+    now = 0.0
+    monkeypatch.setattr("atelier.engine.loop.time", SimpleNamespace(monotonic=lambda: now))
+    one, steps = training(tmp_path, steps=8, save_minutes=2.5), []
+    save = one.save
+
+    def slow() -> None:
+        nonlocal now
+        save()
+        now += 40
+        steps.append(one.step)
+
+    monkeypatch.setattr(one, "save", slow)
+    for _ in one.run():
+        now += 60
+    assert steps == [3, 6], "each a step of 60 s after 150 s"
 
 
 def test_an_unreadable_state_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finish(training(tmp_path, save_every=2))
-    (tmp_path / "states/step-00000006.pt").write_bytes(b"torn")
-    again = training(tmp_path, save_every=2)
-    assert again.step == 4
-    assert "step-00000006.pt: cannot be read" in caplog.text
+    finish(training(tmp_path, save_minutes=0))
+    (tmp_path / "states/step-00000007.pt").write_bytes(b"torn")
+    again = training(tmp_path, save_minutes=0)
+    assert again.step == 6
+    assert "step-00000007.pt: cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -77,7 +173,7 @@ def test_an_unreadable_state_falls_back_to_the_one_before(
         {"networks": {"w": torch.zeros(1)}},
         {"optimizers": {}},
         {"step": 99},
-        {"step": "6"},
+        {"step": "7"},
         {"history": {}},
         {"average": {}},
         {"extra": []},
@@ -86,11 +182,11 @@ def test_an_unreadable_state_falls_back_to_the_one_before(
 def test_a_readable_but_wrong_state_falls_back_to_the_one_before(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    finish(training(tmp_path, save_every=2, ema=0.9))
-    path = tmp_path / "states/step-00000006.pt"
+    finish(training(tmp_path, save_minutes=0, ema=0.9))
+    path = tmp_path / "states/step-00000007.pt"
     torch.save({**torch.load(path), **change}, path)
-    again = training(tmp_path, save_every=2, ema=0.9)
-    assert again.step == 4
+    again = training(tmp_path, save_minutes=0, ema=0.9)
+    assert again.step == 6
     whole = training(tmp_path / "whole", ema=0.9)
     finish(whole)
     finish(again)
@@ -138,7 +234,7 @@ class Broken(Toy):
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path, what: str) -> None:
-    method, batches = toy(tmp_path / "pictures", save_every=1)
+    method, batches = toy(tmp_path / "pictures", save_minutes=0)
     method.__class__ = Broken
     method.what = what  # type: ignore[attr-defined]
     one = Trainer(method, batches, tmp_path / "states")
@@ -189,13 +285,13 @@ def test_the_schedule_scales_every_learning_rate(tmp_path: Path) -> None:
         def lr_factor(self, step: int) -> float:
             return 0.5**step
 
-    method, batches = toy(tmp_path, steps=4, save_every=2)
+    method, batches = toy(tmp_path, steps=4, save_minutes=0)
     method.__class__ = Scheduled
     one = Trainer(method, batches, tmp_path / "states")
     rates = [one.optimizers["main"].param_groups[0]["lr"] for _ in one.run()]
     assert rates == [0.5, 0.25, 0.125, 0.0625]
     again = Trainer(method, batches, tmp_path / "states")
-    assert [again.optimizers["main"].param_groups[0]["lr"] for _ in again.run()] == rates[2:]
+    assert [again.optimizers["main"].param_groups[0]["lr"] for _ in again.run()] == rates[3:]
 
 
 def test_bfloat16_is_for_the_convolutions_alone(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_params_prints_where_each_setting_comes_from(
     assert "scales.cpu.metanet_improved (extended)" in rows["steps"]
     assert rows["style_layer_weights"].split("  ")[-1] == "scales.cpu.metanet_a"
     assert rows["class"].split()[-1] == "methods.metanet_a"
-    assert rows["flip"].split() == ["flip", "true", "default", "of", "the", "class"]
+    assert rows["flip"].split() == ["flip", "true", "train", "default", "of", "the", "class"]
     assert atelier(monkeypatch, "params", "denoise", "--scale", "full") == 0
     assert "scales.full.denoise" in capsys.readouterr().out
     assert atelier(monkeypatch, "params", "adian") == 1

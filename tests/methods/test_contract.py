@@ -200,6 +200,19 @@ def test_two_runs_are_the_same_bit_for_bit(name: str) -> None:
 
 
 @every_entry
+def test_an_iterate_leaves_the_callers_modes_alone(name: str) -> None:
+    """Between two iterates the caller may take gradients, or go on with another picture's."""
+    first, second = build(name, 3), build(name, 3)
+    alone = [one.image for one in first.iterates(*pair())]
+    runs = [method.iterates(*pair()) for method in (first, second)]
+    for number, both in enumerate(zip(*runs, strict=True)):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+        assert all(torch.equal(one.image, alone[number]) for one in both)
+
+
+@every_entry
 def test_extras_are_named_pictures_and_leave_the_networks_alone(name: str) -> None:
     method, content, style = build(name), smooth(2, 33, 47), smooth(2, 41, 35, seed=1)
     networks = getattr(method, "networks", torch.nn.Module())

@@ -104,7 +104,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
         edit(folder, "scales", "smoke", method, "steps", value=steps)
     edit(folder, "scales", "smoke", "adain", "crop", value=32)
-    edit(folder, "scales", "smoke", "adain", "save_every", value=5)
+    edit(folder, "scales", "smoke", "adain", "save_minutes", value=0)
     edit(folder, "scales", "smoke", "adain", "warm_start", value=None)
     (folder / "zoo").mkdir()
     (folder / "zoo/README.md").write_text("nothing yet")
@@ -144,7 +144,9 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
             assert len(list((done / f"results/{step}/{method}/images").glob("*.png"))) == 4
     with Image.open(done / "results/comparison/grid.png") as grid:
         assert grid.width > 4 * 40
-    assert not list((done / ".checkpoints").glob("*"))
+    assert {path.name.rpartition("-")[0] for path in (done / ".checkpoints").iterdir()} == {
+        "train-adain"
+    }, "the state that more steps go on from"
     assert (done / "results/models/adain/model.safetensors").is_file()
     assert len(pd.read_csv(done / "results/curves/adain.csv")) == 3
     sheets = {path.stem for path in (done / "results/comparison/sheets").iterdir()}

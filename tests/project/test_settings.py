@@ -73,13 +73,14 @@ def test_the_other_scales_are_left_alone(tmp_path: Path, scale: str) -> None:
     assert "adain" in heirs
     for at in PARAMS.scales:
         changed = differing(validate.resolved(PARAMS.at(at)), validate.resolved(after.at(at)))
-        assert changed == ({f"{name}.steps" for name in heirs} if at == scale else set())
+        assert changed == ({f"{name}.train.steps" for name in heirs} if at == scale else set())
 
 
 def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> None:
     """DVC compares their values in the file that the stage `settings` writes for it."""
-    for stage in ("train", "stylize"):
-        assert DAG[stage]["do"]["params"] == ["seed", {"results/settings.json": ["${key}"]}]
+    for stage, parts in (("train", ["train"]), ("stylize", ["train", "apply"])):
+        wanted = [f"${{key}}.{part}" for part in (*parts, f"code.{stage}")]
+        assert DAG[stage]["do"]["params"] == ["seed", {"results/settings.json": wanted}]
     assert DAG["settings"]["outs"] == ["results/settings.json"]
     assert "params.yaml" in DAG["settings"]["deps"]
 
@@ -89,6 +90,7 @@ def test_no_name_stands_on_a_line_of_the_shell() -> None:
         assert "$" not in block.get("do", block)["cmd"]
 
 
+NOTED = {"train": 1, "apply": 1, "code": {"train": 1, "stylize": 1}}
 HOSTILE = ["a;touch x", "$(touch x)", "a>x"]
 
 
@@ -103,7 +105,7 @@ def test_dvc_never_runs_a_name(tmp_path: Path) -> None:
     tree["scales"]["demo"] |= {name: {} for name in HOSTILE}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
     (tmp_path / "results/prepared").mkdir(parents=True)
-    (tmp_path / "results/settings.json").write_text(json.dumps(dict.fromkeys(HOSTILE, 1)))
+    (tmp_path / "results/settings.json").write_text(json.dumps(dict.fromkeys(HOSTILE, NOTED)))
     (tmp_path / "results/pretrained").mkdir()
     for name in HOSTILE:
         (tmp_path / "results/pretrained" / f"{name}.json").write_text("{}")

@@ -49,8 +49,9 @@ def methods() -> None:
 
 def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) -> list[str]:
     """Return a row of ``methods``."""
+    from atelier.methods.base import system_of  # noqa: PLC0415
     from atelier.serving.model_card import headline  # noqa: PLC0415
-    from atelier.serving.saved_method import recipe, system  # noqa: PLC0415
+    from atelier.serving.saved_method import recipe  # noqa: PLC0415
 
     if ready:
         found = recipe(root, params, name)
@@ -58,7 +59,7 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
         kind, block = found.kind, found.block
     elif params and name in params.method_names:
         block = params.method(name)
-        status, kind = "no", system(block, f"methods.{name}").kind
+        status, kind = "no", system_of(block, f"methods.{name}").kind
     else:
         return [name, "-", "no", "-", "an entry of the zoo"]
     return [name, kind, status, TAKES[kind], headline(block["class"])]

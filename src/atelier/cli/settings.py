@@ -29,30 +29,34 @@ def params(
     method: Annotated[str, typer.Argument(help="Entry of `methods`, or a step such as denoise.")],
     scale: Annotated[str | None, typer.Option(help="Default: the scale in force.")] = None,
 ) -> None:
-    """Print the settings of a method or a step, and the block each of them is set in."""
+    """Print the settings of a method or a step, their purposes, and the blocks they are set in.
+
+    A change of a setting used to `train` trains anew; one used to `apply` only makes new pictures;
+    one used to `run` re-runs nothing.
+    """
     from atelier.reports.tables import aligned  # noqa: PLC0415
 
     found = Params.load()
     found = found.at(scale) if scale else found
     typer.echo(f"{method} at scale {found.scale}")
-    typer.echo(aligned(["setting", "value", "from"], settings_rows(found, method)))
+    typer.echo(aligned(["setting", "value", "used to", "from"], settings_rows(found, method)))
 
 
 def settings_rows(params: Params, name: str) -> list[list[str]]:
-    """Return (setting, value, origin) of an entry or a step: those set, then defaults.
+    """Return (setting, value, purpose, origin) of an entry or a step: those set, then defaults.
 
     Raises:
         UserError: no such entry, or invalid settings.
     """
-    from atelier.engine.validate import typed  # noqa: PLC0415
+    from atelier.engine.validate import purposes_of, typed  # noqa: PLC0415
 
-    places, checked = params.places(name), typed(params, name)
+    places, checked, to = params.places(name), typed(params, name), purposes_of(params, name)
     rows = [
-        [key, shown(value), _origin(place, params, name)]
+        [key, shown(value), to.get(key, ""), _origin(place, params, name)]
         for (key, value), place in zip(params.settings(name).items(), places.values(), strict=True)
     ]
     left = {key: value for key, value in checked.model_dump().items() if key not in places}
-    return rows + [[key, shown(value), DEFAULT] for key, value in left.items()]
+    return rows + [[key, shown(value), to[key], DEFAULT] for key, value in left.items()]
 
 
 def _origin(place: str, params: Params, name: str) -> str:

@@ -20,16 +20,31 @@ from atelier.core.config import UserError
 from atelier.core.files import atomic
 
 log = logging.getLogger(__name__)
+RUNNING, FINISHED = "step", "final"
+"""Prefixes of the file names of states."""
 KEPT = 2
 """Number of checkpoints kept: if the newest is unreadable, the previous one is used."""
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Write the full state after ``step`` atomically; delete all but the newest ``KEPT``."""
-    path = folder / f"step-{step:08d}.pt"
+    """Write the full state after ``step`` atomically; delete all earlier ones but ``KEPT``.
+
+    Later ones remain: they belong to a training of more steps, which may be resumed again.
+    """
+    path = folder / f"{RUNNING}-{step:08d}.pt"
     with atomic(path) as part:
         _save(dict(state), part)
-    for old in _states(folder)[:-KEPT]:
+    for old in _states(folder, RUNNING, step)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def save_final_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Write the state of a finished training, which more steps continue; delete earlier."""
+    path = folder / f"{FINISHED}-{step:08d}.pt"
+    with atomic(path) as part:
+        _save(dict(state), part)
+    for old in (*_states(folder, RUNNING, step), *_states(folder, FINISHED, step - 1)):
         old.unlink()
     return path
 
@@ -44,16 +59,19 @@ def _save(state: dict[str, Any], part: Path) -> None:
 
 
 def newest_state(
-    folder: Path, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
+    folder: Path, steps: int, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
 ) -> dict[str, Any] | None:
     """Return the newest usable state below ``folder``, on the CPU, or None.
 
     Args:
-        folder: where ``save_state`` wrote.
+        folder: where ``save_state`` and ``save_final_state`` wrote.
+        steps: steps of the training that is to resume. Later states are not considered, nor is the
+            final state after as many steps: the final weights are then computed again.
         misfit: returns why a readable state cannot be resumed, or ""; an exception counts as a
             reason.
     """
-    for path in reversed(_states(folder)):
+    there = [*_states(folder, RUNNING, steps), *_states(folder, FINISHED, steps - 1)]
+    for path in sorted(there, key=_step, reverse=True):
         try:
             _check_sums(path)
             found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -77,8 +95,14 @@ def _check_sums(path: Path) -> None:
             raise ValueError(f"{changed} has changed since it was written")
 
 
-def _states(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.pt"))
+def _states(folder: Path, word: str, last: int) -> list[Path]:
+    """Return the states up to the step ``last``, in the order of their steps."""
+    found = (path for path in folder.glob(f"{word}-{'[0-9]' * 8}.pt") if _step(path) <= last)
+    return sorted(found, key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from atelier.core.config import UserError
 from atelier.core.files import read_record, write_json
 from atelier.core.paths import Results, plain
+from atelier.core.purpose import of_today
 
 VARYING = frozenset(
     {
@@ -26,6 +27,8 @@ VARYING = frozenset(
 )
 """Entries that may differ for equal results."""
 OF = "of"
+APPLIED = "parameters"
+"""Key of the settings: on a card, of the training; in a record of pictures, of the application."""
 PICTURES, WEIGHTS = "pictures_sha256", "weights_sha256"
 """Keys, in records and cards, of the digests of the pictures and of the weights."""
 
@@ -70,6 +73,18 @@ def digest_of(pictures: Iterable[Path]) -> str:
     for path in pictures:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
+
+
+def parameters(root: Path, method: str) -> dict[str, Any]:
+    """Return the settings that a method's results were made with; {} without results.
+
+    Those of the training are on its card, those of the application beside its pictures.
+    """
+    trained = record(root, method, "card").get(APPLIED)
+    if not isinstance(trained, dict):
+        return {}
+    applied = read_record(Results(root).stylized(method).record).get(APPLIED)
+    return {**of_today(trained), **(applied if isinstance(applied, dict) else {})}
 
 
 def record(root: Path, method: str, name: str) -> dict[str, Any]:

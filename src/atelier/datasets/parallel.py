@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,6 +18,10 @@ from atelier.tracking.progress import progress
 A = TypeVar("A")
 B = TypeVar("B")
 
+UNGUARDED = 78
+"""Exit code of a worker that called ``parallel`` while importing the main script."""
+ENDING = 5.0
+"""Seconds to wait for the exit code of a worker that has died."""
 PER_WORKER = 32
 """Number of small pictures that take as long as starting a process."""
 
@@ -38,18 +42,43 @@ def parallel(
     be worth a process, everything runs in this process.
 
     Raises:
-        UserError: a worker died, usually for lack of memory.
+        UserError: a worker died, usually for lack of memory; or the calling script has no main
+            guard, so that every worker, which imports it first, would call this again.
     """
     count = min(workers or cores(), -(-len(tasks) // PER_WORKER))
     if count <= 1:
         yield from progress(map(function, tasks), len(tasks), what)
         return
+    _leave_if_imported()
+    others, started = set(multiprocessing.active_children()), set[BaseProcess]()
     try:
         with _pool(count) as pool:
-            yield from progress(pool.map(function, tasks, chunksize=4), len(tasks), what)
+            results = pool.map(function, tasks, chunksize=4)
+            started = set(multiprocessing.active_children()) - others
+            yield from progress(results, len(tasks), what)
     except BrokenProcessPool:
-        reason = f"{what}: a worker process died, probably for lack of memory"
-        raise UserError(f"{reason}; set fewer `workers` or a lower `max_megapixels`") from None
+        raise UserError(f"{what}: {_why_broken(started)}") from None
+
+
+def _leave_if_imported() -> None:
+    """End a worker that is still importing the main script, which has called ``parallel`` again.
+
+    Python would end it with a traceback of twenty lines for each worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
+
+
+def _why_broken(workers: Collection[BaseProcess]) -> str:
+    for worker in workers:  # the pool is told before they have really ended
+        worker.join(ENDING)
+    if UNGUARDED in {worker.exitcode for worker in workers}:
+        return (
+            "each worker process first imports your script, which calls this again; put the call "
+            'below `if __name__ == "__main__":`, or set `workers: 1`'
+        )
+    reason = "a worker process died, probably for lack of memory"
+    return f"{reason}; set fewer `workers` or a lower `max_megapixels`"
 
 
 @contextmanager

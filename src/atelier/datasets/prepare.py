@@ -21,6 +21,7 @@ from atelier.core.files import atomic_folder, write_json
 from atelier.core.layout import REQUIRED, left_out, splits
 from atelier.core.pairing import Pairing
 from atelier.core.paths import Prepared
+from atelier.core.purpose import RunSetting
 from atelier.datasets.parallel import cores, parallel
 from atelier.tracking.progress import progress
 
@@ -40,7 +41,7 @@ class PrepareSettings(Settings):
     """Number of test photographs paired with a painting; None: all."""
     min_pictures: int = Field(1, ge=1)
     """Minimum number of usable pictures in a required split."""
-    workers: int | None = Field(None, ge=1)
+    workers: RunSetting[int | None] = Field(None, ge=1)
     """Processes; None: one per core."""
 
 

@@ -28,9 +28,10 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from atelier.core.batches import Batch, Batches, loader
-from atelier.core.checkpoints import newest_state, save_state
+from atelier.core.checkpoints import newest_state, save_final_state, save_state
 from atelier.core.config import UserError
 from atelier.engine.distributed import ALONE, ProcessGroup
+from atelier.engine.schedule import why_anew
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import warm_up
 
@@ -69,6 +70,8 @@ class Trainer:
         self.seconds = {"data": 0.0, "step": 0.0}
         self.history: dict[str, list[float]] = {"step": []}
         self.sums: dict[str, float] = {}
+        self.unfinished: set[str] = set()
+        self.final_extra: list[Any] = []
         if not self._restored():
             warm_up(method)
             if self.settings.ema:
@@ -91,16 +94,22 @@ class Trainer:
         """
         settings = self.settings
         self.method.networks.train()
+        if self.step == settings.steps and self.sums:  # interrupted at the very last step
+            self._point()
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
+            saved = time.monotonic()
             while self.step < settings.steps:
                 # saved after the caller has drawn and logged: if killed there, the step is repeated
                 yield self._one_step(made)
                 if self.group.any(asked()):
                     self.save()
                     raise KeyboardInterrupt
-                if self.step % settings.save_every == 0 and self.step < settings.steps:
+                due = time.monotonic() - saved >= 60 * settings.save_minutes
+                if self.step < settings.steps and self.group.any(due):
                     self.save()
+                    saved = time.monotonic()  # so that saving itself never takes most of the time
+        self.final_extra = self.group.gather(self.method.extra_state())
 
     def _one_step(self, made: Iterator[Batch]) -> StepResult:
         began = time.monotonic()
@@ -188,16 +197,21 @@ class Trainer:
             )
 
     def _point(self) -> dict[str, float]:
-        """Return the means of an interval of the curves at its end, else {}."""
-        every = self.settings.log_every
-        last = self.step == self.settings.steps
-        if self.step % every and not last:
+        """Return the means of an interval of the curves at its end, else {}.
+
+        The training may end before an interval does.
+        """
+        whole = self.step % self.settings.log_every == 0
+        if not whole and self.step != self.settings.steps:
             return {}
-        count = self.step % every or every
+        count = self.step - int(next(reversed(self.history["step"]), 0))
         found = self.group.means({name: total / count for name, total in self.sums.items()})
-        self.sums = {}
         for name, value in {"step": self.step, **found}.items():
             self.history.setdefault(name, []).append(value)
+        if whole:
+            self.sums = {}
+        else:
+            self.unfinished = {"step", *found}
         return found
 
     def final_weights(self) -> dict[str, Tensor]:
@@ -223,19 +237,29 @@ class Trainer:
     def save(self) -> None:
         """Write the full state atomically, in the main process of the group."""
         extra = self.group.gather(self.method.extra_state())
-        if not self.group.is_main:
-            return
-        state = {
+        if self.group.is_main:
+            save_state(self.folder, self.step, self._state(extra))
+
+    def save_final(self) -> None:
+        """Write the state after the last step of ``run``, for a training of more steps."""
+        save_final_state(self.folder, self.step, self._state(self.final_extra))
+
+    def _state(self, extra: Sequence[Any]) -> dict[str, Any]:
+        """Return the state between two steps; of the curves, what a longer training also has."""
+        return {
             "step": self.step,
+            "steps": self.settings.steps,
             "networks": self.method.networks.state_dict(),
             "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
             "average": self.average.state_dict() if self.average else None,
             "seconds": self.seconds,
-            "history": self.history,
+            "history": {
+                name: points[:-1] if name in self.unfinished else points
+                for name, points in self.history.items()
+            },
             "sums": self.sums,
             "extra": extra,
         }
-        save_state(self.folder, self.step, state)
 
     def _misfit(self, state: Mapping[str, Any]) -> str:
         """Return why a state is not of this training, or ""; checked before anything is changed."""
@@ -249,11 +273,13 @@ class Trainer:
             return "has other optimisers"
         if not (0 < state["step"] <= self.settings.steps and state["extra"] and state["seconds"]):
             return f"is of step {state['step']}"
-        return "" if set(state["history"]) >= {"step"} and "sums" in state else "has no curves"
+        if not set(state["history"]) >= {"step"} or "sums" not in state:
+            return "has no curves"
+        return why_anew(self.method, state["steps"], state["step"])
 
     def _restored(self) -> bool:
         """Return whether a state was restored."""
-        state: dict[str, Any] | None = newest_state(self.folder, self._misfit)
+        state: dict[str, Any] | None = newest_state(self.folder, self.settings.steps, self._misfit)
         if state is None:
             return False
         self.method.networks.load_state_dict(state["networks"])

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atelier.core.config import Params, Settings, UserError
+from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
+from atelier.core.stage_settings import CODE, codes
 from atelier.core.structure import CLASS, STEPS
 from atelier.datasets.prepare import PrepareSettings
 from atelier.methods.base import method_class
+from atelier.methods.trained import TrainSettings
 from atelier.methods.zsn2n import DenoiseSettings
 from atelier.metrics.evaluator import EvaluateSettings
 from atelier.metrics.lpips import TAPS
@@ -95,6 +98,16 @@ def typed(params: Params, name: str) -> Settings:
     return cls.build(block, _where(params, name), params.places(name))
 
 
+def purposes_of(params: Params, name: str) -> dict[str, str]:
+    """Return setting → purpose, of an entry or a step; see ``core.purpose``.
+
+    If nothing is trained, all settings that are not used to run are used to apply.
+    """
+    cls, _ = _block(params, name)
+    trains = issubclass(cls, TrainSettings)
+    return {k: p if trains or p == "run" else "apply" for k, p in purposes(cls).items()}
+
+
 def _valid_part(params: Params, name: str) -> Settings | None:
     """Return the valid part of an invalid block, to find its other mistakes in the same run."""
     try:
@@ -116,8 +129,20 @@ def _where(params: Params, name: str) -> str:
 
 
 def resolved(params: Params) -> dict[str, dict[str, Any]]:
-    """Return entry → its settings at the scale in force, on which a training depends."""
-    return {name: params.method(name) for name in params.method_names}
+    """Return entry → what its stages depend on: its settings by purpose, and its code.
+
+    The settings used to run, on which no stage depends, are complete, with defaults; see
+    ``core.stage_settings``.
+    """
+    return {name: _resolved(params, name) for name in params.method_names}
+
+
+def _resolved(params: Params, name: str) -> dict[str, Any]:
+    block, valid = params.method(name), typed(params, name)
+    parts = split(type(valid), block)
+    running = split(type(valid), valid.model_dump())["run"]
+    deciding = {"train": parts["train"], "apply": parts["apply"]}
+    return {**deciding, "run": running, CODE: codes(block[CLASS])}
 
 
 Mistake = tuple[str, str]

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from atelier.core.batches import Batch
+from atelier.core.purpose import ApplySetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import (
     AdaAttention,
@@ -80,7 +81,7 @@ class AdaAttNSettings(ArbitrarySettings):
     ``AdaAttention.init_identity`` for attention that starts without projections."""
     init_std: float = Field(0.02, gt=0)
     """Standard deviation of the initial weights, normally distributed; biases start at 0."""
-    tile: int | None = Field(None, ge=64, multiple_of=16)
+    tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
     """Side in pixels of the tiles in which encoder and decoder process larger pictures, with the
     same result; None: no tiling."""
 

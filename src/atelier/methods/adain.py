@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
+from atelier.core.purpose import ApplySetting, FreeTrainSetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
@@ -46,7 +47,7 @@ class AdaINSettings(ArbitrarySettings):
     channels at stride 8) lacks the detail a decoder needs (docs/log.md)."""
     loss_features: str | None = None
     """Loss network, needed in training only; None: ``features``."""
-    matching: Matching = "adain"
+    matching: FreeTrainSetting[Matching] = "adain"
     """Statistics of the style features given to the content features: channel means and deviations
     (``adain``), all values of every channel (``efdm``), means and covariances (``wct``)."""
     load_size: int | None = Field(512, ge=32)
@@ -62,7 +63,7 @@ class AdaINSettings(ArbitrarySettings):
     """The learning rate at step i is lr / (1 + lr_decay · i)."""
     init: Init = "published"
     """Initialisation of the decoder; ``he``, for short trainings, see ``init_he``."""
-    tile: int | None = Field(None, ge=64, multiple_of=16)
+    tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
     """Side in pixels of the tiles in which larger pictures are processed, with the same result;
     None: no tiling."""
 
@@ -97,7 +98,6 @@ class AdaIN(Arbitrary[AdaINSettings]):
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
     instance_norm: ClassVar[bool] = False
-    free_settings: ClassVar[frozenset[str]] = Arbitrary.free_settings | {"matching"}
 
     features: Features
     loss_features: Features | LossFeatures

@@ -132,9 +132,18 @@ def make(
     Raises:
         UserError: invalid settings, one line each.
     """
-    settings = dict(block)
-    name = settings.pop(CLASS, None)
-    if not isinstance(name, str):
-        raise UserError(f"params.yaml: {where}: needs `class`, the file in atelier/methods")
-    cls = method_class(name)
+    settings = {key: value for key, value in block.items() if key != CLASS}
+    cls = system_of(block, f"params.yaml: {where}")
     return cls.build(cls.Settings.build(settings, where, places), seed=seed, device=device)
+
+
+def system_of(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
+    """Return the class that a block of settings configures.
+
+    Raises:
+        UserError: the block, called ``where``, names none.
+    """
+    name = block.get(CLASS)
+    if not isinstance(name, str):
+        raise UserError(f"{where}: needs `class`, the file in atelier/methods")
+    return method_class(name)

@@ -215,7 +215,8 @@ class Gatys(Optimisation[GatysSettings]):
             with torch.no_grad():
                 finite = losses["total"].isfinite()
                 before = {k: torch.where(finite, v, before.get(k, v)) for k, v in losses.items()}
-                yield average.update(canvas.image()), before
+                picture = average.update(canvas.image())
+            yield picture, before  # outside, so that the caller keeps its own gradient mode
 
     def _set_lr(self, optimizers: list[Optimizer], step: int, steps: int) -> None:
         """Linear decay to a tenth: at lr 0.2 the pixels still jitter when the steps run out."""

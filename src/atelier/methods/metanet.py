@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -24,6 +24,7 @@ from torch.optim import AdamW, Optimizer
 from atelier.core import images
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
+from atelier.core.purpose import ApplySetting
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.colour_transfer import recolour
@@ -72,9 +73,9 @@ class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled (AdamW). Nearly every filter is followed by an instance norm, so its scale has no
     effect, its gradient is orthogonal to it, and without decay its norm grows with every step."""
-    adapt_steps: int = Field(0, ge=0)
+    adapt_steps: ApplySetting[int] = Field(0, ge=0)
     """Steps for which a copy of the trained networks is fine-tuned on the pair to be stylised."""
-    adapt_lr: float = Field(1e-3, gt=0)
+    adapt_lr: ApplySetting[float] = Field(1e-3, gt=0)
 
     def seen_layers(self) -> tuple[str, ...]:
         """Layers of the statistics that the hyper-network takes."""
@@ -105,7 +106,6 @@ class MetaNet(Arbitrary[MetaNetSettings]):
     """Statistics of a painting → filters of a transformer → the stylised photograph."""
 
     Settings = MetaNetSettings
-    free_settings: ClassVar[frozenset[str]] = Arbitrary.free_settings | {"adapt_steps"}
 
     features: Features
     loss_features: Features | LossFeatures

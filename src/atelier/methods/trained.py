@@ -22,6 +22,7 @@ from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
+from atelier.core.purpose import ApplySetting, RunSetting
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
@@ -62,16 +63,18 @@ class TrainSettings(Settings):
     """Parts of the batch computed one after another to save memory (gradient accumulation)."""
     compile: bool = False
     """Compile the networks with torch.compile: slow first steps, faster training on a GPU."""
-    snapshots: int = Field(5, ge=0)
+    snapshots: RunSetting[int] = Field(5, ge=0)
     """Number of snapshots of test photographs, evenly spread over the training, the end
     included."""
-    save_every: int = Field(500, ge=1)
-    """Steps between checkpoints."""
-    log_every: int = Field(10, ge=1)
+    save_minutes: RunSetting[float] = Field(10.0, ge=0)
+    """Minutes between checkpoints, which is what a training that is killed can lose; 0: one after
+    every step."""
+    log_every: RunSetting[int] = Field(10, ge=1)
     """Steps averaged into one point of the curves."""
-    workers: int = Field(0, ge=0)
+    workers: RunSetting[int] = Field(0, ge=0)
     """Processes that prefetch pictures."""
-    stylize_batch: int = Field(8, ge=1)
+    stylize_batch: ApplySetting[int] = Field(8, ge=1)
+    """Pictures per batch when the method is applied."""
     warm_start: str | None = None
     """Initial weights: ``zoo`` (the zoo's entry of the method's name) or ``zoo:NAME``, tracked by
     DVC; or a path below the project's root, not tracked: a ``model.safetensors`` (final weights; of
@@ -114,9 +117,6 @@ class Trained(Method[T]):
     """``generate`` needs sides that are multiples of this; others are padded and cropped."""
     instance_norm: ClassVar[bool] = True
     """Whether ``networks`` contain instance norms; see ``nn/memory.py``."""
-    free_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that may differ from those the weights were trained with: they change the pictures,
-    but not which weights fit."""
 
     @property
     def inference_networks(self) -> nn.ModuleDict:
@@ -246,10 +246,10 @@ class _InferenceMode:
 class ArbitrarySettings(TrainSettings):
     """Settings of every system for arbitrary paintings."""
 
-    strength: float = Field(1.0, ge=0, le=1)
+    strength: ApplySetting[float] = Field(1.0, ge=0, le=1)
     """Strength of the style. 1: as trained; 0: the content, as far as the system can reproduce
     it."""
-    preserve_colour: bool = False
+    preserve_colour: ApplySetting[bool] = False
     """Give the painting the photograph's colours first (by CORAL)."""
 
 
@@ -260,7 +260,6 @@ class Arbitrary(Trained[A]):
     """A system for arbitrary paintings, and mixtures of several."""
 
     kind: ClassVar[Kind] = "arbitrary"
-    free_settings: ClassVar[frozenset[str]] = frozenset({"strength", "preserve_colour"})
 
     @abstractmethod
     def blend(

@@ -14,6 +14,8 @@ from atelier.core.checkpoints import load_some, load_weights
 from atelier.core.config import UserError, main_root, project_root
 from atelier.core.files import within
 from atelier.core.paths import CARD
+from atelier.core.purpose import free_settings, of_today
+from atelier.core.structure import CLASS
 from atelier.methods.base import Method
 from atelier.methods.trained import Trained, TrainSettings
 
@@ -58,7 +60,8 @@ def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
 
 def _settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> TrainSettings:
     """Return the entry's settings, of the same system as ``method``."""
-    block = {key: value for key, value in entry.card.parameters.items() if key != "class"}
+    card = of_today(entry.card.parameters)
+    block = {key: value for key, value in card.items() if key != CLASS}
     settings: TrainSettings = type(method.settings).build(block, entry.name)
     return settings
 
@@ -67,7 +70,7 @@ def _settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> TrainSettings:
 def _free_settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> Iterator[None]:
     """Temporarily set the settings of ``method`` that may differ to the entry's values."""
     own, there = method.settings, _settings_of(entry, method).model_dump()
-    free = {key: there[key] for key in method.free_settings}
+    free = {key: there[key] for key in free_settings(type(own))}
     method.settings = own.model_copy(update=free)
     try:
         yield
@@ -78,7 +81,7 @@ def _free_settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> Iterator[
 def _differences(method: Trained[Any], entry: zoo_files.Entry) -> str:
     """Return the settings that differ from the entry's, except those of training only."""
     there, here = _settings_of(entry, method).model_dump(), method.settings.model_dump()
-    own = set(here) - set(TrainSettings.model_fields) - method.free_settings
+    own = set(here) - set(TrainSettings.model_fields) - free_settings(type(method.settings))
     return ", ".join(sorted(key for key in own if here[key] != there[key]))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from atelier.core import records
 from atelier.core.config import Params
-from atelier.core.records import record
+from atelier.core.stage_settings import running
 from atelier.tracking.provenance import flatten
 
 STAGES = ("train", "stylize", "denoise", "evaluate")
@@ -28,20 +29,20 @@ UNSET = "–"
 def settings(root: Path, params: Params, method: str) -> dict[str, Any]:
     """Return the settings of the method's last run, else its next; nested blocks as ``a.b``.
 
-    These are on the card of its results or, without one, in force in ``params.yaml``.
+    These are those its results were made with or, without results, in force in ``params.yaml``.
     """
-    found = record(root, method, "card").get("parameters")
-    return flatten(found if isinstance(found, Mapping) else params.method(method))
+    return flatten(records.parameters(root, method) or params.method(method))
 
 
 def changes(root: Path, params: Params, method: str) -> dict[str, tuple[Any, Any]]:
     """Return settings changed in ``params.yaml`` since the run: (of the run, in force).
 
-    ``UNSET`` stands for a missing setting.
+    ``UNSET`` stands for a missing setting. Settings on which no result depends are omitted.
     """
     had, now = settings(root, params, method), flatten(params.method(method))
     pairs = {name: (had.get(name, UNSET), now.get(name, UNSET)) for name in {**had, **now}}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    free = running(root, method)
+    return {k: pair for k, pair in pairs.items() if pair[0] != pair[1] and k not in free}
 
 
 def differences(root: Path, params: Params, methods: Sequence[str]) -> pd.DataFrame:

@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from atelier.core import zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.config import Params, UserError
-from atelier.core.files import read_record
+from atelier.core.files import read_record, write_json
 from atelier.core.images import save_png
-from atelier.core.paths import Model, Results
+from atelier.core.paths import CARD, Model, Results
 from atelier.core.records import PICTURES, cost
 from atelier.methods.trained import weights_digest
 from atelier.metrics.catalogue import FIGURES, NETWORKS
@@ -190,7 +190,9 @@ class _Model:
             client.create_registered_model(self.model, description=self._text)
         place, run_id = f"{FOLDER}/{self.name}", str(own.info.run_id if own else self.run.id)
         with TemporaryDirectory() as made:
-            _save(folder, Path(made, self.name))
+            card = Path(made, CARD)
+            write_json(card, {**read_record(Model(folder).card), **self._applied})
+            _save(card, Model(folder).weights, Path(made, self.name))
             client.log_artifacts(run_id, str(Path(made, self.name)), place)
         # "runs:/" instead of the path on disk, which changes when the project is moved
         source, tags = f"runs:/{run_id}/{place}", {"weights": weights, "code": CODE.name}
@@ -198,6 +200,12 @@ class _Model:
             self.model, source, run_id=run_id, tags=tags | self._tags(), description=self._text
         )
         return str(found.version)
+
+    @property
+    def _applied(self) -> dict[str, Any]:
+        """Return the settings of the results, those used to apply included; {} without results."""
+        found = {} if self._shipped else records.parameters(self.root, self.name)
+        return {records.APPLIED: found} if found else {}
 
     def _update(self, known: Any) -> None:
         """Update a version's figures and description."""
@@ -243,7 +251,7 @@ class _Model:
         return best
 
 
-def _save(folder: Path, target: Path) -> None:
+def _save(card: Path, weights: Path, target: Path) -> None:
     """Write the model's files, without MLflow's inference of requirements and types, which is slow.
 
     The package is not named as a requirement: its name on the public index is not ours.
@@ -251,7 +259,7 @@ def _save(folder: Path, target: Path) -> None:
     library().pyfunc.save_model(
         str(target),
         python_model=str(CODE),
-        artifacts={"card": str(Model(folder).card), "weights": str(Model(folder).weights)},
+        artifacts={"card": str(card), "weights": str(weights)},
         model_config={"device": "auto"},
         pip_requirements=[],
     )

@@ -14,8 +14,9 @@ from atelier.core import zoo_files
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, Results
+from atelier.core.purpose import of_today, split
 from atelier.core.yaml_tree import read_tree
-from atelier.methods.base import Kind, Method, method_class
+from atelier.methods.base import Kind, Method, system_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Recipe:
     @property
     def system(self) -> type[Method[Any]]:
         """Class that it configures."""
-        return system(self.block, self.name)
+        return system_of(self.block, self.name)
 
     @property
     def networks(self) -> list[str]:
@@ -75,7 +76,8 @@ def here() -> tuple[Path | None, Params | None]:
 def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     """Return the recipe of a method of the project, or else of the zoo.
 
-    A trained system has the settings on its card, whatever ``params.yaml`` says now.
+    A trained system has the settings of training on its card, whatever ``params.yaml`` says now;
+    the settings of application (``core.purpose``) are those in ``params.yaml``.
 
     Args:
         root: the project's folder; None outside one.
@@ -88,7 +90,7 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     known = params is not None and name in params.method_names
     if root is not None and params is not None and known:
         now, model = params.method(name), Results(root).model(name).folder
-        kind = system(now, f"methods.{name}").kind
+        kind = system_of(now, f"methods.{name}").kind
         if kind == "optimisation":
             return Recipe(name, kind, now, {}, None)
         if (model / CARD).is_file():
@@ -102,11 +104,15 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
 
 
 def _trained_here(model: Path, name: str, now: Mapping[str, Any]) -> Recipe:
+    """Return it with the settings to train of its card, and those to apply of ``now``."""
     found = replace(recipe_in(model), name=name)
-    changed = sorted(k for k in {*now, *found.block} if now.get(k) != found.block.get(k))
+    settings = found.system.Settings
+    had, wanted = split(settings, found.block)["train"], split(settings, now)
+    found = replace(found, block={**had, **wanted["apply"]})
+    changed = {k for k in {*had, *wanted["train"]} if had.get(k) != wanted["train"].get(k)}
     if not changed:
         return found
-    differs = f"params.yaml differs in {', '.join(changed)}"
+    differs = f"params.yaml differs in {', '.join(sorted(changed))}"
     return replace(found, note=f"{name} is applied as it was trained; {differs}")
 
 
@@ -121,15 +127,8 @@ def recipe_in(model: Path) -> Recipe:
     block = card.get("parameters") if isinstance(card, dict) else None
     if not isinstance(block, dict):
         raise UserError(f"{path}: is not a card of a trained method; train it again")
-    return Recipe(str(card.get("method")), system(block, str(path)).kind, block, card, model)
-
-
-def system(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
-    """Return the class that a block of settings configures."""
-    name = block.get("class")
-    if not isinstance(name, str):
-        raise UserError(f"{where}: needs `class`, the file in atelier/methods")
-    return method_class(name)
+    block = of_today(block)
+    return Recipe(str(card.get("method")), system_of(block, str(path)).kind, block, card, model)
 
 
 def untrained(name: str, root: Path | None) -> str:

@@ -21,6 +21,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import atomic_folder, read_json, read_record, write_json
 from atelier.core.paths import CARD, WEIGHTS, Model, Results, plain
+from atelier.core.purpose import of_today
 from atelier.core.zoo_files import TRACKED, ZOO, Entry
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
@@ -126,7 +127,7 @@ def build(block: Mapping[str, Any], name: str) -> Trained[Any]:
     Raises:
         UserError: its settings are invalid, or the system is not a trained one.
     """
-    method = make(block, name, seed=0, device="cpu")
+    method = make(of_today(block), name, seed=0, device="cpu")
     if not isinstance(method, Trained):
         raise UserError(f"{name}: is not trained; the zoo is for weights")
     return method
