@@ -194,6 +194,12 @@ def test_of_processes_that_fail_their_own_words_are_all_there_is(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys\nif os.environ['RANK'] == '0': {end}\n")
-    command = [sys.executable, "-m", "atelier.engine.launcher", "--standalone", "--nproc-per-node=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "atelier.engine.launcher",
+        "--standalone",
+        "--nproc-per-node=2",
+    ]
     done = subprocess.run([*command, str(script)], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr.splitlines()) == (code, said)

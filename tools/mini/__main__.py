@@ -26,6 +26,7 @@ from torch import Tensor
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic, read_json, write_json
+from atelier.core.torch_files import read_torch
 from atelier.nn.pretrained.features import load_features
 from atelier.nn.pretrained.weights import digest
 from atelier.tracking.client import Run, open_run
@@ -101,7 +102,7 @@ def collect(
     """Return the examples of the fit, (N, D) and (N, 512); resume those in ``path``."""
     t, pupil = training, digest(training.pupil.state_dict())
     origin = f"{pupil} {t.teacher.hash} {len(corpus.pictures)} {head.ROWS} {head.SIDES}"
-    before: dict[str, Any] = torch.load(path, weights_only=True) if path.is_file() else {}
+    before: dict[str, Any] = read_torch(path) if path.is_file() else {}
     rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("origin") == origin else []
     left = range(len(rows), batches)
     found = head.examples(t.pupil, t.teacher, corpus, t.settings.seed, t.device, left)

@@ -16,10 +16,11 @@ from atelier.core.config import UserError
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` to write to; it takes the name when all went well.
+    """Yield an empty file beside ``path`` to write to; it takes the name when all went well.
 
     The folder is made when missing. On any error, Ctrl-C included, nothing is left behind and a
-    former file of that name is untouched.
+    former file of that name is untouched. Whatever writes it, others may read what the process's
+    umask lets them read: some libraries write for the owner alone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
     # rename is atomic only within one file system.
     part = path.parent / f".{uuid.uuid4().hex}.part"
     try:
+        part.touch()
+        mode = part.stat().st_mode
         yield part
+        if part.stat().st_mode != mode:
+            part.chmod(mode)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
