@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from atelier.core.checkpoints import (
+    load_some,
     load_weights,
     newest_state,
     save_final_state,
@@ -166,3 +167,28 @@ def test_what_the_system_refuses_weights_with_is_its_own_error(tmp_path: Path) -
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert told.strip() == errno.errorcode[errno.EFBIG]
     assert [path for path in tmp_path.iterdir() if path.suffix != ".tmp"] == []
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("it ran",)
+
+
+def test_nobody_is_told_how_to_run_the_code_in_a_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save_state(tmp_path, 1, {"networks": Harmful()})
+    assert newest_state(tmp_path, 9) is None
+    with pytest.raises(UserError) as refused:
+        load_some(nn.Linear(1, 1), path)
+    for said in (caplog.text, str(refused.value)):
+        assert "step-00000001.pt: refused, it holds more than weights: " in said
+        assert "weights_only" not in said
+        assert "can still be loaded" not in said
+    assert capsys.readouterr().out == ""
+
+
+def test_a_file_that_is_no_state_of_a_training_is_named(tmp_path: Path) -> None:
+    path = save_state(tmp_path, 1, {"w": torch.ones(1)})
+    with pytest.raises(UserError, match=r"step-00000001.pt: is not a checkpoint of a training"):
+        load_some(nn.Linear(1, 1), path)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from atelier.core.checkpoints import save_state, save_weights
 from atelier.core.config import UserError
-from atelier.core.files import read_json, read_record, within
+from atelier.core.files import atomic, read_json, read_record, within, write_json
+from atelier.core.images import save_png
 from atelier.core.pairing import list_jobs
 from atelier.metrics.pairwise import made_pairs
 
@@ -53,3 +57,21 @@ def test_json_that_is_nested_too_deep_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.json: cannot be read as JSON"):
         read_json(tmp_path / "a.json")
     assert read_record(tmp_path / "a.json") == {}
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_whatever_writes_a_file_the_umask_says_who_may_read_it(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_weights({"w": torch.ones(2)}, tmp_path / "model.safetensors")
+        save_state(tmp_path, 1, {"step": 1})
+        save_png(torch.zeros(3, 4, 4), tmp_path / "a.png")
+        write_json(tmp_path / "a.json", {})
+        with atomic(tmp_path / "own") as part:
+            part.unlink()
+            os.close(os.open(part, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 5
+    assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(0o666 & ~umask)}

@@ -298,7 +298,7 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{name}: not a readable weight file"):
             warmed(small(warm_start=str(tmp_path / name)))
     save_state(tmp_path, 2, {"step": 2})
-    with pytest.raises(UserError, match=r"step-00000002\.pt: not a readable weight file"):
+    with pytest.raises(UserError, match=r"step-00000002\.pt: is not a checkpoint of a training"):
         warmed(small(warm_start=str(tmp_path / "step-00000002.pt")))
     save_weights({"other.weight": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="does not fit these settings"):

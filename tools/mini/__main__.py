@@ -26,6 +26,7 @@ from torch import Tensor
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic, read_json, write_json
+from atelier.core.torch_files import read_torch
 from atelier.nn.pretrained.features import load_features
 from atelier.nn.pretrained.weights import digest
 from atelier.tracking.client import Run, open_run
@@ -98,10 +99,10 @@ def fit_vector(training: Trainer, check: Corpus, out: Path, note_time: Callable[
 def collect(
     training: Trainer, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
 ) -> list[Tensor]:
-    """Return the examples of the fit, (N, D) and (N, 512), resuming from ``path``."""
+    """Return the examples of the fit, (N, D) and (N, 512); resume those in ``path``."""
     t, student = training, digest(training.student.state_dict())
     origin = f"{student} {t.teacher.hash} {len(corpus.pictures)} {head.ROWS} {head.SIDES}"
-    before: dict[str, Any] = torch.load(path, weights_only=True) if path.is_file() else {}
+    before: dict[str, Any] = read_torch(path) if path.is_file() else {}
     rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("origin") == origin else []
     left = range(len(rows), batches)
     found = head.examples(t.student, t.teacher, corpus, t.settings.seed, t.device, left)

@@ -22,6 +22,7 @@ from torch.optim import AdamW
 
 from atelier.core.config import Settings, UserError
 from atelier.core.files import atomic
+from atelier.core.torch_files import read_torch
 from atelier.nn.pretrained.features import Features
 from atelier.nn.pretrained.mini import WIDTHS, Mini, initialise
 
@@ -149,7 +150,7 @@ class Trainer:
         Raises:
             UserError: the file is of a training with other settings or of another network.
         """
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = read_torch(path)
         if state["settings"] != self.settings.model_dump():
             raise UserError(f"{path}: was written with other settings; delete it to start again")
         try:

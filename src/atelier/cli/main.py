@@ -151,9 +151,11 @@ def weights_convert(
     name: Annotated[str | None, typer.Option(help="Network; default: from the file name.")] = None,
 ) -> None:
     """Convert a network's weights to the file that ATELIER_WEIGHTS expects."""
+    from atelier.nn.pretrained.features import require_fit  # noqa: PLC0415
     from atelier.nn.pretrained.weights import convert  # noqa: PLC0415
 
-    typer.echo(f"wrote {convert(source, out, name)}; now: export ATELIER_WEIGHTS={out.resolve()}")
+    written = convert(source, out, name, require_fit)
+    typer.echo(f"wrote {written}; now: export ATELIER_WEIGHTS={out.resolve()}")
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic
+from atelier.core.torch_files import read_torch, why_unreadable
 
 log = logging.getLogger(__name__)
 RUNNING, FINISHED = "step", "final"
@@ -74,8 +75,10 @@ def newest_state(
     for path in sorted(there, key=_step, reverse=True):
         try:
             _check_sums(path)
-            found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            found: dict[str, Any] = read_torch(path)
             reason = misfit(found)
+        except UserError as error:
+            reason = str(error).removeprefix(f"{path}: ")
         except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may be usable
             reason = f"cannot be read ({str(error).partition(chr(10))[0]})"
         if not reason:
@@ -210,13 +213,13 @@ def _read_any(path: Path) -> dict[str, Tensor]:
             f"{path}: there is no such file to start from (.checkpoints and what a stage writes "
             "are cleared before it runs: copy the file elsewhere)"
         )
+    if path.suffix == ".pt":
+        state = read_torch(path)
+        found: dict[str, Tensor] | None = state.get("networks") if isinstance(state, dict) else None
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: is not a checkpoint of a training, which has `networks`")
+        return found
     try:
-        if path.suffix != ".pt":
-            return load_file(path)
-        found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)[
-            "networks"
-        ]
-    except Exception as error:  # noqa: BLE001 - torch and safetensors raise many kinds
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: not a readable weight file: {reason}") from None
-    return found
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: {why_unreadable(error)}") from None

@@ -16,10 +16,11 @@ from atelier.core.config import UserError
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` to write to; rename it on success.
+    """Yield an empty temporary file beside ``path`` to write to; rename it on success.
 
     A missing folder is created. On any error, Ctrl-C included, nothing is left behind and an
-    existing file of that name is untouched.
+    existing file of that name is untouched. The file gets the mode of the process's umask: some
+    libraries write for the owner alone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
     # only within one file system.
     part = path.parent / f".{uuid.uuid4().hex}.part"
     try:
+        part.touch()
+        mode = part.stat().st_mode
         yield part
+        if part.stat().st_mode != mode:
+            part.chmod(mode)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -11,12 +11,14 @@ from urllib.error import URLError
 
 import pytest
 import torch
+import torchvision
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.nn.pretrained import weights
+from atelier.nn.pretrained.features import require_fit
 from atelier.nn.pretrained.weights import (
     CAFFE_MEAN,
     IMAGENET_MEAN,
@@ -245,6 +247,17 @@ def test_convert_knows_the_keys_of_dataparallel_and_of_bare_trunks(
         "features.0.weight",
         "features.0.bias",
     }
+
+
+def test_convert_writes_no_weights_that_the_network_will_not_take(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = torchvision.models.vgg16().features.state_dict()
+    state = {f"module.features.{key}": torch.zeros(v.shape) for key, v in shapes.items()}
+    torch.save(state, tmp_path / "mine.pth")
+    assert convert(tmp_path / "mine.pth", tmp_path / "out", "vgg16", require_fit).is_file()
+    with pytest.raises(UserError, match=r"mine.pth: the weight file found for vgg19 does not fit"):
+        convert(tmp_path / "mine.pth", tmp_path / "out", "vgg19", require_fit)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["vgg16.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from atelier.nn.pretrained.mini import LAYERS, mini_network
 from atelier.nn.pretrained.weights import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    StateDict,
     digest,
     load_strictly,
     resolve,
@@ -239,13 +240,31 @@ def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
         chain = random_vgg19()
         return chain, vgg_layers("vgg19"), digest(chain.state_dict())
     state = {k: v for k, v in resolve(name).items() if k.startswith("features.")}
-    with torch.device("meta"):  # skip an initialisation that is overwritten
-        models = importlib.import_module("torchvision.models")  # see weights.published_url
-        model = getattr(models, name)(weights=None)
-    chain = model.features
-    load_strictly(chain, {k.removeprefix("features."): v for k, v in state.items()}, name)
+    chain = _trunk(name, state)
     known = squeezenet_layers() if name == "squeezenet1_1" else vgg_layers(name)
     return chain, known, digest(state)
+
+
+def _trunk(name: str, state: StateDict) -> nn.Sequential:
+    """Return torchvision's ``features`` of the network ``name`` with weights of it."""
+    with torch.device("meta"):  # no time lost on an initialisation that is overwritten
+        models = importlib.import_module("torchvision.models")  # see weights.published_url
+        chain: nn.Sequential = getattr(models, name)(weights=None).features
+    trunk = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
+    load_strictly(chain, trunk, name)
+    return chain
+
+
+def require_fit(name: str, state: StateDict) -> None:
+    """Refuse weights of another network than ``name``, one of ``PUBLISHED``.
+
+    Raises:
+        UserError: the first thing that does not fit.
+    """
+    if name in BUILDERS:
+        BUILDERS[name](state, layer_names(name)[:1])
+    else:
+        _trunk(name, state)
 
 
 def reflect_rims(network: nn.Module, padding: Padding) -> None:

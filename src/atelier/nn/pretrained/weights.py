@@ -10,12 +10,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -25,6 +23,7 @@ from torch import Tensor, nn
 
 from atelier.core.checkpoints import save_tensors
 from atelier.core.config import UserError
+from atelier.core.torch_files import read_torch, why_unreadable
 
 StateDict = dict[str, Tensor]
 
@@ -118,27 +117,16 @@ def _missing(name: str, error: Exception) -> str:
 
 
 def read_weights(path: Path) -> StateDict:
-    """Read ``.safetensors``, or a torch file with ``weights_only=True`` (no code is run)."""
-    try:
-        if path.suffix == ".safetensors":
+    """Read ``.safetensors``, or a torch file (no code is run)."""
+    if path.suffix == ".safetensors":
+        try:
             return load_file(path)
-        found: StateDict = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise UserError(f"{path}: {_refusal(str(error))}") from None
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0] or "it is truncated"
-        raise UserError(f"{path}: not a readable weight file: {reason}") from None
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: {why_unreadable(error)}") from None
+    found: StateDict = read_torch(path)
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds no tensors by name, so it is not a state dict")
     return found
-
-
-def _refusal(message: str) -> str:
-    """Return one line for torch's long message: code in the file, or not a file of torch's."""
-    code = re.search(r"unsupported (?:global|class).*|.*GLOBAL.*", message, re.IGNORECASE)
-    if code:
-        return f"refused, it holds more than weights: {code[0].strip()}"
-    return "not a readable weight file: not a format of torch; was the download an error page?"
 
 
 def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
@@ -160,7 +148,13 @@ def digest(state: Mapping[str, Tensor]) -> str:
     return total.hexdigest()[:12]
 
 
-def convert(source: Path, folder: Path, name: str | None = None) -> Path:
+Check = Callable[[str, StateDict], object]
+"""Refuses, by a UserError, weights that the network of a name does not take."""
+
+
+def convert(
+    source: Path, folder: Path, name: str | None = None, check: Check = lambda *_: None
+) -> Path:
     """Write ``folder/<name>.safetensors`` from ``source``, ready for ``ATELIER_WEIGHTS``.
 
     Understands plain state dicts, and 8-bit files ``{key: {"q", "scale", "min"}}`` whose kernels
@@ -179,6 +173,10 @@ def convert(source: Path, folder: Path, name: str | None = None) -> Path:
     if first not in tensors:
         some = ", ".join(sorted(tensors)[:3])
         raise UserError(f"{source}: is not {name}: it lacks {first} and has {some}, …")
+    try:
+        check(str(name), tensors)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     target = folder / f"{name}.safetensors"
     save_tensors(tensors, target, {"name": str(name), "source": source.name})
     return target
