@@ -50,7 +50,7 @@ def test_a_script_without_a_main_guard_is_told_of_it(tmp_path: Path) -> None:
         [sys.executable, "go.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert 'put it below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert 'put the call below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
     assert "memory" not in done.stderr
     assert done.stderr.count("Traceback") == 1, "of the script alone"
 

@@ -261,10 +261,10 @@ def test_a_method_without_figures_is_registered_without_a_title(root: Path) -> N
 def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, caplog) -> None:
     real = registry._save
 
-    def save(folder: Path, target: Path) -> None:
-        if folder.name == "adain":
+    def save(card: Path, weights: Path, target: Path) -> None:
+        if target.name == "adain":
             raise OSError("no room")
-        real(folder, target)
+        real(card, weights, target)
 
     monkeypatch.setattr(registry, "_save", save)
     assert go(root) == ["cut: version 1 of atelier-cut, which is the champion"]
