@@ -10,6 +10,7 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
+from atelier.reports.curves import on_log_axis
 from atelier.reports.leaderboard import front, label
 
 BELOW = {"orient": "bottom", "columns": 2}
@@ -20,11 +21,10 @@ FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
     """Draw losses (columns) by step (index); a click on the legend brings one out.
 
-    A log scale drops what is not positive.
+    A log scale leaves out what it cannot show, see ``on_log_axis``.
     """
-    long = frame.reset_index().melt("step", var_name="loss", value_name="value").dropna()
-    if logarithmic:
-        long = long[long["value"] > 0]
+    shown = on_log_axis(frame) if logarithmic else frame
+    long = shown.reset_index().melt("step", var_name="loss", value_name="value").dropna()
     scale = {"type": "log"} if logarithmic else {"zero": False}
     colour = {"field": "loss", "type": "nominal", "sort": None, "title": None, "legend": BELOW}
     picked = {"name": "picked", "select": {"type": "point", "fields": ["loss"]}, "bind": "legend"}

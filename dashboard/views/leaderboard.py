@@ -68,8 +68,8 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
     verdicts = against(found)
     state = st.dataframe(
         arranged(frame.assign(**verdicts), verdicts), placeholder="–", column_config=COLUMNS,
-        hide_index=True, height="content", row_height=56, key="rows", on_select="rerun", selection_mode="multi-row",
-        alt="Figures of every method",
+        hide_index=True, height="content", row_height=56, key="rows", on_select="rerun",
+        selection_mode="multi-row", alt="Figures of every method",
     )  # fmt: skip
     chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
     with st.container(horizontal=True):
