@@ -30,7 +30,7 @@ class Page(HTMLParser):
         known = dict(attrs)
         if tag == "img":
             self.sources[str(known["alt"])] = str(known["src"])
-        elif tag not in {"meta"}:
+        elif tag != "meta":
             self.open.append(tag)
         self.fetched += [v for k, v in attrs if k in {"src", "href"} and v and v[:5] != "data:"]
 

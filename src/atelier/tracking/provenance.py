@@ -19,15 +19,18 @@ def run_name(method: str) -> str:
 
 
 def context(stage: str) -> dict[str, str]:
-    """Return tags of this process: commit, dirty flag, DVC stage and experiment.
+    """Return tags of this process: script, commit, dirty flag, DVC stage and experiment.
 
     The stages of a run can stem from different commits, so each that opens it has its own pair of
-    git tags; the plain pair is that of the last one.
+    git tags; the plain ones are those of the last one.
     """
     git = git_tags()
     own = {f"{stage}.{key}": value for key, value in git.items()}
     dvc = {key: os.environ[key] for key in ("DVC_STAGE", "DVC_EXP_NAME") if os.environ.get(key)}
-    plain = {"mlflow.source.git.commit": git["git.commit"]} if git else {}
+    # MLflow's columns *Source* and *Version* read these.
+    plain = {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"stages/{stage}.py"}
+    if git:
+        plain["mlflow.source.git.commit"] = git["git.commit"]
     return {**git, **own, **plain, **dvc}
 
 
