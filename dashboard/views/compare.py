@@ -150,7 +150,8 @@ def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
         pictures.card(name, None, status, reason=str(row["error"]))
         return
     path, alt, figure = made(root, name, photo)
-    score = f"ok · {scored(row, figure)}" if status == "ok" else "not scored yet"
+    main = FIGURES[HEADLINE]
+    score = f"ok · {main.label} {main.text(row[figure])}" if status == "ok" else "not scored yet"
     pictures.card(name, path, score, alt, factor=factor)
 
 
@@ -165,18 +166,14 @@ def made(root: Path, name: str, photo: str) -> tuple[Path | None, str, str]:
     return outputs.stylised(root, name, photo), alt, HEADLINE
 
 
-def scored(row: Mapping[str, Any], figure: str) -> str:
-    """The headline figure as people read it: ``Fréchet 9.9``."""
-    return f"{FIGURES[HEADLINE].label} {FIGURES[HEADLINE].text(row[figure])}"
-
-
 def labelled(root: Path, row: Mapping[str, Any], photo: str) -> tuple[str, Path | None]:
     """A method's picture with its label in a sheet: name and score."""
     name = str(row["method"])
     path, _, figure = made(root, name, photo)
     if row["status"] != "ok":
         return name, path if row["status"] == "not run" else None
-    return f"{name} {scored(row, figure)}", path
+    main = FIGURES[HEADLINE]
+    return f"{name} {main.heading} {main.text(row[figure])}", path  # the sheet's font is ASCII
 
 
 def two(found: Project, photo: Path) -> None:
