@@ -7,7 +7,7 @@ from atelier.core.files import write_json
 from atelier.core.images import find
 from atelier.core.pairing import Pairing, list_jobs
 from atelier.core.paths import Results
-from atelier.metrics.baselines import make_baseline
+from atelier.datasets.baselines import make_baseline
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import look_at, noise_floor, save_reference

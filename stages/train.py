@@ -18,6 +18,7 @@ from atelier.methods import trained
 from atelier.methods.base import make, system_of
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.inputs import data_inputs
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "kind")
@@ -64,6 +65,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         return
     noted = {"scale": params.scale, "seed": seed, **settings}
     with open_run(name, "train", noted, tags, run_id=begun(kept)) as run:
+        run.inputs(data_inputs(RESULTS.prepared.manifest))
         write_json(kept / RUN, {"run_id": run.id})  # if killed, it resumes in the same run
         if state:
             learn(state, name, run)

@@ -81,6 +81,7 @@ NOTES = {
     "src/atelier/datasets/synthetic/photographs/real_coffee.jpg": "A still life",
     "src/atelier/datasets/synthetic/photographs/real_pagoda.jpg": "A building",
     "src/atelier/datasets/synthetic/photographs/real_rocket.jpg": "A rocket in a landscape",
+    "src/atelier/reports/document.html": "The page of `atelier report`, to be filled in",
     "src/atelier/nn/pretrained/mini.json": "Card of `mini`: teacher, settings, figures",
     "src/atelier/nn/pretrained/mini.safetensors": "Weights of `mini`, 3.0 MB",
     "src/atelier/py.typed": "The package is typed",

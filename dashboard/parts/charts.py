@@ -10,7 +10,7 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
-from atelier.reports.curves import thinned
+from atelier.reports.curves import on_log_axis, thinned
 from atelier.reports.leaderboard import front, label
 
 BELOW = {"orient": "bottom", "columns": 2}
@@ -21,10 +21,10 @@ FRONT, BEHIND, BASELINE = "on the front", "behind it", "baseline"
 def curves(frame: pd.DataFrame, alt: str, *, logarithmic: bool) -> None:
     """Draw losses (columns) by step (index); a click on the legend highlights one.
 
-    A log scale omits values that are not positive. Long curves are thinned before they reach the
-    browser.
+    A log scale omits what it cannot show, see ``on_log_axis``. Long curves are thinned before they
+    reach the browser.
     """
-    shown = thinned(frame.where(frame > 0) if logarithmic else frame)
+    shown = thinned(on_log_axis(frame) if logarithmic else frame)
     long = shown.reset_index().melt("step", var_name="loss", value_name="value").dropna()
     scale = {"type": "log"} if logarithmic else {"zero": False}
     colour = {"field": "loss", "type": "nominal", "sort": None, "title": None, "legend": BELOW}

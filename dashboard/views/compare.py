@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +14,7 @@ from atelier.core.paths import SNAPSHOTS
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE
 from atelier.reports import outputs
 from atelier.reports.outputs import strips
-from parts import components, pictures, project
+from parts import components, pictures, project, sheet
 from parts.project import Project, literal
 
 STRIPS = {
@@ -73,6 +74,7 @@ def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
     absent = [name for name in rows if name not in there]
     chosen = there
     if there:
+        groups(rows, there)
         chosen = st.pills(
             "Methods", there, selection_mode="multi", default=there, key="methods",
             bind="query-params", wrap=True,
@@ -81,6 +83,26 @@ def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
         command = f"dvc repro evaluate@{absent[0]}"
         st.caption(f"Not run yet: {project.listed(absent)}; for one of them, `{command}`.")
     return [{str(key): value for key, value in rows[name].items()} for name in chosen]
+
+
+def groups(rows: Mapping[str, Mapping[Any, Any]], there: list[str]) -> None:
+    """Draw buttons that choose all methods, the best of each kind, or those of one kind."""
+    kinds: dict[str, list[str]] = {}
+    for name in there:  # best first
+        kinds.setdefault(str(rows[name]["kind"]), []).append(name)
+    known = {kind: names for kind, names in kinds.items() if kind}
+    if len(known) < 2:
+        return
+    choices = {"All": there, "Best of each kind": [names[0] for names in known.values()]}
+    choices |= {project.title(kind): names for kind, names in known.items()}
+    with st.container(horizontal=True, gap="xsmall"):
+        for label, names in choices.items():
+            st.button(label, key=f"group {label}", type="tertiary", on_click=pick, args=(names,))
+
+
+def pick(names: list[str]) -> None:
+    """Show these methods; Streamlit carries them into the address, which remembers them."""
+    st.session_state["methods"] = names
 
 
 def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
@@ -113,6 +135,12 @@ def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) 
         pictures.card(STYLE, painting, style, f"the painting {style}", factor=factor)
         for row in rows:
             method(found.root, row, name, factor)
+    shown = [(CONTENT, photo), (STYLE, painting)]
+    shown += [labelled(found.root, row, photo.stem) for row in rows]
+    st.download_button(
+        "Download as PNG", partial(sheet.png, shown), f"{photo.stem}.png", "image/png",
+        icon=":material/download:", on_click="ignore", help="The pictures above, labelled.",
+    )  # fmt: skip
 
 
 def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
@@ -121,12 +149,31 @@ def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
     if status in {"failed", "running"}:
         pictures.card(name, None, status, reason=str(row["error"]))
         return
-    path, alt, figure = outputs.stylised(root, name, photo), f"{photo} by {name}", HEADLINE
-    if st.session_state.get("denoised") and (clean := outputs.denoised(root, name, photo)):
-        path, alt, figure = clean, f"{alt}, denoised", AFTER + HEADLINE
+    path, alt, figure = made(root, name, photo)
     main = FIGURES[HEADLINE]
     score = f"ok · {main.label} {main.text(row[figure])}" if status == "ok" else "not scored yet"
     pictures.card(name, path, score, alt, factor=factor)
+
+
+def made(root: Path, name: str, photo: str) -> tuple[Path | None, str, str]:
+    """A method's picture as one wants to see it, what it shows, and the figure that belongs to it.
+
+    The denoised one where that is asked for and there is one.
+    """
+    alt = f"{photo} by {name}"
+    if st.session_state.get("denoised") and (clean := outputs.denoised(root, name, photo)):
+        return clean, f"{alt}, denoised", AFTER + HEADLINE
+    return outputs.stylised(root, name, photo), alt, HEADLINE
+
+
+def labelled(root: Path, row: Mapping[str, Any], photo: str) -> tuple[str, Path | None]:
+    """A method's picture with its label in a sheet: name and score."""
+    name = str(row["method"])
+    path, _, figure = made(root, name, photo)
+    if row["status"] != "ok":
+        return name, path if row["status"] == "not run" else None
+    main = FIGURES[HEADLINE]
+    return f"{name} {main.heading} {main.text(row[figure])}", path  # the sheet's font is ASCII
 
 
 def two(found: Project, photo: Path) -> None:

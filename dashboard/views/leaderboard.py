@@ -69,8 +69,7 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
     state = st.dataframe(
         arranged(frame.assign(**verdicts), verdicts), placeholder="–", column_config=COLUMNS,
         hide_index=True, height="content", row_height=56, key="rows", on_select="rerun",
-        selection_mode="multi-row",
-        alt="Figures of every method",
+        selection_mode="multi-row", alt="Figures of every method",
     )  # fmt: skip
     chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
     with st.container(horizontal=True):

@@ -109,3 +109,18 @@ def test_weights_of_an_unknown_network_are_refused_in_a_sentence(
     save_file({"a": torch.zeros(1)}, source)
     assert atelier(monkeypatch, "weights", "convert", str(source)) == 1
     assert "give --name" in capsys.readouterr().err
+
+
+def test_table_in_other_formats(project: Path, monkeypatch, capsys) -> None:
+    assert atelier(monkeypatch, "table", "--format", "latex") == 0
+    assert r"\begin{tabular}" in capsys.readouterr().out
+    assert atelier(monkeypatch, "table", "--format", "word") == 1
+    assert "--format word: is none of text, markdown, latex, csv" in capsys.readouterr().err
+    assert atelier(monkeypatch, "table", "--against", "gatys") == 1
+    assert "gatys: no paired differences of frechet" in capsys.readouterr().err
+
+
+def test_report_writes_one_file(project: Path, monkeypatch, capsys) -> None:
+    assert atelier(monkeypatch, "report", "--out", "r.html") == 0
+    assert "wrote r.html" in capsys.readouterr().out
+    assert "gatys" in (project / "r.html").read_text(encoding="utf-8")

@@ -1,12 +1,14 @@
 """*Compare*, and every page in the states a project can be in."""
 
 from base64 import b64encode
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from atelier.core.baselines import BASELINES
+from parts import sheet
 from support.projects import (
     METRICS,
     alts,
@@ -225,3 +227,28 @@ def test_a_file_that_changes_is_looked_at_again(done: Path) -> None:
     before = component(show(), "filmstrip")["pictures"][0]["src"]
     put(done, "prepared/photos/test/alps.png", Image, 99)
     assert component(show(), "filmstrip")["pictures"][0]["src"] != before
+
+
+def test_methods_are_chosen_by_kind(done: Path) -> None:
+    for name, kind in (("gatys", "optimisation"), ("cut_x", "unpaired")):
+        put(done, f"metrics/{name}.json", {**METRICS, "kind": kind})
+    app = show()
+    app.button(key="group Unpaired").click().run()
+    assert "alps by cut_x" in alts(app)
+    assert "alps by gatys" not in alts(app)
+    app.button(key="group Best of each kind").click().run()
+    assert {"alps by cut_x", "alps by gatys"} <= set(alts(app))
+
+
+def test_the_sheet_has_what_one_sees_in_rows_that_fit_a_slide(done: Path) -> None:
+    photo = done / "results/prepared/photos/test/alps.png"
+    one, many = (
+        Image.open(BytesIO(sheet.png([("photograph", photo), *[("missing", None)] * count])))
+        for count in (sheet.ACROSS - 1, 3 * sheet.ACROSS - 1)
+    )
+    assert one.size == (many.width, many.height / 3)
+    assert one.width > sheet.ACROSS * sheet.CELL
+    empty = Image.open(BytesIO(sheet.png([("photograph", None)] + [("missing", None)] * 5)))
+    assert one.tobytes() != empty.tobytes(), "the photograph is there"
+    download = show().get("download_button")
+    assert [block.proto.label for block in download] == ["Download as PNG"]

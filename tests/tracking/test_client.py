@@ -1,5 +1,6 @@
 """The store of the runs: continued, crowded, moved, broken."""
 
+import json
 import math
 import os
 import shutil
@@ -14,6 +15,7 @@ import torch
 
 from atelier.tracking import client, links, provenance, store
 from atelier.tracking.client import Run, open_run
+from atelier.tracking.inputs import data_inputs
 
 NAMES = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -470,3 +472,36 @@ def test_a_run_whose_process_was_killed_is_closed_by_whoever_looks_next(project:
         assert stored(killed).info.status == "KILLED"
         client.close_killed(open_store(), stored(living.id).info.experiment_id)
         assert stored(living.id).info.status == "RUNNING"
+
+
+def test_the_data_sets_and_the_source_stand_where_mlflow_looks_for_them(project: Path) -> None:
+    manifest = project / "manifest.json"
+    picture = {"file": "paintings/a.png", "split": "paintings", "sha256": "12", "size": [8, 8]}
+    photo = {**picture, "file": "photos/test/b.png", "split": "photos/test"}
+    manifest.write_text(json.dumps({"pictures": [picture, photo]}))
+    found = data_inputs(manifest)
+    with open_run("gatys", "train", PARAMS) as run:
+        run.inputs(found)
+        run.inputs(found)  # a resumed stage names them again
+    logged = {one.dataset.name: one for one in stored(run.id).inputs.dataset_inputs}
+    assert len(stored(run.id).inputs.dataset_inputs) == 2
+    dataset = logged["photos/test"].dataset
+    assert dataset.digest == found[1].digest
+    assert json.loads(dataset.source) == {"uri": "data/photos/test"}
+    assert [tag.value for tag in logged["paintings"].tags] == ["style"]
+    tags = stored(run.id).data.tags
+    assert (tags["mlflow.source.name"], tags["mlflow.source.type"]) == ("stages/train.py", "LOCAL")
+
+
+def test_a_data_sets_digest_is_that_of_its_pictures_alone(tmp_path: Path) -> None:
+    def digest(*pictures: dict[str, object]) -> list[str]:
+        path = tmp_path / "manifest.json"
+        path.write_text(json.dumps({"pictures": pictures, "warnings": ["x"] * len(pictures)}))
+        return [one.digest for one in data_inputs(path)]
+
+    one = {"file": "paintings/a.png", "split": "paintings", "sha256": "12", "size": [8, 8]}
+    two = {**one, "file": "paintings/b.png"}
+    assert digest(one, two) == digest(two, one) != digest(one)
+    assert digest(one) != digest({**one, "sha256": "34"})
+    assert digest() == []
+    assert data_inputs(tmp_path / "none.json") == []

@@ -64,6 +64,17 @@ def table(
 
 
 @app.command()
+def report(
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file.")] = Path("report.html"),
+) -> None:
+    """Write the comparison as one HTML file: protocol, table, plot, pictures, curves, commands."""
+    from atelier.reports.document import write_report  # noqa: PLC0415
+
+    write_report(project_root(), Params.load(), out)
+    typer.echo(f"wrote {out}; print it as PDF from the browser")
+
+
+@app.command()
 def doctor() -> None:
     """Show what is installed, which device and networks are available, and what a run will use."""
     from atelier.cli.doctor import examine  # noqa: PLC0415

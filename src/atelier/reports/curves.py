@@ -13,6 +13,8 @@ from atelier.core.paths import Results
 TRAINING, STYLISATION = "training", "stylisation"
 POINTS = 1000
 """Points of a curve in a chart, which is about as many pixels wide."""
+DECADES = 4
+"""Of a loss below its median that a logarithmic axis shows."""
 
 
 def curves(root: Path, method: str) -> dict[str, pd.DataFrame]:
@@ -45,6 +47,16 @@ def _thinned(curve: pd.Series, points: int) -> pd.Series:
     by_place = curve.reset_index(drop=True)
     stretch = by_place.groupby(np.arange(count) * stretches // count)
     return curve.iloc[sorted({0, *stretch.idxmin(), *stretch.idxmax(), count - 1})]
+
+
+def on_log_axis(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the losses without what a logarithmic axis cannot show: NaN instead.
+
+    Besides values that are not positive, those ``DECADES`` below the loss's median: a content loss
+    that begins at the photograph itself, at 1e-14, would squeeze all others into a line.
+    """
+    positive = frame.where(frame > 0)
+    return positive.where(positive >= positive.median() / 10**DECADES)
 
 
 def _curve(path: Path) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from atelier.reports.comparison import comparison_grid
 from atelier.reports.outputs import digest
 from atelier.serving.model_card import describe
 from atelier.tracking.client import NOTE, Run, library, open_run, report
+from atelier.tracking.inputs import data_inputs
 from atelier.tracking.links import run_ids
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
@@ -62,6 +63,7 @@ def publish(root: Path, params: Params) -> Iterator[str]:
     with open_run("comparison", "compare", settings, {"data": digest(root)}) as run:
         done = frame[frame["status"] == "ok"].set_index("method")[metric].dropna()
         run.summary({f"{metric}/{name}": value for name, value in done.items()})
+        run.inputs(data_inputs(Results(root).prepared.manifest))
         run.note(tables.to_markdown(frame))
         for path in sorted(Results(root).comparison.glob("*.*")):
             run.artifact(path)

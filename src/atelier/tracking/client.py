@@ -6,12 +6,13 @@ store that cannot be used is reported once, in one line, and everything here bec
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsFloat, TypeVar
@@ -23,6 +24,7 @@ from torch import Tensor
 from atelier.core.device import peak_memory_mib
 from atelier.core.images import to_image
 from atelier.core.process import identity, is_gone
+from atelier.tracking.inputs import DataInput
 from atelier.tracking.provenance import context, flatten, run_name
 from atelier.tracking.store import (
     artifacts_uri,
@@ -132,6 +134,25 @@ class Run:
             self._client.log_image(self._id, picture, key=clean(key), step=step, synchronous=True)
 
         self.attempt("pictures and files", send)
+
+    def inputs(self, inputs: Sequence[DataInput]) -> None:
+        """Name the data sets of the run: MLflow's column *Dataset*; one it has is not repeated."""
+
+        def send() -> None:
+            entities = library().entities
+            made = [
+                entities.DatasetInput(
+                    entities.Dataset(
+                        one.name, one.digest, "local", json.dumps({"uri": one.source}),
+                        profile=json.dumps({"pictures": one.count}),
+                    ),
+                    [entities.InputTag("mlflow.data.context", one.context)],
+                )
+                for one in inputs
+            ]  # fmt: skip
+            self._client.log_inputs(self._id, datasets=made)
+
+        self.attempt("data sets", send)
 
     def artifact(self, path: Path | str, folder: str | None = None) -> None:
         """Copy a file into the run, below ``folder``."""

@@ -19,7 +19,7 @@ def run_name(method: str) -> str:
 
 
 def context(stage: str) -> dict[str, str]:
-    """Return tags of this process: commit, dirty flag, DVC stage and experiment.
+    """Return tags of this process: script, commit, dirty flag, DVC stage and experiment.
 
     The stages of a run can be from different commits, so each has its own pair of git tags; the
     plain pair is that of the last one.
@@ -27,7 +27,10 @@ def context(stage: str) -> dict[str, str]:
     git = git_tags()
     own = {f"{stage}.{key}": value for key, value in git.items()}
     dvc = {key: os.environ[key] for key in ("DVC_STAGE", "DVC_EXP_NAME") if os.environ.get(key)}
-    plain = {"mlflow.source.git.commit": git["git.commit"]} if git else {}
+    # MLflow's columns *Source* and *Version* read these.
+    plain = {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"stages/{stage}.py"}
+    if git:
+        plain["mlflow.source.git.commit"] = git["git.commit"]
     return {**git, **own, **plain, **dvc}
 
 

@@ -11,7 +11,7 @@ from PIL import ImageChops
 from atelier.core import images
 from atelier.core.baselines import BASELINES, COLOUR_TRANSFER, MADE, PAINTINGS_PASTED
 from atelier.core.pairing import Job
-from atelier.metrics.baselines import MAKERS, coloured, make_baseline, pasted
+from atelier.datasets.baselines import MAKERS, coloured, make_baseline, pasted
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import content_distance, perceive
 from atelier.metrics.reference import look_at
