@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from atelier.core.markdown import escaped
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
 from atelier.reports.leaderboard import BASELINES, front, label
 
@@ -56,7 +57,7 @@ def pareto(frame: pd.DataFrame) -> None:
     kept = shown[list(dict.fromkeys(["method", x, HEADLINE]))]
     kept = kept.assign(method=kept["method"].map(label), place=places, seconds_per_picture=seconds)
     st.vega_lite_chart(kept, _pareto_spec(x), height=460, alt=_told(best))
-    st.caption(f"{_told(best)} Larger circles: slower.")
+    st.caption(f"{escaped(_told(best))} Larger circles: slower.")
 
 
 def _axis(key: str, scale: dict[str, Any]) -> dict[str, Any]:

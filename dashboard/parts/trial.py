@@ -11,6 +11,7 @@ from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from atelier.core.config import UserError
+from atelier.core.markdown import code
 from atelier.reports import outputs
 from parts import components, project, systems
 from parts.project import Project, literal
@@ -71,7 +72,9 @@ def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
     """The methods to apply; a quick one to begin with."""
     quick = [name for name in names if kind[name] != "optimisation"]
     default = (quick or names)[:1]
-    chosen = st.pills("Methods", names, selection_mode="multi", default=default, key="apply")
+    chosen = st.pills(
+        "Methods", names, selection_mode="multi", default=default, key="apply", format_func=literal
+    )
     slow = [name for name in chosen if kind[name] == "optimisation"]
     if slow:
         st.caption(f"{project.listed(slow)}: optimises every picture anew, which takes minutes.")
@@ -81,7 +84,7 @@ def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
 def say_which(found: Project, chosen: list[str]) -> None:
     """Which weights the chosen methods have: one's own training's, or the zoo's."""
     used = {name: systems.used(found.root, found.params, name) for name in chosen}
-    lines = [f"`{name}`: {literal(text)}" for name, text in used.items() if text]
+    lines = [f"{code(name)}: {literal(text)}" for name, text in used.items() if text]
     if lines:
         st.caption("  \n".join(lines))
 
@@ -163,7 +166,7 @@ def run(
 
 
 def _show_part(bar: DeltaGenerator, text: str, part: float) -> None:
-    bar.progress(part, text)
+    bar.progress(part, literal(text))
 
 
 def show(photo: bytes, size: tuple[int, int], made: Made) -> None:

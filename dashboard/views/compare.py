@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from atelier.core.markdown import code
 from atelier.core.paths import SNAPSHOTS
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE
 from atelier.reports import outputs
@@ -78,8 +79,8 @@ def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
             bind="query-params", wrap=True,
         )  # fmt: skip
     if absent and not found.fresh:
-        command = f"dvc repro evaluate@{absent[0]}"
-        st.caption(f"Not run yet: {project.listed(absent)}; for one of them, `{command}`.")
+        command = code(f"dvc repro evaluate@{absent[0]}")
+        st.caption(f"Not run yet: {project.listed(absent)}; for one of them, {command}.")
     return [{str(key): value for key, value in rows[name].items()} for name in chosen]
 
 

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from parts.columns import arranged
+from support.hostile import TEXTS, brought_in
 from support.projects import METRICS, RUN, alone_in, alts, heads, put, show, words
 
 
@@ -135,3 +136,13 @@ def test_the_link_to_the_run_or_why_there_is_none(done: Path) -> None:
     link = show("runs", run="cut_x").get("link_button")[0].proto
     assert link.url == f"http://127.0.0.1:5000/#/experiments/7/runs/{RUN}"
     assert "Tracking was not available" in words(show("runs", run="gatys"))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_card_brings_in_nothing_from_elsewhere(done: Path, text: str) -> None:
+    put(done, "models/cut_x/card.json", {"kind": text, "features": text, "features_hash": text})
+    put(done, "status/gatys.json", {"stage": "train", "state": "failed", "error": text})
+    for app in (show("runs", run="cut_x"), show("leaderboard")):
+        assert not app.exception
+        blocks = [*app.markdown, *app.caption, *app.error, *app.warning, *app.info]
+        assert [block.value for block in blocks if brought_in(block.value)] == []

@@ -7,6 +7,7 @@ import pytest
 
 from atelier.reports.literature import published
 from atelier.reports.tables import caution, protocol, shown, to_markdown, to_text
+from support.hostile import TEXTS, brought_in
 from support.tables import MINI, frame, row
 
 
@@ -87,3 +88,11 @@ def test_nothing_finished_has_no_protocol() -> None:
     none = frame(row("gatys", status="not run"))
     assert protocol(none) == ["", ""]
     assert to_text(none).count("\n\n") == 0
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_record_brings_nothing_from_elsewhere_into_the_markdown(
+    mixed: pd.DataFrame, text: str
+) -> None:
+    for column in ("features", "features_hash", "pretrained", "perceptual", "method", "status"):
+        assert brought_in(to_markdown(mixed.assign(**{column: text}), text)) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from atelier.core.markdown import escaped
 from atelier.metrics.catalogue import (
     AFTER,
     COSTS,
@@ -115,7 +116,7 @@ def to_markdown(frame: pd.DataFrame, setting: str = "") -> str:
     """The comparison and, apart from it, what others have published."""
     parts = [
         _pipes(shown(frame)),
-        *protocol(frame, setting),
+        *map(escaped, protocol(frame, setting)),
         "## Published, other data and protocol",
     ]
     parts.append("Not comparable with the table above, nor its rows with one another.")
@@ -183,6 +184,6 @@ def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ())
 def _pipes(cells: pd.DataFrame) -> str:
     """A table in GitHub's Markdown."""
     rule = [":--" if name in LEFT else "--:" for name in cells.columns]
-    rows = cells.astype(str).replace(r"\|", r"\\|", regex=True).to_numpy().tolist()
+    rows = cells.map(escaped).to_numpy().tolist()
     lines: list[Sequence[str]] = [list(cells.columns), rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
