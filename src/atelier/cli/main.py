@@ -85,7 +85,7 @@ def register() -> None:
     """Write scores to the runs in MLflow and register trained methods; `dvc repro` does it too."""
     from atelier.serving.registry import publish  # noqa: PLC0415
 
-    for line in publish(project_root(), Params.load()):
+    for line in publish(project_root(), Params.load(), strict=True):
         typer.echo(line)
 
 

@@ -82,6 +82,8 @@ class Run:
         self._client: Any = None
         self._id: str | None = None
         self._off: set[str] = set()
+        self.lost: list[str] = []
+        """What the store did not take, as it was named in the line about it."""
         self._buffer: list[Any] = []
         self._flushed = self._began = time.monotonic()
         self._gauges = Gauges()
@@ -177,6 +179,7 @@ class Run:
                 return call()
         except Exception as error:  # noqa: BLE001 — no failure of the store may stop the work
             self._off.add(what)
+            self.lost.append(what)
             log.warning("MLflow: no %s from here on, the work continues: %s", what, brief(error))
             return None
 
@@ -186,6 +189,7 @@ class Run:
         uri = store_uri()
         if uri in _dead:
             self._off.add("tracking")
+            self.lost.append("tracking")
             return
         _dead.add(uri)  # until the contrary is shown
         client, experiment = connect(uri)
