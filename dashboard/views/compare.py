@@ -147,14 +147,12 @@ def two(found: Project, photo: Path) -> None:
             bind="query-params",
             width=240,
         )
-    problems = [
-        seen.problem for name in (left, right) if (seen := pictures.look(sides[name])).problem
-    ]
-    if problems:
+    one, other = (components.Shown.file(name, sides[name]) for name in (left, right))
+    if isinstance(one, str) or isinstance(other, str):
+        problems = [side for side in (one, other) if isinstance(side, str)]
         st.markdown(literal("; ".join(problems)))
         return
-    both = [components.Shown.file(name, sides[name]) for name in (left, right)]
-    components.slider(both[0], both[1], "slider")
+    components.slider(one, other, "slider")
 
 
 def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:

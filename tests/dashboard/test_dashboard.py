@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from parts import components, pictures
 from support.projects import (
     METRICS,
     alts,
@@ -224,3 +225,27 @@ def test_a_file_that_changes_is_looked_at_again(done: Path) -> None:
     before = component(show(), "filmstrip")["pictures"][0]["src"]
     put(done, "prepared/photos/test/alps.png", Image, 99)
     assert component(show(), "filmstrip")["pictures"][0]["src"] != before
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "told"),
+    [
+        ("compare", {}, ["alps.png is missing"]),
+        ("runs", {"run": "cut_x"}, ["alps.png is missing", "step 000010.png is missing"]),
+        ("leaderboard", {}, []),  # its thumbnails are left out
+    ],
+)
+def test_a_picture_that_vanishes_once_it_was_looked_at_is_a_sentence(
+    done: Path, page: str, query: dict[str, str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked(path: Path) -> pictures.Look:
+        found = look(path)
+        path.unlink(missing_ok=True)
+        return found
+
+    app, look = show(page, **query), pictures.look
+    monkeypatch.setattr(pictures, "look", looked)
+    monkeypatch.setattr(components, "look", looked)
+    app.run()
+    assert not app.exception
+    assert [sentence for sentence in told if sentence not in words(app)] == []

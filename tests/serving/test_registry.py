@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -381,6 +382,17 @@ def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
     assert (np.asarray(Image.open(BytesIO(base64.b64decode(again)))) == one).all()
     sizes = [Image.open(BytesIO(base64.b64decode(t))).size for t in model.predict(frame)]
     assert sizes == [(54, 36), (72, 48)]
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow, as it is imported
+def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
+    pyfunc = import_module("atelier.serving.pyfunc")
+    file = BytesIO()
+    ramp(1024, 512).save(file, format="JPEG", quality=90)
+    text = base64.b64encode(file.getvalue()).decode()
+    for picture in (file.getvalue(), text):
+        assert pyfunc.decode(picture).size == pyfunc.decode(picture, 400).size == (1024, 512)
+        assert pyfunc.decode(picture, 64).size == (128, 64)
 
 
 @pytest.mark.parametrize(
