@@ -13,11 +13,11 @@ from torch import Tensor
 
 from atelier.core.config import Settings, UserError
 from atelier.metrics.catalogue import FIGURES
-from atelier.metrics.embeddings import embed_files
+from atelier.metrics.embeddings import Stack
 from atelier.metrics.lpips import Lpips, load_lpips
 from atelier.metrics.measures import OfRecord, OfSets, PerceptualNetworks, measures
-from atelier.metrics.pairwise import Pair, pair_scores
-from atelier.metrics.perceptual import perceptual_features
+from atelier.metrics.pairwise import Pair, set_scores
+from atelier.metrics.perceptual import activations, perceptual_features
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
 
 log = logging.getLogger(__name__)
@@ -53,28 +53,54 @@ class Evaluator:
         Raises:
             UserError: weights that cannot be had and have no substitute.
         """
-        perceptual = perceptual_features(settings.perceptual, device)
-        networks = PerceptualNetworks(perceptual, _lpips(settings.lpips, device), device)
-        return cls(evaluation_features(settings, device), networks, settings.batch)
+        name, lpips = settings.perceptual, _lpips(settings.lpips, device)
+        features = None
+        if settings.features == name:
+            layer = settings.layer or _embedding_layer(name)
+        else:
+            features = evaluation_features(settings, device)
+            layer = features.embedding
+        if name != "random" and (features is None or features.name == name):
+            # The same weights twice: one network, whose one pass gives all layers.
+            features = perceptual = perceptual_features(name, device, layer)
+        else:
+            perceptual = perceptual_features(name, device)
+            features = features or evaluation_features(settings, device)
+        return cls(features, PerceptualNetworks(perceptual, lpips, device), settings.batch)
 
     def names(self) -> dict[str, str]:
         """Networks and hashes, to stand beside every value."""
         found = {
             "features": self.features.name,
             "features_hash": self.features.hash,
-            "layer": self.features.layers[0],
+            "layer": self.features.embedding,
             "perceptual": self.networks.perceptual.name,
             "perceptual_hash": self.networks.perceptual.hash,
         }
         lpips = self.networks.lpips
         return found if lpips is None else {**found, "lpips_network": f"{lpips.name} {lpips.hash}"}
 
+    def embed(self, stack: Stack) -> Tensor:
+        """Vectors (b, d) for the distances between sets."""
+        if self.features is not self.networks.perceptual:
+            return self.features.embed(stack.image)
+        return self.features.vectors(activations(self.features, stack))
+
     def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
         """The record of one system's pictures: to the paintings, pair by pair, and the networks."""
-        pictures, device = [pair.picture for pair in pairs], self.networks.device
-        vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
-        found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
-        found |= pair_scores(self.networks, pairs, reference.styles, self.batch)
+        return self.score_sets(reference, [pairs])[0]
+
+    def score_sets(
+        self, reference: Reference, sets: Sequence[Sequence[Pair]]
+    ) -> list[dict[str, Any]]:
+        """``score`` of several sets of the same photographs, in the same order, at once."""
+        made = set_scores(self.networks, sets, reference.styles, self.batch, self.embed)
+        return [self._record(reference, means, vectors) for means, vectors in made]
+
+    def _record(
+        self, reference: Reference, means: Mapping[str, float], vectors: Tensor
+    ) -> dict[str, Any]:
+        found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors) | means
         for one in measures(OfRecord):
             found |= one.measure(found)
         return {**found, **self.names()}
@@ -134,10 +160,14 @@ def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
         return _load(settings.fallback_features, None, device)
 
 
+def _embedding_layer(name: str) -> str:
+    return EMBEDDING_LAYER.get(name, "relu5_1")
+
+
 def _load(name: str, layer: str | None, device: str) -> Features:
     # Two families of VGG weights differ by a hundred in scale: 10⁴ in the distance, if left so.
     unit = name.startswith("vgg")
-    layer = layer or EMBEDDING_LAYER.get(name, "relu5_1")
+    layer = layer or _embedding_layer(name)
     return load_features(name, [layer], unit_activations=unit, device=device)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.metrics.embeddings import Stack
 from atelier.metrics.measures import OfPairs, PairBatch
 from atelier.nn.losses import content_loss, mean_std
 from atelier.nn.pretrained.features import Features, load_features
@@ -41,8 +42,10 @@ def content_layer(name: str) -> str:
     return CONTENT_LAYER.get(name, "relu4_2")
 
 
-def perceptual_features(name: str, device: str = "cpu") -> Features:
+def perceptual_features(name: str, device: str = "cpu", embedding: str | None = None) -> Features:
     """The network ``name`` with the taps both distances need; VGGs with unit activations.
+
+    ``embedding`` is one more layer, for ``Features.embed``, out of the same pass.
 
     Without those the layers of a VGG differ by orders of magnitude, and one of them would be all
     of the style distance.
@@ -51,20 +54,30 @@ def perceptual_features(name: str, device: str = "cpu") -> Features:
         UserError: unknown features, missing weights, or a network without these layers.
     """
     wanted = [*STYLE_LAYERS, content_layer(name)]
-    return load_features(name, wanted, unit_activations=True, device=device)
+    return load_features(name, wanted, unit_activations=True, embedding=embedding, device=device)
 
 
-@torch.no_grad()
 def perceive(features: Features, image: Tensor) -> Perceived:
     """(B, 3, H, W) in [0, 1] to what both distances need, with one pass of the network.
 
     Raises:
         UserError: pictures so small that the deepest layer has one position, which has no spread.
     """
+    return perceived(features, activations(features, Stack(image)))
+
+
+@torch.no_grad()
+def activations(features: Features, stack: Stack) -> dict[str, Tensor]:
+    """All layers of ``features``, which look at the pictures once; raises as ``perceive`` does."""
+    image = stack.image
     if min(image.shape[2:]) < SMALLEST:
         height, width = image.shape[2:]
         raise UserError(f"style needs pictures of at least {SMALLEST} px, got {width}×{height}")
-    found = features(image)
+    return stack.seen("perceptual", features)
+
+
+def perceived(features: Features, found: Mapping[str, Tensor]) -> Perceived:
+    """What both distances need of the activations."""
     return Perceived(found[content_layer(features.name)], style_vector(found))
 
 
@@ -121,8 +134,10 @@ def set_style_distance(result: Tensor, paintings: Tensor) -> Tensor:
 def _measure(batch: PairBatch) -> dict[str, Tensor]:
     """``style_set`` and ``style`` answer different questions; the latter only for imitators."""
     network = batch.networks.perceptual
-    seen = perceive(network, batch.result)
-    found = {"content": content_distance(seen, perceive(network, batch.photo))}
+    seen, photo = (
+        perceived(network, activations(network, stack)) for stack in (batch.result, batch.photo)
+    )
+    found = {"content": content_distance(seen, photo)}
     vectors = seen.style.cpu()
     found["style_set"] = set_style_distance(vectors, batch.paintings)
     if batch.painting is not None:
