@@ -1,12 +1,12 @@
-"""Time of one training step of each adversarial system beside its authors' way of doing it.
+"""Time of a training step of each adversarial system, compared with its authors' implementation.
 
     python benchmarks/adversarial_step.py OUT --width 32 --crop 96 --batch 1
 
-*Ours* and *plain* take turns as in ``training_step.py``. *Plain* begins with copies of the same
-networks in torch's default layout and does what the published code does, in float32: every pass
-of a network by itself, norms and class activation as their formulas stand, torch's Adam. Where it
-is not the published code, the function says so. All losses of the first two steps, the totals of
-generator and discriminator among them, must agree in float32.
+*Ours* and *plain* alternate as in ``training_step.py``. *Plain* starts with copies of the same
+networks in torch's default layout and follows the published code, in float32: separate forward
+passes, norms and class activation as in their formulas, torch's Adam. Departures from the published
+code are documented in the functions. All losses of the first two steps, including the totals of
+generator and discriminator, must agree in float32.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ from atelier.nn.adalin import EPS, ILN, AdaILN
 from atelier.nn.cam import ClassActivation
 from atelier.nn.ugatit import smallest_side
 
-if TYPE_CHECKING:  # mypy takes this folder for a package; its files are scripts
+if TYPE_CHECKING:  # mypy treats this folder as a package; its files are scripts
     from benchmarks.training_step import Knobs, Run, compare_all, contiguous
 else:
     from training_step import Knobs, Run, compare_all, contiguous
 
 Losses = dict[str, Tensor]
-"""``total`` and its parts, under the names ours has for them."""
+"""``total`` and its parts, under the same names as ours."""
 Step = Iterator[tuple[str, Losses]]
 WAYS = {"to_art": ("photo", "art", "to_photo"), "to_photo": ("art", "photo", "to_art")}
-"""From where, to where, and the way back."""
+"""Source domain, target domain, and the direction back."""
 
 
 class Plain:
-    """A system's networks once more, and what its authors do with them."""
+    """A copy of a system's networks, trained as by its authors."""
 
     def __init__(self, method: Any, name: str) -> None:
         self.settings, self.formula = method.settings, FORMULAS[name]
         self.networks = published(contiguous(method.networks))
         self.pools = deepcopy(getattr(method, "pools", {}))
         s, groups = self.settings, {"generator": list[Any](), "discriminator": list[Any]()}
-        for key, part in self.networks.items():  # CUT's projector learns with the generator
+        for key, part in self.networks.items():  # CUT's head is trained with the generator
             groups.get(key, groups["generator"]).extend(part.parameters())
         adam = partial(Adam, lr=s.lr, betas=(s.beta1, 0.999))
         adam = partial(adam, weight_decay=s.weight_decay)
         self.optimizers = {name: adam(weights) for name, weights in groups.items()}
 
     def run(self, batches: Batches) -> Run:
-        """Train, one step for every dictionary of losses that is asked for."""
+        """Train, one step for every requested dictionary of losses."""
         for step in count():
             told: dict[str, float] = {}
             for name, losses in self.formula(self, batches[step]):
@@ -68,7 +68,7 @@ class Plain:
 
 
 def published(networks: Any) -> Any:
-    """Return the network with the authors' way to compute U-GAT-IT's norms and class activation."""
+    """Return the network with U-GAT-IT's norms and class activation computed as by the authors."""
     for layer in networks.modules():
         if isinstance(layer, ClassActivation):
             layer.forward = partial(activation, layer)  # type: ignore[method-assign]
@@ -78,7 +78,7 @@ def published(networks: Any) -> Any:
 
 
 def activation(layer: ClassActivation, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The features twice, times the weights of each classifier, then the 1×1 convolution."""
+    """Return the features times the weights of each classifier, after the 1×1 convolution."""
     heads = layer.average, layer.maximum
     pools = F.adaptive_avg_pool2d(value, 1), F.adaptive_max_pool2d(value, 1)
     logits = [head(pool.flatten(1)) for head, pool in zip(heads, pools, strict=True)]
@@ -88,7 +88,7 @@ def activation(layer: ClassActivation, value: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def layer_instance_norm(layer: Any, value: Tensor, *code: Tensor) -> Tensor:
-    """γ·(ρ·instance norm + (1 - ρ)·layer norm) + β; γ and β are given (B, C) or are the layer's."""
+    """Return γ·(ρ·instance norm + (1 - ρ)·layer norm) + β; γ and β are (B, C) or the layer's."""
     gamma, beta = [part[..., None, None] for part in code] or (layer.gamma, layer.beta)
     both = layer.rho * normed(value, (2, 3)) + (1 - layer.rho) * normed(value, (1, 2, 3))
     return both * gamma + beta  # type: ignore[no-any-return]
@@ -100,7 +100,7 @@ def normed(value: Tensor, dims: tuple[int, ...]) -> Tensor:
 
 
 def pictures(batch: Batch) -> dict[str, Tensor]:
-    """In [-1, 1]."""
+    """Return the pictures of a batch, in [-1, 1]."""
     return {"photo": 2 * batch.content - 1, "art": 2 * batch.style - 1}
 
 
@@ -137,16 +137,16 @@ def cyclegan(own: Plain, batch: Batch) -> Step:
 
 
 def halved(evaluator: Any, real: Tensor, fake: Tensor) -> Any:
-    """The discriminator's loss, real pictures and fakes one after the other."""
+    """Return the discriminator's loss, with separate passes of real pictures and fakes."""
     return (aimed(evaluator(real), 1) + aimed(evaluator(fake.detach()), 0)) / 2
 
 
 def ugatit(own: Plain, batch: Batch) -> Step:
-    """Step as znxlwm/UGATIT-pytorch: fakes with their graph for the discriminators, and once more.
+    """Step as znxlwm/UGATIT-pytorch: fakes with their graph for the discriminators, then again.
 
-    Unlike there the discriminators' backward pass ends at the fakes (the authors' goes on through
-    the generators, for gradients that are then zeroed), and real pictures and fakes go through a
-    discriminator together: each pass is an iteration of its spectral norms, two are other numbers.
+    Unlike there, the discriminators' backward pass ends at the fakes (the authors' continues
+    through the generators, for gradients that are then zeroed), and real pictures and fakes form
+    one batch, as each pass is an iteration of the spectral norms.
     """
     s, make, real = own.settings, own.networks["generator"], pictures(batch)
     entropy = F.binary_cross_entropy_with_logits
@@ -169,13 +169,13 @@ def ugatit(own: Plain, batch: Batch) -> Step:
 
 
 def judged(own: Plain, domain: str, image: Tensor) -> list[Tensor]:
-    """Patches and logits of both discriminators."""
+    """Return patches and logits of both discriminators."""
     judges = own.networks["discriminator"]
     return [part for scale in ("global", "local") for part in judges[f"{scale}_{domain}"](image)]
 
 
 def told_apart(own: Plain, domain: str, real: Tensor, fake: Tensor) -> Any:
-    """The discriminators' loss."""
+    """Return the discriminators' loss."""
     both = [part.chunk(2) for part in judged(own, domain, torch.cat([real, fake.detach()]))]
     return sum(aimed(of_real, 1) + aimed(of_fake, 0) for of_real, of_fake in both)
 
@@ -197,7 +197,7 @@ def cut(own: Plain, batch: Batch) -> Step:
 
 
 def contrast(own: Plain, batch: Batch, source: Tensor, target: Tensor) -> Any:
-    """PatchNCE, mean over the taps; keys with a graph nothing goes through."""
+    """Return PatchNCE, averaged over the taps; the keys have an unused graph."""
     s, encode = own.settings, own.networks["generator"]["to_art"].encode
     queries, keys, generator = encode(target), encode(source), batch.generator("patches")
     losses = []
@@ -209,13 +209,13 @@ def contrast(own: Plain, batch: Batch, source: Tensor, target: Tensor) -> Any:
 
 
 def projected(project: Any, value: Tensor, place: Tensor) -> Any:
-    """(B, C, h, w) at P positions to (B·P, D), of unit length."""
+    """Project (B, C, h, w) at P positions to (B·P, D), of unit length."""
     found = project(value.permute(0, 2, 3, 1).flatten(1, 2)[:, place].flatten(0, 1))
     return found / found.pow(2).sum(1, keepdim=True).sqrt().add(1e-7)
 
 
 def patch_nce(query: Tensor, key: Tensor, pictures: int, temperature: float) -> Tensor:
-    """Each of the (B·P, D) against itself, in front, and the others of its picture."""
+    """Return the loss of each of (B·P, D) against itself, first, and the others of its picture."""
     alike = torch.bmm(query.unsqueeze(1), key.unsqueeze(2)).flatten(1)
     queries, keys = (part.view(pictures, -1, part.shape[1]) for part in (query, key))
     others = torch.bmm(queries, keys.mT)
@@ -228,11 +228,11 @@ FORMULAS = {f.__name__: f for f in (cyclegan, ugatit, cut)}
 
 
 def block(name: str, width: int, crop: int) -> Knobs:
-    """Knobs of a system; but for the width the others are as published."""
+    """Return the settings of a system; all but the width are as published."""
     layers = max(n for n in range(3, 8) if smallest_side(n) <= crop)  # 7 need crops of 96 pixels
     judges = {"discriminator_width": width, "global_layers": layers, "cam_weight": "original"}
     own = judges if name == "ugatit" else {}
-    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1}
+    endless = {"steps": 10**6, "save_minutes": 1e6, "log_every": 1}
     return {"class": name, "width": width, "crop": crop, **endless, **own}
 
 

@@ -1,10 +1,10 @@
-"""Memory and time of AdaAttN's attention moments beside the whole map, forward and with backward.
+"""Memory and time of AdaAttN's attention moments and of the full attention map.
 
     python benchmarks/attention_memory.py OUT --sides 64 96 128
 
-Every measurement has a process of its own, whose peak counts from what it held after its imports
-and a first small call. N = M = side² tokens of one picture, values and keys as wide as at relu4_1,
-where 64² tokens are a picture of 512 pixels.
+Forward, and forward with backward. Every measurement runs in its own process, whose peak is
+relative to its memory after imports and a first small call. N = M = side² tokens of one picture,
+values and keys as wide as at relu4_1, where 64² tokens are a picture of 512 pixels.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from atelier.nn.attention import STD_EPS, attention_moments
 
 BACKWARD = (False, True)
 TOLERANCE = 1e-3
-"""Of the sum of all results, relative."""
+"""Relative tolerance of the sum of all results."""
 
 
 def whole_map(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,11 +45,11 @@ WAYS = {"moments": attention_moments, "map": whole_map}
 
 
 def call(way: str, tokens: int, width: int, key_width: int, *, backward: bool) -> float:
-    """The moments of seeded noise, and gradients of all inputs if asked for; sum of the results."""
+    """Return the sum of the moments of seeded noise and, with ``backward``, of all gradients."""
     generator = torch.Generator().manual_seed(0)
     sizes = (key_width, key_width, width)
     query, key, value = (torch.randn(1, tokens, size, generator=generator) for size in sizes)
-    # scores with a standard deviation near 2: neither equal shares nor a single position
+    # scores with a standard deviation near 2: attention neither uniform nor one-hot
     query *= 2 / key_width**0.5
     leaves = [part.requires_grad_(backward) for part in (query, key, value)]
     total = torch.stack([part.sum() for part in WAYS[way](*leaves)]).sum()
@@ -59,9 +59,9 @@ def call(way: str, tokens: int, width: int, key_width: int, *, backward: bool) -
 
 
 def peak() -> int:
-    """The most memory this process has held, in bytes.
+    """Return the peak memory of this process, in bytes.
 
-    Not ``resource.getrusage``: its peak includes that of the process which started this one.
+    Not ``resource.getrusage``: its peak includes that of the parent process.
     """
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     if found is None:
@@ -81,7 +81,7 @@ def measure(way: str, tokens: int, repeats: int, **knobs: Any) -> dict[str, floa
 
 
 def measured(**knobs: Any) -> dict[str, Any]:
-    """``measure`` in a fresh process."""
+    """Return ``measure`` from a new process."""
     command = [sys.executable, __file__, "--measure", json.dumps(knobs)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603
     return {**knobs, **json.loads(done.stdout)}

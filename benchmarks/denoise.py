@@ -1,11 +1,11 @@
-"""PSNR and SSIM of denoised photographs with known noise, beside classic filters.
+"""PSNR and SSIM of denoised photographs with known noise, compared with classic filters.
 
     python benchmarks/denoise.py OUT data/photos/test --count 24 --size 256
 
 Gaussian noise is clipped to [0, 1], Poisson noise is not, as in the code of Zero-Shot Noise2Noise's
 authors. Median and Wiener filter are SciPy's, channel by channel, non-local means scikit-image's.
-The last two are told the mean variance of the noise that was really added, which no user knows.
-SSIM is that of the luminance. Seconds a step are measured for one picture, and for a batch in one
+The last two are given the mean variance of the noise that was actually added, which no user knows.
+SSIM is that of the luminance. Seconds per step are measured for one picture, and for a batch in one
 grouped network, with nothing else running.
 """
 
@@ -53,7 +53,7 @@ FILTERS: dict[str, Callable[[Array, float], Array]] = {
     "wiener 5": lambda picture, variance: wiener(picture, (1, 5, 5), variance),
     "non-local means": lambda picture, variance: non_local_means(picture, variance**0.5),
 }
-"""(3, H, W) and the variance of its noise to (3, H, W); the number is the side of the window."""
+"""Name → filter of (3, H, W) given the noise variance; the number is the side of the window."""
 OURS, TIMED_STEPS = "zero-shot", 5
 
 
@@ -66,7 +66,7 @@ def non_local_means(picture: Array, sigma: float) -> Array:
 
 
 def load(photos: Path, count: int, size: int) -> tuple[list[str], Tensor]:
-    """The first pictures of a folder, cropped to squares: their names, and (N, 3, size, size)."""
+    """Return names and pictures (N, 3, size, size) of a folder, cropped to squares."""
     paths = images.find(photos)[:count]
     if not paths:
         raise UserError(f"{photos}: holds no pictures; `dvc pull` fetches the sample")
@@ -75,7 +75,7 @@ def load(photos: Path, count: int, size: int) -> tuple[list[str], Tensor]:
 
 
 def noised(names: Sequence[str], clean: Tensor, kind: Noise, level: float, seed: int) -> Tensor:
-    """Noise of every picture's own generator."""
+    """Add noise from a generator per picture."""
     parts = []
     for name, picture in zip(names, clean, strict=True):
         generator = Generator().manual_seed(picture_seed(f"{kind} {level} {name}", seed))
@@ -84,7 +84,7 @@ def noised(names: Sequence[str], clean: Tensor, kind: Noise, level: float, seed:
 
 
 def filtered(way: str, noisy: Tensor, clean: Tensor) -> Tensor:
-    """All pictures through one of ``FILTERS``."""
+    """Filter all pictures by one of ``FILTERS``."""
     variances = (noisy - clean).square().flatten(1).mean(1).tolist()
     pairs = zip(noisy.numpy(), variances, strict=True)
     parts = [torch.from_numpy(FILTERS[way](picture, variance)) for picture, variance in pairs]
@@ -92,7 +92,7 @@ def filtered(way: str, noisy: Tensor, clean: Tensor) -> Tensor:
 
 
 def denoised(noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int], device: str) -> Tensor:
-    """All pictures through the networks, ``settings.batch`` at once."""
+    """Denoise all pictures by the networks, ``settings.batch`` at once."""
     parts = []
     for first in range(0, len(noisy), settings.batch):
         some = slice(first, first + settings.batch)
@@ -107,7 +107,7 @@ def result(noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int]) -> De
 
 
 def scores(way: str, picture: Tensor, clean: Tensor, noisy: Tensor) -> dict[str, Any]:
-    """Means over the pictures; ``gain`` is the PSNR's, in dB."""
+    """Return means over the pictures; ``gain`` is that of the PSNR, in dB."""
     found = psnr(picture, clean)
     gain = found - psnr(noisy, clean)
     values = {"psnr": found.mean(), "gain": gain.mean(), "worst_gain": gain.min()}
@@ -116,13 +116,13 @@ def scores(way: str, picture: Tensor, clean: Tensor, noisy: Tensor) -> dict[str,
 
 
 def seconds_per_step(noisy: Tensor, settings: DenoiseSettings, repeats: int = 3) -> dict[str, Any]:
-    """Time a step of a picture alone, and in a full batch; the first turn does not count."""
+    """Time a step of a single picture and of a full batch; the first step is a warm-up."""
     few = settings.model_copy(update={"steps": TIMED_STEPS, "fill_batch": False, "patience": None})
     full = torch.cat([noisy] * (settings.batch // len(noisy) + 1))[: settings.batch]
     taken: dict[int, list[float]] = {1: [], settings.batch: []}
     for _, count in product(range(repeats + 1), taken):
         began = time.perf_counter()
-        result(full[:count], few, range(count)).image.sum().item()  # waits for a GPU
+        result(full[:count], few, range(count)).image.sum().item()  # synchronises a GPU
         taken[count].append((time.perf_counter() - began) / TIMED_STEPS / count)
     medians = {str(count): median(times[1:]) for count, times in taken.items()}
     return {"seconds_per_step_and_picture": medians}
@@ -156,7 +156,7 @@ def main(
 
 
 def save_views(path: Path, noisy: Tensor, picture: Tensor) -> None:
-    """A sheet of what the method sees of a picture and does to it."""
+    """Save a sheet of a picture's down-sampled pair, predicted noise and result."""
     views = pair_view(noisy, picture)
     images.save_png(contact_sheet([[*map(images.to_image, views.values())]], [*views]), path)
 

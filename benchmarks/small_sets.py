@@ -2,12 +2,12 @@
 
     python benchmarks/small_sets.py OUT data/paintings data/photos/test --features vgg19
 
-Left: both sets have n pictures, drawn anew without replacement; mean ± standard deviation of the
-draws, which share pictures, so that near the whole set the deviation is too small. *Floor* is
+Left: both sets have n pictures, drawn without replacement; mean ± standard deviation over the
+draws, which share pictures, so that near the full set the deviation is too small. *Floor* is
 paintings against other paintings, whose true distance is zero; *photographs* are untouched
 photographs against paintings. Dashed: the intercept over 1/n (FID∞), fitted to the upper half of
-the sizes. The floor's dashed line is not at zero, as it would be for n far above the dimension:
-so the other one is too high as well, by an amount nobody knows.
+the sizes. The floor's dashed line is not at zero, as it would be for n far above the dimension: so
+the other one is too high as well, by an unknown amount.
 Right: two samples of one Gaussian, true distance zero, 2048 dimensions (those of pytorch-fid's
 Inception), eigenvalues ∝ i^-p, total variance 100. How much n costs depends on the spectrum.
 """
@@ -39,7 +39,7 @@ SIZES = (25, 50, 75, 100, 150, 200, 250, 300, 350, 400)
 DIMENSION, VARIANCE = 2048, 100.0
 EXPONENTS = (1.5, 1.0, 0.5)
 GAUSSIAN_SIZES = ((50, 50), (100, 100), (200, 200), (400, 400), (800, 800), (400, 1000))
-"""(n, m); the last, unequal one is for the table alone."""
+"""Sizes (n, m); the last, unequal pair is for the table only."""
 Draw = Callable[[int], tuple[Tensor, Tensor]]
 Row = dict[str, float]
 
@@ -47,7 +47,7 @@ Row = dict[str, float]
 def vectors(
     features: str, folders: dict[str, Path], cache: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Vectors of every folder, and what made them; from the file ``cache`` where there is one."""
+    """Return vectors of every folder and their network, from the file ``cache`` if it exists."""
     if cache is not None and cache.is_file():
         with safe_open(cache, "pt") as file:
             return {name: file.get_tensor(name) for name in folders}, file.metadata()
@@ -64,7 +64,7 @@ def vectors(
 
 
 def two_of_one(vectors: Tensor, draw: Generator) -> Draw:
-    """Disjoint subsets of one set."""
+    """Return a function that draws disjoint subsets of one set."""
 
     def pair(n: int) -> tuple[Tensor, Tensor]:
         order = torch.randperm(len(vectors), generator=draw)
@@ -74,7 +74,7 @@ def two_of_one(vectors: Tensor, draw: Generator) -> Draw:
 
 
 def one_of_each(vectors: Tensor, others: Tensor, draw: Generator) -> Draw:
-    """Subsets of two sets."""
+    """Return a function that draws subsets of two sets."""
 
     def pair(n: int) -> tuple[Tensor, Tensor]:
         first, second = (torch.randperm(len(v), generator=draw)[:n] for v in (vectors, others))
@@ -84,13 +84,13 @@ def one_of_each(vectors: Tensor, others: Tensor, draw: Generator) -> Draw:
 
 
 def curve(pair: Draw, largest: int, draws: int) -> list[Row]:
-    """Distances at every size up to ``largest``, and at that."""
+    """Return the distances at every size up to ``largest``, inclusive."""
     sizes = [size for size in SIZES if size < largest] + [largest]
     return [summary(n, [frechet_distance(*pair(n)) for _ in range(draws)]) for n in sizes]
 
 
 def extrapolated(pair: Draw, largest: int, draws: int) -> Row:
-    """The intercept over 1/n, from draws of the whole size."""
+    """Return the intercept over 1/n, from draws of the full size."""
     found = [extrapolated_frechet(*pair(largest), seed=n)["frechet_inf"] for n in range(draws)]
     return summary(largest, found)
 
@@ -102,7 +102,7 @@ def summary(n: int, values: Sequence[float]) -> Row:
 def gaussians(
     sizes: Sequence[tuple[int, int]], dimension: int, draws: int, seed: int
 ) -> list[dict[str, float]]:
-    """Distances between two samples of one Gaussian, for every spectrum and pair of sizes."""
+    """Return distances between samples of one Gaussian, for every spectrum and pair of sizes."""
     draw, rows = Generator().manual_seed(seed), []
     for exponent in EXPONENTS:
         spectrum = torch.arange(1, dimension + 1, dtype=torch.float64) ** -exponent
@@ -119,7 +119,7 @@ def gaussians(
 
 
 def plot(found: dict[str, Any], path: Path) -> None:
-    """The figure, 1,400 px wide."""
+    """Draw the figure, 1,400 px wide."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     source = found["setting"]["features"]
@@ -144,7 +144,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
 
 
 def band(axes: Axes, rows: Sequence[Row], colour: str, label: str) -> None:
-    """A line of means with its deviations."""
+    """Draw a line of means with a band of deviations."""
     n, middle, spread = ([row[key] for row in rows] for key in ("n", "mean", "sd"))
     axes.errorbar(n, middle, spread, color=colour, marker="o", markersize=3, capsize=2, label=label)
 

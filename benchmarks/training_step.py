@@ -1,13 +1,13 @@
-"""Time of one training step of each system beside a plain implementation of the same formula.
+"""Time of a training step of each system, compared with a plain implementation.
 
     python benchmarks/training_step.py OUT --features vgg19 --crop 256 --batch 8
 
-*Ours* runs through the engine, as in a training. *Plain* begins with the same weights and has the
-same loss, written as public code writes it: torch's default layout and Adam, float32, a loop over
-the pictures for Gram matrices, the whole attention map. Like that code it encodes no picture anew
-for another term of the loss; what it does compute twice stands at each function. They take turns
-step by step (forward, losses, backward, optimiser) on pictures held in memory; the first turn does
-not count. In float32 the losses of the first two steps must agree; later on rounding grows.
+*Ours* runs through the engine, as in a training. *Plain* starts with the same weights and has the
+same loss, written like public code: torch's default layout and Adam, float32, a loop over the
+pictures for Gram matrices, the full attention map. Like that code it encodes no picture twice for
+several terms of the loss; what it does compute twice is documented in each function. They alternate
+step by step (forward, losses, backward, optimiser) on pictures held in memory; the first step is a
+warm-up. In float32 the losses of the first two steps must agree; later rounding errors grow.
 ``adversarial_step.py`` does the same for the systems with discriminators.
 """
 
@@ -42,11 +42,11 @@ Maps = Mapping[str, Tensor]
 Knobs = dict[str, Any]
 Run = Generator[Mapping[str, float], None, None]
 TAPS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
-LIMITS = (1e-3, 1e-2)  # of the losses' relative difference in the first and the second step
+LIMITS = (1e-3, 1e-2)  # relative tolerances of the losses in the first and the second step
 
 
 class Plain:
-    """A system's networks once more, in torch's default layout, and the formula of its loss."""
+    """A copy of a system's networks in torch's default layout, and the formula of its loss."""
 
     def __init__(self, method: Any, name: str) -> None:
         self.settings, self.formula = method.settings, FORMULAS[name]
@@ -58,7 +58,7 @@ class Plain:
         self.kept: dict[str, Tensor] = {}  # from step to step
 
     def run(self, batches: Batches) -> Run:
-        """Train, one step for every loss that is asked for."""
+        """Train, one step for every requested loss."""
         for step in count():
             loss = self.formula(self, batches[step])
             self.optimizer.zero_grad()
@@ -70,7 +70,7 @@ class Plain:
 def contiguous(module: Any) -> Any:
     copy = deepcopy(module).to(memory_format=torch.contiguous_format)
     for layer in [part for part in copy.modules() if isinstance(part, nn.ReLU | nn.LeakyReLU)]:
-        layer.inplace = True  # as public code has it
+        layer.inplace = True  # as in public code
     return copy
 
 
@@ -81,8 +81,8 @@ def fast(own: Plain, batch: Batch) -> Any:
 
 
 def ghiasi(own: Plain, batch: Batch) -> Any:
-    """Step as magenta, but with a frozen predictor, and one linear layer for all its heads."""
-    side = max(75, batch.style.shape[3])  # below, an Inception has no output
+    """Step as magenta, except for a frozen predictor and one linear layer for all its heads."""
+    side = max(75, batch.style.shape[3])  # smaller inputs have no output
     (seen,) = own.predictor(F.interpolate(batch.style, side, mode="bilinear")).values()
     codes = own.networks["heads"](own.networks["bottleneck"](seen.mean((2, 3)))).chunk(2, 1)
     targets = {k: grams(v) for k, v in own.features(batch.style).items()}
@@ -90,7 +90,7 @@ def ghiasi(own: Plain, batch: Batch) -> Any:
 
 
 def perceptual(own: Plain, image: Tensor, batch: Batch, targets: Maps) -> Any:
-    """Content loss against the photographs, style loss against Gram matrices."""
+    """Return content loss against the photographs, style loss against Gram matrices."""
     s, found, wanted = own.settings, own.features(image), own.features(batch.content)
     content = sum(F.mse_loss(found[k], wanted[k]) for k in s.content_layers)
     made = {k: grams(found[k]) for k in s.style_layers}
@@ -99,7 +99,7 @@ def perceptual(own: Plain, image: Tensor, batch: Batch, targets: Maps) -> Any:
 
 
 def grams(features: Tensor) -> Tensor:
-    """Gram matrices (B, C, C) divided by H·W, one picture after the other."""
+    """Return Gram matrices (B, C, C) divided by H·W, picture by picture."""
     flats = [picture.flatten(1) for picture in features]
     return torch.stack([flat @ flat.T / flat.shape[1] for flat in flats])
 
@@ -115,7 +115,7 @@ def adain(own: Plain, batch: Batch) -> Any:
 
 
 def moments_loss(found: Maps, style: Maps, layers: list[str]) -> Any:
-    """Squared differences of channel means and standard deviations, summed over the layers."""
+    """Return squared differences of channel means and stds, summed over the layers."""
     return sum(mean_std_loss(found[k], mean_std(style[k])).mean() for k in layers)
 
 
@@ -123,7 +123,7 @@ def adaattn(own: Plain, batch: Batch) -> Any:
     """Step as Huage001/AdaAttN; keys are computed for the networks and for the local loss."""
     s, parts, generator = own.settings, own.networks, batch.generator("style positions")
     content, style = own.features(batch.content), own.features(batch.style)
-    for picture in (content, style):  # ours draws for the content too, before it does for the style
+    for picture in (content, style):  # ours draws for the content, too, before the style
         counts = {k: picture[k][0, 0].numel() for k in ("relu2_1", "relu3_1")}
         positions = {k: subset(count, s.max_sample, generator) for k, count in counts.items()}
 
@@ -139,7 +139,7 @@ def adaattn(own: Plain, batch: Batch) -> Any:
 
 
 def attended(content: Maps, style: Maps, layer: str, positions: Any, block: Any) -> Tensor:
-    """Std ⊙ mvn(content) + mean, moments by the whole N×M map; ``block`` projects its inputs."""
+    """Return std ⊙ mvn(content) + mean, by the full N×M map; ``block`` projects its inputs."""
     query, key, value = shallow_keys(content, layer), shallow_keys(style, layer), style[layer]
     if block is not None:
         query, key, value = block.query(query), block.key(key), block.value(value)
@@ -174,25 +174,25 @@ FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, adaattn, metanet)}
 
 
 def block(name: str, features: str, width: int) -> dict[str, Any]:
-    """Knobs of a system; but for the learning rate the others are as published."""
+    """Return the settings of a system; all but the learning rate are as published."""
     perceptual: dict[str, Any] = {"width": width}
-    if features == "mini":  # the nearest layers it has
+    if features == "mini":  # its nearest layers
         perceptual |= {"content_layers": TAPS[2:3], "style_layers": TAPS[:4]}
     predictor = {"predictor_features": features, "predictor_layer": TAPS[4]}
     own = {
         "fast": {"style": 0, "optimizer": "adam", "style_loss": "gram_positions", **perceptual},
-        # a scale near 0 begins with grey pictures, on which formulas agree that do not elsewhere
+        # a scale near 0 starts with grey pictures, on which different formulas may agree
         "ghiasi": {"encoder_norm": "in", "initial_scale": 1.0, **predictor, **perceptual},
         "adain": {"lr_decay": 0.0},
         "adaattn": {},
         "metanet": perceptual,
     }
-    endless = {"steps": 10**6, "save_every": 10**6, "log_every": 1, "lr": 1e-4}
+    endless = {"steps": 10**6, "save_minutes": 1e6, "log_every": 1, "lr": 1e-4}
     return {"class": name, "features": features, **endless, **own[name]}
 
 
 class Held(Batches):
-    """The same pictures in every step, from memory."""
+    """Batches of the same pictures in every step, from memory."""
 
     def __init__(self, method: Any) -> None:
         plan, generator = method.plan(), torch.Generator().manual_seed(0)
@@ -205,21 +205,21 @@ class Held(Batches):
 
 
 def ours(method: Any, held: Held) -> Run:
-    """Train through the engine, one step for every dictionary of losses that is asked for."""
+    """Train through the engine, one step for every requested dictionary of losses."""
     with TemporaryDirectory() as folder:
         for result in Trainer(method, held, Path(folder)).run():
             yield result.losses
 
 
 def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain) -> dict[Any, Any]:
-    """Medians of a system's seconds: plain, and ours in each precision; the losses must agree."""
+    """Return a system's median seconds: plain, and ours in each precision; losses must agree."""
     name, build = knobs["class"], partial(make, where="training_step", seed=0, device="cpu")
     methods: dict[str, Any] = {p: build({**knobs, "precision": p}) for p in precisions}
     held, plain = Held(methods["float32"]), kind(methods["float32"], name)
     runs = {"plain": plain.run(held), **{p: ours(m, held) for p, m in methods.items()}}
     seconds, told = pd.DataFrame(columns=[*runs], dtype=float), {key: list[Any]() for key in runs}
     with ExitStack() as stack:
-        for run in runs.values():  # closed in reverse: a training gives Ctrl-C back to the former
+        for run in runs.values():  # closed in reverse: each restores the former Ctrl-C
             stack.enter_context(closing(run))
         for step, key in product(range(repeats + 1), runs):
             began = time.perf_counter()
@@ -238,7 +238,7 @@ def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain
 
 
 def compare_all(path: Path, blocks: dict[str, Knobs], setting: Knobs, *how: Any) -> None:
-    """``how`` is what ``compare`` takes beside each of the ``blocks``; writes the file ``path``."""
+    """Compare all ``blocks`` with further arguments ``how`` of ``compare``; write ``path``."""
     found = {}
     for name, knobs in blocks.items():
         found[name] = compare(knobs, *how)

@@ -1,4 +1,4 @@
-"""The dashboard: what every method makes of every photograph, and how it got there.
+"""Dashboard: the stylised pictures of every method, their scores and their trainings.
 
 Start with ``streamlit run dashboard/app.py``; reads ``params.yaml``, ``results/`` and the runs.
 """
@@ -17,21 +17,21 @@ from parts.components import asset
 
 @st.cache_resource(show_spinner=False)
 def warm() -> None:
-    """Import what *Try it* needs while the first visitor looks at the first page: it takes seconds.
+    """Import what *Try it* needs, in the background, as that takes seconds.
 
-    Where nothing has been trained there is no need.
+    Skipped while nothing has been trained.
     """
     if any(Results().models.glob(f"*/{WEIGHTS}")):
         Thread(target=_import, args=("parts.trial",), daemon=True).start()
 
 
 def _import(module: str) -> None:
-    """Whatever is wrong with it, *Try it* will meet it, too, and show it."""
+    """Import a module; ignore errors, which *Try it* will meet and show."""
     with suppress(Exception):
         import_module(module)
 
 
-# Not in pages/: Streamlit would make pages of its own of that folder for the first visitor.
+# Not in pages/: Streamlit would add that folder's files as pages on the first visit.
 PAGES = [
     st.Page("views/compare.py", title="Compare", default=True),
     st.Page("views/leaderboard.py", title="Leaderboard"),
@@ -39,7 +39,7 @@ PAGES = [
     st.Page("views/try_it.py", title="Try it"),
 ]
 chosen = st.navigation(PAGES, position="top")
-st.set_page_config(f"{chosen.title} · atelier", layout="wide")  # an icon would come from elsewhere
+st.set_page_config(f"{chosen.title} · atelier", layout="wide")  # an icon would be fetched
 st.html(f"<style>{asset('page.css')}</style>")
 try:
     chosen.run()

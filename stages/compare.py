@@ -1,4 +1,4 @@
-"""Put all methods beside one another: tables, grid, JSON; runs and models go into MLflow."""
+"""Compare all methods: tables, grid, JSON; publish scores and models in MLflow."""
 
 from pathlib import Path
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import read_json, write_json
+from atelier.core.fingerprint import stage_code
 from atelier.core.images import find
 from atelier.core.paths import Results
 from atelier.core.records import digest_of, set_aside
@@ -27,7 +28,7 @@ def main(name: str) -> None:
         raise UserError(f"{', '.join(missing)}: not stylised; run dvc repro stylize@{name} --force")
     before = digest_of(pictures)
     key = {"parameters": block, "seed": params.seed, "pictures": before}
-    kept = checkpoint_folder(f"denoise-{name}", key)
+    kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)

@@ -1,4 +1,4 @@
-"""Score one method's pictures, as they are and denoised, against the paintings and photographs."""
+"""Score one method's pictures, as generated and denoised, against paintings and photographs."""
 
 from atelier.core import zoo_files
 from atelier.core.config import Params
@@ -23,9 +23,9 @@ def main(name: str) -> None:
     )
     evaluator = Evaluator.load(settings, pick_device(params))
     reference = load_reference(evaluator, RESULTS.reference)
-    # A system that learns from two folders looks at no single painting.
+    # An unpaired system does not take a single painting.
     paintings = [] if card["kind"] == "unpaired" else sorted(reference.styles)
-    # What it cost stands in the records: it would be another hash on every machine.
+    # The cost is in the records, as it would change the hash on every machine.
     made_by = {PICTURES: record.get(PICTURES), WEIGHTS: card.get(WEIGHTS)}
     if begun := zoo_files.history(card):
         made_by["pretrained"] = begun

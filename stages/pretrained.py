@@ -1,7 +1,7 @@
-"""Write which weights of the zoo each training begins from, and nothing for one that begins anew.
+"""Write which weights of the zoo each training begins from; nothing for training from scratch.
 
-DVC sees a training's own small file, so that a new entry re-trains what begins from it alone. An
-entry that is missing or broken stands in it, too: its training says so, and stops no other.
+Each training depends on its own small file, so that a new entry re-trains only what begins from it.
+A missing or broken entry is recorded there, too: its training reports it, and no other stops.
 """
 
 from pathlib import Path

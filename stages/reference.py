@@ -1,11 +1,13 @@
-"""Vectors of the paintings, for all methods; the noise floor, and the identity baseline."""
+"""Vectors of the paintings, for all methods; the baselines, with their pictures and scores."""
 
+from atelier.core.baselines import IDENTITY, MADE, NOISE_FLOOR
 from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import write_json
 from atelier.core.images import find
-from atelier.core.pairing import Pairing
-from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.core.pairing import Pairing, list_jobs
+from atelier.core.paths import Results
+from atelier.metrics.baselines import make_baseline
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import look_at, noise_floor, save_reference
@@ -16,16 +18,20 @@ RESULTS = Results()
 if __name__ == "__main__":
     tune_process()
     with stage("reference", IDENTITY):
-        params = Params.load()
+        params, prepared = Params.load(), RESULTS.prepared
         settings = EvaluateSettings.build(
             params.scaled("evaluate"), "evaluate", params.places("evaluate")
         )
         evaluator = Evaluator.load(settings, pick_device(params))
-        reference = look_at(evaluator, find(RESULTS.prepared.paintings))
+        reference = look_at(evaluator, find(prepared.paintings))
         save_reference(reference, evaluator, RESULTS.reference)
         record = {"method": NOISE_FLOOR, **noise_floor(evaluator, reference.vectors)}
         write_json(RESULTS.metrics(NOISE_FLOOR), record)
-        photos, styles = RESULTS.prepared.photos, Pairing.read(RESULTS.prepared.pairing).styles
-        untouched = made_pairs(photos, photos, styles, sorted(reference.styles))
-        record = {"method": IDENTITY, **evaluator.score(reference, untouched)}
-        write_json(RESULTS.metrics(IDENTITY), record)
+        styles, jobs = Pairing.read(prepared.pairing).styles, list_jobs(prepared.folder)
+        for key in MADE:
+            make_baseline(key, jobs, RESULTS.baseline(key).images)
+        folders = {IDENTITY: prepared.photos, **{key: RESULTS.baseline(key).images for key in MADE}}
+        paintings = sorted(reference.styles)
+        sets = [made_pairs(f, prepared.photos, styles, paintings) for f in folders.values()]
+        for key, scores in zip(folders, evaluator.score_sets(reference, sets), strict=True):
+            write_json(RESULTS.metrics(key), {"method": key, **scores})

@@ -1,4 +1,4 @@
-"""Check params.yaml, and write each method's settings for its stages to depend on."""
+"""Check params.yaml, and write the settings on which each method's stages depend."""
 
 from atelier.core.config import Params
 from atelier.core.files import write_json

@@ -1,4 +1,4 @@
-"""Stylise the test photographs with one method; if it optimises them, its run shows how."""
+"""Stylise the test photographs with one method; log the optimisation of the first batch."""
 
 from contextlib import nullcontext
 from functools import partial
@@ -7,9 +7,11 @@ from pathlib import Path
 from atelier.core.config import Params
 from atelier.core.device import device_name, peak_memory_mib, pick_device
 from atelier.core.files import read_json, write_json
+from atelier.core.fingerprint import stage_code
 from atelier.core.pairing import list_jobs
 from atelier.core.paths import Results
-from atelier.core.records import PICTURES, digest_of, set_aside
+from atelier.core.purpose import split
+from atelier.core.records import APPLIED, PICTURES, digest_of, set_aside
 from atelier.core.stage_settings import stage_settings
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
@@ -21,11 +23,11 @@ from atelier.tracking.links import TRAINED_BY, training_run
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 RESULTS = Results()
-SAMPLES = 4  # pictures of the first batch that are logged at the quarters of the way
+SAMPLES = 4  # pictures of the first batch that are logged at every quarter of the steps
 
 
 def watch(run: Run, number: int, it: Iterate) -> None:
-    if number > 0:  # the first batch stands for all: a curve per batch would be unreadable
+    if number > 0:  # only the first batch: a curve per batch would be unreadable
         return
     run.metrics({f"loss/{name}": loss.mean() for name, loss in it.losses.items()}, it.step)
     if it.step == 1 or it.step % max(1, it.total // 4) == 0:
@@ -41,19 +43,18 @@ def main(name: str) -> None:
     model, jobs = RESULTS.model(name), list_jobs(prepared.folder)
     restore(method, model.folder)
     manifest, trained = read_json(prepared.manifest), training_run(Path(), name)
+    parts = split(method.Settings, block)
     key = {
-        "parameters": block,
+        "parameters": {**parts["train"], **parts["apply"]},
         "seed": params.seed,
         "data": manifest["digest"],
         "card": method.card(),
         "jobs": [str(job) for job in jobs],
         "weights": weights_digest(model.folder),
     }
-    kept = checkpoint_folder(f"stylize-{name}", key)
-    known = {"scale": params.scale, "seed": params.seed, **block}
-    live = (
-        method.kind == "optimisation"
-    )  # elsewhere there is nothing to watch; `compare` logs the rest
+    kept = checkpoint_folder(f"stylize-{name}", key, stage_code("stylize", block["class"]))
+    known = {"scale": params.scale, "seed": params.seed, **key["parameters"]}
+    live = method.kind == "optimisation"  # other kinds have no curves; `compare` logs the rest
     with open_run(name, "stylize", known, run_id=trained) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         records = stylize(method, jobs, kept, seen, f"stylize {name}")
@@ -67,6 +68,7 @@ def main(name: str) -> None:
             "seconds_per_picture": sum(record.seconds for record in records) / len(jobs),
             "peak_memory_mib": peak_memory_mib(),
             "device": device_name(device),
+            APPLIED: parts["apply"],
             "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
         }
         pictures = digest_of(sorted(out.images.glob("*.png")))

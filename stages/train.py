@@ -1,4 +1,4 @@
-"""Train one method, if it has networks to train, write its card and open its run."""
+"""Train one method, if it has networks to train; write its card and open its run."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from atelier.core.config import Params
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.paths import RUN, Results
+from atelier.core.purpose import split
 from atelier.core.stage_settings import stage_settings
 from atelier.engine import train
 from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
 from atelier.engine.loop import StepResult, Trainer
-from atelier.engine.resume import checkpoint_folder, drop
 from atelier.methods import trained
-from atelier.methods.base import make
+from atelier.methods.base import make, system_of
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.stage import stage, stage_entry, tune_process
@@ -42,23 +42,29 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
     begins = zoo_files.warm_facts(block, name, Path())
     called = {**block, "warm_start": f"zoo:{begins['entry']}"} if begins else block
     device, places = own_device(pick_device(params)), params.places(name)
-    method = make(called, f"methods.{name}", seed=seed, device=device, places=places)
-    card = {"method": name, **method.training_card(), "parameters": block}
+    where = f"methods.{name}"
+    parts = split(system_of(called, where).Settings, called)
+    # without the settings used to apply: weights and snapshots do not depend on them
+    method = make(
+        {**parts["train"], **parts["run"]}, where, seed=seed, device=device, places=places
+    )
+    settings = split(method.Settings, block)["train"]
+    card = {"method": name, **method.training_card(), "parameters": settings}
     if begins:
         card["pretrained"] = begins
     data = read_json(RESULTS.prepared.manifest)["digest"]
     known = {**{key: card.get(key) for key in NAMED}, "pretrained": zoo_files.history(card) or None}
     tags = {"scale": params.scale, "data": data, **known}
-    kept = checkpoint_folder(f"train-{name}", {"card": card, "seed": seed, "data": data})
+    kept = train.resume_folder(name, card, {"seed": seed, "data": data})
     state = None
     if isinstance(method, Trained):
         state = train.start(method, RESULTS.prepared.folder, kept, group)
     if not group.is_main:
         train.run_worker(state)
         return
-    settings = {"scale": params.scale, "seed": seed, **block}
-    with open_run(name, "train", settings, tags, run_id=begun(kept)) as run:
-        write_json(kept / RUN, {"run_id": run.id})  # killed, it resumes in the same run
+    noted = {"scale": params.scale, "seed": seed, **settings}
+    with open_run(name, "train", noted, tags, run_id=begun(kept)) as run:
+        write_json(kept / RUN, {"run_id": run.id})  # if killed, it resumes in the same run
         if state:
             learn(state, name, run)
         else:
@@ -67,7 +73,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         write_json(out.card, {**card, records.WEIGHTS: trained.weights_digest(out.folder)})
         run.artifact(out.card)
         records.set_aside(Path(), name, "run", {"run_id": run.id}, records.digest_of([out.card]))
-    drop(kept)
+    train.put_away(kept, state)
 
 
 def begun(kept: Path) -> str | None:

@@ -1,8 +1,8 @@
-"""Renew the README's picture, ``docs/grid.webp``, from the comparison's grid.
+"""Update the README's picture, ``docs/grid.webp``, from the comparison's grid.
 
     python -m tools.grid [results/comparison/grid.png]
 
-The grid of a full comparison has several megabytes as PNG, and git keeps every version of it.
+The grid of a full comparison is several megabytes as PNG, and git keeps every version of it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from atelier.core.files import atomic
 
 SOURCE, TARGET = Path("results/comparison/grid.png"), Path("docs/grid.webp")
 WIDTH = 2400
-"""Pixels; the labels of eighteen columns can still be read."""
+"""Width in pixels at which the labels of eighteen columns are legible."""
 LIMIT = 500_000
-"""Bytes that a picture of the documents may have."""
+"""Maximum size in bytes of a picture in the documentation."""
 QUALITIES = (80, 70, 60, 50, 40, 30)
 
 

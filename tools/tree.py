@@ -3,7 +3,7 @@
     python -m tools.tree
 
 The layers are those of the contract in ``pyproject.toml``. A Python file is described by the first
-line of its docstring, a page of the documentation by its heading, everything else by a line in
+line of its docstring, a page of the documentation by its heading, everything else by an entry of
 ``NOTES``.
 """
 
@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = Path("docs/architecture.md")
 TOP = PurePosixPath()
 WIDTH = 34
-"""Column at which the descriptions begin."""
+"""Column of the descriptions."""
 INNER = 58
-"""Characters between the outer walls of the layers."""
+"""Characters between the outer borders of the layers."""
 
 NOTES = {
     ".ci": "continuous integration",
@@ -33,13 +33,13 @@ NOTES = {
     ".dvc": "DVC's own settings",
     ".dvc/.gitignore": "DVC's cache and private settings stay out of git",
     ".dvc/config": "The sample's remote, `.sample`; no analytics",
-    ".dvcignore": "What DVC need not look at",
+    ".dvcignore": "Files that DVC ignores",
     ".github": "GitHub",
     ".github/workflows": "GitHub Actions",
     ".github/workflows/ci.yml": "Call `.ci/run` for every push and pull request",
-    ".gitignore": "What git need not look at",
+    ".gitignore": "Files that git ignores",
     ".pre-commit-config.yaml": "`make check` before every commit",
-    ".sample": "the bytes of the embedded sample: a DVC remote in the clone",
+    ".sample": "data of the embedded sample: a DVC remote in the repository",
     ".streamlit": "Streamlit",
     ".streamlit/config.toml": "The dashboard's colours and address; no analytics",
     "CHANGELOG.md": "What changed for users, by version",
@@ -47,7 +47,7 @@ NOTES = {
     "LICENSE": "MIT",
     "Makefile": "demo, test, check, docs, repro, train-all, dashboard, ui",
     "README.md": "Pitch, results of the sample, the first commands",
-    "benchmarks": "measurements that are too long for tests; results in docs/log.md",
+    "benchmarks": "measurements too long for tests; results in docs/log.md",
     "dashboard": "the Streamlit application",
     "dashboard/parts/assets": "HTML, CSS and JavaScript of the components; the page's style",
     "dashboard/views": "one file per page",
@@ -59,14 +59,15 @@ NOTES = {
     "docs/contributing.md": "The site's page of CONTRIBUTING.md",
     "docs/figures": "figures and their numbers",
     "docs/figures/small_sets.json": "Numbers of the figure",
-    "docs/figures/small_sets.png": "What the number of pictures does to a Fréchet distance",
-    "docs/figures/ways.svg": "The way of a picture and of a setting through the code",
-    "docs/grid.webp": "The README's picture; `make grid` renews it",
-    "dvc.lock": "What DVC last ran, with the hashes of all inputs and outputs",
+    "docs/figures/small_sets.png": "Effect of the number of pictures on a Fréchet distance",
+    "docs/figures/ways.svg": "Data flow of a picture and of a setting through the code",
+    "docs/grid.webp": "The README's picture; updated by `make grid`",
+    "docs/tables.css": "Style of the site's tables",
+    "dvc.lock": "State of DVC's last runs: hashes of all inputs and outputs",
     "dvc.yaml": "The DAG: prepare → train@m → stylize@m → denoise@m → evaluate@m → compare",
     "mkdocs.yml": "The documentation site; `make docs` builds it",
-    "models": "models in DVC's sense",
-    "models/dvc.yaml": "What DVC calls a model: one line per trained method",
+    "models": "models as DVC artifacts",
+    "models/dvc.yaml": "Models as DVC artifacts: one line per trained method",
     "params.yaml": "Every setting: one block per step and per method, and one per scale",
     "pyproject.toml": "Dependencies, linters, types, the import contract",
     "requirements-dev.lock": "Packages of the tests and linters, with hashes",
@@ -88,14 +89,14 @@ NOTES = {
     "tools": "programs that maintain the repository; not installed",
 }
 CLOSED = frozenset({".sample", "results", "dashboard/parts/assets", "tests"})
-"""Folders of which the tree names no files; the tests' mirror those of the package."""
+"""Folders whose files are not listed; the tests mirror those of the package."""
 
 
 def tracked(root: Path = ROOT) -> list[PurePosixPath]:
-    """Return the files git tracks that are there.
+    """Return the existing files tracked by git.
 
     Raises:
-        UserError: ``root`` is no git checkout.
+        UserError: ``root`` is not a git checkout.
     """
     command = ["git", "ls-files"]
     try:
@@ -106,7 +107,7 @@ def tracked(root: Path = ROOT) -> list[PurePosixPath]:
 
 
 def describe(path: PurePosixPath, root: Path = ROOT) -> str:
-    """Return the line that says what a file or folder is; a package is described by its own.
+    """Return the description of a file or folder; that of a package is its docstring's.
 
     Raises:
         UserError: there is none.
@@ -130,7 +131,7 @@ def describe(path: PurePosixPath, root: Path = ROOT) -> str:
 def lines(
     files: Iterable[PurePosixPath], root: Path = ROOT, folder: PurePosixPath = TOP
 ) -> Iterator[str]:
-    """Yield the lines of the tree below ``folder``: its files, then its folders, each by name."""
+    """Yield the lines of the tree below ``folder``: its files, then its folders, sorted."""
     inside = [path for path in files if folder in path.parents]
     for path in sorted(p for p in inside if p.parent == folder and p.name != "__init__.py"):
         yield _line(path, path.name, root)
@@ -147,7 +148,7 @@ def _line(path: PurePosixPath, name: str, root: Path) -> str:
 
 
 def contract(root: Path = ROOT) -> list[list[str]]:
-    """Return the rows of packages from the layered import contract, uppermost first."""
+    """Return the rows of packages in the layered import contract, top first."""
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     (rows,) = (one["layers"] for one in contracts if one["type"] == "layers")
@@ -155,7 +156,7 @@ def contract(root: Path = ROOT) -> list[list[str]]:
 
 
 def layers(rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a drawing of ``rows``: packages side by side, one row below another."""
+    """Yield the lines of a drawing of ``rows``, with the packages of a row side by side."""
     yield "┌" + "─" * INNER + "┐"
     for number, names in enumerate(rows):
         if number:
@@ -167,10 +168,10 @@ def layers(rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def drawn(page: str, name: str, rows: Iterable[str]) -> str:
-    """Return ``page`` with the lines between the marks called ``name``.
+    """Return ``page`` with the lines between the markers called ``name``.
 
     Raises:
-        UserError: the marks are missing.
+        UserError: the markers are missing.
     """
     begin, end = f"<!-- {name}: begin (make tree) -->\n```text\n", f"```\n<!-- {name}: end -->"
     before, found, rest = page.partition(begin)
@@ -182,7 +183,7 @@ def drawn(page: str, name: str, rows: Iterable[str]) -> str:
 
 
 def main(root: Path = ROOT) -> str:
-    """Return the page as it should be."""
+    """Return the updated page."""
     page = (root / PAGE).read_text(encoding="utf-8")
     page = drawn(page, "layers", layers(contract(root)))
     return drawn(page, "tree", lines(tracked(root), root))

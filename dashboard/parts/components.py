@@ -1,6 +1,6 @@
-"""The page's own components: a chooser by thumbnails, a linked zoom, an overlay slider.
+"""Custom components: a thumbnail picker, a linked zoom, an overlay slider.
 
-Their HTML, CSS and JavaScript lie in ``assets/`` and are sent inline: nothing is fetched.
+Their HTML, CSS and JavaScript are in ``assets/`` and sent inline: nothing is fetched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from parts.pictures import address, bytes_of, look, magnification, thumbnail
 
 ASSETS = Path(__file__).parent / "assets"
 WINDOW = 48
-"""Thumbnails shown at once; a set of thousands stays quick."""
+"""Number of thumbnails shown at once, to keep sets of thousands fast."""
 SLIDER_SIDE = 640
 """Small pictures are enlarged to about this width under the slider."""
 
@@ -36,7 +36,7 @@ FILMSTRIP, LOUPE, SLIDER = (_component(name) for name in ("filmstrip", "loupe", 
 def filmstrip(
     label: str, files: Mapping[str, Path], chosen: str, key: str, pick: Callable[[str], None]
 ) -> None:
-    """Draw thumbnails around the chosen picture; ``pick`` is called with another name."""
+    """Draw thumbnails around the chosen picture; call ``pick`` with the name of another."""
     names = list(files)
     start = names.index(chosen) // WINDOW * WINDOW if chosen in names else 0
     shown = names[start : start + WINDOW]
@@ -56,7 +56,7 @@ def filmstrip(
 
 
 def loupe() -> None:
-    """Zoom all pictures of the page alike; the place is part of the address."""
+    """Zoom all pictures of the page together; the position is part of the URL."""
     asked = st.query_params.get("zoom", "")
     found = LOUPE(key="loupe", data={"view": asked}, on_view_change=lambda: None)
     if found.view:
@@ -74,7 +74,7 @@ class Shown(NamedTuple):
 
     @classmethod
     def file(cls, name: str, path: Path) -> Shown | str:
-        """A picture of ``results/``, or the reason why it cannot be shown."""
+        """Return a picture of ``results/``, or the reason why it cannot be shown."""
         seen = look(path)
         content = None if seen.problem else bytes_of(path)
         if content is None:

@@ -1,7 +1,7 @@
-"""Pictures of ``results/`` on a page: checked, at true pixels, with thumbnails that are kept.
+"""Pictures of ``results/`` on a page: checked, pixel-exact, with cached thumbnails.
 
-The pictures below ``results/`` are the bench's own 8-bit PNGs, so Pillow alone reads them here:
-``atelier.core.images`` would bring torch along, and with it seconds before the first view.
+The pictures below ``results/`` are the bench's own 8-bit PNGs, so they are read by Pillow alone:
+``atelier.core.images`` would import torch, which delays the first view by seconds.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from streamlit.delta_generator import DeltaGenerator
 from parts.project import literal
 
 SIDE = 256
-"""Pictures are enlarged by whole numbers, up to this width in CSS pixels."""
+"""Width in CSS pixels up to which pictures are enlarged, by integer factors."""
 THUMB = 72
-"""Longer side of a thumbnail, in pixels; shown at two thirds of it, sharp on fine screens too."""
+"""Long side of a thumbnail in pixels; displayed at two thirds, sharp on high-resolution screens."""
 Stamp = tuple[int, int]
 
 
@@ -35,7 +35,7 @@ class Look(NamedTuple):
 
 
 def look(path: Path) -> Look:
-    """Decode a picture once; the answer is kept until the file changes."""
+    """Decode a picture once; the result is cached until the file changes."""
     stamp = _stamp(path)
     return Look(*_look(str(path), stamp)) if stamp else Look(0, 0, f"{path.name} is missing")
 
@@ -48,12 +48,12 @@ def bytes_of(path: Path) -> bytes | None:
         return None
 
 
-def thumbnail(path: Path) -> str:
-    """Return a small copy as a data address; "" for a picture that cannot be shown."""
+def thumbnail(path: Path, side: int = THUMB) -> str:
+    """Return a copy of at most ``side`` pixels as a data address; "" where none can be shown."""
     stamp = _stamp(path)
     if stamp and not look(path).problem:
         with suppress(OSError):  # it has vanished since
-            return _thumbnail(str(path), stamp)
+            return _thumbnail(str(path), stamp, side)
     return ""
 
 
@@ -67,7 +67,7 @@ def _stamp(path: Path) -> Stamp | None:
 
 @st.cache_data(max_entries=20_000, show_spinner=False)
 def _look(path: str, stamp: Stamp) -> tuple[int, int, str]:  # noqa: ARG001 - part of the key
-    """Tuples, not ``Look``: the cache outlives a reload of this module."""
+    """Return tuples, not ``Look``, as the cache outlives a reload of this module."""
     try:
         with Image.open(path) as picture:
             picture.load()
@@ -82,22 +82,22 @@ def _look(path: str, stamp: Stamp) -> tuple[int, int, str]:  # noqa: ARG001 - pa
 
 
 @st.cache_data(max_entries=20_000, show_spinner=False)
-def _thumbnail(path: str, stamp: Stamp) -> str:  # noqa: ARG001 - part of the key
+def _thumbnail(path: str, stamp: Stamp, side: int) -> str:  # noqa: ARG001 - part of the key
     with Image.open(path) as picture:
         small = picture.convert("RGB")
-    small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     kept = BytesIO()
     small.save(kept, "WEBP", quality=75)
     return address(kept.getvalue(), "image/webp")
 
 
 def address(content: bytes, kind: str = "image/png") -> str:
-    """Return the bytes as a data address, which needs no server."""
+    """Return the bytes as a data URL, which needs no server."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def magnification(width: int, side: int = SIDE) -> int:
-    """Return the whole number that enlarges ``width`` pixels to about ``side``."""
+    """Return the integer factor that enlarges ``width`` pixels to about ``side``."""
     return max(1, side // width) if width else 1
 
 
@@ -125,7 +125,8 @@ def card(
     with st.container(width=width, gap="xxsmall"):
         st.markdown(f"**{literal(head)}**")
         if content:
-            # By default Streamlit makes a JPEG of it, and with no width it shrinks a wide one.
+            # By default Streamlit converts it to JPEG, and without a width it shrinks wide
+            # pictures.
             st.image(content, width=width, output_format="PNG", alt=alt)
         else:
             with st.container(height=SIDE // 2, border=True):
@@ -143,6 +144,6 @@ def rows(name: str, cells: Mapping[str, Mapping[str, Path]], by: str, first: str
 
 
 def common_factor(paths: Iterable[Path]) -> int:
-    """Return the magnification of pictures that stand side by side."""
+    """Return the common magnification of pictures shown side by side."""
     widths = [seen.width for path in paths if not (seen := look(path)).problem]
     return magnification(max(widths, default=0))

@@ -1,4 +1,4 @@
-"""The project a page shows: its settings, its table, and what to say where there is nothing."""
+"""Project of a page: its settings, its table, and hints where there are no results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from atelier.core.baselines import BASELINES
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.markdown import code, escaped
 from atelier.core.paths import CARD, Results
@@ -21,21 +22,21 @@ dvc repro     # everything on your own pictures, as params.yaml says"""
 
 @dataclass(frozen=True)
 class Project:
-    """One state of the project, read anew for every view."""
+    """State of the project, read again for every view."""
 
     root: Path
     params: Params
     frame: pd.DataFrame
-    """See ``leaderboard.comparison``."""
+    """Table of ``leaderboard.comparison``."""
 
     @property
     def methods(self) -> pd.DataFrame:
         """The rows that are methods, best first."""
-        return self.frame[~self.frame["method"].isin(leaderboard.BASELINES)]
+        return self.frame[~self.frame["method"].isin(BASELINES)]
 
     @property
     def fresh(self) -> bool:
-        """Whether nothing has been trained or made yet."""
+        """Whether there are no results yet."""
         results = Results(self.root)
         pictures = any(results.stylized(name).folder.is_dir() for name in self.params.method_names)
         made = pictures or any(results.models.glob(f"*/{CARD}"))
@@ -61,7 +62,7 @@ def begin(title: str) -> Project:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _params(path: Path, stamp: tuple[int, int]) -> Params:  # noqa: ARG001 - part of the key
-    """Parsing the file takes longer than all the rest of a view."""
+    """Load the settings once per file, as parsing takes longer than the rest of a view."""
     return Params.load(path)
 
 
@@ -76,7 +77,7 @@ def _scale(project: Project) -> None:
     data = f"data set {code(digest[:12])}" if digest else "no data prepared"
     count = len(outputs.test_photos(project.root))
     photos = f" · {count} test photographs" if count else ""
-    help_ = "The scale is set in params.yaml: demo is quick, full is the reports' own."
+    help_ = "The scale is set in params.yaml: demo is quick, full is the setting of the reports."
     st.caption(f"Scale {code(project.params.scale)} · {data}{photos}", help=help_)
 
 
@@ -87,15 +88,15 @@ def _what_to_run() -> None:
 
 
 def literal(text: object) -> str:
-    """Return ``text`` with Markdown's signs escaped: names come from files."""
+    """Return ``text`` with Markdown escaped, as names come from files."""
     return escaped(text, r"_{}()#+~:$")
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return the names one after the other, each as code."""
+    """Return the names as a list, each as code."""
     return ", ".join(map(code, names))
 
 
 def title(name: str) -> str:
-    """Return ``to_art`` as people read it."""
+    """Return a name such as ``to_art`` for display."""
     return name.replace("_", " ").capitalize()

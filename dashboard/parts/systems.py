@@ -21,7 +21,7 @@ from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
 __all__ = ["applicable", "kind", "load", "opened", "png", "size", "stylised", "used"]
 ONE_AT_A_TIME = Lock()
-"""Two visitors share the methods, their memory and the machine."""
+"""Visitors share the methods, their memory and the machine."""
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -31,7 +31,7 @@ def opened(content: bytes, name: str, side: int) -> Image.Image:
     No side is longer than ``side``; of a much larger JPEG not all is decoded.
 
     Raises:
-        UserError: no picture, broken, or too large; with the name it was uploaded under.
+        UserError: not a picture, broken, or too large; names the uploaded file.
     """
     with _file(content, name) as path:
         return shrunk(read(path, max_side=side), side)
@@ -61,17 +61,17 @@ def _file(content: bytes, name: str) -> Iterator[Path]:
 
 
 def kind(root: Path, params: Params, name: str) -> Kind:
-    """See ``methods.base``; asked for before anything large is read."""
+    """Return the kind, see ``methods.base``, without reading weights."""
     return recipe(root, params, name).kind
 
 
 def used(root: Path, params: Params, name: str) -> str:
-    """Which weights a method has, for people; "" where it has none."""
+    """Return the origin of a method's weights, for display; "" if it has none."""
     return recipe(root, params, name).used
 
 
 def load(root: Path, params: Params, name: str) -> Applied:
-    """A method with its weights, kept until they or its settings change.
+    """Load a method with its weights, cached until they or its settings change.
 
     Raises:
         UserError: not trained, or trained with other settings.
@@ -94,10 +94,10 @@ def stylised(
     strength: float,
     progress: Callable[[float], None],
 ) -> Image.Image:
-    """Return the result, of the photograph's size; call ``progress`` with the part that is done.
+    """Return the result, of the photograph's size; call ``progress`` with the finished fraction.
 
     Raises:
-        UserError: what the method cannot do, or too little memory.
+        UserError: unsupported options, or not enough memory.
     """
     with ONE_AT_A_TIME:
         return applied.stylize(

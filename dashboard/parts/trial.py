@@ -1,4 +1,4 @@
-"""The work of *Try it*: the visitor's pictures, what is to be done with them, what came out."""
+"""Parts of *Try it*: the visitor's pictures, the options and the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TYPES = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"]
 MEGABYTES = 50
 SIDES = (256, 512, 1024, 2048)
 SHOWN = 432
-"""Width in CSS pixels; what is downloaded is as large as it was made."""
+"""Width in CSS pixels; downloads have the full size."""
 OWN = "a picture of my own"
 
 
@@ -46,7 +46,7 @@ class Upload:
 
 
 Made = dict[str, bytes | str]
-"""Method to the bytes of its PNG, or to the reason why there is none."""
+"""Method → the bytes of its PNG, or the reason why there is none."""
 
 
 def trial(found: Project) -> None:
@@ -54,7 +54,7 @@ def trial(found: Project) -> None:
     names = ready(found, systems.applicable(found.root, found.params))
     if not names:
         return
-    st.caption("Your pictures stay on this machine and are not kept.")
+    st.caption("Your pictures stay on this machine and are not stored.")
     photo = upload("Your photograph", "own photo")
     small = shrink(photo) if photo else None
     kind = {name: systems.kind(found.root, found.params, name) for name in names}
@@ -70,12 +70,12 @@ def trial(found: Project) -> None:
         made = run(found, chosen, (small, style), strength)
         st.session_state["made"] = (photo.digest, systems.png(small), small.size, made)
     kept = st.session_state.get("made")
-    if kept and kept[0] == photo.digest:  # the results of another photograph are not this one's
+    if kept and kept[0] == photo.digest:  # discard the results of another photograph
         show(*kept[1:])
 
 
 def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
-    """Return the methods that can be applied now; say why the others cannot."""
+    """Return the methods that can be applied now; list why the others cannot."""
     names = [name for name, reason in reasons.items() if not reason]
     lacking = {name: reason for name, reason in reasons.items() if reason}
     if not names and not found.fresh:
@@ -88,7 +88,7 @@ def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
 
 
 def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
-    """The methods to apply; a quick one to begin with."""
+    """Return the methods to apply; by default a fast one."""
     quick = [name for name in names if kind[name] != "optimisation"]
     default = (quick or names)[:1]
     chosen = st.pills(
@@ -96,12 +96,12 @@ def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
     )
     slow = [name for name in chosen if kind[name] == "optimisation"]
     if slow:
-        st.caption(f"{project.listed(slow)}: optimises every picture anew, which takes minutes.")
+        st.caption(f"{project.listed(slow)}: optimises every picture, which takes minutes.")
     return chosen
 
 
 def say_which(found: Project, chosen: list[str]) -> None:
-    """Which weights the chosen methods have: one's own training's, or the zoo's."""
+    """Show which weights the chosen methods use: of the project's training, or of the zoo."""
     used = {name: systems.used(found.root, found.params, name) for name in chosen}
     lines = [f"{code(name)}: {literal(text)}" for name, text in used.items() if text]
     if lines:
@@ -132,12 +132,12 @@ def opened(picture: Upload, side: int) -> Image.Image | None:
 
 
 def shrink(photo: Upload) -> Image.Image | None:
-    """Return the photograph no larger than chosen; say so when that changes it."""
+    """Return the photograph, shrunk to the chosen size; show a note if it was."""
     most = photo.side
     sides = [*(side for side in SIDES if side < most), most]
     side = most
     if len(sides) > 1:
-        hint = "Larger takes longer; very large pictures are computed in tiles."
+        hint = "Larger takes longer; very large pictures are processed in tiles."
         first = sides[min(1, len(sides) - 2)]
         side = st.select_slider("Longest side in pixels", sides, first, help=hint, width=320)
     small = opened(photo, side)
@@ -172,8 +172,8 @@ def turn(style: str) -> None:
 
 
 def choose_strength() -> float:
-    """Return the strength, for methods that can be applied in part."""
-    hint = "For methods that take any painting. 0: the photograph; 1: the whole style."
+    """Return the strength, for methods that have one."""
+    hint = "For methods that take any painting. 0: the photograph; 1: the full style."
     return float(st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320))
 
 
@@ -183,7 +183,7 @@ def run(
     pictures: tuple[Image.Image, Image.Image | None],
     strength: float,
 ) -> Made:
-    """Apply one method after the other; one that fails stops no other."""
+    """Apply the methods one by one; a failure does not stop the others."""
     made: Made = {}
     bar = st.progress(0.0)
     for place, name in enumerate(names):
@@ -203,7 +203,7 @@ def _show_part(bar: DeltaGenerator, text: str, part: float) -> None:
 
 
 def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
-    """Draw each result with its name and a way to download it."""
+    """Draw each result with its name and a download button."""
     st.header("Results", anchor=False)
     done = {name: content for name, content in made.items() if isinstance(content, bytes)}
     for name, problem in made.items():
@@ -218,7 +218,7 @@ def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
 
 
 def result(name: str, content: bytes, size: tuple[int, int]) -> None:
-    """Draw a result with a way to download it."""
+    """Draw a result with a download button."""
     with st.container(width=min(size[0], SHOWN), gap="xsmall"):
         st.markdown(f"**{literal(name)}**")
         st.image(content, width="stretch", output_format="PNG", alt=name)

@@ -1,4 +1,4 @@
-"""Compare: one photograph, its painting, and what the methods make of the two."""
+"""Compare: a photograph, its painting, and the stylised pictures of all methods."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from parts import components, pictures, project
 from parts.project import Project, literal
 
 STRIPS = {
-    SNAPSHOTS: "The same test photographs in the course of the training.",
+    SNAPSHOTS: "The same test photographs during training.",
     "strength": "From the photograph (0) to its painting's style (1).",
     "mixture": "From one painting's style (0) to another's (1).",
-    "to_art": "A photograph, as a painting, and back. CAM: where the network looks.",
-    "to_photo": "A painting, as a photograph, and back. CAM: where the network looks.",
+    "to_art": "Photograph → painting → photograph. CAM: the network's class activation map.",
+    "to_photo": "Painting → photograph → painting. CAM: the network's class activation map.",
 }
 CONTENT, STYLE, DENOISED = "content", "style", " denoised"
-SIZES = ("1", "2", "3", "4")  # texts, as in the address
+SIZES = ("1", "2", "3", "4")  # text, as in the URL
 
 
 def page() -> None:
@@ -44,10 +44,10 @@ def page() -> None:
 
 
 def choose(photos: Mapping[str, Path]) -> str:
-    """Return the photograph to show; it is part of the address, so a view can be shared."""
+    """Return the photograph to show; it is part of the URL, so a view can be shared."""
     asked = st.query_params.get("photo")
     if asked is not None and asked not in photos:
-        st.warning("The address names a test photograph that does not exist; here is another.")
+        st.warning("The link names a test photograph that does not exist; showing another.")
     names = list(photos)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Test photograph", names, key="photo", bind="query-params", width=220)
@@ -63,12 +63,12 @@ def choose(photos: Mapping[str, Path]) -> str:
 
 
 def turn(photo: str) -> None:
-    """Turn to a photograph; Streamlit carries it into the address."""
+    """Switch to a photograph; Streamlit updates the URL."""
     st.session_state["photo"] = photo
 
 
 def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
-    """Return the rows of the methods to show; name those of which there is nothing to show."""
+    """Return the rows of the methods to show; list those without anything to show."""
     rows = {str(row["method"]): row for row in found.methods.to_dict("records")}
     there = [name for name, row in rows.items() if has_something(found.root, row, photo)]
     absent = [name for name in rows if name not in there]
@@ -90,7 +90,7 @@ def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
 
 
 def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
-    """Draw the controls of the view; return how much the pictures are enlarged."""
+    """Draw the controls of the view; return the magnification."""
     default = SIZES[min(pictures.magnification(pictures.look(photo).width), len(SIZES)) - 1]
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         factor = st.segmented_control(
@@ -156,7 +156,7 @@ def two(found: Project, photo: Path) -> None:
 
 
 def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
-    """Return all pictures of this photograph, by the name they are chosen with."""
+    """Return all pictures of this photograph, by their names in the menu."""
     found = {CONTENT: photo, STYLE: outputs.painting_for(root, photo.stem)}
     for name in methods:
         found[name] = outputs.stylised(root, name, photo.stem)
@@ -165,7 +165,7 @@ def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
 
 
 def more(found: Project, photo: str) -> None:
-    """Draw snapshots of the training and strips of strengths and mixtures, method by method."""
+    """Draw training snapshots and strips of strengths and mixtures, by method."""
     every = {name: strips(found.root, name) for name in found.params.method_names}
     left = {name: kinds for name, kinds in every.items() if kinds}
     if not left:
@@ -182,7 +182,7 @@ def more(found: Project, photo: str) -> None:
 
 
 def link(photo: str, rows: list[dict[str, Any]]) -> None:
-    """Offer the address of this view in full, to copy."""
+    """Show the full URL of this view, to copy."""
     methods = [str(row["method"]) for row in rows]
     query = {**st.query_params.to_dict(), "photo": photo, "methods": methods}
     base = str(st.context.url or "").split("?")[0]

@@ -1,20 +1,23 @@
-"""Leaderboard: every method's figures beside its picture, and what they were measured with."""
+"""Leaderboard: every method's scores and picture, and their protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
-from atelier.core.paths import IDENTITY, NOISE_FLOOR
-from atelier.metrics.catalogue import NOT_FID
-from atelier.reports import leaderboard, outputs, protocol
+from atelier.core.baselines import BASELINES
+from atelier.core.config import UserError
+from atelier.metrics.catalogue import HEADLINE, NOT_FID
+from atelier.reports import leaderboard, outputs, paired, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
 from parts.project import Project, literal
+
+HOVERED = 160
+"""Longer side in pixels of the picture that a point of the plot shows under the pointer."""
 
 
 def page() -> None:
@@ -28,17 +31,17 @@ def page() -> None:
     explain(found)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        plot(found.frame)
+        plot(found, photos.get(photo))
     with right:
         card(found)
     others()
 
 
 def choose(photos: Mapping[str, Path]) -> str:
-    """Return the photograph whose pictures stand in the table."""
+    """Return the photograph whose pictures are in the table."""
     names = list(photos)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        # Not bound to the address: st.switch_page refuses to leave a page with a bound parameter.
+        # Not bound to the URL: st.switch_page refuses to leave a page with a bound parameter.
         name = st.selectbox("Test photograph", names, key="of", persist_state="session", width=220)
         with st.container(key="wide-film"):
             components.filmstrip("Test photographs", photos, name, "film", turn)
@@ -46,15 +49,15 @@ def choose(photos: Mapping[str, Path]) -> str:
 
 
 def turn(photo: str) -> None:
-    """Turn to a photograph; Streamlit carries it into the address."""
+    """Switch to a photograph; Streamlit updates the URL."""
     st.session_state["of"] = photo
 
 
 def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
-    """Draw the figures; selected rows can be taken to the comparison, and all of it as a file."""
+    """Draw the table, with a button to compare selected rows and a download of all."""
     done = found.frame[found.frame["status"] == "ok"]
     if len(done[["features", "features_hash"]].drop_duplicates()) > 1:
-        st.warning("The rows were scored with different features: their distances do not compare.")
+        st.warning("The rows have different features: their distances are not comparable.")
     frame = found.frame.assign(
         **{
             PICTURE: [
@@ -62,59 +65,82 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
             ]
         }
     )
+    verdicts = against(found)
     state = st.dataframe(
-        arranged(frame), placeholder="–", column_config=COLUMNS, hide_index=True, height="content",
-        row_height=56, key="rows", on_select="rerun", selection_mode="multi-row",
+        arranged(frame.assign(**verdicts), verdicts), placeholder="–", column_config=COLUMNS,
+        hide_index=True, height="content", row_height=56, key="rows", on_select="rerun",
+        selection_mode="multi-row",
         alt="Figures of every method",
     )  # fmt: skip
     chosen = [str(name) for name in found.frame["method"].iloc[state.selection.rows]]
     with st.container(horizontal=True):
-        compare([name for name in chosen if name not in leaderboard.BASELINES], photo)
+        compare([name for name in chosen if name not in BASELINES], photo)
         text = leaderboard.to_csv(found.frame)
         icon = ":material/download:"
         st.download_button("Download as CSV", text, "comparison.csv", icon=icon, on_click="ignore")
 
 
-def picture(root: Path, name: str, photo: Path | None) -> str:
+def against(found: Project) -> dict[str, list[str]]:
+    """Return columns with every row's paired difference to a row that one chooses; {} for none."""
+    done = [str(name) for name in found.frame.loc[found.frame["status"] == "ok", "method"]]
+    chosen = st.selectbox(
+        "Better or worse than", done, index=None, placeholder="Choose a row", key="against",
+        format_func=leaderboard.label, width=320, persist_state="session",
+        help="Paired over the photographs that both stylised: the difference in the Fréchet "
+        "distance, its 95 % confidence interval, and whether that leaves out zero.",
+    )  # fmt: skip
+    if not chosen:
+        return {}
+    try:
+        differences = paired.compared(found.root, found.frame, chosen)
+    except UserError as error:
+        st.caption(literal(error))
+        return {}
+    return paired.columns(differences, chosen, HEADLINE)
+
+
+def picture(root: Path, name: str, photo: Path | None, side: int = pictures.THUMB) -> str:
     """Thumbnail for a row: of the method's picture, or of what a baseline is about."""
     if photo is None:
         return ""
-    own = {IDENTITY: photo, NOISE_FLOOR: outputs.painting_for(root, photo.stem)}
-    path = own[name] if name in own else outputs.stylised(root, name, photo.stem)
-    return pictures.thumbnail(path) if path else ""
+    if name in BASELINES:
+        path = outputs.baseline(root, name, photo)
+    else:
+        path = outputs.stylised(root, name, photo.stem)
+    return pictures.thumbnail(path, side) if path else ""
 
 
 def compare(chosen: list[str], photo: str) -> None:
     """Draw a button that leads to the comparison of the selected rows."""
     hint = "Select rows in the column at the left edge of the table."
     if st.button("Compare the selected rows", type="primary", disabled=not chosen, help=hint):
-        # Not by the address: a value that is a widget's default would leave its last one standing.
+        # Not by the URL: a value equal to a widget's default would not replace its last value.
         st.session_state.update({"photo": photo, "methods": chosen})
         st.switch_page("views/compare.py")
 
 
 def explain(found: Project) -> None:
     """Explain the figures, and why some are missing."""
+    meanings = (f"“{one.label}” is that of {one.meaning}" for one in BASELINES.values())
     st.caption(
         "The Fréchet distance says how far the stylised photographs are from the paintings: lower "
-        f"is better; “{leaderboard.label(IDENTITY)}” is that of the photographs as they are, "
-        f"“{leaderboard.label(NOISE_FLOOR)}” that of the paintings, one half against the other. "
-        f"{NOT_FID}"
+        f"is better; {'; '.join(meanings)}. {NOT_FID}"
     )
     for row in found.frame[found.frame["status"] == "failed"].to_dict("records"):
         st.error(f"**{literal(row['method'])}** {literal(row['error'])}")
 
 
-def plot(frame: pd.DataFrame) -> None:
-    """The Pareto plot, where there are two figures to plot."""
+def plot(found: Project, photo: Path | None) -> None:
+    """The Pareto plot, where there are two figures to plot; a point shows its picture."""
     st.header("Style against content", anchor=False)
-    charts.pareto(frame[frame["status"] == "ok"])
+    done = found.frame[found.frame["status"] == "ok"]
+    charts.pareto(done, [picture(found.root, name, photo, HOVERED) for name in done["method"]])
 
 
 def card(found: Project) -> None:
     """Draw the protocol of the first finished row; the others share it unless warned above."""
     done = found.frame[found.frame["status"] == "ok"]["method"]
-    names = [name for name in done if name not in leaderboard.BASELINES]
+    names = [name for name in done if name not in BASELINES]
     lines = protocol.protocol(found.root, found.params, names[0]) if names else {}
     if lines:
         st.header("Protocol", anchor=False)
@@ -123,8 +149,8 @@ def card(found: Project) -> None:
 
 
 def others() -> None:
-    """Draw published figures, apart from ours."""
-    with st.expander("Published, other data and protocol"):
+    """Draw published scores, apart from ours."""
+    with st.expander("Published scores, on other data and protocols"):
         st.caption("Not comparable with the table above, nor its rows with one another.")
         st.dataframe(published(), hide_index=True, alt="Published figures")
 

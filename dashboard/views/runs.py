@@ -1,4 +1,4 @@
-"""Runs: how each method was trained, what it was trained with, and how to do it again."""
+"""Runs: training, parameters and commands to reproduce each method."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from atelier.tracking import links
 from parts import charts, pictures, project
 from parts.project import Project, literal
 
-# Entries of training.json: label and format. (A text below it would be shown on the page.)
+# Entries of training.json: label and format. (Streamlit would show a docstring on the page.)
 FIGURES = {
     "steps": ("Steps", "{:,.0f}"),
     "training_seconds": ("Training", "{:,.0f} s"),
-    "seconds_per_step": ("A step", "{:.3f} s"),
+    "seconds_per_step": ("Per step", "{:.3f} s"),
     "parameters_trained": ("Parameters", "{:,.0f}"),
     "file_mb": ("Weights", "{:,.1f} MB"),
     "photos": ("Photographs", "{:,.0f}"),
@@ -65,7 +65,7 @@ def state(found: Project, name: str) -> None:
 
 
 def mlflow(found: Project, name: str) -> None:
-    """A link to the run, or why there is none."""
+    """Draw a link to the run, or why there is none."""
     url, problem = links.page_of(found.root, name)
     if problem:
         st.caption(literal(problem))
@@ -119,15 +119,15 @@ def samples(found: Project, name: str) -> None:
 
 
 def again(found: Project, name: str) -> None:
-    """Draw the commands that reproduce the method, and one that tries something else."""
+    """Draw the commands that reproduce the method, and one for another experiment."""
     st.header("Commands", anchor=False)
     changed = parameters.changes(found.root, found.params, name)
     command = parameters.command(found.root, found.params, name)
     other = parameters.experiment(found.params, name)
     if changed:
-        st.warning("params.yaml has changed since; the command restores the values of the run:")
+        st.warning("params.yaml has changed since this run; the command restores its values:")
         st.dataframe(_changes(changed), alt="Changed parameters")
-    st.code(f"{command}\n\n# something else:\n{other}", language="shell", wrap_lines=True)
+    st.code(f"{command}\n\n# another experiment:\n{other}", language="shell", wrap_lines=True)
 
 
 def _changes(changed: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
@@ -136,7 +136,7 @@ def _changes(changed: Mapping[str, tuple[Any, Any]]) -> pd.DataFrame:
 
 
 def settings(found: Project, names: list[str], name: str) -> None:
-    """Draw the parameters of several methods side by side, those that differ first."""
+    """Draw the parameters of several methods side by side, different ones first."""
     st.header("Parameters", anchor=False)
     classes = {other: found.params.method(other).get("class") for other in names}
     kin = [other for other in names if classes[other] == classes[name]]

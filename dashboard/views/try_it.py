@@ -1,4 +1,4 @@
-"""Try it: one's own photograph, through methods that are trained."""
+"""Try it: apply trained methods to your own photograph."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from parts import project
 
 found = project.begin("Try it")
 with st.spinner("Loading the methods …"):
-    # It brings torch, which takes seconds: after the heading is there.
+    # It imports torch, which takes seconds: only after the heading is shown.
     from parts.trial import trial
 trial(found)

@@ -84,7 +84,7 @@ def test_a_broken_picture_is_named_and_the_others_are_done(root: Path, monkeypat
     told = capsys.readouterr().err
     assert "skipped: in/broken.jpg: is not a picture of a known kind" in told
     assert "skipped: in/tiny.png: the photograph is 20×20 px" in told
-    assert "error: 2 could not be done" in told
+    assert "error: 2 failed (see above)" in told
     assert set(sizes(root / "out")) == {"one-cut.png", "nested__two-cut.png"}
 
 
@@ -92,7 +92,7 @@ def test_stylize_never_writes_over_what_goes_in(root: Path, monkeypatch, capsys)
     save(root / "in/one-cut.png", seed=4)
     before = (root / "in/one-cut.png").read_bytes()
     assert atelier(monkeypatch, "stylize", "in", "-m", "cut", "-o", "in") == 1
-    assert "in/one-cut.png: would be replaced" in capsys.readouterr().err
+    assert "in/one-cut.png: is an input and would be replaced" in capsys.readouterr().err
     assert (root / "in/one-cut.png").read_bytes() == before
     assert not (root / "in/nested__two-cut.png").exists()
 
@@ -177,4 +177,4 @@ def test_odd_files_are_named_and_the_others_done(root: Path, monkeypatch, capsys
     assert atelier(monkeypatch, "stylize", "in/a.jpg", "in/pipe.jpg", "-m", "cut", "-o", "o") == 1
     told = capsys.readouterr().err
     assert "in/a.jpg: cannot be read" in told
-    assert "in/pipe.jpg: is no regular file" in told
+    assert "in/pipe.jpg: is not a regular file" in told

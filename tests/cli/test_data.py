@@ -92,7 +92,7 @@ def test_use_copies_pictures_only(project: Path, dvc: list, tmp_path: Path) -> N
     result = CliRunner().invoke(app, ["data", "use", str(source)])
     assert result.exit_code == 0
     assert "Next: dvc repro" in result.output
-    assert "pipe.jpg: left out, no regular file" in result.output
+    assert "pipe.jpg: left out, not a regular file" in result.output
     assert "paintings: left out, not called like pictures: 1 .db" in result.output
     files = [path for path in (project / "data").rglob("*") if path.is_file()]
     assert len(files) == 9
@@ -163,7 +163,7 @@ def test_killed_between_the_renames_the_old_data_come_back(project: Path, dvc: l
     data_folder(project / "data").rename(project / ".data.1.old")
     data_folder(project / ".data.2.part", train=9)
     told = importer.recover(project)
-    assert "the old ones are back" in told[0]
+    assert "the old pictures are restored" in told[0]
     assert len(splits(project / "data")["photos/train"]) == 4
     assert not list(project.glob(".data.*"))
     assert dvc == []

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_said_and_is_the_exit_code(root: Path, monkeypatch, cap
     assert "paintings is missing" in found["data"].found
     assert "dvc pull" in found["data"].found
     assert atelier(monkeypatch, "doctor") == 1
-    assert "error: what is marked `wrong`" in capsys.readouterr().err
+    assert "error: fix what is marked `wrong`" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_only_missing(root: Path, monkeypatch) -> None:
@@ -122,4 +122,4 @@ def test_the_store_of_the_runs(root: Path, make, state: str, message: str) -> No
 
 def test_a_server_is_not_asked(root: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert look(root)["tracking"].found == "http://127.0.0.1:9 (not asked)"
+    assert look(root)["tracking"].found == "http://127.0.0.1:9 (not checked)"

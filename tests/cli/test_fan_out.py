@@ -74,7 +74,7 @@ def test_shared_work_first_then_the_stages_of_each_method(root: Path) -> None:
 def test_finished_methods_are_not_asked_again(root: Path) -> None:
     (root / "stale.json").write_text(json.dumps({"compare": [], "evaluate@b": []}))
     told = list(FanOut(["a", "b", "b"], [{}], root).run())
-    assert [line.split(" (")[0] for line in told] == ["a: is done already", "b: done"]
+    assert [line.split(" (")[0] for line in told] == ["a: is up to date", "b: done"]
     assert [line for line in calls(root) if "@a" in line] == []
     assert "train@b" in calls(root)[-1]
 

@@ -51,7 +51,7 @@ def test_table_is_sorted_as_asked(
 ) -> None:
     assert atelier(monkeypatch, "table", "--sort", "kid") == 0
     assert atelier(monkeypatch, "table", "--sort", "beauty") == 1
-    assert "'beauty' is no column to sort by" in capsys.readouterr().err
+    assert "'beauty' is not a column to sort by" in capsys.readouterr().err
 
 
 def test_table_outside_a_project_is_one_line(

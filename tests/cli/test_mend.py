@@ -23,7 +23,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("text", ["", '{"write": {', "[]"])
 def test_a_lock_file_that_was_cut_off_is_removed(root: Path, text: str) -> None:
     (root / ".dvc/tmp/rwlock").write_text(text)
-    assert "was cut off when DVC was killed; removed" in mend(root)[0]
+    assert "was truncated when DVC was killed; removed" in mend(root)[0]
     assert not (root / ".dvc/tmp/rwlock").exists()
     assert mend(root) == []
 
@@ -38,7 +38,7 @@ def test_a_sound_one_stays(root: Path) -> None:
 def test_nothing_is_removed_while_dvc_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / ".dvc/tmp/rwlock").touch()
     monkeypatch.setattr(module, "dvc_at_work", lambda _: [17])
-    assert "left alone while DVC runs (process 17)" in mend(root)[0]
+    assert "left unchanged while DVC runs (process 17)" in mend(root)[0]
     assert (root / ".dvc/tmp/rwlock").exists()
 
 
@@ -56,6 +56,6 @@ def test_damaged_objects_leave_the_cache(
     kept[1].write_bytes(b"twp")
     assert atelier(monkeypatch, "mend", "--cache") == 0
     told = capsys.readouterr()
-    assert f"{kept[1]}: has changed since DVC kept it; removed" in told.err
+    assert f"{kept[1]}: has changed since DVC stored it; removed" in told.err
     assert "1 damaged files removed" in told.out
     assert [path.exists() for path in kept] == [True, False, True]

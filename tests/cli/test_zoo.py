@@ -82,9 +82,9 @@ def test_zoo_lists_shows_and_checks(checkout, monkeypatch, capsys) -> None:
     (checkout / "zoo/cut/model.safetensors").write_bytes(b"x")
     assert atelier(monkeypatch, "zoo", "check") == 1
     told = capsys.readouterr()
-    assert "adain: whole" in told.out
+    assert "adain: ok" in told.out
     assert "cut: " in told.err
-    assert "error: 1 of 2 are not as they should be" in told.err
+    assert "error: 1 of 2 are invalid" in told.err
 
 
 def test_zoo_show_knows_what_there_is(checkout, monkeypatch, capsys) -> None:

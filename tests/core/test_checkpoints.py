@@ -17,6 +17,7 @@ from atelier.core.checkpoints import (
     load_some,
     load_weights,
     newest_state,
+    save_final_state,
     save_state,
     save_weights,
 )
@@ -54,8 +55,29 @@ def test_a_full_disk_is_the_systems_error_and_the_last_state_stays(
         save_state(tmp_path, 6, {"step": 6, "w": torch.zeros(9999)})
     assert got.value.errno == errno.ENOSPC
     monkeypatch.undo()
-    assert newest_state(tmp_path) == {"step": 5}
+    assert newest_state(tmp_path, 9) == {"step": 5}
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000005.pt"]
+
+
+def test_states_of_more_steps_are_left_alone(tmp_path: Path) -> None:
+    """Fewer steps were asked for, perhaps by mistake: what the longer training has is not lost."""
+    for step in (900, 1000, 10, 20, 30):
+        save_state(tmp_path, step, {"step": step})
+    names = sorted(int(path.stem.split("-")[1]) for path in tmp_path.iterdir())
+    assert names == [20, 30, 900, 1000]
+    assert newest_state(tmp_path, 500) == {"step": 30}
+    assert newest_state(tmp_path, 1000) == {"step": 1000}
+
+
+def test_a_finished_state_is_for_more_steps_alone(tmp_path: Path) -> None:
+    for step in (3, 6):
+        save_state(tmp_path, step, {"step": step})
+    save_final_state(tmp_path, 9, {"step": 9})
+    assert [path.name for path in tmp_path.iterdir()] == ["final-00000009.pt"]
+    assert newest_state(tmp_path, 9) is None, "trained again, it begins anew"
+    assert newest_state(tmp_path, 10) == {"step": 9}
+    save_state(tmp_path, 5, {"step": 5})
+    assert newest_state(tmp_path, 9) == {"step": 5}, "of the training that is done again"
 
 
 def test_another_error_of_torchs_writer_stays_what_it_is(
@@ -70,9 +92,9 @@ def test_another_error_of_torchs_writer_stays_what_it_is(
 
 
 def test_no_state_is_no_error(tmp_path: Path) -> None:
-    assert newest_state(tmp_path) is None
+    assert newest_state(tmp_path, 9) is None
     save_state(tmp_path, 5, {"step": 5})
-    assert newest_state(tmp_path) == {"step": 5}
+    assert newest_state(tmp_path, 9) == {"step": 5}
 
 
 def flip(path: Path) -> None:
@@ -92,13 +114,13 @@ def test_a_changed_bit_is_seen_and_the_state_before_taken(
     for step in (1, 2):
         path = save_state(tmp_path, step, {"step": step, "w": torch.ones(9)})
     flip(path)
-    found = newest_state(tmp_path)
+    found = newest_state(tmp_path, 9)
     assert found is not None
     assert found["step"] == 1
     assert "step-00000002.pt: cannot be read" in caplog.text
     assert "data/0 has changed since it was written" in caplog.text
     flip(tmp_path / "step-00000001.pt")
-    assert newest_state(tmp_path) is None
+    assert newest_state(tmp_path, 9) is None
 
 
 def test_a_readable_state_that_does_not_fit_is_passed_over(
@@ -106,7 +128,7 @@ def test_a_readable_state_that_does_not_fit_is_passed_over(
 ) -> None:
     for step in (1, 2):
         save_state(tmp_path, step, {"step": step})
-    found = newest_state(tmp_path, lambda state: "is odd" if state["step"] == 2 else "")
+    found = newest_state(tmp_path, 9, lambda state: "is odd" if state["step"] == 2 else "")
     assert found == {"step": 1}
     assert "step-00000002.pt: is odd; trying an older one" in caplog.text
 
@@ -156,7 +178,7 @@ def test_nobody_is_told_how_to_run_the_code_in_a_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = save_state(tmp_path, 1, {"networks": Harmful()})
-    assert newest_state(tmp_path) is None
+    assert newest_state(tmp_path, 9) is None
     with pytest.raises(UserError) as refused:
         load_some(nn.Linear(1, 1), path)
     for said in (caplog.text, str(refused.value)):
@@ -168,5 +190,5 @@ def test_nobody_is_told_how_to_run_the_code_in_a_file(
 
 def test_a_file_that_is_no_state_of_a_training_is_named(tmp_path: Path) -> None:
     path = save_state(tmp_path, 1, {"w": torch.ones(1)})
-    with pytest.raises(UserError, match=r"step-00000001.pt: is no state of a training"):
+    with pytest.raises(UserError, match=r"step-00000001.pt: is not a checkpoint of a training"):
         load_some(nn.Linear(1, 1), path)

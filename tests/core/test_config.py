@@ -104,7 +104,7 @@ def test_the_scale_in_force_adds_to_a_block() -> None:
     assert params.method("other") == {"class": "gatys"}
     full = params.at("full")
     assert (params.scale, full.scale, full.scales) == ("demo", "full", ["demo", "full"])
-    with pytest.raises(UserError, match=r"scale: 'fill' is none of demo, full"):
+    with pytest.raises(UserError, match=r"scale: 'fill' is not one of demo, full"):
         params.at("fill")
     assert full.scaled("prepare") == {"size": 256, "resize": "crop"}
     assert full.method("other") == {"class": "gatys", "steps": 1}
@@ -123,7 +123,7 @@ def test_a_reader_cannot_change_what_the_next_one_reads() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        (changed("scale", value="tiny"), r"scale: 'tiny' is none of demo, full"),
+        (changed("scale", value="tiny"), r"scale: 'tiny' is not one of demo, full"),
         (Params({}), r"scale: is missing"),
         (changed("scales", value={"demo": {}}), r"scales\.demo\.gatys: is missing"),
     ],

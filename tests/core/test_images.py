@@ -282,7 +282,7 @@ def test_pipes_and_circles_of_links_are_named_and_do_not_block(tmp_path: Path) -
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "a.jpg").symlink_to(tmp_path / "b.jpg")
     (tmp_path / "b.jpg").symlink_to(tmp_path / "a.jpg")
-    for name, reason in {"pipe": "no regular file", "a": "cannot be read"}.items():
+    for name, reason in {"pipe": "not a regular file", "a": "cannot be read"}.items():
         for look in (images.read, images.size_of):
             with pytest.raises(images.ImageError, match=reason):
                 look(tmp_path / f"{name}.jpg")

@@ -42,7 +42,7 @@ def test_pairing_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no painting"):
         pair(PHOTOS, [], 0)
     (tmp_path / "pairing.json").write_text("[1]")
-    with pytest.raises(UserError, match=r"pairing\.json: is no pairing"):
+    with pytest.raises(UserError, match=r"pairing\.json: is not a pairing"):
         Pairing.read(tmp_path / "pairing.json")
 
 

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from atelier.core import paths
+from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
-from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.core.paths import Results
 
 ROOT = Path(__file__).parents[2]
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -36,7 +37,10 @@ def test_dvc_knows_the_same_places() -> None:
         "settings": {results.settings},
         "prepare": {results.prepared.folder},
         "pretrained": {results.pretrained},
-        "reference": {results.reference, results.metrics(IDENTITY), results.metrics(NOISE_FLOOR)},
+        "reference": {
+            *(results.reference, results.baselines),
+            *(results.metrics(key) for key in BASELINES),
+        },
         "train": {one.folder, results.snapshots("m"), results.curves("m")},
         "stylize": {made.images, made.extras, made.record, made.curves},
         "denoise": {results.denoised("m").folder},
@@ -62,7 +66,7 @@ def test_names_stay_inside(name: str) -> None:
         *(results.denoised, results.metrics, results.status),
     )
     for ask in asked:
-        with pytest.raises(UserError, match="is no plain file name"):
+        with pytest.raises(UserError, match="is not a plain file name"):
             ask(name)
 
 

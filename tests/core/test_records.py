@@ -26,7 +26,7 @@ def test_what_varies_is_moved_and_found_again(tmp_path: Path) -> None:
 
 
 def test_a_method_does_not_lead_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no plain file name"):
+    with pytest.raises(UserError, match="is not a plain file name"):
         set_aside(tmp_path, "../../x", "run", {}, None)
 
 

@@ -103,7 +103,7 @@ def test_a_card_that_lacks_a_fact_is_named(tmp_path: Path, wrong: dict[str, Any]
 
 
 def test_a_name_cannot_lead_out_of_the_zoo(homes: tuple[Path, Path]) -> None:
-    with pytest.raises(UserError, match="no plain file name"):
+    with pytest.raises(UserError, match="is not a plain file name"):
         zoo_files.find("../cut", homes[0])
 
 

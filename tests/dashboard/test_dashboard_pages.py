@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from atelier.core.baselines import BASELINES
 from parts.columns import arranged
 from support.hostile import TEXTS, brought_in
 from support.projects import METRICS, RUN, alone_in, alts, heads, put, show, words
@@ -25,9 +26,11 @@ def spec(app: AppTest) -> str:
 def test_the_table_has_pictures_figures_and_baselines(done: Path) -> None:
     app = show("leaderboard")
     table = app.dataframe[0].value
-    assert table["method"].tolist() == ["cut_x", "gatys", "Identity (photographs)", "Noise floor"]
-    assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 2.0]
-    assert table["kid"].tolist() == [250.0] * 4
+    assert table["method"].tolist() == [
+        "cut_x", "gatys", *(one.label for one in BASELINES.values())
+    ]  # fmt: skip
+    assert table["frechet"].tolist() == [9.25, 12.5, 30.0, 20.0, 1.0, 2.0]
+    assert table["kid"].tolist() == [250.0] * 6
     assert table["picture"].str.startswith("data:image/webp").all()
     assert "lower is better" in words(app)
     assert app.get("download_button")
@@ -85,12 +88,14 @@ def test_published_figures_stand_apart(done: Path) -> None:
     ours, others = (table.value for table in show("leaderboard").dataframe)
     assert "system" not in ours
     assert others["system"].tolist()[0] == "CycleGAN"
-    assert "Published, other data and protocol" in [e.label for e in show("leaderboard").expander]
+    titles = [e.label for e in show("leaderboard").expander]
+    assert "Published scores, on other data and protocols" in titles
 
 
 def test_the_plot_draws_the_front(done: Path) -> None:
     app = show("leaderboard")
     assert "seconds_per_picture" in spec(app)
+    assert '"image"' in spec(app), "under the pointer a point shows its picture"
     assert "No other method beats these in both figures: cut_x." in words(app)
 
 
@@ -136,6 +141,22 @@ def test_the_link_to_the_run_or_why_there_is_none(done: Path) -> None:
     link = show("runs", run="cut_x").get("link_button")[0].proto
     assert link.url == f"http://127.0.0.1:5000/#/experiments/7/runs/{RUN}"
     assert "Tracking was not available" in words(show("runs", run="gatys"))
+
+
+def test_rows_are_compared_with_a_chosen_one(done: Path) -> None:
+    values = {"gatys": [12.0, 12.5, 13.0], "cut_x": [9.1, 9.2, 9.3]}
+    for name, left_out in values.items():
+        put(done, f"metrics/{name}.json", {**METRICS, "left_out": {"frechet": left_out}})
+    put(done, "metrics/cut_x.json", {**METRICS, "frechet": 1, "left_out": {"frechet": [1, 1.1, 1]}})
+    app = show("leaderboard")
+    assert not {name for name in app.dataframe[0].value if str(name).startswith("than ")}
+    app.selectbox(key="against").select("gatys").run()
+    table = app.dataframe[0].value.set_index("method")
+    assert list(table)[:3] == ["picture", "to gatys", "than gatys"]
+    assert table["than gatys"]["cut_x"] == "better"
+    assert table["than gatys"]["Noise floor"] == "-"
+    app.selectbox(key="against").select("noise_floor").run()
+    assert "no paired differences of frechet; run dvc repro evaluate" in words(app)
 
 
 @pytest.mark.parametrize("text", TEXTS)

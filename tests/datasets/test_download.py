@@ -174,13 +174,13 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
     download(server.url, tmp_path / "a.zip", patience=QUICK)
     assert len(server.asked) == 2
     server.failures = 2
-    with pytest.raises(UserError, match=r"broke off .*503.* are kept; run again to resume"):
+    with pytest.raises(UserError, match=r"was interrupted .*503.* are kept; run again to resume"):
         download(server.url, tmp_path / "b.zip", patience=QUICK)
 
 
 def test_what_came_is_kept_for_the_next_run(server: Server, tmp_path: Path) -> None:
     server.drop_after = 2**20
-    with pytest.raises(UserError, match=r"the 1\.0 MiB that came are kept"):
+    with pytest.raises(UserError, match=r"the 1\.0 MiB received are kept"):
         download(server.url, tmp_path / "a.zip", patience=Patience(1.0, 1, 0.01))
     assert (tmp_path / "a.zip.part").stat().st_size == 2**20
     assert not (tmp_path / "a.zip").exists()
@@ -190,7 +190,7 @@ def test_404_and_no_server_and_other_schemes(server: Server, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"missing\.zip: the server answers 404 .*--url"):
         fetch(server.url.replace("vangogh2photo", "missing"), tmp_path / "data", patience=QUICK)
     assert len(server.asked) == 1  # asking again would not help
-    with pytest.raises(UserError, match=r"broke off .*run again"):
+    with pytest.raises(UserError, match=r"was interrupted .*run again"):
         fetch("http://127.0.0.1:9/a.zip", tmp_path / "data", patience=QUICK)
     with pytest.raises(UserError, match="only http and https"):
         fetch("file:///etc/passwd", tmp_path / "data", patience=QUICK)
@@ -242,7 +242,7 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_other_archives(tmp_path: Path) -> None:
-    refuse(tmp_path, b"<html>please log in</html>", "is damaged or no zip archive")
+    refuse(tmp_path, b"<html>please log in</html>", "is damaged or not a zip archive")
     refuse(tmp_path, zipped({"trainA/1.jpg": png()}), "no pictures in trainB and testB")
     twice = zipped({**members(), "VANGOGH/trainA/1.jpg": png()})
     refuse(tmp_path, twice, "is damaged")

@@ -40,6 +40,22 @@ def test_a_dead_worker_is_told() -> None:
 
 
 @pytest.mark.slow
+def test_a_script_without_a_main_guard_is_told_of_it(tmp_path: Path) -> None:
+    """Not of memory, which it has enough of."""
+    (tmp_path / "go.py").write_text(
+        "from atelier.datasets.parallel import parallel\n"
+        "list(parallel(abs, range(64), 'work', workers=2))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "go.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert 'put the call below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert "memory" not in done.stderr
+    assert done.stderr.count("Traceback") == 1, "of the script alone"
+
+
+@pytest.mark.slow
 def test_ctrl_c_stops_the_pool_at_once(tmp_path: Path) -> None:
     train = data_folder(tmp_path / "data") / "photos" / "train"
     big = save(tmp_path / "big.png", size=(3000, 3000))

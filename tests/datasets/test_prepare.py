@@ -194,7 +194,7 @@ def test_only_prepared_pictures_are_replaced(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "paintings" / "stale.png").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.png").touch()
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="holds something other"):
         prepare(data, tmp_path / "mine", settings(), 0)
     for out in (data, data / "out", tmp_path):
         with pytest.raises(UserError, match="must lie outside"):
@@ -269,5 +269,5 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     ]
     assert manifest["counts"]["paintings"] == {"found": 4, "used": 2}
     reasons = {entry["source"]: entry["reason"] for entry in manifest["skipped"]}
-    assert "no regular file" in reasons["paintings/pipe.jpg"]
+    assert "not a regular file" in reasons["paintings/pipe.jpg"]
     assert "cannot be read" in reasons["paintings/loop.jpg"]

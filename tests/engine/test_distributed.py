@@ -27,7 +27,7 @@ from atelier.engine.distributed import process_group
 from support.toy import even
 folder, steps, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 with process_group("cpu") as group:
-    one = even(folder, group=group, steps=steps, save_every=2)
+    one = even(folder, group=group, steps=steps, save_minutes=0)
     for result in one.run():
         if result.step == stop:
             break
@@ -90,7 +90,7 @@ def test_two_processes_train_like_one_with_the_joint_batch(both: Any, tmp_path: 
 @pytest.mark.slow
 def test_two_processes_go_on_like_two_that_never_stopped(both: Any, tmp_path: Path) -> None:
     (whole, _), _ = both
-    two(tmp_path, stop=5)  # the last state is that of step 4
+    two(tmp_path, stop=5)  # before its state is saved: the last is that of step 4
     (parts, _), _ = two(tmp_path)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
@@ -194,14 +194,12 @@ def test_of_processes_that_fail_their_own_words_are_all_there_is(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys\nif os.environ['RANK'] == '0': {end}\n")
-    command = [
-        sys.executable,
-        "-m",
-        "atelier.engine.launcher",
-        "--standalone",
-        "--nproc-per-node=2",
-    ]
+    launcher = [sys.executable, "-m", "atelier.engine.launcher", "--standalone"]
     done = subprocess.run(
-        [*command, str(script)], check=False, capture_output=True, text=True, timeout=300
+        [*launcher, "--nproc-per-node=2", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert (done.returncode, done.stderr.splitlines()) == (code, said)

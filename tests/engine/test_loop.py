@@ -6,30 +6,24 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import SGD
 
 from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.engine.loop import StepResult, Trainer
 from atelier.methods.trained import Losses
+from support.tensors import equal, weights
 from support.toy import Toy, toy, training
 
 
 def finish(one: Trainer) -> list[StepResult]:
     return list(one.run())
-
-
-def weights(one: Trainer) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in one.method.networks.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 def test_the_loss_falls_and_every_step_is_told(tmp_path: Path) -> None:
@@ -56,26 +50,121 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     second = training(tmp_path / "parts", ema=ema)
     assert second.step == stop
     finish(second)
-    assert same(weights(whole), weights(second))
-    assert same(whole.final_weights(), second.final_weights())
+    assert equal(weights(whole.method.networks), weights(second.method.networks))
+    assert equal(whole.final_weights(), second.final_weights())
     assert whole.history == second.history
 
 
 def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
-    one = training(tmp_path, steps=8, save_every=2)
+    one = training(tmp_path, steps=8, save_minutes=0)
     finish(one)
     names = sorted(path.name for path in (tmp_path / "states").iterdir())
-    assert names == ["step-00000004.pt", "step-00000006.pt"]
+    assert names == ["step-00000006.pt", "step-00000007.pt"]
+
+
+def extended(folder: Path, steps: int, **knobs: Any) -> Trainer:
+    """A training of 4 steps that is finished, and one of ``steps`` that begins with its state."""
+    first = training(folder, steps=4, **knobs)
+    finish(first)
+    first.save_final()
+    return training(folder, steps=steps, **knobs)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_more_steps_go_on_from_fewer_as_if_they_had_been_asked_for(
+    tmp_path: Path, ema: float
+) -> None:
+    """The curves too: the last point of four steps, in intervals of three, is none of eight's."""
+    whole = training(tmp_path / "whole", ema=ema)
+    finish(whole)
+    longer = extended(tmp_path / "parts", 8, ema=ema)
+    assert longer.step == 4
+    finish(longer)
+    assert equal(weights(whole.method.networks), weights(longer.method.networks))
+    assert equal(whole.final_weights(), longer.final_weights())
+    assert whole.history == longer.history
+
+
+def test_interrupted_after_the_last_step_the_curves_end_there(tmp_path: Path) -> None:
+    one = training(tmp_path, steps=4)
+    finish(one)
+    one.save()
+    again = training(tmp_path, steps=4)
+    finish(again)
+    assert again.history == one.history
+    assert again.history["step"] == [3, 4]
+
+
+@pytest.mark.parametrize("steps", [4, 3])
+def test_as_many_steps_or_fewer_begin_anew(tmp_path: Path, steps: int) -> None:
+    again = extended(tmp_path, steps)
+    assert again.step == 0
+    finish(again)
+    assert len(list((tmp_path / "states").glob("final-00000004.pt"))) == 1
+
+
+def test_intervals_of_the_curves_can_change_on_the_way(tmp_path: Path) -> None:
+    fine = training(tmp_path / "a", log_every=1)
+    finish(fine)
+    first = training(tmp_path / "b", log_every=3)
+    next(result for result in first.run() if result.step == 5)
+    first.save()
+    second = training(tmp_path / "b", log_every=4)
+    finish(second)
+    each = fine.history["total"]
+    assert second.history["step"] == [3, 8]
+    parts = (each[:3], each[3:8])
+    assert second.history["total"] == pytest.approx([sum(p) / len(p) for p in parts])
+
+
+class Falling(Toy):
+    """Its rate falls over its second half."""
+
+    def lr_factor(self, step: int) -> float:
+        return min(1.0, 2 - 2 * step / self.settings.steps)
+
+
+@pytest.mark.parametrize(("done", "goes_on"), [(4, True), (6, False)])
+def test_a_schedule_over_the_whole_goes_on_where_it_is_still_the_same(
+    tmp_path: Path, done: int, goes_on: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, batches = toy(tmp_path, Falling, steps=8)
+    first = Trainer(method, batches, tmp_path / "states")
+    next(result for result in first.run() if result.step == done)
+    first.save()
+    longer = Trainer(*toy(tmp_path, Falling, steps=16), tmp_path / "states")
+    assert longer.step == (done if goes_on else 0)
+    why = "8 steps have other learning rates than 16, from step 6 on"
+    assert (why in caplog.text) == (not goes_on)
+
+
+def test_states_are_saved_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from the end of the last: saving slowly does not mean saving all the time."""
+    now = 0.0
+    monkeypatch.setattr("atelier.engine.loop.time", SimpleNamespace(monotonic=lambda: now))
+    one, steps = training(tmp_path, steps=8, save_minutes=2.5), []
+    save = one.save
+
+    def slow() -> None:
+        nonlocal now
+        save()
+        now += 40
+        steps.append(one.step)
+
+    monkeypatch.setattr(one, "save", slow)
+    for _ in one.run():
+        now += 60
+    assert steps == [3, 6], "each a step of 60 s after 150 s"
 
 
 def test_an_unreadable_state_falls_back_to_the_one_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    finish(training(tmp_path, save_every=2))
-    (tmp_path / "states/step-00000006.pt").write_bytes(b"torn")
-    again = training(tmp_path, save_every=2)
-    assert again.step == 4
-    assert "step-00000006.pt: cannot be read" in caplog.text
+    finish(training(tmp_path, save_minutes=0))
+    (tmp_path / "states/step-00000007.pt").write_bytes(b"torn")
+    again = training(tmp_path, save_minutes=0)
+    assert again.step == 6
+    assert "step-00000007.pt: cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -84,7 +173,7 @@ def test_an_unreadable_state_falls_back_to_the_one_before(
         {"networks": {"w": torch.zeros(1)}},
         {"optimizers": {}},
         {"step": 99},
-        {"step": "6"},
+        {"step": "7"},
         {"history": {}},
         {"average": {}},
         {"extra": []},
@@ -93,15 +182,15 @@ def test_an_unreadable_state_falls_back_to_the_one_before(
 def test_a_readable_but_wrong_state_falls_back_to_the_one_before(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    finish(training(tmp_path, save_every=2, ema=0.9))
-    path = tmp_path / "states/step-00000006.pt"
+    finish(training(tmp_path, save_minutes=0, ema=0.9))
+    path = tmp_path / "states/step-00000007.pt"
     torch.save({**torch.load(path), **change}, path)
-    again = training(tmp_path, save_every=2, ema=0.9)
-    assert again.step == 4
+    again = training(tmp_path, save_minutes=0, ema=0.9)
+    assert again.step == 6
     whole = training(tmp_path / "whole", ema=0.9)
     finish(whole)
     finish(again)
-    assert same(weights(whole), weights(again))
+    assert equal(weights(whole.method.networks), weights(again.method.networks))
 
 
 def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> None:
@@ -116,17 +205,17 @@ def test_points_of_the_curves_are_means_over_their_interval(tmp_path: Path) -> N
 
 def test_the_average_of_the_weights(tmp_path: Path) -> None:
     one = training(tmp_path, ema=0.75)
-    kept = [weights(one) for _ in one.run()]
+    kept = [weights(one.method.networks) for _ in one.run()]
     expected = kept[0]  # the first update copies
     for state in kept[1:]:
         expected = {k: 0.75 * expected[k] + 0.25 * state[k] for k in state}
     for key, value in one.final_weights().items():
         torch.testing.assert_close(value, expected[key])
-    before = weights(one)
+    before = weights(one.method.networks)
     with one.swap_ema_weights():
-        assert same(weights(one), one.final_weights())
-        assert not same(weights(one), before)
-    assert same(weights(one), before)
+        assert equal(weights(one.method.networks), one.final_weights())
+        assert not equal(weights(one.method.networks), before)
+    assert equal(weights(one.method.networks), before)
 
 
 class Broken(Toy):
@@ -145,13 +234,13 @@ class Broken(Toy):
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path, what: str) -> None:
-    method, batches = toy(tmp_path / "pictures", save_every=1)
+    method, batches = toy(tmp_path / "pictures", save_minutes=0)
     method.__class__ = Broken
     method.what = what  # type: ignore[attr-defined]
     one = Trainer(method, batches, tmp_path / "states")
     with pytest.raises(UserError, match=rf"step 3: the {what}.* is not finite.*\d\.png"):
         finish(one)
-    assert all(bool(value.isfinite().all()) for value in weights(one).values())
+    assert all(bool(value.isfinite().all()) for value in weights(one.method.networks).values())
     assert training(tmp_path).step == 2, "the state before it is there"
 
 
@@ -171,7 +260,7 @@ def test_ctrl_c_finishes_the_step_saves_and_continues(
     again = training(tmp_path / "parts")
     assert again.step == 3, "between two steps: no further one is done"
     finish(again)
-    assert same(weights(whole), weights(again))
+    assert equal(weights(whole.method.networks), weights(again.method.networks))
 
 
 def test_the_norm_of_the_gradient_is_limited(tmp_path: Path) -> None:
@@ -182,9 +271,9 @@ def test_the_norm_of_the_gradient_is_limited(tmp_path: Path) -> None:
     method, batches = toy(tmp_path, steps=1, clip_norm=1e-3)
     method.__class__ = Plain
     one = Trainer(method, batches, tmp_path / "states")
-    before = weights(one)
+    before = weights(one.method.networks)
     finish(one)
-    moved = torch.cat([(v - before[k]).flatten() for k, v in weights(one).items()])
+    moved = torch.cat([(v - before[k]).flatten() for k, v in weights(one.method.networks).items()])
     assert moved.norm().item() == pytest.approx(1e-3, rel=1e-2)
 
 
@@ -196,13 +285,13 @@ def test_the_schedule_scales_every_learning_rate(tmp_path: Path) -> None:
         def lr_factor(self, step: int) -> float:
             return 0.5**step
 
-    method, batches = toy(tmp_path, steps=4, save_every=2)
+    method, batches = toy(tmp_path, steps=4, save_minutes=0)
     method.__class__ = Scheduled
     one = Trainer(method, batches, tmp_path / "states")
     rates = [one.optimizers["main"].param_groups[0]["lr"] for _ in one.run()]
     assert rates == [0.5, 0.25, 0.125, 0.0625]
     again = Trainer(method, batches, tmp_path / "states")
-    assert [again.optimizers["main"].param_groups[0]["lr"] for _ in again.run()] == rates[2:]
+    assert [again.optimizers["main"].param_groups[0]["lr"] for _ in again.run()] == rates[3:]
 
 
 def test_bfloat16_is_for_the_convolutions_alone(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from atelier.engine.stylize import BatchRecord
 from atelier.methods.base import Iterate, Kind, Method
 from support.pictures import save
 
+CODE = "a digest"
+
 
 class Blend(Method):
     """Mixes content and style in three steps; remembers what it was given."""
@@ -123,7 +125,7 @@ def test_a_stopped_run_redoes_only_the_rest(
     second, uninterrupted = Blend(), Blend()
     caplog.set_level(logging.INFO, "atelier")
     records = run(second, jobs, kept)
-    assert f"{finished} of 3 batches are there already" in caplog.text
+    assert f"{finished} of 3 batches are finished" in caplog.text
     assert len(second.asked) == 3 - finished
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
     expected = run(uninterrupted, jobs, whole)
@@ -175,12 +177,12 @@ def test_a_checkpoint_belongs_to_its_key_and_stale_ones_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    first = resume.checkpoint_folder("stylize-gatys", {"steps": 1, "lr": 2})
+    first = resume.checkpoint_folder("stylize-gatys", {"steps": 1, "lr": 2}, CODE)
     (first / "batch-00000.json").write_text("{}")
-    other = resume.checkpoint_folder("stylize-gatys_lbfgs", {"steps": 1})
-    assert resume.checkpoint_folder("stylize-gatys", {"lr": 2, "steps": 1}) == first
+    other = resume.checkpoint_folder("stylize-gatys_lbfgs", {"steps": 1}, CODE)
+    assert resume.checkpoint_folder("stylize-gatys", {"lr": 2, "steps": 1}, CODE) == first
     assert (first / "batch-00000.json").is_file()
-    changed = resume.checkpoint_folder("stylize-gatys", {"steps": 2, "lr": 2})
+    changed = resume.checkpoint_folder("stylize-gatys", {"steps": 2, "lr": 2}, CODE)
     assert changed != first
     assert changed.is_dir()
     assert not first.exists()
@@ -189,9 +191,8 @@ def test_a_checkpoint_belongs_to_its_key_and_stale_ones_go(
 
 def test_a_checkpoint_belongs_to_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first = resume.checkpoint_folder("stylize-gatys", {})
-    monkeypatch.setattr(resume, "code_digest", lambda _: "other code")
-    assert resume.checkpoint_folder("stylize-gatys", {}) != first
+    first = resume.checkpoint_folder("stylize-gatys", {}, CODE)
+    assert resume.checkpoint_folder("stylize-gatys", {}, "other code") != first
 
 
 def test_curves_are_averaged_over_pictures_not_batches() -> None:

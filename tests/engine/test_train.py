@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,13 @@ from atelier.core import images, records
 from atelier.core.checkpoints import save_weights
 from atelier.core.config import UserError
 from atelier.core.files import write_json
-from atelier.core.paths import CARD, WEIGHTS, Results
+from atelier.core.paths import CARD, RUN, WEIGHTS, Results
 from atelier.engine import train
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
+from support.scripts import ROOT
 from support.toy import Toy, training
 
 
@@ -33,7 +35,7 @@ def prepared(tmp_path: Path) -> Path:
 
 
 def make(**knobs: object) -> Toy:
-    known = {"steps": 6, "batch": 2, "crop": 32, "snapshots": 2, "log_every": 2, "save_every": 2}
+    known = {"steps": 6, "batch": 2, "crop": 32, "snapshots": 2, "log_every": 2, "save_minutes": 0}
     return Toy(TrainSettings(**{**known, **knobs}), seed=1)  # type: ignore[arg-type]
 
 
@@ -129,6 +131,73 @@ def test_a_stopped_training_says_that_it_goes_on(
     assert "train toy: resumes after step 4 of 6" in caplog.text
     assert {step for _, step in shown} == {6}
     assert (tmp_path / "results/snapshots/toy/test_0/step 000003.png").is_file()
+
+
+class Falling(Toy):
+    """Its rate falls from the first step to the last."""
+
+    def lr_factor(self, step: int) -> float:
+        return 1 - step / (self.settings.steps + 1)
+
+
+def put_away(kind: type[Toy], prepared: Path, root: Path, steps: int) -> Path:
+    """The folder of states after a training."""
+    folder = root / "results/kept"
+    method = kind(make(steps=steps).settings, seed=1)
+    state = train.start(method, prepared, folder)
+    train.train(state, prepared, "toy", lambda _: None, lambda *_: None)
+    (folder / RUN).write_text("{}")
+    train.put_away(folder, state)
+    return folder
+
+
+def test_a_finished_training_leaves_what_more_steps_need(prepared: Path, tmp_path: Path) -> None:
+    folder = put_away(Toy, prepared, tmp_path, 4)
+    assert {path.name for path in folder.iterdir()} == {"final-00000004.pt", "snapshots"}
+    assert train.start(make(steps=6), prepared, folder).step == 4
+    put_away(Toy, prepared, tmp_path, 6)
+    drawn = {path.stem for path in (folder / "snapshots/test_0").iterdir()}
+    assert drawn == {"step 000002", "step 000004", "step 000006"}
+    assert {path.name for path in folder.iterdir()} == {"final-00000006.pt", "snapshots"}
+
+
+def test_one_whose_schedule_knows_its_end_says_why_more_steps_begin_anew(
+    prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "atelier")
+    folder = put_away(Falling, prepared, tmp_path, 4)
+    assert {path.name for path in folder.iterdir()} == {train.DONE}
+    put_away(Falling, prepared, tmp_path, 4)
+    assert "anew" not in caplog.text
+    put_away(Falling, prepared, tmp_path, 6)
+    why = "4 steps have other learning rates than 6, from step 2 on"
+    assert f"train toy: starts again: {why}" in caplog.text
+
+
+def test_snapshots_after_the_step_it_goes_on_from_are_no_longer_there(
+    prepared: Path, tmp_path: Path
+) -> None:
+    stale = tmp_path / "results/kept/snapshots/test_0/step 000005.png"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of an earlier training")
+    run(make(), prepared, tmp_path / "results")
+    assert not stale.exists()
+
+
+CARD_OF = {"class": "adain", "lr": 0.1, "steps": 4}
+
+
+@pytest.mark.parametrize(("key", "value", "same"), [("steps", 9, True), ("lr", 0.2, False)])
+def test_states_are_kept_apart_by_settings_but_for_the_number_of_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: float, same: bool
+) -> None:
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    monkeypatch.chdir(tmp_path)
+
+    def folder(parameters: dict[str, object]) -> Path:
+        return train.resume_folder("adain", {"parameters": parameters}, {"seed": 1})
+
+    assert (folder(CARD_OF) == folder({**CARD_OF, key: value})) == same
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

@@ -57,10 +57,14 @@ def test_the_project_has_no_mistakes() -> None:
         ("scales/cpu/prepare/size", 0, "scales.cpu.prepare.size: has to be greater than or equal"),
         ("prepare/resize", "krop", "prepare.resize: has to be 'crop', 'fit' or 'stretch'; did you"),
         ("denoise/patience", 3, "scales.demo.denoise: patience watches whole pictures"),
-        ("compare/sort", "freshet", "compare.sort: 'freshet' is no column of numbers; did you mea"),
-        ("compare/champion", "name", "compare.champion: 'name' is no column of numbers"),
-        ("scales/full/evaluate/lpips", "vgg61", "scales.full.evaluate.lpips: 'vgg61' is no netwo"),
-        ("scales/full/gatys/features", "vgg61", "scales.full.gatys.features: 'vgg61' is no netwo"),
+        (
+            "compare/sort",
+            "freshet",
+            "compare.sort: 'freshet' is not a column of numbers; did you m",
+        ),
+        ("compare/champion", "name", "compare.champion: 'name' is not a column of numbers"),
+        ("scales/full/evaluate/lpips", "vgg61", "scales.full.evaluate.lpips: 'vgg61' is not a net"),
+        ("scales/full/gatys/features", "vgg61", "scales.full.gatys.features: 'vgg61' is not a net"),
         ("scales/cpu/evaluate/fallback_features", "vgg", "scales.cpu.evaluate.fallback_features"),
         ("scales/full/gatys/style_layers", [], "scales.full.gatys.style_layers: "),
         ("scales/full/gatys/style_layers", "relu1_1", "scales.full.gatys.style_layers: has to be"),
@@ -80,7 +84,7 @@ def test_a_wrong_type_hides_no_other_mistake_of_its_block() -> None:
     tree = changed("methods/gatys/content_weight", "2")
     tree["scales"]["full"]["gatys"] |= {"features": "nonsense", "steps": -1}
     found = validate.problems(Params(tree))
-    expected = f"'nonsense' is no network{nearest('nonsense', NAMES)}"
+    expected = f"'nonsense' is not a network{nearest('nonsense', NAMES)}"
     assert f"params.yaml: scales.full.gatys.features: {expected}" in found
     assert sum("methods.gatys.content_weight: has to be a number" in line for line in found) == 1
     assert sum("scales.full.gatys.steps: has to be" in line for line in found) == 1
@@ -132,7 +136,7 @@ def test_params_prints_where_each_setting_comes_from(
     assert "scales.cpu.metanet_improved (extended)" in rows["steps"]
     assert rows["style_layer_weights"].split("  ")[-1] == "scales.cpu.metanet_a"
     assert rows["class"].split()[-1] == "methods.metanet_a"
-    assert rows["flip"].split() == ["flip", "true", "default", "of", "the", "class"]
+    assert rows["flip"].split() == ["flip", "true", "train", "default", "of", "the", "class"]
     assert atelier(monkeypatch, "params", "denoise", "--scale", "full") == 0
     assert "scales.full.denoise" in capsys.readouterr().out
     assert atelier(monkeypatch, "params", "adian") == 1

@@ -18,8 +18,16 @@ from atelier.nn import attention
 from atelier.nn.attention import STD_EPS, mvn
 from atelier.nn.losses import mean_std
 from atelier.nn.pretrained import features
+from support import arbitrary
+from support.arbitrary import (
+    check_identity_loss,
+    check_lively,
+    check_one_style,
+    check_tiles,
+    two_pairs,
+)
 from support.nets import answer_with, vgg_state
-from support.steps import check_identity_loss, let_through, losses_of, optimise, smooth
+from support.steps import losses_of, optimise, smooth
 
 DEPTHS = ("relu1_1", *LOSS_LAYERS)
 
@@ -32,37 +40,22 @@ def system(seed: int = 0, **knobs: Any) -> AdaAttN:
     return method
 
 
-def lively(seed: int = 0, **knobs: Any) -> AdaAttN:
-    """With a decoder that lets the picture through; the first weights give a nearly even grey."""
-    method = system(seed, **knobs)
-    let_through(method)
-    return method
-
-
-def batch(content: Tensor | None = None, style: Tensor | None = None, step: int = 0) -> Batch:
-    content = smooth(2) if content is None else content
-    return Batch(step, 7, content, smooth(2, seed=1) if style is None else style, ())
+lively = arbitrary.lively(system)
 
 
 def losses(method: AdaAttN, seen: Batch | None = None) -> dict[str, Tensor]:
-    return losses_of(method, seen or batch())
+    return losses_of(method, seen or two_pairs())
 
 
 def train(method: AdaAttN, steps: int) -> list[float]:
-    return optimise(method, (batch(step=step) for step in range(steps)))
+    return optimise(method, (two_pairs(step=step) for step in range(steps)))
 
 
 def count(part: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in part.parameters())
 
 
-@pytest.fixture
-def vgg(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seeded weights under the name of the published ones."""
-    monkeypatch.setattr(features, "resolve", answer_with(vgg_state("vgg19")))
-
-
-@pytest.mark.usefixtures("vgg")
+@pytest.mark.usefixtures("seeded_vgg19")
 def test_with_vgg19_it_has_the_published_sizes() -> None:
     method = system(features="vgg19")
     assert {name: count(part) for name, part in method.networks.items()} == {
@@ -113,7 +106,7 @@ def _attention(content: dict[str, Tensor], style: dict[str, Tensor], layer: str)
 
 
 def test_the_losses_are_the_papers() -> None:
-    method, seen = system(content_weight=0.5), batch()
+    method, seen = system(content_weight=0.5), two_pairs()
     found = losses(method, seen)
     content, style = method.features(seen.content), method.features(seen.style)
     positions = Generator()  # all positions fit
@@ -144,7 +137,7 @@ def test_fewer_local_layers_are_part_of_all() -> None:
 
 
 def test_the_identity_loss_is_of_the_photograph_as_its_own_style() -> None:
-    check_identity_loss(system(identity_weight=100.0), system(), batch())
+    check_identity_loss(system(identity_weight=100.0), system(), two_pairs())
 
 
 def test_no_picture_is_encoded_twice_in_a_step() -> None:
@@ -172,14 +165,7 @@ def test_training_lowers_the_loss(knobs: dict[str, Any]) -> None:
 
 
 def test_a_lively_start_lets_the_picture_through() -> None:
-    """The published one gives nearly the same for every picture: the encoder's rim, if anything."""
-    content, style = smooth(2), smooth(2, seed=1)
-    even, drawn = (
-        system(init=init, init_std=0.02).stylize(content, style) for init in ("published", "he")
-    )
-    assert (drawn[0] - drawn[1]).abs().mean() > 50 * (even[0] - even[1]).abs().mean()
-    assert (drawn.mean() - 0.5).abs() < 0.2
-    assert drawn.std() > 0.03
+    check_lively(*(system(init=init, init_std=0.02) for init in ("published", "he")))
 
 
 def test_a_lively_start_is_attention_without_projections() -> None:
@@ -201,10 +187,10 @@ def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
 
 def test_positions_are_drawn_anew_in_every_step_from_the_batch() -> None:
     method = system(max_sample=40)
-    first, same, other = (losses(method, batch(step=n))["local"] for n in (0, 0, 1))
+    first, same, other = (losses(method, two_pairs(step=n))["local"] for n in (0, 0, 1))
     assert first == same != other
     full = system(max_sample=10_000)
-    assert losses(full, batch(step=0))["local"] == losses(full, batch(step=1))["local"]
+    assert losses(full, two_pairs(step=0))["local"] == losses(full, two_pairs(step=1))["local"]
 
 
 @pytest.mark.parametrize("knob", ["max_sample", "max_sample_deep"])
@@ -244,7 +230,8 @@ def test_losses_and_attention_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -
 def test_whole_pictures_of_any_size_are_cut_to_multiples_in_training() -> None:
     content, style = smooth(2, 50, 71), smooth(2, 37, 60, seed=1)
     found, cut = (
-        losses(system(), batch(part, style))["total"] for part in (content, content[..., :48, :64])
+        losses(system(), two_pairs(part, style))["total"]
+        for part in (content, content[..., :48, :64])
     )
     torch.testing.assert_close(found, cut)
 
@@ -254,12 +241,7 @@ def _blend(method: AdaAttN, styles: list[Tensor], weights: list[float], share: f
 
 
 def test_one_style_with_split_weights_is_that_style() -> None:
-    method, style = lively(), smooth(1, 40, 56, seed=1)
-    whole = _blend(method, [style], [1.0])
-    torch.testing.assert_close(_blend(method, [style, style], [0.3, 0.7]), whole)
-    other = smooth(1, 33, 35, seed=2)
-    assert torch.equal(_blend(method, [style, other], [1.0, 0.0]), whole)
-    assert not torch.allclose(_blend(method, [style, other], [0.5, 0.5]), whole, atol=1e-3)
+    check_one_style(lively())
 
 
 def test_a_mixture_decodes_the_mixed_inputs_of_the_decoder() -> None:
@@ -297,10 +279,7 @@ def test_any_size_is_stylised_without_the_skip_too(size: tuple[int, int]) -> Non
 
 
 def test_in_tiles_the_result_is_the_same() -> None:
-    content, style = smooth(1, 203, 150), smooth(1, 101, 177, seed=1)
-    whole, found = (lively(tile=tile).stylize(content, style) for tile in (None, 64))
-    assert not torch.equal(whole, found), "the tiles were not used"
-    torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
+    check_tiles(lively(), lively(tile=64))
 
 
 def test_pictures_of_a_batch_do_not_mix() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -19,9 +20,10 @@ from atelier.core.config import UserError
 from atelier.methods.base import Kind
 from atelier.methods.trained import WEIGHTS, restore
 from atelier.methods.warm_start import warm_up
-from support import contract
+from support import contract, steps
 from support.contract import CLASSES, NAMES, TRAINED, build, build_trained
 from support.steps import smooth, twins
+from support.tensors import count, equal, weights
 
 every_entry = pytest.mark.parametrize("name", NAMES)
 every_training = pytest.mark.parametrize("name", TRAINED)
@@ -30,13 +32,7 @@ SMALLEST = {"gatys": 32, "adaattn": 32, "strotss": 32, "nnst": 32}
 """Shortest side in pixels by class, of those that refuse smaller pictures."""
 
 
-def pair(which: str = "", side: int = 32) -> tuple[Tensor, Tensor]:
-    """Two photographs and two paintings; those named by ``which`` are of one colour."""
-    content, style = smooth(2, side, side), smooth(2, side, side, seed=1)
-    flat = torch.full_like(content, 0.5)
-    return flat if which in {"content", "both"} else content, (
-        flat if which in {"style", "both"} else style
-    )
+pair = partial(steps.pair, side=32, value=0.5)
 
 
 def is_picture(image: Tensor) -> bool:
@@ -68,21 +64,19 @@ def test_the_card_says_what_must_stand_beside_every_number(name: str) -> None:
 @every_training
 def test_the_card_counts_what_is_trained(name: str) -> None:
     method = build_trained(name)
-    assert method.card()["parameters_trained"] == sum(
-        weight.numel() for weight in method.networks.parameters()
-    )
+    assert method.card()["parameters_trained"] == count(method.networks)
 
 
 @every_training
 def test_two_steps_have_finite_losses_and_move_every_network(name: str, tmp_path: Path) -> None:
     method = build_trained(name, steps=2, log_every=1)
-    before = contract.weights(method)
+    before = weights(method.networks)
     one = contract.trainer(method, tmp_path)
     assert [result.step for result in one.run()] == [1, 2]
     assert len(one.history) > 1
     assert all(len(values) == 2 for values in one.history.values())
     assert all(torch.tensor(values).isfinite().all() for values in one.history.values())
-    after = contract.weights(method)
+    after = weights(method.networks)
     assert all(value.isfinite().all() for value in after.values())
     for network in method.networks:
         own = [key for key in after if key.startswith(f"{network}.")]
@@ -104,9 +98,9 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     second = contract.trainer(build_trained(name), tmp_path / "parts")
     assert second.step == stop
     list(second.run())
-    assert contract.equal(contract.weights(whole.method), contract.weights(second.method))
-    assert contract.equal(whole.final_weights(), second.final_weights())
-    assert contract.equal(whole.method.extra_state(), second.method.extra_state())
+    assert equal(weights(whole.method.networks), weights(second.method.networks))
+    assert equal(whole.final_weights(), second.final_weights())
+    assert equal(whole.method.extra_state(), second.method.extra_state())
     assert whole.history == second.history
     assert set(whole.final_weights()) == set(whole.method.inference_networks.state_dict())
 
@@ -119,9 +113,9 @@ def test_the_seed_decides_weights_and_losses(name: str, tmp_path: Path) -> None:
     first, second = (contract.losses(m, contract.batch_of(m, *pair())) for m in (one, other))
     one.stylize(*pair())
     assert torch.equal(before, torch.get_rng_state())
-    assert contract.equal(first, second)
-    assert contract.equal(contract.weights(one), contract.weights(other))
-    assert not contract.equal(contract.weights(one), contract.weights(build_trained(name, 4)))
+    assert equal(first, second)
+    assert equal(weights(one.networks), weights(other.networks))
+    assert not equal(weights(one.networks), weights(build_trained(name, 4).networks))
 
 
 @every_training
@@ -142,7 +136,7 @@ def test_a_warm_start_takes_the_weights_of_another_training(name: str, tmp_path:
     (path,) = (tmp_path / "states").glob("step-*.pt")
     warm = build_trained(name, 2, warm_start=str(path))
     warm_up(warm)
-    assert contract.equal(contract.weights(warm), contract.weights(one.method))
+    assert equal(weights(warm.networks), weights(one.method.networks))
 
 
 @every_training
@@ -168,7 +162,7 @@ def test_losses_stay_in_float32_when_the_convolutions_do_not(name: str) -> None:
     expected = contract.losses(exact, contract.batch_of(exact, *pair()))
     with torch.autocast("cpu", torch.bfloat16):
         found = contract.losses(rough, contract.batch_of(rough, *pair()))
-    assert not contract.equal(found, expected), "nothing was computed in bfloat16"
+    assert not equal(found, expected), "nothing was computed in bfloat16"
     for part, losses in found.items():
         for key, value in losses.items():
             assert value.dtype == torch.float32
@@ -206,9 +200,23 @@ def test_two_runs_are_the_same_bit_for_bit(name: str) -> None:
 
 
 @every_entry
-def test_extras_are_named_pictures(name: str) -> None:
+def test_an_iterate_leaves_the_callers_modes_alone(name: str) -> None:
+    """Between two iterates the caller may take gradients, or go on with another picture's."""
+    first, second = build(name, 3), build(name, 3)
+    alone = [one.image for one in first.iterates(*pair())]
+    runs = [method.iterates(*pair()) for method in (first, second)]
+    for number, both in enumerate(zip(*runs, strict=True)):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+        assert all(torch.equal(one.image, alone[number]) for one in both)
+
+
+@every_entry
+def test_extras_are_named_pictures_and_leave_the_networks_alone(name: str) -> None:
     method, content, style = build(name), smooth(2, 33, 47), smooth(2, 41, 35, seed=1)
-    mode = getattr(getattr(method, "networks", None), "training", None)
+    networks = getattr(method, "networks", torch.nn.Module())
+    mode, before = networks.training, weights(networks)
     found = list(method.extras(["a", "b"], content, style))
     assert len({(one.title, one.row, one.column) for one in found}) == len(found)
     assert {one.row for one in found} in ({"a", "b"}, set())
@@ -217,4 +225,5 @@ def test_extras_are_named_pictures(name: str) -> None:
     assert all(is_picture(one.image) and not one.image.requires_grad for one in found)
     flat = torch.full((1, 3, 33, 47), 0.5)
     assert all(is_picture(one.image) for one in method.extras(["a"], flat, flat))
-    assert getattr(getattr(method, "networks", None), "training", None) == mode
+    assert networks.training == mode
+    assert equal(weights(networks), before)

@@ -16,7 +16,8 @@ from atelier.methods.base import make
 from atelier.methods.cut import CUT, CUTSettings, Projector, patch_nce
 from atelier.methods.unpaired import to_signed
 from support import adversaries as ad
-from support.steps import smooth, twins
+from support.steps import pair, smooth, twins
+from support.tensors import equal, weights
 
 FAST = {"nce_weight": 10.0, "identity_nce": False, "flip_equivariance": True, "constant": 0.75}
 
@@ -128,8 +129,8 @@ def test_the_losses_are_those_of_a_naive_formula(identity_nce: bool, batch: int)
     def nce(image: Tensor) -> Tensor:
         made, gaps = method.generator(image), []
         taps = zip(method.generator.encode(made), method.generator.encode(image), strict=True)
-        for layer, pair in zip(project, taps, strict=True):  # type: ignore[call-overload]
-            query, key = (F.normalize(layer(tap[0].flatten(1).T), dim=1) for tap in pair)
+        for layer, both in zip(project, taps, strict=True):  # type: ignore[call-overload]
+            query, key = (F.normalize(layer(tap[0].flatten(1).T), dim=1) for tap in both)
             gaps.append(published(query, key, 0.07))
         return torch.stack(gaps).mean()
 
@@ -252,13 +253,10 @@ def test_a_few_steps_lower_the_losses(name: str, knobs: dict[str, Any]) -> None:
     assert sum(totals[-3:]) < 0.8 * sum(totals[:3])
 
 
-@pytest.mark.parametrize("value", [0.5, 0.2])
 @pytest.mark.parametrize("which", ["content", "style", "both"])
-def test_pictures_of_one_colour_stay_finite(which: str, value: float) -> None:
-    """Middle grey is 0 inside, where a length has no slope."""
-    flat = torch.full((1, 3, 32, 32), value)
-    content = smooth(1, 32, 32) if which == "style" else flat
-    style = smooth(1, 32, 32, seed=1) if which == "content" else flat
+def test_pictures_of_a_dark_colour_stay_finite(which: str) -> None:
+    """Middle grey, 0 inside, where a length has no slope, is tested of every entry."""
+    content, style = pair(which, side=32, count=1, value=0.2)
     method = system()
     for _, losses in method.training_losses(Batch(0, 0, content, style, ("a", "b"))):
         torch.autograd.backward(losses["total"])
@@ -271,40 +269,35 @@ def test_the_same_seed_mirrors_alike() -> None:
     one, other = twins(lambda: system(seed=3, **FAST))
     first, second = (ad.optimise(m, (ad.batch_of(step=n) for n in range(3))) for m in (one, other))
     assert first == second
-    assert ad.same(ad.state(one), ad.state(other))
-    assert not ad.same(ad.state(system(seed=4)), ad.state(system(seed=3)))
+    assert equal(weights(one.networks), weights(other.networks))
+    assert not equal(weights(system(seed=4).networks), weights(system(seed=3).networks))
 
 
-@pytest.mark.parametrize("knobs", [{"ema": 0.9}, FAST], ids=["cut", "fastcut"])
-def test_a_continued_training_equals_an_uninterrupted_one(
-    tmp_path: Path, knobs: dict[str, Any]
-) -> None:
-    knobs = {"log_every": 3, "steps": 5, **knobs}
+def test_a_resumed_training_of_fastcut_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    knobs = {"log_every": 3, "steps": 5, **FAST}
     whole = ad.training(system(**knobs), tmp_path / "whole")
     list(whole.run())
     ad.stopped(ad.training(system(**knobs), tmp_path / "parts"), 2)
     torch.rand(7)  # somebody else draws from the global generator
-    again = system(**knobs)
-    second = ad.training(again, tmp_path / "parts")
+    second = ad.training(system(**knobs), tmp_path / "parts")
     assert second.step == 2
     list(second.run())
-    assert isinstance(whole.method, CUT)
-    assert ad.same(ad.state(whole.method), ad.state(again))
-    assert ad.same(whole.final_weights(), second.final_weights())
+    assert equal(weights(whole.method.networks), weights(second.method.networks))
+    assert equal(whole.final_weights(), second.final_weights())
     assert whole.history == second.history
+
+
+@pytest.mark.parametrize("identity_nce", [True, False])
+def test_curves_bear_the_usual_names(tmp_path: Path, identity_nce: bool) -> None:
+    one = ad.training(system(steps=1, identity_nce=identity_nce), tmp_path)
+    list(one.run())
     names = {"step", "generator", "gan_to_art", "nce_to_art", "discriminator", "discriminator_art"}
-    assert set(whole.history) - {"nce_identity"} == names
-    assert ("nce_identity" in whole.history) == again.settings.identity_nce
+    assert set(one.history) == names | ({"nce_identity"} if identity_nce else set())
 
 
 def test_a_divided_batch_has_the_same_gradient() -> None:
     """If all positions are compared; the parts draw their own."""
-    whole, parts = (
-        ad.divided(system(patches=10_000, init="normal"), ad.batch_of(2), n) for n in (1, 2)
-    )
-    assert whole.keys() == parts.keys()
-    for name, value in whole.items():
-        torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=1e-5)
+    ad.check_divided(lambda: system(patches=10_000, init="normal"))
 
 
 def test_extras_show_the_one_direction() -> None:
@@ -315,17 +308,6 @@ def test_extras_show_the_one_direction() -> None:
     ]
     torch.testing.assert_close(found[1].image, method.stylize(content[:1], content[:1])[0])
     assert torch.equal(found[2].image, content[1])
-
-
-def test_low_precision_keeps_the_losses_about_as_they_are() -> None:
-    knobs: dict[str, Any] = {"init": "normal"}
-    exact = ad.losses_of(system(**knobs), ad.batch_of())
-    with torch.autocast("cpu", torch.bfloat16):
-        rough = ad.losses_of(system(**knobs), ad.batch_of())
-    for name, losses in rough.items():
-        for key, value in losses.items():
-            assert value.dtype == torch.float32
-            assert value.item() == pytest.approx(exact[name][key].item(), rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atelier.core.batches import Batch, Batches
+from atelier.core.batches import Batches
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.fast import Fast, FastSettings, TransNet
 from atelier.methods.trained import seeded
 from atelier.nn.pretrained.features import Features, vgg_layers
-from atelier.nn.pretrained.weights import StateDict
 from support.pictures import save
-from support.steps import losses_of, optimise, smooth
+from support.steps import (
+    WEIGHTS,
+    batch_of,
+    check_finite,
+    check_layer_weights,
+    check_perceptual_losses,
+    losses_of,
+    optimise,
+    pair,
+    smooth,
+)
+from support.tensors import weights
 
 LAYOUTS = {"transnet": 1_674_435, "examples": 1_679_235, "johnson": 1_679_235}
 VARIANTS = ("examples", "johnson")
@@ -34,10 +44,6 @@ def system(seed: int = 0, **knobs: Any) -> Fast:
     return found
 
 
-def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
-    return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
-
-
 def losses(method: Fast, content: Tensor, style: Tensor, step: int = 0) -> dict[str, Tensor]:
     return losses_of(method, batch_of(content, style, step))
 
@@ -45,10 +51,6 @@ def losses(method: Fast, content: Tensor, style: Tensor, step: int = 0) -> dict[
 def train(method: Fast, steps: int, style: Tensor | None = None) -> list[float]:
     content, style = smooth(2), smooth(1, 40, 36, seed=1) if style is None else style
     return optimise(method, (batch_of(content, style, step) for step in range(steps)))
-
-
-def state(method: Fast) -> StateDict:
-    return {key: value.clone() for key, value in method.networks.state_dict().items()}
 
 
 def naive_gram(value: Tensor) -> Tensor:
@@ -126,25 +128,10 @@ def test_a_residual_block_adds_its_input(layout: str) -> None:
 
 
 def test_the_losses_are_those_of_a_naive_formula() -> None:
-    weights = {"content_weight": 2.0, "style_weight": 30.0, "tv_weight": 4.0}
-    method = system(**weights)
-    content, style = smooth(2), smooth(1, 40, 36, seed=1)
-    found = losses(method, content, style)
+    method, content, style = system(**WEIGHTS), smooth(2), smooth(1, 40, 36, seed=1)
     with torch.no_grad():
         image = method.generate(content, style)
-        made, own, wanted = (method.loss_features(x) for x in (image, content, style))
-        near = (made["relu2_1"] - own["relu2_1"]).square().mean()
-        gaps = [
-            (naive_gram(one) - naive_gram(wanted[layer][0])).square().mean()
-            for layer in STYLE
-            for one in made[layer]
-        ]
-        gap = torch.stack(gaps).sum() / 2
-        rough = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()) / 2
-    torch.testing.assert_close(found["content"], near)
-    torch.testing.assert_close(found["style"], gap)
-    torch.testing.assert_close(found["tv"], rough)
-    torch.testing.assert_close(found["total"], 2 * near + 30 * gap + 4 * rough)
+    check_perceptual_losses(method, batch_of(content, style), image, naive_gram)
 
 
 def test_batch_gram_is_one_matrix_of_the_whole_batch() -> None:
@@ -178,11 +165,10 @@ def test_a_loss_of_a_batch_is_the_mean_over_its_pictures() -> None:
 
 
 def test_style_layer_weights_weigh_their_layer() -> None:
-    def style(*weights: float) -> Tensor:
+    def style(weights: list[float]) -> Tensor:
         return losses(system(style_layer_weights=weights), smooth(2), smooth(1, seed=1))["style"]
 
-    torch.testing.assert_close(style(2, 3), 2 * style(1, 0) + 3 * style(0, 1))
-    assert style(1, 0) != style(0, 1)
+    check_layer_weights(style)
 
 
 def test_gram_positions_is_gram_times_the_squared_width() -> None:
@@ -252,15 +238,8 @@ def test_the_gradient_reaches_every_parameter(layout: str) -> None:
 @pytest.mark.parametrize("layout", VARIANTS)
 @pytest.mark.parametrize("which", ["content", "style", "both"])
 def test_pictures_of_one_colour_stay_finite(layout: str, which: str) -> None:
-    flat = torch.full((2, 3, 48, 48), 0.4)
-    content = smooth(2) if which == "style" else flat
-    style = smooth(1, seed=1) if which == "content" else flat[:1]
-    method = system(layout=layout, tv_weight=1.0)
-    total = losses(method, content, style)["total"]
-    torch.autograd.backward(total)
-    assert total.isfinite()
-    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
-    assert method.stylize(content, content).isfinite().all()
+    content, style = pair(which)
+    check_finite(system(layout=layout, tv_weight=1.0), content, style[:1])
 
 
 @pytest.mark.parametrize("layout", VARIANTS)
@@ -281,7 +260,7 @@ def test_the_painting_given_to_stylize_is_ignored() -> None:
 def test_the_first_weights_are_torchs_own() -> None:
     with seeded(5):
         expected = TransNet("transnet", 4).state_dict()
-    found = state(system(seed=5))
+    found = weights(system(seed=5).networks)
     assert all(torch.equal(found[f"transformer.{key}"], expected[key]) for key in expected)
 
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.methods import ghiasi
 from atelier.methods.base import make
@@ -19,13 +18,27 @@ from atelier.nn.pretrained import features
 from atelier.nn.pretrained.features import vgg_layers
 from atelier.nn.pretrained.weights import StateDict
 from support.nets import answer_with
-from support.steps import losses_of, optimise, smooth, twins
+from support.steps import (
+    WEIGHTS,
+    batch_of,
+    check_finite,
+    check_layer_weights,
+    check_perceptual_losses,
+    losses_of,
+    optimise,
+    pair,
+    smooth,
+    twins,
+)
+from support.tensors import weights
 
 PORT = {"encoder_norm": "in", "pad": "zero", "upsample": "bilinear", "output": "tanh",
         "conditional_affine": True, "init_std": 0.02}  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {}, "instance": {"encoder_norm": "in"}, "port": PORT
 }  # fmt: skip
+OTHERS = ("paper", "port")
+"""The variants that no entry of ``params.yaml`` has, so that test_contract.py does not see them."""
 STYLE = ("relu1_1", "relu2_1")
 
 untraced = pytest.mark.filterwarnings("ignore:NOTE. The nodes obtained by tracing")
@@ -49,10 +62,6 @@ def grown(seed: int = 0, **knobs: Any) -> Predicted:
     return method
 
 
-def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
-    return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
-
-
 def losses(method: Predicted, content: Tensor, style: Tensor, step: int = 0) -> dict[str, Tensor]:
     return losses_of(method, batch_of(content, style, step))
 
@@ -61,10 +70,6 @@ def train(method: Predicted, steps: int) -> list[float]:
     method.networks.train()
     content, style = smooth(2), smooth(2, seed=1)
     return optimise(method, (batch_of(content, style, step) for step in range(steps)))
-
-
-def state(method: Predicted) -> StateDict:
-    return {key: value.clone() for key, value in method.networks.state_dict().items()}
 
 
 def blend(method: Predicted, *args: Any) -> Tensor:
@@ -269,7 +274,7 @@ def test_first_weights() -> None:
     assert not system().networks["heads"].bias.any()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", OTHERS)
 @pytest.mark.parametrize("size", [(48, 48), (50, 37), (12, 61)])
 def test_a_picture_of_any_size_keeps_it(variant: str, size: tuple[int, int]) -> None:
     found = grown(**VARIANTS[variant]).stylize(smooth(2, *size), smooth(2, 41, 30, seed=1))
@@ -292,32 +297,17 @@ def test_large_paintings_are_left() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_losses_are_those_of_a_naive_formula(variant: str) -> None:
-    weights = {"content_weight": 2.0, "style_weight": 30.0, "tv_weight": 4.0}
-    method, content, style = system(**weights, **VARIANTS[variant]), smooth(2), smooth(2, 40, 36, 1)
-    found = losses(method, content, style)
+    method, content, style = system(**WEIGHTS, **VARIANTS[variant]), smooth(2), smooth(2, 40, 36, 1)
     with torch.no_grad():
         image = method.apply(content, method.style_vector(style))
-        made, own, wanted = (method.loss_features(x) for x in (image, content, style))
-        near = (made["relu2_1"] - own["relu2_1"]).square().mean()
-        gaps = [
-            (naive_gram(made[layer][n]) - naive_gram(wanted[layer][n])).square().mean()
-            for layer in STYLE
-            for n in (0, 1)
-        ]
-        gap = torch.stack(gaps).sum() / 2
-        rough = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()) / 2
-    torch.testing.assert_close(found["content"], near)
-    torch.testing.assert_close(found["style"], gap)
-    torch.testing.assert_close(found["tv"], rough)
-    torch.testing.assert_close(found["total"], 2 * near + 30 * gap + 4 * rough)
+    check_perceptual_losses(method, batch_of(content, style), image, naive_gram)
 
 
 def test_style_layer_weights_weigh_their_layer() -> None:
-    def style(*weights: float) -> Tensor:
+    def style(weights: list[float]) -> Tensor:
         return losses(system(style_layer_weights=weights), smooth(2), smooth(2, seed=1))["style"]
 
-    torch.testing.assert_close(style(2, 3), 2 * style(1, 0) + 3 * style(0, 1))
-    assert style(1, 0) != style(0, 1)
+    check_layer_weights(style)
 
 
 def test_tv_is_left_out_at_weight_zero() -> None:
@@ -348,30 +338,21 @@ def test_the_gradient_reaches_every_trained_parameter(variant: str, freeze: bool
 
 def test_a_trained_predictor_moves() -> None:
     method = grown(freeze_predictor=False)
-    before = state(method)
+    before = weights(method.networks)
     train(method, 2)
-    after = state(method)
+    after = weights(method.networks)
     moved = [key for key in after if key.startswith("predictor.") and "weight" in key]
     assert moved
     assert all(not torch.equal(before[key], after[key]) for key in moved)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", OTHERS)
 @pytest.mark.parametrize("which", ["content", "style", "both"])
 def test_pictures_of_one_colour_stay_finite(variant: str, which: str) -> None:
-    flat = torch.full((2, 3, 48, 48), 0.4)
-    content = smooth(2) if which == "style" else flat
-    style = smooth(2, seed=1) if which == "content" else flat
-    method = grown(**VARIANTS[variant], tv_weight=1.0)
-    method.networks.train()
-    total = losses(method, content, style)["total"]
-    torch.autograd.backward(total)
-    assert total.isfinite()
-    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
-    assert method.stylize(content, style).isfinite().all()
+    check_finite(grown(**VARIANTS[variant], tv_weight=1.0), *pair(which))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", OTHERS)
 def test_two_pictures_are_transformed_as_each_alone(variant: str) -> None:
     method, content, style = grown(**VARIANTS[variant]), smooth(2, 40, 44), smooth(2, 50, 36, 1)
     together = method.stylize(content, style)
@@ -444,9 +425,9 @@ def test_the_same_seed_augments_alike() -> None:
     before = torch.get_rng_state()
     assert train(one, 3) == train(other, 3)
     assert torch.equal(before, torch.get_rng_state()), "the global generator is not touched"
-    pairs = zip(state(one).values(), state(other).values(), strict=True)
+    pairs = zip(weights(one.networks).values(), weights(other.networks).values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    fresh = [state(system(seed=n)) for n in (3, 4)]
+    fresh = [weights(system(seed=n).networks) for n in (3, 4)]
     for name in ("transformer.encoder.0.weight", "bottleneck.weight", "heads.weight"):
         assert not torch.equal(fresh[0][name], fresh[1][name])
 

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from atelier.core import images
-from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.metanet import MetaNet
-from atelier.nn.pretrained.weights import StateDict
 from support.nets import quick_random
-from support.steps import losses_of, optimise, smooth
+from support.steps import batch_of, losses_of, optimise, smooth
+from support.tensors import weights
 
 MINI = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 GRAM = {"style_loss": "gram", "style_weight": 3e5}
@@ -38,10 +37,6 @@ def system(seed: int = 0, **knobs: Any) -> MetaNet:
     return found
 
 
-def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
-    return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
-
-
 def losses(method: MetaNet, content: Tensor, style: Tensor) -> dict[str, Tensor]:
     return losses_of(method, batch_of(content, style))
 
@@ -49,10 +44,6 @@ def losses(method: MetaNet, content: Tensor, style: Tensor) -> dict[str, Tensor]
 def train(method: MetaNet, steps: int) -> list[float]:
     batch = batch_of(smooth(2), smooth(1, seed=1))
     return optimise(method, (batch for _ in range(steps)))
-
-
-def state(method: MetaNet) -> StateDict:
-    return {key: value.clone() for key, value in method.networks.state_dict().items()}
 
 
 def blend(method: MetaNet, *args: Any) -> Tensor:
@@ -131,7 +122,7 @@ def test_standardised_statistics_are_counted_from_the_paintings(tmp_path: Path) 
         images.save_png(smooth(1, seed=n)[0], path)
     plain, method = system(), system(standardise=True)
     assert method.training_styles(paths) == plain.training_styles(paths) == paths
-    assert not state(plain)["hyper.centre"].any()
+    assert not weights(plain.networks)["hyper.centre"].any()
     found = method.statistics(images.load_batch(paths))
     hyper, seen = method.networks["hyper"], []
     hyper.hidden.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
@@ -156,7 +147,7 @@ def test_the_watched_norms_are_no_part_of_the_total() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_learns(variant: str) -> None:
     method = system(**VARIANTS[variant], lr=3e-3)
-    before = state(method)
+    before = weights(method.networks)
     totals = train(method, 12)
     assert totals[-1] < 0.8 * totals[0]
     for name, parameter in method.networks.named_parameters():
@@ -268,7 +259,7 @@ def adapted(**knobs: Any) -> MetaNet:
 
 def test_adaptation_lowers_the_loss_and_leaves_the_networks_alone() -> None:
     method, content, style = adapted(), smooth(2, 50, 47), smooth(2, seed=1)
-    before = state(method)
+    before = weights(method.networks)
     found = list(method.iterates(content, style))
     assert [it.step for it in found] == [1, 2, 3, 4, 5]
     assert {it.total for it in found} == {method.steps(50, 47)} == {5}
@@ -277,7 +268,7 @@ def test_adaptation_lowers_the_loss_and_leaves_the_networks_alone() -> None:
     assert (found[-1].losses["total"] < found[0].losses["total"]).all()
     assert all(it.image.min() >= 0 and it.image.max() <= 1 for it in found)
     torch.testing.assert_close(found[0].image, system().stylize(content, style))
-    assert all(torch.equal(value, before[key]) for key, value in state(method).items())
+    assert all(torch.equal(value, before[key]) for key, value in weights(method.networks).items())
     assert all(p.grad is None for p in method.networks.parameters())
 
 
@@ -338,10 +329,3 @@ def test_too_small_a_style_is_refused() -> None:
             method.stylize(smooth(1), smooth(1, 31, 31))
     with pytest.raises(UserError, match="too small to be padded by 40"):
         system(padding="pad40").stylize(smooth(1, 40, 64), smooth(1))
-
-
-def test_the_card_names_the_features() -> None:
-    card = system().card()
-    assert card["kind"] == "arbitrary"
-    assert card["features"] == "mini"
-    assert card["features_hash"]

@@ -11,55 +11,26 @@ from torch.optim import Adam
 
 from atelier.core.config import UserError
 from atelier.methods import nnst
-from atelier.methods.base import Iterate, make
-from atelier.methods.nnst import Nnst, NnstSettings
+from atelier.methods.base import make
+from atelier.methods.nnst import Nnst
 from atelier.nn.laplacian_pyramid import detail, resize
 from atelier.nn.nearest_neighbours import cosine_loss, neighbour_loss, replace_features
 from atelier.nn.palette import match_palette
-from support.nets import quick_random, random_features
+from support.nets import quick_random
+from support.optimisation import run, small, total
 from support.steps import smooth
-
-LAYERS = ("relu1_1", "relu2_1")
 
 
 def system(seed: int = 0, **settings: Any) -> Nnst:
-    """Two shallow layers of the random network; no pictures thrown away, colours as they come."""
-    block = {"features": "random", "layers": LAYERS, "steps": 2, "palette": False}
-    block |= {"fill_batch": False} | settings
-    net = random_features(*LAYERS, unit_activations=True)
-    return Nnst(NnstSettings.build(block, "methods.nnst"), net, seed, "cpu")
+    return small(Nnst, seed, **settings)
 
 
-def run(method: Nnst, content: Tensor, style: Tensor) -> list[Iterate]:
-    return list(method.iterates(content, style))
-
-
-def total(iterate: Iterate) -> Tensor:
-    return iterate.losses["total"]
-
-
-def test_both_losses_fall_and_the_result_is_a_picture_of_the_same_size() -> None:
+def test_both_losses_fall() -> None:
     content, style = smooth(2, 48, 60), smooth(2, 40, 36, seed=1)
     found = run(system(steps=10, lr=0.01), content, style)
-    assert [it.step for it in found] == list(range(1, 21))
-    assert {it.total for it in found} == {20}
+    assert len(found) == 20
     assert (total(found[9]) < 0.9 * total(found[0])).all()
     assert (total(found[19]) < total(found[10])).all()
-    assert found[-1].image.shape == content.shape
-    assert found[-1].image.min() >= 0
-    assert found[-1].image.max() <= 1
-
-
-def test_a_result_is_the_same_bit_for_bit_whatever_its_neighbours() -> None:
-    content, style = smooth(4, 32, 32), smooth(4, 32, 32, seed=1)
-    method = system(batch=3, fill_batch=True, palette=True)
-    together = method.stylize(content[:3], style[:3])
-    for order in ([0], [1, 0], [3, 2, 1]):
-        found = method.stylize(content[order], style[order])
-        assert len(found) == len(order)
-        for place, n in enumerate(order):
-            if n < 3:
-                assert torch.equal(found[place], together[n])
 
 
 def test_two_runs_are_bit_identical_and_the_global_generator_is_left_alone() -> None:
@@ -150,23 +121,6 @@ def test_the_palette_is_matched_once_at_the_end() -> None:
     assert not torch.equal(expected, plain[-1].image)
 
 
-@pytest.mark.parametrize("size", [(33, 50), (67, 32), (71, 90)])
-def test_odd_sizes(size: tuple[int, int]) -> None:
-    found = run(system(steps=1, coarsest=32), smooth(1, *size), smooth(1, 45, 39, seed=1))
-    assert found[-1].image.shape == (1, 3, *size)
-    assert found[-1].image.isfinite().all()
-
-
-@pytest.mark.parametrize("which", ["content", "style", "both"])
-def test_pictures_of_one_colour_stay_finite(which: str) -> None:
-    flat = torch.full((1, 3, 32, 32), 0.4)
-    content = smooth(1, 32, 32) if which == "style" else flat
-    style = smooth(1, 32, 32, seed=1) if which == "content" else flat
-    for found in run(system(palette=True), content, style):
-        assert found.image.isfinite().all()
-        assert total(found).isfinite().all()
-
-
 def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
     exact, rough = (
         run(system(steps=1, precision=p), smooth(1), smooth(1, seed=1))
@@ -175,13 +129,6 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
     for one, other in zip(exact, rough, strict=True):
         assert total(other).dtype == torch.float32
         torch.testing.assert_close(total(other), total(one), rtol=0.2, atol=0)
-
-
-@pytest.mark.parametrize("which", ["content", "style"])
-def test_too_small_pictures_are_refused(which: str) -> None:
-    pictures = {"content": smooth(1), "style": smooth(1), which: smooth(1, 31, 40)}
-    with pytest.raises(UserError, match="nnst needs pictures of at least 32 px, got 40×31"):
-        next(system().iterates(**pictures))
 
 
 @pytest.mark.parametrize(
@@ -207,11 +154,3 @@ def test_the_published_hypercolumn_has_2688_features(monkeypatch: pytest.MonkeyP
     method = make({"class": "nnst", "features": "random"}, "x", seed=0, device="cpu")
     assert isinstance(method, Nnst)
     assert sum(method.features.channels.values()) == 2688
-    assert method.card()["features_hash"] == method.features.hash
-
-
-def test_it_works_with_mini() -> None:
-    taps = ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
-    block = {"class": "nnst", "features": "mini", "layers": taps, "steps": 1, "batch": 1}
-    method = make(block, "x", seed=0, device="cpu")
-    assert method.stylize(smooth(1), smooth(1, seed=1)).isfinite().all()

@@ -11,19 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atelier.core.batches import Batch, Batches
-from atelier.core.checkpoints import save_weights
+from atelier.core.batches import Batch
 from atelier.core.config import UserError
-from atelier.engine.loop import Trainer
 from atelier.methods.base import Extra, make
 from atelier.methods.trained import Losses
 from atelier.methods.ugatit import Ugatit, UgatitSettings, cam_loss
-from atelier.methods.warm_start import warm_up
 from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import jet
 from atelier.nn.ugatit import Discriminator, Generator
-from support.pictures import save
+from support import adversaries as ad
 from support.steps import smooth
+from support.tensors import count, weights
 
 SMALL = {"width": 4, "discriminator_width": 4, "n_res": 1, "global_layers": 4, "local_layers": 3}
 WAYS = ("to_art", "to_photo")
@@ -71,14 +69,6 @@ def generators(method: Ugatit) -> list[tuple[str, nn.Parameter]]:
 
 def discriminators(method: Ugatit) -> list[tuple[str, nn.Parameter]]:
     return list(method.networks["discriminator"].named_parameters())
-
-
-def state(method: Ugatit) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in method.networks.state_dict().items()}
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize("light", [True, False])
@@ -231,7 +221,7 @@ def test_rho_is_clamped_after_the_generators_update_not_before() -> None:
 
 
 def test_the_engine_clamps_rho_too(tmp_path: Path) -> None:
-    one = training(tmp_path, lr=0.05)
+    one = ad.training(system(batch=2, lr=0.05), tmp_path)
     for _ in one.run():
         for layer in one.method.networks.modules():
             if isinstance(layer, (AdaILN, ILN)):
@@ -281,18 +271,12 @@ def test_one_picture_a_step_is_enough() -> None:
 
 
 def test_the_two_ways_begin_with_weights_of_their_own() -> None:
-    one, first = system(), "generator.to_art.encoder.0.weight"
-    assert not torch.equal(state(one)[first], state(one)[first.replace("to_art", "to_photo")])
-
-
-def training(folder: Path, **knobs: Any) -> Trainer:
-    paths = [save(folder / f"pictures/{n}.png", n) for n in range(6)]
-    method = system(seed=3, **{"batch": 2, **knobs})
-    return Trainer(method, Batches(paths[:4], paths[4:], method.plan(), 3), folder / "states")
+    first, found = "generator.to_art.encoder.0.weight", weights(system().networks)
+    assert not torch.equal(found[first], found[first.replace("to_art", "to_photo")])
 
 
 def test_bfloat16_trains(tmp_path: Path) -> None:
-    one = training(tmp_path, precision="bfloat16", steps=2)
+    one = ad.training(system(batch=2, precision="bfloat16", steps=2), tmp_path)
     list(one.run())
     assert all(weight.dtype == torch.float32 for weight in one.method.networks.parameters())
 
@@ -335,25 +319,6 @@ def test_what_the_sheets_show(way: str) -> None:
         heat = (made.heat - made.heat.min()) / (made.heat.max() - made.heat.min())
         heat = F.interpolate(heat, (32, 32), mode="bilinear")[:, 0]
         torch.testing.assert_close(found[f"{n} CAM of {name}"], jet(heat)[0])
-
-
-def test_extras_leave_the_training_mode_as_it_was() -> None:
-    method = system()
-    before = state(method)
-    list(method.extras(["a"], smooth(1, 32, 32), smooth(1, 32, 32)))
-    assert method.networks.training
-    assert all(torch.equal(before[key], value) for key, value in state(method).items())
-
-
-@pytest.mark.usefixtures("root_here")
-def test_a_training_can_start_from_delivered_weights(tmp_path: Path) -> None:
-    one = system(seed=1)
-    save_weights(one.inference_networks.state_dict(), tmp_path / "model.safetensors")
-    other = system(seed=2, warm_start=str(tmp_path / "model.safetensors"))
-    warm_up(other)
-    wanted, found, fresh = (state(m) for m in (one, other, system(seed=2)))
-    for key, value in found.items():
-        assert torch.equal(value, (wanted if key.startswith("generator") else fresh)[key])
 
 
 @pytest.mark.parametrize(

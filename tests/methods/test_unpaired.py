@@ -25,6 +25,7 @@ from atelier.methods.unpaired import (
 from atelier.methods.warm_start import warm_up
 from support import adversaries as ad
 from support.steps import smooth
+from support.tensors import equal, weights
 
 
 class Small(Unpaired):
@@ -225,7 +226,7 @@ def test_the_average_is_of_the_generators(tmp_path: Path) -> None:
     one = ad.training(small(ema=0.5), tmp_path)
     list(one.run())
     assert set(one.final_weights()) == set(one.method.inference_networks.state_dict())
-    assert not ad.same(one.final_weights(), one.method.inference_networks.state_dict())
+    assert not equal(one.final_weights(), one.method.inference_networks.state_dict())
 
 
 def test_round_trips() -> None:
@@ -262,7 +263,9 @@ def warmed(method: Unpaired) -> Unpaired:
 def test_a_warm_start_from_a_training_takes_all_networks(tmp_path: Path) -> None:
     one = small(seed=1)
     path = save_state(tmp_path, 3, {"networks": one.networks.state_dict()})
-    assert ad.same(ad.state(warmed(small(seed=2, warm_start=str(path)))), ad.state(one))
+    assert equal(
+        weights(warmed(small(seed=2, warm_start=str(path))).networks), weights(one.networks)
+    )
 
 
 @pytest.mark.usefixtures("root_here")
@@ -270,19 +273,19 @@ def test_a_warm_start_from_delivered_weights_takes_the_generators(tmp_path: Path
     one, other, path = small(seed=1), small(seed=2), tmp_path / "model.safetensors"
     save_weights(one.inference_networks.state_dict(), path)
     warm = warmed(small(seed=2, warm_start=str(path)))
-    assert ad.same(warm.inference_networks.state_dict(), one.inference_networks.state_dict())
+    assert equal(warm.inference_networks.state_dict(), one.inference_networks.state_dict())
     judges = [method.networks["discriminator"].state_dict() for method in (warm, other)]
-    assert ad.same(*judges)
+    assert equal(*judges)
 
 
 @pytest.mark.usefixtures("root_here")
 def test_a_stopped_training_goes_on_from_its_state_not_from_the_warm_start(tmp_path: Path) -> None:
     path = save_state(tmp_path / "old", 3, {"networks": small(seed=1).networks.state_dict()})
     one = ad.stopped(ad.training(small(warm_start=str(path)), tmp_path), 2)
-    kept = ad.state(one.method)  # type: ignore[arg-type]
+    kept = weights(one.method.networks)  # type: ignore[arg-type]
     again = small(warm_start=str(path))
     assert ad.training(again, tmp_path).step == 2
-    assert ad.same(ad.state(again), kept)
+    assert equal(weights(again.networks), kept)
 
 
 @pytest.mark.usefixtures("root_here")
@@ -295,7 +298,7 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{name}: not a readable weight file"):
             warmed(small(warm_start=str(tmp_path / name)))
     save_state(tmp_path, 2, {"step": 2})
-    with pytest.raises(UserError, match=r"step-00000002\.pt: not a readable weight file"):
+    with pytest.raises(UserError, match=r"step-00000002\.pt: is not a checkpoint of a training"):
         warmed(small(warm_start=str(tmp_path / "step-00000002.pt")))
     save_weights({"other.weight": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="does not fit these settings"):

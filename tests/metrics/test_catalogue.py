@@ -76,12 +76,14 @@ def test_order_of_machine_read_tables() -> None:
     assert list(FIGURES) == [
         *("frechet", "frechet_low", "frechet_high", "frechet_inf", "kid", "kid_sd"),
         *("content", "style", "style_set", "ssim", "lpips", "artfid"),
+        *("precision", "recall", "density", "coverage"),
         *("denoised_frechet", "denoised_kid", "denoised_content", "denoised_style"),
         *("denoised_ssim", "seconds_per_picture", "peak_memory_mib", "training_seconds"),
         *("parameters_trained", "n_reference", "n_generated"),
     ]
     assert (
         *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
+        *("precision", "recall", "density", "coverage"),
         *("n_generated", "n_reference", "features", "pretrained"),
     ) == SHOWN
 

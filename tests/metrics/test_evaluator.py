@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,10 +22,10 @@ from atelier.metrics.evaluator import (
     labelled,
 )
 from atelier.metrics.frechet import frechet_distance
-from atelier.metrics.jackknife import frechet_interval
+from atelier.metrics.jackknife import frechet_interval, means_left_out
 from atelier.metrics.kid import kernel_distance
 from atelier.metrics.measures import PerceptualNetworks
-from atelier.metrics.pairwise import Pair, made_pairs, painting_named, pair_scores
+from atelier.metrics.pairwise import Pair, made_pairs, painting_named, pair_values
 from atelier.metrics.perceptual import (
     content_distance,
     perceive,
@@ -35,6 +36,11 @@ from atelier.metrics.reference import look_at
 from atelier.metrics.ssim import ssim
 from support.nets import evaluator, quick_random, random_features
 from support.pictures import save
+
+
+def pair_scores(*arguments: Any) -> dict[str, float]:
+    """Means of what is measured of pairs."""
+    return {name: values.mean().item() for name, values in pair_values(*arguments).items()}
 
 
 def pictures(folder: Path, seeds: range, size: tuple[int, int] = (40, 32)) -> list[Path]:
@@ -92,8 +98,11 @@ def test_bounds_need_pictures_enough() -> None:
     draw = torch.Generator().manual_seed(0)
     vectors = [torch.randn(n, 6, generator=draw) for n in (40, 2, 20, 30)]
     found = [set(bounds(vectors[0], generated)) for generated in vectors[1:]]
-    interval = {"frechet_se", "frechet_low", "frechet_high"}
-    assert found == [set(), interval, interval | {"frechet_inf", "frechet_inf_se"}]
+    enough = {
+        *("frechet_se", "frechet_low", "frechet_high", "left_out"),
+        *("precision", "recall", "density", "coverage"),
+    }
+    assert found == [{"density", "coverage"}, enough, enough | {"frechet_inf", "frechet_inf_se"}]
 
 
 def test_numbers_carry_the_name_of_their_network() -> None:
@@ -122,9 +131,16 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
     kernel = kernel_distance(reference.vectors, vectors)
     assert {key: found.pop(key) for key in kernel} == kernel
     interval = frechet_interval(reference.vectors, vectors)
-    assert {key: found.pop(key) for key in interval} == interval
-    expected = pair_scores(own.networks, pairs, reference.styles, 8)
-    assert {key: found.pop(key) for key in expected} == expected
+    left_out = found.pop("left_out")
+    assert {key: found.pop(key) for key in interval if key != "left_out"} == {
+        key: value for key, value in interval.items() if key != "left_out"
+    }
+    values = pair_values(own.networks, pairs, reference.styles, 8)
+    assert {key: found.pop(key) for key in values} == {
+        k: v.mean().item() for k, v in values.items()
+    }
+    means = {key: means_left_out(value) for key, value in values.items()}
+    assert left_out == interval["left_out"] | means
     assert found == {
         "features": "random",
         "features_hash": own.features.hash,
@@ -212,7 +228,7 @@ def test_all_networks_are_those_of_the_settings(
     assert (found.features.name, found.networks.perceptual.name) == ("random", "random")
     assert found.networks.lpips is None
     told = caplog.text
-    assert "which is not a folder\nno LPIPS then" in told
+    assert "which is not a folder\nLPIPS is left out" in told
     assert "lpips_network" not in found.names()
 
 

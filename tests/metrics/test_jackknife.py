@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.core.intervals import standard_error
 from atelier.metrics import jackknife
 from atelier.metrics.frechet import frechet_distance
-from atelier.metrics.jackknife import GROUPS, frechet_interval, leave_out, standard_error
+from atelier.metrics.jackknife import GROUPS, frechet_interval, leave_out, means_left_out
 
 
 def drawn(n: int, seed: int, scale: float = 1.0) -> Tensor:
@@ -21,7 +22,7 @@ def test_for_a_mean_it_is_the_textbooks_error() -> None:
     """Leaving out one at a time: s/√n exactly."""
     x = drawn(30, 0)[:, 0]
     without = (x.sum() - x) / 29
-    assert standard_error(without) == pytest.approx(float(x.std()) / 30**0.5, rel=1e-12)
+    assert standard_error(without.tolist()) == pytest.approx(float(x.std()) / 30**0.5, rel=1e-12)
 
 
 def test_the_error_is_the_spread_of_new_samples() -> None:
@@ -54,7 +55,17 @@ def test_every_picture_is_left_out_once(monkeypatch: pytest.MonkeyPatch) -> None
 def test_systems_of_the_same_photographs_are_compared_in_pairs() -> None:
     reference, photos = drawn(50, 0), drawn(60, 1)
     one, other = (leave_out(reference, photos * scale) for scale in (1.3, 1.4))
-    assert standard_error(one - other) < 0.5 * min(standard_error(one), standard_error(other))
+    apart, *alone = (standard_error(values.tolist()) for values in (one - other, one, other))
+    assert apart < 0.5 * min(alone)
+
+
+def test_means_leave_out_what_distances_leave_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jackknife, "frechet_distance", lambda _, b: b.mean().item())
+    values = drawn(47, 2)[:, 0]
+    assert means_left_out(values) == leave_out(drawn(5, 0), values).tolist()
+    few = torch.tensor([1.0, 2.0, 6.0])
+    assert sorted(means_left_out(few)) == [1.5, 3.5, 4.0]
+    assert means_left_out(few[:2]) == []
 
 
 def test_groups_are_seeded() -> None:

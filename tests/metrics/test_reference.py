@@ -1,4 +1,4 @@
-"""What is known of the paintings: computed once, kept, and told from what other networks made."""
+"""Reference set: vectors, styles and the noise floor."""
 
 from __future__ import annotations
 

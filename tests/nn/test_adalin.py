@@ -7,10 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from atelier.nn.adalin import ILN, AdaILN, clamp_rho, instance_layer_norm
-
-
-def drawn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=Generator().manual_seed(seed))
+from support.tensors import normal
 
 
 def mixture(seed: int = 3) -> Tensor:
@@ -30,13 +27,13 @@ def naive(value: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
 def shaped(value: Tensor) -> tuple[Tensor, Tensor]:
     """Scales and shifts for every picture and channel."""
     batch, channels = value.shape[:2]
-    return 1 + drawn(batch, channels, seed=1), drawn(batch, channels, seed=2)
+    return 1 + normal(batch, channels, seed=1), normal(batch, channels, seed=2)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 1.0, "drawn"])
 @pytest.mark.parametrize("size", [(6, 7), (1, 2)])
 def test_adailn_is_the_papers_formula(rho: float | str, size: tuple[int, int]) -> None:
-    value, layer = 2 * drawn(3, 5, *size) + drawn(3, 5, 1, 1, seed=4), AdaILN(5)
+    value, layer = 2 * normal(3, 5, *size) + normal(3, 5, 1, 1, seed=4), AdaILN(5)
     layer.rho.data.copy_(mixture() if rho == "drawn" else torch.tensor(rho))
     gamma, beta = shaped(value)
     expected = naive(value, layer.rho, gamma[..., None, None], beta[..., None, None])
@@ -44,9 +41,9 @@ def test_adailn_is_the_papers_formula(rho: float | str, size: tuple[int, int]) -
 
 
 def test_iln_is_the_papers_formula() -> None:
-    value, layer = drawn(2, 5, 6, 7) + 1, ILN(5)
+    value, layer = normal(2, 5, 6, 7) + 1, ILN(5)
     for n, weight in enumerate((layer.gamma, layer.beta)):
-        weight.data.copy_(drawn(1, 5, 1, 1, seed=n))
+        weight.data.copy_(normal(1, 5, 1, 1, seed=n))
     layer.rho.data.copy_(mixture())
     expected = naive(value, layer.rho, layer.gamma, layer.beta)
     torch.testing.assert_close(layer(value), expected, rtol=1e-4, atol=1e-5)
@@ -55,9 +52,9 @@ def test_iln_is_the_papers_formula() -> None:
 def test_the_gradients_are_those_of_the_formula() -> None:
     found = []
     for norm in (instance_layer_norm, naive):
-        given = [drawn(2, 5, 6, 7) + 1, mixture(), drawn(2, 5, 1, 1, seed=1), drawn(2, 5, 1, 1)]
+        given = [normal(2, 5, 6, 7) + 1, mixture(), normal(2, 5, 1, 1, seed=1), normal(2, 5, 1, 1)]
         leaves = [tensor.clone().requires_grad_() for tensor in given]
-        weighed = (norm(*leaves) * drawn(2, 5, 6, 7, seed=9)).sum()
+        weighed = (norm(*leaves) * normal(2, 5, 6, 7, seed=9)).sum()
         found.append(torch.autograd.grad(weighed, leaves))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
@@ -74,7 +71,7 @@ def test_first_values_and_counts() -> None:
 
 
 def test_iln_begins_as_a_layer_norm_and_can_become_an_instance_norm() -> None:
-    value, layer = drawn(2, 5, 8, 8) * 4, ILN(5)
+    value, layer = normal(2, 5, 8, 8) * 4, ILN(5)
     torch.testing.assert_close(layer(value).var((1, 2, 3)), torch.ones(2), rtol=1e-3, atol=0)
     assert (layer(value).mean((2, 3)).abs() > 1e-2).any(), "channels keep their own means"
     layer.rho.data.fill_(1)
@@ -83,7 +80,7 @@ def test_iln_begins_as_a_layer_norm_and_can_become_an_instance_norm() -> None:
 
 
 def test_pictures_of_a_batch_do_not_mix() -> None:
-    value, layer = drawn(3, 5, 6, 6), AdaILN(5)
+    value, layer = normal(3, 5, 6, 6), AdaILN(5)
     gamma, beta = shaped(value)
     parts = zip(value.split(1), gamma.split(1), beta.split(1), strict=True)
     alone = torch.cat([layer(*one) for one in parts])
@@ -94,19 +91,19 @@ def test_features_of_one_value_give_the_shift_and_finite_gradients() -> None:
     value, layer = torch.full((2, 5, 4, 4), 7.0, requires_grad=True), ILN(5)
     layer.beta.data.fill_(0.5)
     found = layer(value)
-    torch.autograd.backward((found * drawn(2, 5, 4, 4)).sum())
+    torch.autograd.backward((found * normal(2, 5, 4, 4)).sum())
     assert (found == 0.5).all()
     assert all(t.grad is not None and t.grad.isfinite().all() for t in (value, *layer.parameters()))
 
 
 def test_a_large_mean_costs_no_precision() -> None:
-    value, weights = drawn(2, 5, 8, 8) + 1000, (mixture(), torch.ones(1), torch.zeros(1))
+    value, weights = normal(2, 5, 8, 8) + 1000, (mixture(), torch.ones(1), torch.zeros(1))
     expected = naive(value.double(), *(weight.double() for weight in weights)).float()
     torch.testing.assert_close(instance_layer_norm(value, *weights), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_low_precision_comes_back_but_statistics_stay_exact() -> None:
-    value, layer = (drawn(2, 5, 32, 32) + 3).bfloat16(), ILN(5)
+    value, layer = (normal(2, 5, 32, 32) + 3).bfloat16(), ILN(5)
     layer.rho.data.copy_(mixture())
     found = layer(value)
     assert found.dtype == torch.bfloat16

@@ -21,10 +21,7 @@ from atelier.nn.attention import (
     shallow_keys,
     subset,
 )
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=Generator().manual_seed(seed))
+from support.tensors import normal
 
 
 def naive(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,9 +40,9 @@ def test_moments_and_their_gradients_are_those_of_the_whole_map(
     depth: int, width: int, offset: float
 ) -> None:
     """Keys wider, narrower and as wide as V‖V²; an offset would cancel without the shift."""
-    query, key = 0.3 * noise(2, 30, depth), noise(2, 20, depth, seed=1)
-    value = noise(2, 20, width, seed=2) + offset
-    weights = noise(2, 30, 2 * width, seed=3)
+    query, key = 0.3 * normal(2, 30, depth), normal(2, 20, depth, seed=1)
+    value = normal(2, 20, width, seed=2) + offset
+    weights = normal(2, 30, 2 * width, seed=3)
 
     def run(moments: Any) -> list[Tensor]:
         leaves = [part.clone().requires_grad_() for part in (query, key, value)]
@@ -77,8 +74,8 @@ class Largest(TorchDispatchMode):
 
 def test_no_map_is_made_forward_or_backward() -> None:
     positions, depth, width = 1024, 40, 8
-    query, key = (noise(1, positions, depth, seed=n).requires_grad_() for n in range(2))
-    value = noise(1, positions, width, seed=2).requires_grad_()
+    query, key = (normal(1, positions, depth, seed=n).requires_grad_() for n in range(2))
+    value = normal(1, positions, width, seed=2).requires_grad_()
     with Largest() as seen:
         mean, std = attention_moments(query, key, value)
         torch.autograd.backward((mean + std).sum())
@@ -90,7 +87,7 @@ def test_no_map_is_made_forward_or_backward() -> None:
 def test_attention_on_one_position_has_finite_gradients() -> None:
     """Its variance is 0, where a root has none."""
     key = (100 * torch.eye(4))[None].requires_grad_()
-    value = noise(1, 4, 3).requires_grad_()
+    value = normal(1, 4, 3).requires_grad_()
     mean, std = attention_moments(torch.eye(4)[None] * 10, key, value)
     torch.testing.assert_close(mean, value)
     torch.testing.assert_close(std, torch.full_like(std, STD_EPS**0.5), rtol=0.1, atol=1e-4)
@@ -99,7 +96,7 @@ def test_attention_on_one_position_has_finite_gradients() -> None:
 
 
 def test_autocast_changes_nothing() -> None:
-    parts = noise(1, 9, 6), noise(1, 7, 6, seed=1), noise(1, 7, 4, seed=2)
+    parts = normal(1, 9, 6), normal(1, 7, 6, seed=1), normal(1, 7, 4, seed=2)
     exact = attention_moments(*parts)
     with torch.autocast("cpu", torch.bfloat16):
         found = attention_moments(*parts)
@@ -109,8 +106,8 @@ def test_autocast_changes_nothing() -> None:
 
 def test_scores_that_are_all_equal_give_the_moments_of_the_whole_style() -> None:
     """AdaIN then (with the variance over M, not M - 1)."""
-    content, style = noise(2, 5, 6, 4), 3 + 2 * noise(2, 5, 3, 7, seed=1)
-    found = attend(content, torch.zeros(2, 4, 6, 4), noise(2, 4, 3, 7), style)
+    content, style = normal(2, 5, 6, 4), 3 + 2 * normal(2, 5, 3, 7, seed=1)
+    found = attend(content, torch.zeros(2, 4, 6, 4), normal(2, 4, 3, 7), style)
     flat = style.flatten(2)
     mean, std = flat.mean(2), flat.std(2, correction=0)
     expected = std[..., None, None] * mvn(content) + mean[..., None, None]
@@ -119,8 +116,8 @@ def test_scores_that_are_all_equal_give_the_moments_of_the_whole_style() -> None
 
 def test_attend_keeps_every_position_in_its_place() -> None:
     """Against a loop over the positions of a picture that is not square."""
-    content, query = noise(1, 3, 2, 5), noise(1, 4, 2, 5, seed=1)
-    style, key = noise(1, 3, 4, 3, seed=2), noise(1, 4, 4, 3, seed=3)
+    content, query = normal(1, 3, 2, 5), normal(1, 4, 2, 5, seed=1)
+    style, key = normal(1, 3, 4, 3, seed=2), normal(1, 4, 4, 3, seed=3)
     positions = torch.tensor([11, 0, 5])
     found, normalised = attend(content, query, key, style, positions), mvn(content)
     for y in range(2):
@@ -133,7 +130,7 @@ def test_attend_keeps_every_position_in_its_place() -> None:
 
 
 def test_mvn_has_mean_zero_and_variance_one_and_survives_a_constant() -> None:
-    found = mvn(5 + 3 * noise(2, 4, 6, 7)).flatten(2)
+    found = mvn(5 + 3 * normal(2, 4, 6, 7)).flatten(2)
     torch.testing.assert_close(found.mean(2), torch.zeros(2, 4), atol=1e-5, rtol=0)
     torch.testing.assert_close(found.var(2), torch.ones(2, 4), atol=1e-4, rtol=0)
     constant = torch.full((1, 2, 3, 3), 4.0, requires_grad=True)
@@ -143,7 +140,7 @@ def test_mvn_has_mean_zero_and_variance_one_and_survives_a_constant() -> None:
 
 
 def test_shallow_keys_are_the_layers_up_to_their_own_on_its_grid() -> None:
-    features = {"a": noise(1, 2, 8, 12), "b": noise(1, 3, 4, 6), "c": noise(1, 5, 2, 3)}
+    features = {"a": normal(1, 2, 8, 12), "b": normal(1, 3, 4, 6), "c": normal(1, 5, 2, 3)}
     found = shallow_keys(features, "b")
     assert found.shape == (1, 5, 4, 6)
     # nearest at a whole ratio is every second position; mvn is computed after it
@@ -164,7 +161,8 @@ def test_a_subset_is_drawn_only_where_needed_and_without_repetition() -> None:
 
 
 def _seen(seed: int, height: int, width: int, positions: Tensor | None = None) -> EncodedImage:
-    feature, key = noise(1, 4, height, width, seed=seed), noise(1, 6, height, width, seed=seed + 1)
+    feature = normal(1, 4, height, width, seed=seed)
+    key = normal(1, 6, height, width, seed=seed + 1)
     return EncodedImage({"k": feature}, {"k": key}, {"k": positions})
 
 
@@ -187,7 +185,7 @@ def test_the_block_computes_in_float32_within_autocast() -> None:
 
 
 def test_a_style_of_one_colour_gives_its_value_everywhere() -> None:
-    content, constant = noise(1, 3, 4, 4), torch.full((1, 3, 5, 5), 0.7)
+    content, constant = normal(1, 3, 4, 4), torch.full((1, 3, 5, 5), 0.7)
     key = shallow_keys({"a": constant}, "a")
     found = attend(content, shallow_keys({"a": content}, "a"), key, constant)
     torch.testing.assert_close(found, torch.full_like(found, 0.7), atol=0.01, rtol=0)

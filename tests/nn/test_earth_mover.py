@@ -19,10 +19,7 @@ from atelier.nn.earth_mover import (
     self_similarity,
     self_similarity_loss,
 )
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
+from support.tensors import uniform
 
 
 def test_cosine_distances_by_hand() -> None:
@@ -41,7 +38,7 @@ def test_euclidean_distances_are_over_the_root_of_the_width() -> None:
 
 
 def test_identical_sets_are_at_no_distance_in_any_order() -> None:
-    features = noise(2, 40, 7)
+    features = uniform(2, 40, 7)
     shuffled = features[:, torch.randperm(40, generator=Generator().manual_seed(1))]
     assert relaxed_emd(cosine_distance(features, shuffled)).abs().max() < 1e-6
     assert relaxed_emd(cosine_distance(features, 3 * features)).abs().max() < 1e-6
@@ -57,7 +54,7 @@ def test_the_relaxed_distance_is_the_larger_of_both_directions() -> None:
 
 def test_it_never_exceeds_the_exact_distance() -> None:
     """Between sets of one size the exact one is the cheapest of all permutations."""
-    costs = cosine_distance(noise(1, 4, 3), noise(1, 4, 3, seed=1))
+    costs = cosine_distance(uniform(1, 4, 3), uniform(1, 4, 3, seed=1))
     orders = torch.cartesian_prod(*[torch.arange(4)] * 4)
     orders = orders[[len(set(row.tolist())) == 4 for row in orders]]
     exact = costs[0][torch.arange(4), orders].mean(1).min()
@@ -115,18 +112,18 @@ def test_the_colour_loss_of_two_single_colours_by_hand() -> None:
     """A rotation changes neither lengths nor angles: |a - b| / √3 + 1 - cos."""
     a, b = torch.tensor([[[1.0, 0.0, 0.0]]]), torch.tensor([[[0.0, 1.0, 0.0]]])
     assert colour_loss(a, b).item() == pytest.approx(math.sqrt(2 / 3) + 1, rel=1e-5)
-    palette = noise(1, 30, 3)
+    palette = uniform(1, 30, 3)
     assert colour_loss(palette, palette.flip(1)).item() < 3e-3
 
 
 def test_self_similarity_ignores_what_all_positions_share() -> None:
     """Scale, and any rotation of feature space: the content may change all its features."""
-    features = noise(2, 30, 6)
-    basis, _ = torch.linalg.qr(noise(6, 6, seed=1))
+    features = uniform(2, 30, 6)
+    basis, _ = torch.linalg.qr(uniform(6, 6, seed=1))
     target = self_similarity(features)
     for changed in (3 * features, features @ basis):
         assert self_similarity_loss(changed, target).max() < 1e-3
-    assert self_similarity_loss(noise(2, 30, 6, seed=2), target).min() > 0.1
+    assert self_similarity_loss(uniform(2, 30, 6, seed=2), target).min() > 0.1
 
 
 def test_self_similarity_by_hand() -> None:
@@ -143,13 +140,13 @@ def test_self_similarity_by_hand() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.4])
 def test_sets_of_one_feature_have_finite_losses_and_gradients(value: float) -> None:
     flat = torch.full((1, 20, 3), value, requires_grad=True)
-    other = noise(1, 30, 3)
+    other = uniform(1, 30, 3)
     losses = [
         relaxed_emd(cosine_distance(flat, other)),
         moment_loss(flat, other),
         colour_loss(flat, other),
         colour_loss(flat, flat.detach()),
-        self_similarity_loss(flat, self_similarity(noise(1, 20, 3))),
+        self_similarity_loss(flat, self_similarity(uniform(1, 20, 3))),
         self_similarity_loss(flat, self_similarity(flat.detach())),
     ]
     total = torch.stack(losses).sum()
@@ -158,7 +155,7 @@ def test_sets_of_one_feature_have_finite_losses_and_gradients(value: float) -> N
 
 
 def test_everything_is_computed_in_float32_under_bfloat16() -> None:
-    a, b = noise(1, 20, 3), noise(1, 20, 3, seed=1)
+    a, b = uniform(1, 20, 3), uniform(1, 20, 3, seed=1)
 
     def values() -> list[Tensor]:
         costs = cosine_distance(a, b)
@@ -177,7 +174,7 @@ def test_everything_is_computed_in_float32_under_bfloat16() -> None:
 
 
 def test_pictures_of_a_batch_do_not_mix() -> None:
-    a, b = noise(3, 20, 3), noise(3, 25, 3, seed=1)
+    a, b = uniform(3, 20, 3), uniform(3, 25, 3, seed=1)
     for loss in (lambda x, y: relaxed_emd(cosine_distance(x, y)), moment_loss, colour_loss):
         together = loss(a, b)
         for n in range(3):

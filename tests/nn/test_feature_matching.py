@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from atelier.nn.feature_matching import (
     distribution_loss,
@@ -12,12 +12,9 @@ from atelier.nn.feature_matching import (
     match_distribution,
     sorted_values,
 )
+from support.tensors import normal
 
 MATCHINGS = [match_distribution, match_covariance]
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=Generator().manual_seed(seed))
 
 
 def covariance(features: Tensor) -> Tensor:
@@ -25,7 +22,7 @@ def covariance(features: Tensor) -> Tensor:
 
 
 def test_every_channel_gets_the_styles_values_in_the_contents_order() -> None:
-    content, style = noise(2, 4, 6, 7), noise(2, 4, 7, 6, seed=1).exp()
+    content, style = normal(2, 4, 6, 7), normal(2, 4, 7, 6, seed=1).exp()
     found = match_distribution(content, style).flatten(2)
     assert torch.equal(found.sort(2).values, style.flatten(2).sort(2).values)
     assert torch.equal(found.argsort(2), content.flatten(2).argsort(2))
@@ -40,8 +37,8 @@ def test_equal_values_share_the_styles_by_place() -> None:
 def test_another_number_of_positions_keeps_the_quantiles() -> None:
     style = torch.arange(5.0).view(1, 1, 1, 5)
     assert sorted_values(style, 9).flatten().tolist() == [n / 2 for n in range(9)]
-    content = noise(1, 3, 30, 31)
-    style = noise(1, 3, 17, 23, seed=1).exp()
+    content = normal(1, 3, 30, 31)
+    style = normal(1, 3, 17, 23, seed=1).exp()
     found = match_distribution(content, style).flatten(2)
     quantiles = torch.linspace(0.05, 0.95, 7)
     ours, theirs = (v.quantile(quantiles, 2) for v in (found, style.flatten(2)))
@@ -49,15 +46,15 @@ def test_another_number_of_positions_keeps_the_quantiles() -> None:
 
 
 def test_the_gradient_passes_a_matching_unchanged() -> None:
-    content = noise(1, 2, 3, 3).requires_grad_()
-    weight = noise(1, 2, 3, 3, seed=2)
-    found = match_distribution(content, noise(1, 2, 3, 3, seed=1))
+    content = normal(1, 2, 3, 3).requires_grad_()
+    weight = normal(1, 2, 3, 3, seed=2)
+    found = match_distribution(content, normal(1, 2, 3, 3, seed=1))
     (gradient,) = torch.autograd.grad((found * weight).sum(), content)
     torch.testing.assert_close(gradient, weight)
 
 
 def test_the_distribution_loss_is_the_distance_to_the_matched_features() -> None:
-    features, style = noise(2, 4, 5, 6).requires_grad_(), noise(2, 4, 5, 6, seed=1)
+    features, style = normal(2, 4, 5, 6).requires_grad_(), normal(2, 4, 5, 6, seed=1)
     found = distribution_loss(features, style)
     target = match_distribution(features, style).detach()
     expected = (features - target).square().flatten(1).mean(1)
@@ -69,9 +66,9 @@ def test_the_distribution_loss_is_the_distance_to_the_matched_features() -> None
 
 
 def test_the_output_has_the_styles_mean_and_covariance() -> None:
-    mix = noise(5, 5, seed=3)
-    content = torch.einsum("ij,bjhw->bihw", mix, noise(2, 5, 20, 21)) + 2
-    style = torch.einsum("ij,bjhw->bihw", mix.mT, noise(2, 5, 12, 15, seed=1)) - 1
+    mix = normal(5, 5, seed=3)
+    content = torch.einsum("ij,bjhw->bihw", mix, normal(2, 5, 20, 21)) + 2
+    style = torch.einsum("ij,bjhw->bihw", mix.mT, normal(2, 5, 12, 15, seed=1)) - 1
     found = match_covariance(content, style)
     torch.testing.assert_close(covariance(found), covariance(style), atol=1e-3, rtol=1e-3)
     mean, wanted = (part.flatten(2).mean(2) for part in (found, style))
@@ -80,7 +77,7 @@ def test_the_output_has_the_styles_mean_and_covariance() -> None:
 
 def test_of_uncorrelated_channels_it_is_adain() -> None:
     """Diagonal covariances: the roots are the standard deviations."""
-    basis = torch.linalg.qr(noise(64, 3) - noise(64, 3).mean(0)).Q
+    basis = torch.linalg.qr(normal(64, 3) - normal(64, 3).mean(0)).Q
     basis = torch.linalg.qr(basis - basis.mean(0)).Q.mT.view(1, 3, 8, 8)
     scales = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
     style = scales * basis.flip(3) + 7
@@ -91,7 +88,7 @@ def test_of_uncorrelated_channels_it_is_adain() -> None:
 
 def test_small_eigenvalues_are_left_out_instead_of_blown_up() -> None:
     """Fewer positions than channels: the covariance is singular, its inverse root infinite."""
-    content, style = noise(1, 20, 3, 3), noise(1, 20, 10, 10, seed=1)
+    content, style = normal(1, 20, 3, 3), normal(1, 20, 10, 10, seed=1)
     found = match_covariance(content, style)
     assert found.isfinite().all()
     assert found.abs().max() < 20
@@ -101,7 +98,7 @@ def test_small_eigenvalues_are_left_out_instead_of_blown_up() -> None:
 
 @pytest.mark.parametrize("match", MATCHINGS)
 def test_the_own_style_changes_nothing(match: object) -> None:
-    features = noise(2, 5, 20, 21)
+    features = normal(2, 5, 20, 21)
     found = match(features, features)  # type: ignore[operator]
     torch.testing.assert_close(found, features, atol=1e-3, rtol=1e-3)
 
@@ -109,7 +106,7 @@ def test_the_own_style_changes_nothing(match: object) -> None:
 @pytest.mark.parametrize("match", MATCHINGS)
 @pytest.mark.parametrize("which", [0, 1])
 def test_features_of_one_value_stay_finite(match: object, which: int) -> None:
-    pair = [noise(1, 4, 5, 5), noise(1, 4, 6, 6, seed=1)]
+    pair = [normal(1, 4, 5, 5), normal(1, 4, 6, 6, seed=1)]
     pair[which] = torch.full_like(pair[which], 0.4)
     found = match(*pair)  # type: ignore[operator]
     assert found.isfinite().all()
@@ -119,7 +116,7 @@ def test_features_of_one_value_stay_finite(match: object, which: int) -> None:
 
 @pytest.mark.parametrize("match", MATCHINGS)
 def test_matching_is_in_float32_under_bfloat16(match: object) -> None:
-    content, style = noise(1, 4, 9, 9), noise(1, 4, 9, 9, seed=1)
+    content, style = normal(1, 4, 9, 9), normal(1, 4, 9, 9, seed=1)
     exact = match(content, style)  # type: ignore[operator]
     with torch.autocast("cpu", torch.bfloat16):
         found = match(content, style)  # type: ignore[operator]

@@ -8,14 +8,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from atelier.nn.hypercolumns import hypercolumns, random_positions, region_labels
+from support.tensors import uniform
 
 
 def generator(seed: int = 0) -> Generator:
     return Generator().manual_seed(seed)
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(shape, generator=generator())
 
 
 def everywhere(height: int, width: int) -> Tensor:
@@ -24,16 +21,16 @@ def everywhere(height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [(16, 16), (17, 30)])
 def test_they_are_the_layers_enlarged_to_the_picture(size: tuple[int, int]) -> None:
-    maps = [noise(2, 3, *size), noise(2, 4, 8, 15), noise(2, 5, 2, 2), noise(2, 2, 1, 1)]
+    maps = [uniform(2, 3, *size), uniform(2, 4, 8, 15), uniform(2, 5, 2, 2), uniform(2, 2, 1, 1)]
     found = hypercolumns(maps, everywhere(*size), size)
     large = torch.cat([F.interpolate(layer, size, mode="bilinear") for layer in maps], 1)
     torch.testing.assert_close(found, large.flatten(2).mT)
 
 
 def test_their_gradient_is_that_of_the_enlargement() -> None:
-    one = noise(1, 4, 5, 6).requires_grad_()
+    one = uniform(1, 4, 5, 6).requires_grad_()
     places = random_positions(16, 20, 50, generator())
-    weight = noise(50, 4)
+    weight = uniform(50, 4)
     (found,) = torch.autograd.grad((hypercolumns([one], places, (16, 20))[0] * weight).sum(), one)
     large = F.interpolate(one, (16, 20), mode="bilinear")[0][:, places[:, 0], places[:, 1]].mT
     (expected,) = torch.autograd.grad((large * weight).sum(), one)
@@ -41,7 +38,7 @@ def test_their_gradient_is_that_of_the_enlargement() -> None:
 
 
 def test_layers_in_bfloat16_are_weighed_in_float32() -> None:
-    rough = noise(1, 4, 4, 4).bfloat16()
+    rough = uniform(1, 4, 4, 4).bfloat16()
     found = hypercolumns([rough], everywhere(8, 8), (8, 8))
     assert found.dtype == torch.float32
     assert torch.equal(found, hypercolumns([rough.float()], everywhere(8, 8), (8, 8)))

@@ -23,10 +23,7 @@ from atelier.nn.hypernet import (
     Up,
     cropped,
 )
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
+from support.tensors import count, uniform
 
 
 def transformer(width: int, middle: Middle = "resnet", **knobs: Any) -> TransformNet:
@@ -35,12 +32,8 @@ def transformer(width: int, middle: Middle = "resnet", **knobs: Any) -> Transfor
         return TransformNet(width, middle, **knobs)
 
 
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def filters(sizes: Sequence[int], styles: int = 1) -> list[Tensor]:
-    return [random(styles, size, seed=n) - 0.5 for n, size in enumerate(sizes)]
+    return [uniform(styles, size, seed=n) - 0.5 for n, size in enumerate(sizes)]
 
 
 def apply(network: TransformNet, image: Tensor, numbers: Sequence[Tensor]) -> Tensor:
@@ -94,7 +87,7 @@ def test_the_papers_sizes() -> None:
 
     for layer in [network.first, *network.down, *network.middle, *network.up, network.last]:
         layer.register_forward_hook(note)
-    apply(network, random(1, 3, 256, 256), filters(network.sizes()))
+    apply(network, uniform(1, 3, 256, 256), filters(network.sizes()))
     assert seen == [
         (8, 336, 336),
         (16, 168, 168),
@@ -110,14 +103,14 @@ def test_the_papers_sizes() -> None:
 @pytest.mark.parametrize("size", [(48, 64), (64, 44)])
 def test_every_layout_keeps_the_size(middle: Middle, padding: str, size: tuple[int, int]) -> None:
     network = transformer(4, middle, padding=padding, branches=4, branch_width=2)
-    found = apply(network, random(2, 3, *size), filters(network.sizes()))
+    found = apply(network, uniform(2, 3, *size), filters(network.sizes()))
     assert found.shape == (2, 3, *size)
 
 
 def test_a_picture_too_small_to_be_mirrored_is_refused() -> None:
     network = transformer(4, padding="pad40")
     with pytest.raises(UserError, match="48×40 px are too small to be padded by 40"):
-        network(random(1, 3, 40, 48), filters(network.sizes()))
+        network(uniform(1, 3, 40, 48), filters(network.sizes()))
 
 
 @pytest.mark.parametrize("up", [None, "nearest", "deconv"])
@@ -127,7 +120,7 @@ def test_a_generated_convolution_is_the_ordinary_one_with_these_weights(up: Up |
     if up == "deconv":
         plain = nn.ConvTranspose2d(3, 5, 3, 2, padding=1, output_padding=1)
     numbers = torch.cat([plain.weight.detach().flatten(), plain.bias.detach()])[None]
-    value = random(2, 3, 8, 12)
+    value = uniform(2, 3, 8, 12)
     wanted = plain(F.interpolate(value, scale_factor=2) if up == "nearest" else value)
     assert layer.size == numbers.shape[1] == 3 * 5 * 9 + 5
     torch.testing.assert_close(layer(value, numbers), wanted)
@@ -136,7 +129,7 @@ def test_a_generated_convolution_is_the_ordinary_one_with_these_weights(up: Up |
 def test_filters_per_picture_equal_one_at_a_time() -> None:
     for middle in ("resnet", "resnext"):
         network = transformer(4, middle)
-        numbers, image = filters(network.sizes(), styles=3), random(3, 3, 32, 40)
+        numbers, image = filters(network.sizes(), styles=3), uniform(3, 3, 32, 40)
         together = apply(network, image, numbers)
         for n in range(3):
             alone = apply(network, image[n : n + 1], [part[n : n + 1] for part in numbers])
@@ -147,11 +140,11 @@ def test_filters_per_picture_equal_one_at_a_time() -> None:
 def test_as_many_filters_as_pictures_or_one() -> None:
     network = transformer(4)
     with pytest.raises(ValueError, match="zip"):
-        network(random(3, 3, 32, 32), filters(network.sizes(), styles=2))
+        network(uniform(3, 3, 32, 32), filters(network.sizes(), styles=2))
 
 
 def test_a_residual_block_by_hand() -> None:
-    value = random(1, 4, 9, 10)
+    value = uniform(1, 4, 9, 10)
     for rim in (0, 1):
         block = ResidualBlock(4, rim)
         one, two = (nn.Conv2d(4, 4, 3, padding=rim, padding_mode="reflect") for _ in range(2))
@@ -164,7 +157,7 @@ def test_a_residual_block_by_hand() -> None:
 
 def test_the_branches_of_a_resnext_block_are_separate_convolutions() -> None:
     """A grouped convolution is 32 branches; written out one by one, they give the same."""
-    block, value, norm = ResNeXtBlock(6, 1, 3, 2), random(1, 6, 8, 9), nn.InstanceNorm2d(6)
+    block, value, norm = ResNeXtBlock(6, 1, 3, 2), uniform(1, 6, 8, 9), nn.InstanceNorm2d(6)
     numbers = filters([block.reduce.size, block.expand.size])
     inner = norm(block.reduce(value, numbers[0])).relu()
     kernels = block.branches.weight.split(2)
@@ -175,13 +168,13 @@ def test_the_branches_of_a_resnext_block_are_separate_convolutions() -> None:
 
 
 def test_cropped_cuts_the_same_on_all_sides() -> None:
-    value = random(1, 2, 7, 9)
+    value = uniform(1, 2, 7, 9)
     assert torch.equal(cropped(value, 2), value[..., 2:5, 2:7])
     assert cropped(value, 0).shape == value.shape
 
 
 def test_the_hyper_network_is_one_head_per_group() -> None:
-    hyper, statistics = HyperNet(10, [7, 3], hidden=4), random(2, 10)
+    hyper, statistics = HyperNet(10, [7, 3], hidden=4), uniform(2, 10)
     first, second = hyper(statistics)
     hidden = (statistics @ hyper.hidden.weight.T + hyper.hidden.bias).clamp_min(0)
     for found, head, group in zip((first, second), hyper.heads, hidden.split(4, 1), strict=True):
@@ -190,7 +183,7 @@ def test_the_hyper_network_is_one_head_per_group() -> None:
 
 def test_heads_without_weights_make_one_fixed_network() -> None:
     networks = MetaNetworks(transformer(4), 12, hidden=8)
-    image, statistics = random(1, 3, 32, 32), random(2, 12)
+    image, statistics = uniform(1, 3, 32, 32), uniform(2, 12)
     before = [networks(image, s[None])[0] for s in statistics]
     assert not torch.allclose(*before)
     for head in networks["hyper"].heads:
@@ -203,7 +196,7 @@ def test_heads_without_weights_make_one_fixed_network() -> None:
 def test_filters_are_no_parameters_and_gradients_pass_through_them() -> None:
     with seeded(0):
         networks = MetaNetworks(transformer(4), 12, hidden=32)  # 8 can all be off in a group
-    painted, numbers = networks(random(1, 3, 32, 32), random(1, 12))
+    painted, numbers = networks(uniform(1, 3, 32, 32), uniform(1, 12))
     assert all(not isinstance(part, nn.Parameter) and part.requires_grad for part in numbers)
     painted.square().mean().backward()
     # biases before an instance norm change nothing: their gradients are rounding errors
@@ -215,14 +208,14 @@ def test_filters_are_no_parameters_and_gradients_pass_through_them() -> None:
 def test_the_scale_of_a_generated_filter_changes_nothing() -> None:
     """Why filters can grow without end (see ``weight_decay`` of the method)."""
     network = transformer(4)
-    numbers, image = filters(network.sizes()), random(1, 3, 32, 32)
+    numbers, image = filters(network.sizes()), uniform(1, 3, 32, 32)
     larger = [3 * part for part in numbers]
     wanted = apply(network, image, numbers)
     torch.testing.assert_close(apply(network, image, larger), wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_the_hyper_network_stays_in_float32_under_autocast() -> None:
-    hyper, statistics = HyperNet(10, [7], hidden=4), random(1, 10)
+    hyper, statistics = HyperNet(10, [7], hidden=4), uniform(1, 10)
     with torch.autocast("cpu", torch.bfloat16):
         (found,) = hyper(statistics)
     assert found.dtype == torch.float32
@@ -233,11 +226,11 @@ def test_the_output_is_rgb_of_a_net_that_speaks_in_standard_deviations() -> None
     network = transformer(4)
     for parameter in network.last.parameters():
         nn.init.zeros_(parameter)
-    found = apply(network, random(1, 3, 32, 32), filters(network.sizes()))
+    found = apply(network, uniform(1, 3, 32, 32), filters(network.sizes()))
     wanted = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand_as(found)
     torch.testing.assert_close(found, wanted)
     nn.init.ones_(network.last.bias)
     wanted = wanted + torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     torch.testing.assert_close(
-        apply(network, random(1, 3, 32, 32), filters(network.sizes())), wanted
+        apply(network, uniform(1, 3, 32, 32), filters(network.sizes())), wanted
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.optim import SGD, Adam
 
 from atelier.core.config import UserError
@@ -12,22 +12,17 @@ from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
     decompose,
     detail,
-    fill_batch,
     optimise,
     pictures_by_size,
     reconstruct,
-    refuse_small,
 )
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
+from support.tensors import uniform
 
 
 @pytest.mark.parametrize("size", [(64, 64), (37, 50), (33, 5), (1, 7), (1, 1)])
 @pytest.mark.parametrize("levels", [0, 1, 5, 9])
 def test_a_pyramid_gives_its_picture_back(size: tuple[int, int], levels: int) -> None:
-    image = noise(2, 3, *size)
+    image = uniform(2, 3, *size)
     pyramid = decompose(image, levels)
     torch.testing.assert_close(reconstruct(pyramid), image, rtol=0, atol=1e-6)
     assert pyramid[0].shape == image.shape
@@ -35,7 +30,7 @@ def test_a_pyramid_gives_its_picture_back(size: tuple[int, int], levels: int) ->
 
 
 def test_the_levels_are_halved_and_end_at_one_pixel() -> None:
-    sides = [tuple(level.shape[2:]) for level in decompose(noise(1, 3, 12, 5), 9)]
+    sides = [tuple(level.shape[2:]) for level in decompose(uniform(1, 3, 12, 5), 9)]
     assert sides == [(12, 5), (6, 2), (3, 1), (1, 1)]
 
 
@@ -48,7 +43,7 @@ def test_an_even_picture_has_no_detail_and_the_rest_is_its_colour() -> None:
 
 
 def test_halving_an_even_side_averages_two_pixels() -> None:
-    image = noise(1, 3, 8, 8)
+    image = uniform(1, 3, 8, 8)
     _, small = decompose(image, 1)
     torch.testing.assert_close(small, torch.nn.functional.avg_pool2d(image, 2))
 
@@ -70,19 +65,12 @@ def test_sizes_are_halved_down_to_the_coarsest(
 
 
 def test_a_small_painting_is_repeated_instead_of_halved() -> None:
-    sides = [tuple(p.shape[2:]) for p in pictures_by_size(noise(1, 3, 130, 70), 4)]
+    sides = [tuple(p.shape[2:]) for p in pictures_by_size(uniform(1, 3, 130, 70), 4)]
     assert sides == [(65, 35), (65, 35), (65, 35), (130, 70)]
 
 
-def test_a_batch_is_filled_with_its_last_picture() -> None:
-    images = noise(2, 3, 4, 4)
-    filled = fill_batch(images, 4)
-    assert torch.equal(filled, images[[0, 1, 1, 1]])
-    assert torch.equal(fill_batch(images, 1), images)
-
-
 def test_optimising_minimises_the_total_and_yields_the_picture_after_the_step() -> None:
-    target, image = noise(2, 3, 32, 20, seed=1), noise(2, 3, 32, 20)
+    target, image = uniform(2, 3, 32, 20, seed=1), uniform(2, 3, 32, 20)
 
     def objective(picture: Tensor) -> dict[str, Tensor]:
         return {"total": (picture - target).square().flatten(1).mean(1)}
@@ -101,10 +89,4 @@ def test_a_loss_that_is_not_finite_names_the_picture() -> None:
         return {"total": picture.sum((1, 2, 3)) * torch.tensor([1.0, float("nan")])}
 
     with pytest.raises(UserError, match="picture 1 of the batch is not finite at step 0"):
-        list(optimise(noise(2, 3, 8, 8), 1, objective, lambda p: SGD(p, lr=1.0), 1))
-
-
-def test_small_pictures_are_refused_by_name() -> None:
-    refuse_small("strotss", noise(1, 3, 32, 32))
-    with pytest.raises(UserError, match="strotss needs pictures of at least 32 px, got 40×31"):
-        refuse_small("strotss", noise(1, 3, 32, 32), noise(1, 3, 31, 40))
+        list(optimise(uniform(2, 3, 8, 8), 1, objective, lambda p: SGD(p, lr=1.0), 1))

@@ -12,10 +12,7 @@ from torch import Tensor
 
 from atelier.nn import losses
 from atelier.nn.losses import COVARIANCE_EPS, STYLE_LOSSES, gram, total_variation
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from support.tensors import normal
 
 
 def test_gram_of_constant_channels_is_the_product_of_their_values() -> None:
@@ -28,7 +25,7 @@ def test_gram_of_constant_channels_is_the_product_of_their_values() -> None:
 
 def test_gram_losses_in_terms_of_gatys_energy() -> None:
     """E = Σ(G - G')² / (4 N² M²) with raw Grams; the table of conventions follows from it."""
-    a, b = noise(1, 6, 4, 5), noise(1, 6, 4, 5, seed=1)
+    a, b = normal(1, 6, 4, 5), normal(1, 6, 4, 5, seed=1)
     raw = [x.flatten(2) @ x.flatten(2).mT for x in (a, b)]
     channels, positions = 6, 20
     energy = (raw[0] - raw[1]).square().sum() / (4 * channels**2 * positions**2)
@@ -39,16 +36,16 @@ def test_gram_losses_in_terms_of_gatys_energy() -> None:
 
 
 def test_scaled_gram_loss_has_a_gradient_of_unit_norm_in_the_gram() -> None:
-    target = gram(noise(1, 6, 4, 5, seed=1), "positions")
-    difference = (gram(noise(1, 6, 4, 5), "positions") - target).abs()
-    found = losses.scaled_gram_loss(noise(1, 6, 4, 5), target)[0]
+    target = gram(normal(1, 6, 4, 5, seed=1), "positions")
+    difference = (gram(normal(1, 6, 4, 5), "positions") - target).abs()
+    found = losses.scaled_gram_loss(normal(1, 6, 4, 5), target)[0]
     torch.testing.assert_close(found, difference.square().sum() / difference.sum())
-    ten_times = losses.scaled_gram_loss(noise(1, 6, 4, 5) * 10, target * 100)[0]
+    ten_times = losses.scaled_gram_loss(normal(1, 6, 4, 5) * 10, target * 100)[0]
     torch.testing.assert_close(ten_times, 100 * found)  # linear in the Gram, not quadratic
 
 
 def test_mean_std_loss_sees_shift_and_spread_and_nothing_else() -> None:
-    features = noise(2, 4, 8, 8)
+    features = normal(2, 4, 8, 8)
     target = losses.mean_std(features)
     shuffled = features.flatten(2)[..., torch.randperm(64)].view_as(features)
     torch.testing.assert_close(losses.mean_std_loss(shuffled, target), torch.zeros(2))
@@ -74,9 +71,9 @@ def test_wasserstein_of_diagonal_gaussians() -> None:
 
 
 def test_wasserstein_of_correlated_gaussians_against_scipy() -> None:
-    mix = noise(5, 5, seed=3)
-    one = noise(1, 5, 8, 8)
-    other = torch.einsum("cd,bdhw->bchw", mix, noise(1, 5, 8, 8, seed=1)) + 0.3
+    mix = normal(5, 5, seed=3)
+    one = normal(1, 5, 8, 8)
+    other = torch.einsum("cd,bdhw->bchw", mix, normal(1, 5, 8, 8, seed=1)) + 0.3
     means, covariances = [], []
     for features in (one, other):
         flat = features[0].flatten(1).double().numpy()
@@ -90,7 +87,7 @@ def test_wasserstein_of_correlated_gaussians_against_scipy() -> None:
 
 
 def test_wasserstein_of_itself_is_zero() -> None:
-    features = noise(2, 8, 12, 12)
+    features = normal(2, 8, 12, 12)
     found = losses.wasserstein_loss(features, losses.wasserstein_target(features))
     torch.testing.assert_close(found, torch.zeros(2), rtol=0, atol=1e-5)
 
@@ -98,7 +95,7 @@ def test_wasserstein_of_itself_is_zero() -> None:
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 def test_a_batch_of_two_is_two_batches_of_one(name: str) -> None:
     measure, loss = STYLE_LOSSES[name]  # type: ignore[index]
-    features, style = noise(2, 6, 8, 8), noise(2, 6, 8, 8, seed=1) * 3
+    features, style = normal(2, 6, 8, 8), normal(2, 6, 8, 8, seed=1) * 3
     together = loss(features, measure(style))
     alone = [loss(features[n : n + 1], measure(style[n : n + 1])) for n in range(2)]
     assert together.shape == (2,)
@@ -109,7 +106,7 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str) -> None:
 @pytest.mark.parametrize("name", STYLE_LOSSES)
 def test_one_style_serves_a_whole_batch(name: str) -> None:
     measure, loss = STYLE_LOSSES[name]  # type: ignore[index]
-    features, style = noise(3, 6, 8, 8), noise(1, 6, 8, 8, seed=1)
+    features, style = normal(3, 6, 8, 8), normal(1, 6, 8, 8, seed=1)
     torch.testing.assert_close(
         loss(features, measure(style)), loss(features, measure(style.expand(3, -1, -1, -1)))
     )
@@ -120,7 +117,7 @@ def test_one_style_serves_a_whole_batch(name: str) -> None:
 def test_gradients_of_a_flat_picture_are_finite(name: str, style_is_flat: bool) -> None:
     measure, loss = STYLE_LOSSES[name]  # type: ignore[index]
     features = torch.full((1, 6, 8, 8), 0.5, requires_grad=True)
-    style = torch.full((1, 6, 8, 8), 0.7) if style_is_flat else noise(1, 6, 8, 8)
+    style = torch.full((1, 6, 8, 8), 0.7) if style_is_flat else normal(1, 6, 8, 8)
     value = loss(features, measure(style)).sum()
     (gradient,) = torch.autograd.grad(value, features)
     assert value.isfinite()
@@ -132,7 +129,7 @@ def test_gradients_of_a_flat_picture_are_finite(name: str, style_is_flat: bool) 
 def test_gradient_is_the_slope(name: str) -> None:
     """A central difference along the gradient; gradcheck is out, as the losses are float32."""
     measure, loss = STYLE_LOSSES[name]  # type: ignore[index]
-    features, target = noise(1, 6, 8, 8), measure(noise(1, 6, 8, 8, seed=1) * 2)
+    features, target = normal(1, 6, 8, 8), measure(normal(1, 6, 8, 8, seed=1) * 2)
     leaf = features.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(leaf, target).sum(), leaf)
     way = gradient / gradient.norm()
@@ -141,7 +138,7 @@ def test_gradient_is_the_slope(name: str) -> None:
 
 
 def test_losses_keep_float32_below_reduced_precision() -> None:
-    features = noise(1, 4, 32, 32).bfloat16() * 16
+    features = normal(1, 4, 32, 32).bfloat16() * 16
     assert gram(features).dtype == torch.float32
     torch.testing.assert_close(gram(features), gram(features.float()))
     assert losses.mean_square(features, features + 1).dtype == torch.float32
@@ -179,7 +176,7 @@ def test_total_variation_of_a_checkerboard() -> None:
 
 @pytest.mark.parametrize("form", ["l1_sum", "mean_square", "nine_point"])
 def test_total_variation_is_per_picture_and_zero_when_flat(form: losses.TotalVariation) -> None:
-    images = torch.stack([torch.full((3, 6, 7), 0.3), noise(3, 6, 7)])
+    images = torch.stack([torch.full((3, 6, 7), 0.3), normal(3, 6, 7)])
     found = total_variation(images, form)
     assert found[0] == 0
     torch.testing.assert_close(found[1], total_variation(images[1:], form)[0])
@@ -193,4 +190,4 @@ SMOOTH: list[Callable[[Tensor], Tensor]] = [
 
 @pytest.mark.parametrize("function", SMOOTH)
 def test_total_variation_gradcheck(function: Callable[[Tensor], Tensor]) -> None:
-    assert torch.autograd.gradcheck(function, noise(2, 3, 4, 5).double().requires_grad_())
+    assert torch.autograd.gradcheck(function, normal(2, 3, 4, 5).double().requires_grad_())

@@ -16,10 +16,7 @@ from atelier.nn.nearest_neighbours import (
     rotations,
     stacked_layers,
 )
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=Generator().manual_seed(seed))
+from support.tensors import normal
 
 
 def distances(content: Tensor, style: Tensor) -> Tensor:
@@ -30,7 +27,7 @@ def distances(content: Tensor, style: Tensor) -> Tensor:
 
 
 def test_every_feature_becomes_the_nearest_of_the_painting() -> None:
-    content, style = noise(2, 15, 5), noise(2, 23, 5, seed=1)
+    content, style = normal(2, 15, 5), normal(2, 23, 5, seed=1)
     found = replace_features(content, [style])
     for n in range(2):
         expected = style[n][distances(content[n], style[n]).argmin(1)]
@@ -39,20 +36,20 @@ def test_every_feature_becomes_the_nearest_of_the_painting() -> None:
 
 def test_constructed_features_find_their_partner() -> None:
     """Scaled, moved and shuffled alike: a centred cosine sees none of it."""
-    style = noise(1, 30, 8)
+    style = normal(1, 30, 8)
     order = torch.randperm(30, generator=Generator().manual_seed(2))
     content = 5 * style[:, order] + 3
     assert torch.equal(replace_features(content, [style]), style[:, order])
 
 
 def test_parts_are_searched_as_if_they_were_one() -> None:
-    content, style = noise(2, 15, 5), noise(2, 24, 5, seed=1)
+    content, style = normal(2, 15, 5), normal(2, 24, 5, seed=1)
     whole = replace_features(content, [style])
     assert torch.equal(replace_features(content, style.split([7, 12, 5], 1)), whole)
 
 
 def test_the_matrix_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    content, style = noise(2, 15, 5), noise(2, 23, 5, seed=1)
+    content, style = normal(2, 15, 5), normal(2, 23, 5, seed=1)
     whole = nearest(content, style)
     monkeypatch.setattr(nearest_neighbours, "CHUNK", 100)
     parts = nearest(content, style)
@@ -77,12 +74,12 @@ def test_hypercolumns_weigh_each_layer_by_its_width() -> None:
 
 
 def test_flatten_keeps_the_order_of_positions() -> None:
-    layer = noise(1, 3, 4, 5)
+    layer = normal(1, 3, 4, 5)
     assert torch.equal(flatten(layer)[0, 7], layer[0, :, 1, 2])
 
 
 def test_the_neighbour_loss_is_the_mean_of_the_least_distances_with_its_gradient() -> None:
-    features, style = noise(2, 12, 5).requires_grad_(), noise(2, 20, 5, seed=1)
+    features, style = normal(2, 12, 5).requires_grad_(), normal(2, 20, 5, seed=1)
     found = neighbour_loss(features, style)
     centred = features - features.mean(1, keepdim=True)
     reference = style - style.mean(1, keepdim=True)
@@ -97,21 +94,21 @@ def test_the_neighbour_loss_is_the_mean_of_the_least_distances_with_its_gradient
 
 
 def test_the_cosine_loss_is_not_centred() -> None:
-    features = noise(1, 6, 4)
+    features = normal(1, 6, 4)
     assert cosine_loss(features, 2 * features).abs().max() < 1e-6
     assert cosine_loss(features, features + 3).min() > 0.01
 
 
 def test_sets_of_one_feature_stay_finite() -> None:
     flat = torch.full((1, 9, 4), 0.3, requires_grad=True)
-    total = neighbour_loss(flat, noise(1, 5, 4)) + cosine_loss(flat, torch.zeros(1, 9, 4))
+    total = neighbour_loss(flat, normal(1, 5, 4)) + cosine_loss(flat, torch.zeros(1, 9, 4))
     assert total.isfinite().all()
     assert torch.autograd.grad(total.sum(), flat)[0].isfinite().all()
     assert replace_features(flat.detach(), [torch.zeros(1, 5, 4)]).isfinite().all()
 
 
 def test_searching_is_in_float32_under_bfloat16() -> None:
-    content, style = noise(1, 50, 16), noise(1, 200, 16, seed=1)
+    content, style = normal(1, 50, 16), normal(1, 200, 16, seed=1)
     exact, whole = replace_features(content, [style]), neighbour_loss(content, style)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(replace_features(content, [style]), exact)

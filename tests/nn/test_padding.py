@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from atelier.nn.padding import fitted
-
-
-def noise(*shape: int) -> Tensor:
-    return torch.rand(*shape, generator=Generator().manual_seed(0))
+from support.tensors import uniform
 
 
 def padded(image: Tensor, multiple: int) -> Tensor:
@@ -29,14 +26,14 @@ def padded(image: Tensor, multiple: int) -> Tensor:
 @pytest.mark.parametrize("size", [(50, 37), (16, 33), (31, 16), (17, 17), (48, 32)])
 @pytest.mark.parametrize("multiple", [1, 4, 16])
 def test_the_network_gets_the_next_multiple(size: tuple[int, int], multiple: int) -> None:
-    height, width = padded(noise(2, 3, *size), multiple).shape[2:]
+    height, width = padded(uniform(2, 3, *size), multiple).shape[2:]
     assert height % multiple == width % multiple == 0
     assert 0 <= height - size[0] < multiple
     assert 0 <= width - size[1] < multiple
 
 
 def test_a_picture_that_fits_is_handed_on_itself() -> None:
-    image = noise(1, 3, 32, 16)
+    image = uniform(1, 3, 32, 16)
     assert padded(image, 16) is image
 
 
@@ -51,7 +48,7 @@ def test_the_picture_is_mirrored_at_its_right_and_lower_rim() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 9), (20, 2), (8, 5)])
 def test_a_picture_too_short_to_mirror_repeats_its_rim(size: tuple[int, int]) -> None:
-    image = noise(1, 3, *size)
+    image = uniform(1, 3, *size)
     found = padded(image, 16)
     assert torch.equal(found[0, :, -1, -1], image[0, :, -1, -1])
     assert torch.equal(found[..., : size[0], -1], image[..., -1])
@@ -65,7 +62,7 @@ def test_mirroring_needs_one_pixel_more_than_it_adds() -> None:
 
 
 def test_the_result_is_cut_where_the_picture_was() -> None:
-    image = noise(2, 3, 5, 7)
+    image = uniform(2, 3, 5, 7)
     found = fitted(lambda value: value.flip(1) * 2, image, 8)
     assert torch.equal(found, image.flip(1) * 2)
 
@@ -75,6 +72,6 @@ def test_one_colour_stays_one_colour() -> None:
 
 
 def test_gradients_pass() -> None:
-    image = noise(1, 3, 5, 3).requires_grad_()
+    image = uniform(1, 3, 5, 3).requires_grad_()
     (gradient,) = torch.autograd.grad(fitted(torch.square, image, 4).sum(), image)
     torch.testing.assert_close(gradient, 2 * image.detach())

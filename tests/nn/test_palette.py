@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Generator, Tensor
 
 from atelier.nn.palette import _filtered, _match_moments, from_oklab, match_palette, to_oklab
 from support.steps import smooth
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=Generator().manual_seed(seed))
+from support.tensors import uniform
 
 
 def test_oklab_of_white_black_and_grey() -> None:
@@ -28,12 +24,12 @@ def test_oklab_of_linear_red_as_published() -> None:
 
 
 def test_oklab_and_back() -> None:
-    image = noise(2, 3, 9, 7)
+    image = uniform(2, 3, 9, 7)
     torch.testing.assert_close(from_oklab(to_oklab(image)), image, atol=1e-4, rtol=0)
 
 
 def test_moments_are_matched() -> None:
-    source, target = noise(2, 2, 30, 30), 0.3 * noise(2, 2, 20, 20, seed=1) + 0.1
+    source, target = uniform(2, 2, 30, 30), 0.3 * uniform(2, 2, 20, 20, seed=1) + 0.1
     found = _match_moments(source, target).flatten(2)
     wanted = target.flatten(2)
     torch.testing.assert_close(found.mean(2), wanted.mean(2))
@@ -45,13 +41,13 @@ def test_moments_are_matched() -> None:
 def test_the_filter_keeps_edges_of_the_lightness() -> None:
     light = torch.zeros(1, 1, 8, 8)
     light[..., 4:] = 1.0
-    colours = noise(1, 2, 8, 8)
+    colours = uniform(1, 2, 8, 8)
     found = _filtered(colours, light)
     assert found[..., :4].std() < 0.5 * colours[..., :4].std()
     flat = torch.zeros(1, 2, 8, 8)
     flat[..., 4:] = 1.0
     assert (_filtered(flat, light) - flat).abs().max() < 1e-3, "nothing leaks over the edge"
-    torch.testing.assert_close(_filtered(torch.ones(1, 2, 8, 8), noise(1, 1, 8, 8)), flat * 0 + 1)
+    torch.testing.assert_close(_filtered(torch.ones(1, 2, 8, 8), uniform(1, 1, 8, 8)), flat * 0 + 1)
 
 
 def test_the_result_has_the_outputs_lightness_and_the_paintings_colours() -> None:

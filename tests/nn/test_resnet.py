@@ -13,6 +13,7 @@ from atelier.methods.trained import seeded
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.patchgan import PatchGAN, adversarial, discriminator_loss
 from atelier.nn.resnet import BlurDown, Init, Residual, ResNetGenerator, draw_weights
+from support.tensors import count
 
 KINDS = {
     "transposed": {"upsample": "transposed"},
@@ -29,10 +30,6 @@ def generator(kind: str = "transposed", width: int = 4, blocks: int = 2) -> ResN
 
 def picture(batch: int = 1, height: int = 32, width: int = 32) -> Tensor:
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1)) * 2 - 1
-
-
-def count(network: nn.Module) -> int:
-    return sum(weight.numel() for weight in network.parameters())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.methods.trained import seeded
@@ -16,14 +16,11 @@ from atelier.nn.pretrained import features
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.tiling import HALO, STRIDES, TAIL_HALO, decode, encode, tiled
 from support.nets import answer_with, vgg_state
+from support.tensors import uniform
 
 LAYERS = (*TAPS, "relu5_1")
 WIDTHS = {"relu1_1": 4, "relu2_1": 6, "relu3_1": 8, "relu4_1": 10}
 SIZES = [(101, 130), (64, 97), (35, 149)]
-
-
-def noise(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +45,21 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("size", [(40, 32), (33, 47), (17, 5), (16, 16), (15, 65)])
 @pytest.mark.parametrize("tile", [8, 16])
 def test_tiles_fit_together_at_any_size(size: tuple[int, int], tile: int) -> None:
-    apply, image = network(), noise(2, 3, *size)
+    apply, image = network(), uniform(2, 3, *size)
     (found,) = tiled(lambda part: [apply(part)], image, tile, 6, [Fraction(1, 2)])
     torch.testing.assert_close(found, apply(image))
 
 
 def test_a_halo_that_is_too_narrow_shows() -> None:
     """So that the tests here can fail."""
-    apply, image = network(), noise(1, 3, 32, 32)
+    apply, image = network(), uniform(1, 3, 32, 32)
     (found,) = tiled(lambda part: [apply(part)], image, 16, 4, [Fraction(1, 2)])
     assert not torch.allclose(found, apply(image), atol=1e-4)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_encoding_in_tiles_is_exact(mini: Features, size: tuple[int, int]) -> None:
-    image = noise(2, 3, *size)
+    image = uniform(2, 3, *size)
     whole, found = mini(image), encode(mini, image, LAYERS, 64)
     assert list(found) == list(LAYERS)
     for layer in LAYERS:
@@ -70,7 +67,7 @@ def test_encoding_in_tiles_is_exact(mini: Features, size: tuple[int, int]) -> No
 
 
 def test_encoding_in_tiles_is_exact_for_a_vgg(vgg: Features) -> None:
-    image = noise(1, 3, 101, 130)
+    image = uniform(1, 3, 101, 130)
     whole = vgg(image)["relu4_1"]
     (found,) = encode(vgg, image, ["relu4_1"], 64).values()
     torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-4)
@@ -80,7 +77,7 @@ def test_encoding_in_tiles_is_exact_for_a_vgg(vgg: Features) -> None:
 def test_decoding_in_tiles_is_exact(skip: bool) -> None:
     with seeded(1):
         decoder = Decoder(WIDTHS, skip=skip)
-    maps = [noise(2, 10, 13, 17), noise(2, 8, 26, 34, seed=1)][: 1 + skip]
+    maps = [uniform(2, 10, 13, 17), uniform(2, 8, 26, 34, seed=1)][: 1 + skip]
     with torch.no_grad():
         whole, found = decoder(*maps), decode(decoder, maps, 64)
     assert whole.shape == (2, 3, 104, 136)
@@ -90,7 +87,7 @@ def test_decoding_in_tiles_is_exact(skip: bool) -> None:
 def test_small_pictures_are_taken_at_once(mini: Features) -> None:
     calls: list[Tensor] = []
     handle = mini.register_forward_hook(lambda _, inputs, __: calls.append(inputs[0]))
-    image = noise(1, 3, 64, 50)
+    image = uniform(1, 3, 64, 50)
     for tile in (None, 64):
         encode(mini, image, LAYERS, tile)
     handle.remove()
@@ -117,7 +114,7 @@ def test_the_halo_covers_what_the_encoders_see(
     assert HALO[layer] % stride == 0
     # no side of the field meets the rim; the deepest layer needs two positions
     side = max((2 * (reach // stride) + 3) * stride, 64)
-    image, at = noise(1, 3, side, side), side // stride // 2
+    image, at = uniform(1, 3, side, side), side // stride // 2
     assert _reach(lambda x: mini(x)[layer], image, stride, at) <= most <= HALO[layer]
     assert _reach(lambda x: vgg(x)[layer], image, stride, at) == reach <= HALO[layer]
 
@@ -140,7 +137,7 @@ def test_the_halo_covers_what_the_decoder_sees() -> None:
 
 def test_too_small_pictures_are_refused(mini: Features) -> None:
     with pytest.raises(UserError, match=r"31×40 px is too small.*needs 32 px"):
-        encode(mini, noise(1, 3, 40, 31), LAYERS)
+        encode(mini, uniform(1, 3, 40, 31), LAYERS)
 
 
 def test_the_decoder_has_the_published_sizes() -> None:

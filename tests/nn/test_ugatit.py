@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Generator as Random
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
@@ -23,14 +22,11 @@ from atelier.nn.ugatit import (
     distance,
     smallest_side,
 )
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
+from support.tensors import count, uniform
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=Random().manual_seed(seed)) * 2 - 1
+    return uniform(*shape, seed=seed) * 2 - 1
 
 
 def generator(crop: int | None = None, width: int = 4, n_res: int = 1) -> Generator:

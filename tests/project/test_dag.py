@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from atelier.core.fingerprint import OBSERVERS, closure
+from atelier.core.stage_settings import STAGES as CODED
+from atelier.core.stage_settings import codes
 from atelier.methods.base import method_class
 from atelier.metrics.catalogue import FILES
 
@@ -15,40 +18,13 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "atelier"
 DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
-# They watch, say or record; no result depends on them.
-OBSERVERS = ("tracking", "serving.registry")
 # Listed as a whole, although no stage needs every file: each line of dvc.lock costs DVC time at the
 # end of every stage. What a change there re-runs is told in docs/log.md.
 WHOLE = ("core", "engine", "nn", "reports")
 
 
-def imported(path: Path) -> set[str]:
-    """Modules of the package that a file imports, wherever in the file it does."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name.removeprefix("atelier.") for name in found if name.startswith("atelier.")}
-
-
-def source(module: str) -> Path | None:
-    file = SOURCE / Path(*module.split(".")).with_suffix(".py")
-    package = SOURCE / Path(*module.split(".")) / "__init__.py"
-    return file if file.is_file() else package if package.is_file() else None
-
-
-def closure(*starts: Path) -> set[Path]:
-    todo, seen = list(starts), set()
-    while todo:
-        path = todo.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        modules = {name for name in imported(path) if not name.startswith(OBSERVERS)}
-        todo += [found for module in modules if (found := source(module))]
-    return {path for path in seen if not is_empty(path)}
+def needed_by(*starts: Path) -> set[Path]:
+    return {path for path in closure(*starts) if not is_empty(path)}
 
 
 def is_empty(path: Path) -> bool:
@@ -64,44 +40,51 @@ def expand(stage: str) -> list[tuple[str, list[str]]]:
     return [
         (
             f"{stage}@{key}",
-            [
-                d.replace("${key}", key).replace("${item.class}", item["class"])
-                for d in block["do"]["deps"]
-            ],
+            [d.replace("${key}", key) for d in block["do"]["deps"]],
         )
-        for key, item in PARAMS["methods"].items()
+        for key in PARAMS["methods"]
     ]
 
 
 STAGES = [case for stage in DAG for case in expand(stage)]
 
 
-@pytest.mark.parametrize(("name", "deps"), STAGES, ids=[name for name, _ in STAGES])
+LISTING = [case for case in STAGES if case[0].partition("@")[0] not in CODED]
+
+
+@pytest.mark.parametrize(("name", "deps"), LISTING, ids=[name for name, _ in LISTING])
 def test_code_dependencies_are_the_import_closure(name: str, deps: list[str]) -> None:
-    stage, _, method = name.partition("@")
+    stage = name.partition("@")[0]
     starts = [ROOT / "stages" / f"{stage}.py"]
-    if method and stage in {"train", "stylize"}:  # found by name at run time, not by an import
-        starts.append(SOURCE / "methods" / f"{PARAMS['methods'][method]['class']}.py")
-    if stage in {"reference", "evaluate"}:  # the same
+    if stage in {"reference", "evaluate"}:  # found by name at run time, not by an import
         starts += [SOURCE / "metrics" / f"{name}.py" for name in FILES]
-    if stage == "settings":  # it looks at the settings of all of them
+    if stage == "settings":  # it looks at the settings and at the code of all methods
         starts += (SOURCE / "methods").glob("*.py")
-    listed, needed = {path for dep in deps for path in files(ROOT / dep)}, closure(*starts)
-    # A method's stages list the bases of the other kinds, too: DVC cannot give every method
-    # a list of its own.
+        starts += [ROOT / "stages" / f"{coded}.py" for coded in CODED]
+    listed, needed = {path for dep in deps for path in files(ROOT / dep)}, needed_by(*starts)
     blocks = {file for folder in WHOLE for file in (SOURCE / folder).rglob("*.py")}
     if stage == "settings":  # runs for seconds, and what depends on it asks for its values only
-        blocks |= set((SOURCE / "metrics").glob("*.py"))
-    if stage in {"train", "stylize"}:
-        blocks |= {SOURCE / "methods" / f"{name}.py" for name in ("optimisation", "unpaired")}
+        blocks |= {*(SOURCE / "metrics").glob("*.py"), *(ROOT / "stages").glob("*.py")}
+    if stage == "evaluate":  # lists the folder of metrics, where the baselines of `reference` are
+        blocks.add(SOURCE / "metrics/baselines.py")
     assert needed <= listed
     assert listed - needed <= blocks
+
+
+def test_a_methods_stages_depend_on_the_digest_of_their_code() -> None:
+    """No list could tell what each method imports; ``core.fingerprint`` finds it."""
+    for stage in CODED:
+        block = DAG[stage]["do"]
+        assert [dep for dep in block["deps"] if not dep.startswith("results")] == []
+        assert f"${{key}}.code.{stage}" in block["params"][1]["results/settings.json"]
+    assert all(set(codes(system, ROOT)) == set(CODED) for system in ("adain", "gatys"))
 
 
 def files(path: Path) -> set[Path]:
     if path.suffix == ".py":
         return {path}
-    return {p for p in path.rglob("*.py") if not is_empty(p)} if SOURCE in path.parents else set()
+    of_code = SOURCE in path.parents or path == ROOT / "stages"
+    return {p for p in path.rglob("*.py") if not is_empty(p)} if of_code else set()
 
 
 def all_blocks() -> list[tuple[str, dict[str, Any]]]:
@@ -119,11 +102,9 @@ def test_every_dependency_is_a_file_or_made_by_a_stage() -> None:
     made = [out for _, block in all_blocks() for out in outputs(block)]
     # what DVC brings (data.dvc, zoo.dvc), and what whatever fails writes
     made += [path.stem for path in ROOT.glob("*.dvc")] + ["results/status"]
-    systems = sorted({block["class"] for block in PARAMS["methods"].values()})
     for stage, block in all_blocks():
         for dep in block["deps"]:
-            paths = [dep.replace("${item.class}", system) for system in systems]
-            there = all((ROOT / path).exists() for path in paths) and not dep.startswith("results")
+            there = (ROOT / dep).exists() and not dep.startswith("results")
             assert (
                 there
                 or any(f"{out}/".startswith(f"{dep}/") or dep in out for out in made)
@@ -136,7 +117,7 @@ def test_every_command_runs_a_script_that_is_a_dependency() -> None:
         python, script, *_ = block["cmd"].split()
         assert python == "python"
         assert script == f"stages/{stage}.py"
-        assert script in block["deps"]
+        assert script in block["deps"] or stage in CODED or "stages" in block["deps"]
         assert (ROOT / script).is_file()
 
 
@@ -162,12 +143,6 @@ def test_every_trained_method_is_one_of_dvcs_models() -> None:
     trained = {name for name, kind in kinds.items() if kind != "optimisation"}
     assert set(models) == trained
     assert {m["path"] for m in models.values()} == {f"../results/models/{n}" for n in trained}
-
-
-def test_closure_sees_an_import_inside_a_function(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text("def f():\n    from atelier.metrics import frechet\n")
-    assert SOURCE / "metrics" / "frechet.py" in closure(script)
 
 
 @pytest.mark.parametrize("top", ["stages", "dashboard", "src"])

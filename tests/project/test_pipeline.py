@@ -19,6 +19,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from atelier.core.baselines import BASELINES
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 METHODS = ["gatys", "gatys_lbfgs", "adain"]
@@ -102,7 +104,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
         edit(folder, "scales", "smoke", method, "steps", value=steps)
     edit(folder, "scales", "smoke", "adain", "crop", value=32)
-    edit(folder, "scales", "smoke", "adain", "save_every", value=5)
+    edit(folder, "scales", "smoke", "adain", "save_minutes", value=0)
     edit(folder, "scales", "smoke", "adain", "warm_start", value=None)
     (folder / "zoo").mkdir()
     (folder / "zoo/README.md").write_text("nothing yet")
@@ -125,7 +127,7 @@ def hash_of(split: str, n: int) -> int:
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
     frame = table(done)
-    assert set(frame.index) == {*METHODS, "identity", "noise_floor"}
+    assert set(frame.index) == {*METHODS, *BASELINES}
     assert (frame["status"] == "ok").all()
     assert frame.loc["noise_floor", ["n_generated", "n_reference"]].tolist() == [2, 2], (
         "halves of five"
@@ -135,13 +137,16 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
     assert (frame["n_reference"] == 5).all()
     assert (frame["features"] == "mini").all()
     assert frame["content"]["identity"] == 0 < frame["content"]["gatys"]
+    assert 0 < frame["content"]["colour_transfer"] < frame["content"]["paintings_pasted"]
     assert (frame["denoised_frechet"] > 0).sum() == len(METHODS)
     for method in METHODS:
         for step in ("stylized", "denoised"):
             assert len(list((done / f"results/{step}/{method}/images").glob("*.png"))) == 4
     with Image.open(done / "results/comparison/grid.png") as grid:
         assert grid.width > 4 * 40
-    assert not list((done / ".checkpoints").glob("*"))
+    assert {path.name.rpartition("-")[0] for path in (done / ".checkpoints").iterdir()} == {
+        "train-adain"
+    }, "the state that more steps go on from"
     assert (done / "results/models/adain/model.safetensors").is_file()
     assert len(pd.read_csv(done / "results/curves/adain.csv")) == 3
     sheets = {path.stem for path in (done / "results/comparison/sheets").iterdir()}
@@ -271,7 +276,7 @@ def test_a_mistake_in_params_stops_everything_before_it_begins(project: Path) ->
     edit(project, "methods", "gatys", "content_weight", value="2")
     done = run(project, "dvc", "repro", "--keep-going", check=False)
     said = done.stdout + done.stderr
-    assert "scales.full.gatys.features: 'nonsense' is no network" in said
+    assert "scales.full.gatys.features: 'nonsense' is not a network" in said
     assert "methods.gatys.content_weight: has to be a number (found '2')" in said
     assert set(re.findall(r"Running stage '(.+)'", said)) <= {"settings"}
     edit(project, "scales", "full", "gatys", "features", value="vgg16")
@@ -287,7 +292,7 @@ def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Pat
     kill(killed)
     assert not list((project / "results/stylized/gatys").glob("images/*.png"))
     again = run(project, "dvc", "repro", "stylize@gatys")
-    assert re.search(r"[1-3] of 4 batches are there already", again.stdout + again.stderr)
+    assert re.search(r"[1-3] of 4 batches are finished", again.stdout + again.stderr)
     resumed = pictures(project)
     repro(project, "--force", "--single-item", "stylize@gatys")
     assert pictures(project) == resumed

@@ -73,10 +73,12 @@ def test_what_dvc_keeps_does_not_depend_on_seconds(project: Path) -> None:
 
 def test_the_order_of_the_json_does_not_depend_on_the_ranking(project: Path) -> None:
     assert list(as_metrics(comparison(project, PARAMS))) == [
+        "colour_transfer",
         "cut",
         "gatys",
         "identity",
         "noise_floor",
+        "paintings_pasted",
     ]
 
 

@@ -51,7 +51,7 @@ def test_curves_of_training_and_stylisation(root: Path) -> None:
 @pytest.mark.parametrize("text", ["step,total\n1,much\n", "a,b\n1,2\n", 'step,"total\n1,2'])
 def test_curves_that_are_none_are_named(root: Path, text: str) -> None:
     put(root, "curves/cut_x.csv", text)
-    with pytest.raises(UserError, match=r"curves/cut_x.csv: is no table of numbers by step"):
+    with pytest.raises(UserError, match=r"curves/cut_x.csv: is not a table of numbers by step"):
         curves.curves(root, "cut_x")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
-from atelier.reports.plots import pareto
+from atelier.reports.plots import AREA, DECADE, areas, pareto
 from support.tables import MINI, frame, row
 
 
@@ -34,3 +35,21 @@ def test_a_method_without_content_is_no_point() -> None:
     without.loc[1, "content"] = np.nan
     assert not np.array_equal(np.asarray(pareto(with_one)), np.asarray(pareto(without)))
     assert np.array_equal(np.asarray(pareto(without)), np.asarray(pareto(points((0.1, 9)))))
+
+
+def test_ten_times_the_seconds_add_the_same_area_each_time() -> None:
+    found = areas(pd.Series([0.01, 0.1, 1.0, np.nan])).tolist()
+    assert found == pytest.approx([AREA, AREA + DECADE, AREA + 2 * DECADE, AREA])
+
+
+def test_bounding_baselines_are_lines_and_the_others_marks_alone() -> None:
+    methods = points((0.1, 9), (0.2, 5))
+
+    def changed(*rows: dict[str, object]) -> int:
+        """Return the number of columns of pixels in which the rows changed something."""
+        drawn = np.asarray(pareto(pd.concat([methods, frame(*rows)])))
+        plain = np.asarray(pareto(methods))
+        return int((drawn != plain).any(axis=(0, 2)).sum())
+
+    assert changed(row("noise_floor", frechet=7.0, **MINI)) > 500
+    assert changed(row("colour_transfer", content=0.15, frechet=7.0, **MINI)) < 200

@@ -6,7 +6,15 @@ import pandas as pd
 import pytest
 
 from atelier.reports.literature import published
-from atelier.reports.tables import caution, protocol, shown, to_markdown, to_text
+from atelier.reports.tables import (
+    WRITERS,
+    caution,
+    protocol,
+    shown,
+    to_latex,
+    to_markdown,
+    to_text,
+)
 from support.hostile import TEXTS, brought_in
 from support.tables import MINI, frame, row
 
@@ -56,7 +64,7 @@ def test_rows_with_other_features_name_them(mixed: pd.DataFrame) -> None:
 
 
 def test_the_markdown_keeps_the_published_rows_apart(mixed: pd.DataFrame) -> None:
-    ours, others = to_markdown(mixed).split("## Published, other data and protocol")
+    ours, others = to_markdown(mixed).split("## Published scores, on other data and protocols")
     assert "| gatys |" in ours
     assert "203.46" not in ours
     assert "| CycleGAN | FID | 203.46 |" in others
@@ -88,6 +96,26 @@ def test_nothing_finished_has_no_protocol() -> None:
     none = frame(row("gatys", status="not run"))
     assert protocol(none) == ["", ""]
     assert to_text(none).count("\n\n") == 0
+
+
+def test_latex_escapes_and_aligns(mixed: pd.DataFrame) -> None:
+    mixed.loc[1, "method"] = "fast_night"
+    text = to_latex(mixed, "seed: 42", {"than gatys": ["-", "worse", "-"]})
+    assert r"fast\_night" in text
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count(" & ") for line in body} == {body[0].count(" & ")}
+    assert body[0].startswith("method & status & frechet")
+    assert "worse" in body[2]
+    head = text.partition(r"\toprule")[0]
+    assert r"\begin{tabular}{llr" in head
+    assert "% frechet, kid: mini abcdef0123456789 relu5_1" in head
+    assert "seed: 42" in head
+
+
+def test_every_format_has_the_further_columns(mixed: pd.DataFrame) -> None:
+    for write in WRITERS.values():
+        assert "than gatys" in write(mixed, "", {"than gatys": ["-", "worse", "better"]})
+        assert "than gatys" not in write(mixed, "", None)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -22,11 +22,13 @@ def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
         "n_reference": 16,
     }
     text = describe(tmp_path, "adain", {**scored, **about})
-    assert text.startswith("**adain** · AdaIN: any painting by its channel statistics (Huang")
+    assert text.startswith(
+        "**adain** · AdaIN: arbitrary style transfer by channel statistics (Huang"
+    )
     rows = (
         "| Fréchet distance to the paintings | 12.35 |",
         "| SSIM to the photographs | 0.5 |",
-        "| seconds of training | 61 |",
+        "| training time in seconds | 61 |",
     )
     assert "\n".join(rows) in text
     assert "| trained parameters | 766,499 |" in text
@@ -39,7 +41,7 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     assert describe(tmp_path, "adain", {}).splitlines() == [
         "**adain**",
         "",
-        "Again: `dvc repro evaluate@adain compare`. Grid and weights are among the artifacts.",
+        "Reproduce: `dvc repro evaluate@adain compare`. Grid and weights are in the artifacts.",
     ]
 
 
@@ -61,5 +63,5 @@ def test_a_card_brings_in_nothing_from_elsewhere(tmp_path: Path, text: str) -> N
         scores = {"features": text, "features_hash": text, "n_generated": text, "frechet": 1.0}
         shown = describe(tmp_path, "adain", scores)
         assert brought_in(shown) == []
-        assert "Again: `dvc repro" in shown
+        assert "Reproduce: `dvc repro" in shown
     assert brought_in(describe(tmp_path, text.replace("/", ""), {}, path.parent)) == []

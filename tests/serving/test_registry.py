@@ -278,7 +278,7 @@ def test_a_figure_can_be_better_when_it_is_higher(root: Path) -> None:
 def test_an_unknown_figure_is_a_sentence(root: Path) -> None:
     text = (root / "params.yaml").read_text().replace("champion: frechet", "champion: fid")
     (root / "params.yaml").write_text(text)
-    with pytest.raises(UserError, match=r"compare\.champion: 'fid' is none of frechet, "):
+    with pytest.raises(UserError, match=r"compare\.champion: 'fid' is not one of frechet, "):
         go(root)
 
 
@@ -291,10 +291,10 @@ def test_a_method_without_figures_is_registered_without_a_title(root: Path) -> N
 SAVE = registry._save
 
 
-def broken_for_adain(folder: Path, target: Path) -> None:
-    if folder.name == "adain":
+def broken_for_adain(card: Path, weights: Path, target: Path) -> None:
+    if target.name == "adain":
         raise OSError("no room")
-    SAVE(folder, target)
+    SAVE(card, weights, target)
 
 
 def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, caplog) -> None:
@@ -307,7 +307,7 @@ def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, c
 
 
 def test_a_dead_store_is_one_line(root: Path, caplog) -> None:
-    (root / "mlflow.db").write_bytes(b"this is no database" * 100)
+    (root / "mlflow.db").write_bytes(b"this is not a database" * 100)
     assert go(root) == []
     assert len(caplog.records) == 1
 

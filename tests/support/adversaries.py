@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -61,14 +61,6 @@ def finite(part: nn.Module) -> bool:
     return bool(grads) and all(bool(grad.isfinite().all()) for grad in grads)
 
 
-def state(method: Unpaired) -> dict[str, Tensor]:
-    return {key: value.clone() for key, value in method.networks.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
-
-
 def training(method: Unpaired, folder: Path) -> Trainer:
     """On four photographs and two paintings of 64×48 pixels, its states below ``folder``."""
     paths = [save(folder / "pictures" / f"{n}.png", n) for n in range(6)]
@@ -83,6 +75,14 @@ def stopped(one: Trainer, step: int) -> Trainer:
             one.save()
             break
     return one
+
+
+def check_divided(make: Callable[[], Unpaired]) -> None:
+    """A batch in two parts has the gradient of the whole one."""
+    whole, parts = (divided(make(), batch_of(2), n) for n in (1, 2))
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-3, atol=1e-5)
 
 
 def divided(method: Unpaired, batch: Batch, parts: int) -> dict[str, Tensor]:

@@ -66,23 +66,3 @@ def losses(method: Trained, batch: Batch) -> dict[str, Losses]:
         torch.autograd.backward(values["total"])
         found[name] = {key: value.detach() for key, value in values.items()}
     return found
-
-
-def weights(method: Trained) -> dict[str, Tensor]:
-    """Return a copy of all weights."""
-    return {key: value.clone() for key, value in method.networks.state_dict().items()}
-
-
-def tensors(value: Any) -> list[Any]:
-    """Return the leaves of a state in order, tensors and others."""
-    if isinstance(value, dict):
-        return [leaf for key in value for leaf in (key, *tensors(value[key]))]
-    if isinstance(value, (list, tuple)):
-        return [leaf for part in value for leaf in tensors(part)]
-    return [value]
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether two states are the same bit for bit."""
-    pairs = zip(tensors(one), tensors(other), strict=True)
-    return all(torch.equal(a, b) if isinstance(a, Tensor) else a == b for a, b in pairs)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from atelier.core.baselines import MADE
 from support.pictures import ramp
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
@@ -72,7 +73,12 @@ def finished_project(root: Path) -> Path:
     put(root, "metrics/gatys.json", METRICS)
     put(root, "metrics/cut_x.json", {**METRICS, "frechet": 9.25, "seconds_per_picture": 0.1})
     put(root, "metrics/identity.json", {**METRICS, "frechet": 30})
+    put(root, "metrics/colour_transfer.json", {**METRICS, "frechet": 20})
+    put(root, "metrics/paintings_pasted.json", {**METRICS, "frechet": 1})
     put(root, "metrics/noise_floor.json", {**METRICS, "frechet": 2})
+    for key in MADE:
+        put(root, f"baselines/{key}/images/alps.png", Image, 8)
+        put(root, f"baselines/{key}/images/beach.png", Image, 9)
     put(root, "models/cut_x/card.json", CARD)
     put(root, "models/cut_x/training.json", TRAINING)
     put(root, "models/cut_x/run.json", {"run_id": RUN})

@@ -1,4 +1,4 @@
-"""Load a script that is no part of the package, to call its functions."""
+"""Load a script that is not a part of the package, to call its functions."""
 
 from __future__ import annotations
 

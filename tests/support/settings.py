@@ -15,7 +15,7 @@ def tree(methods: Mapping[str, Block], **top: Any) -> dict[str, Any]:
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value that is no block, with its path."""
+    """Every value that is not a block, with its path."""
     if isinstance(value, dict):
         for key, inside in value.items():
             yield from leaves(inside, (*path, key))

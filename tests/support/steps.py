@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from atelier.core.batches import Batch
-from atelier.methods.trained import Arbitrary, Trained, seeded
+from atelier.methods.trained import Trained
 
 T = TypeVar("T")
 
@@ -18,6 +18,19 @@ T = TypeVar("T")
 def smooth(batch: int, height: int = 48, width: int = 48, seed: int = 0) -> Tensor:
     coarse = torch.rand(batch, 3, 6, 6, generator=Generator().manual_seed(seed))
     return F.interpolate(coarse, (height, width), mode="bilinear").clamp(0, 1)
+
+
+def pair(which: str = "", side: int = 48, count: int = 2, value: float = 0.4) -> list[Tensor]:
+    """Photographs and paintings; ``which`` (content, style, both) are of one colour."""
+    flat = torch.full((count, 3, side, side), value)
+    return [
+        flat if which in {name, "both"} else smooth(count, side, side, seed)
+        for seed, name in enumerate(("content", "style"))
+    ]
+
+
+def batch_of(content: Tensor, style: Tensor, step: int = 0) -> Batch:
+    return Batch(step, 0, content, style, ("a",) * (len(content) + len(style)))
 
 
 def losses_of(method: Trained, seen: Batch) -> dict[str, Tensor]:
@@ -38,15 +51,47 @@ def optimise(method: Trained, batches: Iterable[Batch]) -> list[float]:
     return totals
 
 
-def check_identity_loss(method: Arbitrary, without: Arbitrary, seen: Batch) -> None:
-    """Of ``method``, with an identity weight of 100: it is the photograph in its own style."""
-    found, plain = losses_of(method, seen), losses_of(without, seen)
-    assert "identity" not in plain
+def check_finite(method: Trained, content: Tensor, style: Tensor) -> None:
+    """Loss, gradients and result, of pictures that have no spread."""
+    method.networks.train()
+    total = losses_of(method, batch_of(content, style))["total"]
+    torch.autograd.backward(total)
+    assert total.isfinite()
+    assert all(w.grad is not None and w.grad.isfinite().all() for w in method.networks.parameters())
+    assert method.stylize(content, style.expand_as(content)).isfinite().all()
+
+
+WEIGHTS = {"content_weight": 2.0, "style_weight": 30.0, "tv_weight": 4.0}
+
+
+def check_perceptual_losses(
+    method: Trained, seen: Batch, image: Tensor, gram: Callable[[Tensor], Tensor]
+) -> None:
+    """With ``WEIGHTS``, picture by picture; ``image`` is what the method makes of the batch."""
+    found, judge = losses_of(method, seen), method.loss_features
+    assert judge is not None
     with torch.no_grad():
-        itself = method.blend(seen.content, [seen.style], [1.0], 0.0)
-    expected = (itself - seen.content).square().mean()
-    torch.testing.assert_close(found["identity"], expected, rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(found["total"], plain["total"] + 100 * found["identity"])
+        made, own, wanted = (judge(x) for x in (image, seen.content, seen.style))
+        near = (made["relu2_1"] - own["relu2_1"]).square().mean()
+        gaps = [
+            (gram(one) - gram(other)).square().mean()
+            for layer in method.settings.style_layers
+            for one, other in zip(
+                made[layer], wanted[layer].expand(len(image), -1, -1, -1), strict=True
+            )
+        ]
+        gap = torch.stack(gaps).sum() / len(image)
+        rough = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()) / 2
+    torch.testing.assert_close(found["content"], near)
+    torch.testing.assert_close(found["style"], gap)
+    torch.testing.assert_close(found["tv"], rough)
+    torch.testing.assert_close(found["total"], 2 * near + 30 * gap + 4 * rough)
+
+
+def check_layer_weights(style: Callable[[list[float]], Tensor]) -> None:
+    """``style`` is the style loss by the weights of two layers."""
+    torch.testing.assert_close(style([2, 3]), 2 * style([1, 0]) + 3 * style([0, 1]))
+    assert style([1, 0]) != style([0, 1])
 
 
 def twins(make: Callable[[], T]) -> tuple[T, T]:
@@ -58,14 +103,3 @@ def twins(make: Callable[[], T]) -> tuple[T, T]:
     other = make()
     assert torch.equal(before, torch.get_rng_state()), "the global generator is not touched"
     return one, other
-
-
-def let_through(method: Arbitrary) -> None:
-    """Give its decoder weights that let the picture through; the first give a nearly even grey."""
-    layers = [m for m in method.networks["decoder"].modules() if isinstance(m, torch.nn.Conv2d)]
-    with seeded(1), torch.no_grad():
-        for layer in layers:
-            torch.nn.init.kaiming_normal_(layer.weight)
-        drawn = method.blend(smooth(1), [smooth(1, seed=1)], [1.0])
-        layers[-1].weight.mul_(0.2 / drawn.std())
-        layers[-1].bias.sub_(drawn.mean() * 0.2 / drawn.std() - 0.5)  # type: ignore[union-attr]

@@ -46,7 +46,7 @@ def training(pictures: Corpus, **changed: Any) -> Trainer:
 
 
 def weights(of: Trainer) -> list[Tensor]:
-    return [value.clone() for value in of.pupil.state_dict().values()]
+    return [value.clone() for value in of.student.state_dict().values()]
 
 
 def equal(one: list[Tensor], other: list[Tensor]) -> bool:
@@ -143,17 +143,17 @@ def test_the_adversary_approaches_the_style_and_is_replaced(
     pictures: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adversary, "VISITS", 3)
-    pupil, generator, foe = Mini(), seeded(), Adversary(pictures, 2, "cpu")
-    initialise(pupil, 0)
+    student, generator, foe = Mini(), seeded(), Adversary(pictures, 2, "cpu")
+    initialise(student, 0)
 
     def distance(image: Tensor, style: Tensor) -> float:
-        ours, theirs = pupil(image), pupil(style)
+        ours, theirs = student(image), student(style)
         return sum(gram_loss(ours[tap], gram(theirs[tap])).sum().item() for tap in TAPS)
 
-    first, content, style = foe.visit(pupil, generator)
-    second, same, _ = foe.visit(pupil, generator)
-    foe.visit(pupil, generator)
-    _, new, _ = foe.visit(pupil, generator)
+    first, content, style = foe.visit(student, generator)
+    second, same, _ = foe.visit(student, generator)
+    foe.visit(student, generator)
+    _, new, _ = foe.visit(student, generator)
     assert distance(second, style) < distance(first, style) < distance(content, style)
     assert 0 <= second.min() <= second.max() <= 1
     assert torch.equal(content, same)
@@ -227,7 +227,7 @@ def test_export_writes_what_the_resolver_reads(
     pictures: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = training(pictures)
-    run.pupil.vector.weight.normal_(generator=seeded())
+    run.student.vector.weight.normal_(generator=seeded())
     export(run, tmp_path, {"steps": 0})
     card = read_json(tmp_path / "mini.json")
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path))
@@ -236,16 +236,16 @@ def test_export_writes_what_the_resolver_reads(
     assert card["teacher"] == {"name": "random", "hash": run.teacher.hash}
     image = pictures.draw(1, seeded())
     for tap, value in features(image).items():
-        torch.testing.assert_close(value, run.pupil(image)[tap], rtol=2e-2, atol=2e-2)
-    run.pupil.taps = LAYERS
+        torch.testing.assert_close(value, run.student(image)[tap], rtol=2e-2, atol=2e-2)
+    run.student.taps = LAYERS
     vector = load_features("mini", ["vector"]).embed(image)
-    torch.testing.assert_close(vector, run.pupil(image)["vector"][..., 0, 0], rtol=2e-2, atol=0.2)
+    torch.testing.assert_close(vector, run.student(image)["vector"][..., 0, 0], rtol=2e-2, atol=0.2)
     assert vector.abs().mean() > 1
 
 
 def test_weights_that_float16_cannot_hold_are_not_written(pictures: Corpus, tmp_path: Path) -> None:
     run = training(pictures)
-    run.pupil.vector.scale.fill_(1e6)
+    run.student.vector.scale.fill_(1e6)
     with pytest.raises(UserError, match=r"vector.scale does not fit into float16; nothing is"):
         export(run, tmp_path, {})
     assert not list(tmp_path.iterdir())

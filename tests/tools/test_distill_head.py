@@ -86,16 +86,16 @@ def test_examples_are_seeded_and_pair_statistics_with_the_teachers_means(
 ) -> None:
     monkeypatch.setattr(head, "SIDES", (32, 48))
     pictures = Corpus([save(tmp_path / f"{n}.png", seed=n, size=(64, 48)) for n in range(6)], 40)
-    pupil, teacher = Mini(), random_features("relu5_1")
-    initialise(pupil, 0)
+    student, teacher = Mini(), random_features("relu5_1")
+    initialise(student, 0)
     one, again = (
-        list(head.examples(pupil, teacher, pictures, 0, "cpu", range(2))) for _ in range(2)
+        list(head.examples(student, teacher, pictures, 0, "cpu", range(2))) for _ in range(2)
     )
     for (known, said), (known_again, said_again) in zip(one, again, strict=True):
         assert torch.equal(known, known_again)
         assert torch.equal(said, said_again)
         assert (known.shape, said.shape) == ((12, INPUTS), (12, 512))
-    (second,) = head.examples(pupil, teacher, pictures, 0, "cpu", [1])
+    (second,) = head.examples(student, teacher, pictures, 0, "cpu", [1])
     assert torch.equal(second[0], one[1][0]), "whatever came before"
     assert not torch.equal(one[0][0], one[1][0])
     for n, (known, said) in enumerate(one):
@@ -103,5 +103,5 @@ def test_examples_are_seeded_and_pair_statistics_with_the_teachers_means(
         crops = pictures.draw(8, generator, head.SIDES[n])
         assert crops.shape[-1] == head.SIDES[n]
         crops = torch.cat([crops, damage(crops[:4], generator)])
-        torch.testing.assert_close(known, statistics(pupil(crops)))
+        torch.testing.assert_close(known, statistics(student(crops)))
         torch.testing.assert_close(said, teacher.embed(crops), rtol=0.1, atol=0.02)

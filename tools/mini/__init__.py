@@ -1,1 +1,1 @@
-"""Training of ``mini``, the small perceptual encoder taught by VGG19, and its benchmarks."""
+"""Training of ``mini``, the small perceptual encoder distilled from VGG19, and its benchmarks."""

@@ -1,11 +1,11 @@
-"""Teach ``mini`` from VGG19 on a folder of pictures; resumes where it was interrupted.
+"""Distil ``mini`` from VGG19 on a folder of pictures; resumes an interrupted run.
 
     python -m tools.mini DATA OUT [--steps 4500] [--seed 0] [--device cpu]
 
 DATA is searched for pictures at any depth; a tenth, chosen by file name, is held out. VGG19's
-weights are found as everywhere (ATELIER_WEIGHTS). OUT gets the checkpoint, the examples the last
-layer is fitted to and, at the end, mini.safetensors (float16) and its card, mini.json. With the
-seed, the pictures and the number of threads equal, the weights are equal bit for bit.
+weights are found as usual (ATELIER_WEIGHTS). OUT gets the checkpoint, the examples the last layer
+is fitted to and, at the end, mini.safetensors (float16) and its card, mini.json. With equal seed,
+pictures and number of threads, the weights are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from atelier.tracking.progress import progress
 SAVE_EVERY, LOG_EVERY, CHECK_EVERY = 250, 10, 500
 DATA = (
     "landscape and everyday photographs, paintings by Van Gogh and by others; seeded crops with "
-    "flips, scale and colour jitter, damaged copies, and pictures optimised against the pupil"
+    "flips, scale and colour jitter, damaged copies, and pictures optimised against the student"
 )
 
 
@@ -84,7 +84,7 @@ def main(data: Path, out: Path, settings: DistillSettings, device: str = "cpu") 
 
 
 def fit_vector(training: Trainer, check: Corpus, out: Path, note_time: Callable[[], None]) -> float:
-    """Fit the pupil's last layer; returns the share of variance left on held-out pictures."""
+    """Fit the student's last layer; return the unexplained variance on held-out pictures."""
     parts = [
         collect(training, corpus, batches, out / f"examples_{name}.pt", note_time)
         for name, corpus, batches in (
@@ -92,20 +92,20 @@ def fit_vector(training: Trainer, check: Corpus, out: Path, note_time: Callable[
             ("held_out", check, head.BATCHES // 10),
         )
     ]
-    fitted = head.fit(training.pupil.vector, *parts[0])
-    return fitted.unexplained(training.pupil.vector, *parts[1])
+    fitted = head.fit(training.student.vector, *parts[0])
+    return fitted.unexplained(training.student.vector, *parts[1])
 
 
 def collect(
     training: Trainer, corpus: Corpus, batches: int, path: Path, note_time: Callable[[], None]
 ) -> list[Tensor]:
     """Return the examples of the fit, (N, D) and (N, 512); resume those in ``path``."""
-    t, pupil = training, digest(training.pupil.state_dict())
-    origin = f"{pupil} {t.teacher.hash} {len(corpus.pictures)} {head.ROWS} {head.SIDES}"
+    t, student = training, digest(training.student.state_dict())
+    origin = f"{student} {t.teacher.hash} {len(corpus.pictures)} {head.ROWS} {head.SIDES}"
     before: dict[str, Any] = read_torch(path) if path.is_file() else {}
     rows: list[tuple[Tensor, Tensor]] = before["rows"] if before.get("origin") == origin else []
     left = range(len(rows), batches)
-    found = head.examples(t.pupil, t.teacher, corpus, t.settings.seed, t.device, left)
+    found = head.examples(t.student, t.teacher, corpus, t.settings.seed, t.device, left)
     for pair in progress(found, len(left), path.stem):
         rows.append(pair)
         if len(rows) % SAVE_EVERY == 0 or len(rows) == batches:
@@ -125,7 +125,7 @@ def report(training: Trainer, check: Corpus, run: Run) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description="Teach mini from VGG19; see the file's head.")
+    options = argparse.ArgumentParser(description="Distil mini from VGG19.")
     options.add_argument("data", type=Path, help="folder of pictures")
     options.add_argument("out", type=Path, help="folder for checkpoint, weights and card")
     options.add_argument("--steps", type=int, default=DistillSettings().steps)

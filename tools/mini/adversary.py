@@ -1,9 +1,9 @@
-"""Pictures optimised against the present pupil, which it must not be fooled by.
+"""Adversarial examples: pictures optimised against the current student.
 
-An encoder that only saw photographs and paintings is easily fooled: a picture optimised against it
-fills with patterns that it takes for the style and VGG19 does not. So a few pictures are carried
-along, moved towards a painting by Gatys' method on the present pupil, and shown to both networks:
-the pupil learns the teacher's opinion on the very path it would be led.
+An encoder trained on photographs and paintings only is easily fooled: a picture optimised against
+it fills with patterns that it, unlike VGG19, takes for the style. So a few pictures are optimised
+towards paintings by Gatys' method on the current student, and fed to both networks: the student
+learns the teacher's features along its own optimisation paths.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from atelier.nn.pretrained.mini import Mini
 
 CONTENT = "relu4_1"
 STEPS, VISITS = 4, 12
-"""Steps of the optimiser at every visit; visits until all pictures are replaced."""
+"""Optimiser steps per visit; visits until all pictures are replaced."""
 LR = 0.04
-"""In grey levels of 1; the entry ``gatys`` has 0.2 standard deviations of ImageNet, as much."""
+"""Learning rate in [0, 1] units; the entry ``gatys`` has the equivalent 0.2 ImageNet deviations."""
 
 TENSORS = ("content", "style", "weight", "image")
 
 
 class Adversary:
-    """``count`` pictures on their way from a photograph (or noise) to a style."""
+    """``count`` pictures being optimised from a photograph (or noise) towards a style."""
 
     def __init__(self, corpus: Corpus, count: int, device: str) -> None:
         self.corpus, self.count, self.device, self.age = corpus, count, device, 0
 
-    def visit(self, pupil: Mini, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Move the pictures on; returns them, their contents and their styles."""
+    def visit(self, student: Mini, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Optimise the pictures further; return them, their contents and their styles."""
         if self.age % VISITS == 0:
             self._replace(generator)
         self.age += 1
         with torch.no_grad():
-            of_content = pupil(self.content)[CONTENT]
-            of_style = {tap: gram(value) for tap, value in pupil(self.style).items()}
+            of_content = student(self.content)[CONTENT]
+            of_style = {tap: gram(value) for tap, value in student(self.style).items()}
         for _ in range(STEPS):
-            self._step(pupil, of_content, of_style)
+            self._step(student, of_content, of_style)
         return self.image.detach().clone(), self.content, self.style
 
     def _replace(self, generator: Generator) -> None:
         content, style = (self.corpus.draw(self.count, generator) for _ in range(2))
-        # From a hundredth of to ten times what the entry `gatys` uses: paths of every kind.
+        # From a hundredth to ten times the weight in the entry `gatys`, for diverse paths.
         exponent = 3.5 + 3 * torch.rand(self.count, generator=generator)
         noise = 0.3 * torch.randn(content.shape, generator=generator)
         noisy = (torch.rand((self.count, 1, 1, 1), generator=generator) < 0.3).float()
@@ -59,8 +59,8 @@ class Adversary:
         self.image = image.to(self.device).clone().requires_grad_()
         self.optimizer = Adam([self.image], lr=LR)
 
-    def _step(self, pupil: Mini, of_content: Tensor, of_style: dict[str, Tensor]) -> None:
-        found = pupil(self.image)
+    def _step(self, student: Mini, of_content: Tensor, of_style: dict[str, Tensor]) -> None:
+        found = student(self.image)
         style = torch.stack([gram_loss(found[tap], target) for tap, target in of_style.items()])
         loss = content_loss(found[CONTENT], of_content) + self.weight * style.sum(0)
         (self.image.grad,) = torch.autograd.grad(loss.sum(), self.image)
@@ -69,12 +69,12 @@ class Adversary:
             self.image.clamp_(0, 1)
 
     def state(self) -> dict[str, Any]:
-        """Return all that a resumed run needs."""
+        """Return the state that a resumed run needs."""
         tensors = {name: getattr(self, name).detach() for name in TENSORS}
         return {"age": self.age, **tensors, "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from ``state``."""
+        """Resume from ``state``."""
         self.age = state["age"]
         self._start(**{name: state[name] for name in TENSORS})
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""Pictures to teach an encoder with: a fixed tenth held out, seeded crops, seeded damage.
+"""Training pictures of an encoder: a fixed held-out tenth, seeded crops, seeded corruptions.
 
 Shapes: a crop is (3, s, s), a batch (B, 3, s, s), both in [0, 1].
 """
@@ -20,21 +20,21 @@ from atelier.core.config import UserError
 from atelier.datasets.parallel import parallel
 
 SHORT_SIDE = 256
-"""Pictures are kept in memory with this short side, 0.2 MB each."""
+"""Short side of the pictures in memory, 0.2 MB each."""
 HELD_OUT = 0.1
 
 
 def held_out(name: str) -> bool:
-    """Return whether a picture is held out: one in ten, decided by its file name alone."""
+    """Return whether a picture is held out: one in ten, by its file name alone."""
     first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
     return first < HELD_OUT * 2**32
 
 
 def split(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The pictures below ``folder`` to train on, and the ones held out.
+    """Return the pictures below ``folder`` to train on, and those held out.
 
     Raises:
-        UserError: no picture on one of the two sides.
+        UserError: one of the two is empty.
     """
     found = images.find(folder)
     kept = [path for path in found if not held_out(path.name)]
@@ -45,7 +45,7 @@ def split(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def read_small(path: Path) -> NDArray[np.uint8]:
-    """A picture as (H, W, 3), its short side ``SHORT_SIDE``; smaller ones are enlarged.
+    """Return a picture as (H, W, 3), its short side resized to ``SHORT_SIDE``.
 
     An array, because tensors sent by a worker process hold a file descriptor each.
     """
@@ -56,7 +56,7 @@ def read_small(path: Path) -> NDArray[np.uint8]:
 
 
 class Corpus:
-    """Pictures in memory, out of which seeded crops are drawn."""
+    """Pictures in memory, from which seeded crops are drawn."""
 
     def __init__(self, paths: Sequence[Path], side: int) -> None:
         self.side = side
@@ -64,10 +64,10 @@ class Corpus:
         self.pictures = [torch.from_numpy(one).permute(2, 0, 1) for one in found]
 
     def draw(self, count: int, generator: Generator, side: int | None = None) -> Tensor:
-        """``count`` crops of random pictures, flipped at random: (count, 3, side, side).
+        """Return ``count`` crops of random pictures, flipped at random: (count, 3, side, side).
 
-        A crop takes 7/16 of the short side up to all of it, so that a motif comes in many sizes.
-        They come in the corpus's ``side`` unless told otherwise.
+        A crop covers 7/16 to all of the short side, so that objects appear at many scales. ``side``
+        defaults to that of the corpus.
         """
         return torch.stack([self._crop(generator, side or self.side) for _ in range(count)])
 
@@ -88,7 +88,7 @@ def _whole(limit: int, generator: Generator) -> int:
 
 
 def jitter(batch: Tensor, generator: Generator) -> Tensor:
-    """Change brightness, contrast and the balance of colours of every picture a little."""
+    """Jitter brightness, contrast and colour balance of every picture."""
     shape = (len(batch), 3, 1, 1)
     gain = 1 + 0.15 * torch.randn(shape, generator=generator)
     contrast = 1 + 0.2 * torch.randn((len(batch), 1, 1, 1), generator=generator)
@@ -98,10 +98,10 @@ def jitter(batch: Tensor, generator: Generator) -> Tensor:
 
 
 def damage(batch: Tensor, generator: Generator) -> Tensor:
-    """Damage every picture in one of five ways, by a random amount.
+    """Corrupt every picture in one of five ways, by a random amount.
 
-    White noise, coarse noise, blur, a checkerboard and a change of colours: what an optimised
-    picture may differ in from a photograph, and what an encoder has to answer to as VGG19 does.
+    White noise, coarse noise, blur, a checkerboard and a change of colours: typical differences
+    between optimised pictures and photographs, on which the encoder has to match VGG19.
     """
     return torch.cat([_damage(picture[None], generator) for picture in batch]).clamp(0, 1)
 

@@ -1,8 +1,8 @@
-"""Put what the benchmarks of ``mini`` measured on its card, and print it.
+"""Write the results of ``mini``'s benchmarks to its card, and print it.
 
     python -m tools.mini.encoder_card OUT src/atelier/nn/pretrained/mini.json
 
-OUT is the folder the other ``encoder_*.py`` wrote to, for vgg19, random and mini;
+OUT is the folder of the other ``encoder_*.py``, run for vgg19, random and mini;
 ``encoder_distances.py`` for its own sets and for a run of the bench.
 """
 
@@ -20,13 +20,13 @@ NAMES = ("random", "mini", "vgg19")
 
 
 def closed(values: dict[str, float]) -> float:
-    """Return the share of the way from ``random`` to ``vgg19`` that ``mini`` goes, in percent."""
+    """Return the percentage of the gap from ``random`` to ``vgg19`` that ``mini`` closes."""
     way = values["random"] - values["vgg19"]
     return round(100 * (values["random"] - values["mini"]) / way, 1)
 
 
 def gatys(out: Path) -> dict[str, Any]:
-    """VGG19's losses of the results, and the share of the distance closed."""
+    """Return VGG19's losses of the results, and the fraction of the gap closed."""
     found = {name: read_json(out / f"{name}.json")[f"{name}_{STEPS}"] for name in NAMES}
     table = {key: {name: found[name][key] for name in NAMES} for key in found["mini"]}
     return {
@@ -36,7 +36,7 @@ def gatys(out: Path) -> dict[str, Any]:
 
 
 def order(path: Path) -> dict[str, Any]:
-    """Return the correlations alone of what ``encoder_distances.py`` wrote."""
+    """Return the correlations written by ``encoder_distances.py``."""
     found = read_json(path)
     return {key: found[key] for key in ("sets", "pictures", "reference", "spearman")}
 

@@ -1,13 +1,13 @@
-"""Do Fréchet distances on one encoder order stylised sets as those on VGG19 do?
+"""Rank correlation of Fréchet distances on several encoders with those on VGG19.
 
     python -m tools.mini.encoder_distances DATA OUT vgg19 random mini
     python -m tools.mini.encoder_distances results OUT vgg19 random mini
 
-With pictures: OUT is the folder ``encoder_gatys.py`` wrote: its iterates, the photographs, and
-filtered versions of them made here, each a set of 16, against all held-out paintings. With the
-results of ``dvc repro``: what every system made of the test photographs, before and after
-denoising, and the photographs, against all paintings of the run (``mini`` was taught with most of
-them and of the photographs; it saw nothing the systems made). Spearman's correlation over the sets,
+With pictures: OUT is the output folder of ``encoder_gatys.py``. Its iterates, the photographs and
+filtered versions of them, sets of 16 each, are compared with all held-out paintings. With the
+results of ``dvc repro``: the stylised test photographs of every system, before and after denoising,
+and the photographs are compared with all paintings of the run (``mini`` was trained on most of
+these and of the photographs, but on no stylised picture). Spearman's correlation over the sets,
 with the first encoder.
 """
 
@@ -41,7 +41,7 @@ FILTERS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def prepare(data: Path, out: Path) -> tuple[list[Path], dict[str, list[Path]]]:
-    """Paintings at the size of the rest, and the sets by name."""
+    """Return paintings at the size of the sets, and the sets by name."""
     reference = out / "reference"
     for path in split(data / "paintings")[1]:
         images.save_png(images.resize(images.read(path), SIZE), reference / f"{path.stem}.png")
@@ -54,7 +54,7 @@ def prepare(data: Path, out: Path) -> tuple[list[Path], dict[str, list[Path]]]:
 
 
 def systems(results: Path) -> tuple[list[Path], dict[str, list[Path]]]:
-    """The paintings of a run of the bench, and the sets of pictures its systems made."""
+    """Return the paintings of a run of the bench, and the stylised sets of its systems."""
     folders = sorted(results.glob("stylized/*/images")) + sorted(results.glob("denoised/*/images"))
     sets = {f"{one.parts[-3]} {one.parts[-2]}": images.find(one) for one in folders}
     made = {path.name for paths in sets.values() for path in paths}

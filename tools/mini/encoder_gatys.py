@@ -1,9 +1,9 @@
-"""Gatys' method with one encoder after another on held-out pairs; VGG19 judges the results.
+"""Gatys' method with several encoders on held-out pairs, evaluated by VGG19's losses.
 
     python -m tools.mini.encoder_gatys DATA OUT vgg19 random mini
 
-Same pairs, layers, weights and steps for every encoder. Some iterates are kept as pictures: they
-are the spread of stylised sets that ``encoder_distances.py`` compares Fréchet distances on.
+Pairs, layers, weights and steps are the same for every encoder. Some iterates are saved as
+pictures: ``encoder_distances.py`` uses them as stylised sets of different strength.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BLOCK = {
 
 
 def pairs(data: Path) -> tuple[Tensor, Tensor]:
-    """Held-out photographs and the held-out paintings dealt to them, (16, 3, 256, 256) each."""
+    """Return held-out photographs paired with held-out paintings, (16, 3, 256, 256) each."""
     photos = {str(path): path for path in split(data / "photos/test")[1]}
     paintings = {str(path): path for path in split(data / "paintings")[1]}
     chosen = pair(list(photos), list(paintings), SEED)[:: max(1, len(photos) // PAIRS)][:PAIRS]
@@ -57,7 +57,7 @@ def _stack(paths: list[Path]) -> Tensor:
 
 
 def stylise(name: str, content: Tensor, style: Tensor, out: Path) -> float:
-    """Run the method, keep the iterates of ``KEPT`` as PNGs; seconds per picture and step."""
+    """Run the method and save the iterates of ``KEPT``; return seconds per picture and step."""
     method = make({**BLOCK, "features": name}, "benchmark", seed=SEED, device="cpu")
     began = time.perf_counter()
     for start in range(0, len(content), BATCH):
@@ -71,7 +71,7 @@ def stylise(name: str, content: Tensor, style: Tensor, out: Path) -> float:
 
 @torch.no_grad()
 def evaluator(vgg: Features, content: Tensor, style: Tensor, folder: Path) -> dict[str, float]:
-    """Mean VGG19 losses of the pictures in ``folder``; relu4_2 was optimised by none."""
+    """Return mean VGG19 losses of the pictures in ``folder``; none was optimised on relu4_2."""
     totals = dict.fromkeys(("style", "content", "content_relu4_2"), 0.0)
     for row, path in enumerate(images.find(folder)):
         made, kept, wanted = (

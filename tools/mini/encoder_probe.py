@@ -1,10 +1,10 @@
-"""Linear probes on pooled vectors of one encoder after another.
+"""Linear probes on pooled vectors of several encoders.
 
     python -m tools.mini.encoder_probe DATA OUT vgg19 random mini
 
-Painting or photograph; Van Gogh or another painter. A logistic regression is fitted on the
-pictures ``mini`` was trained on (it saw no labels) and judged on the held-out tenth; its strength
-is chosen by cross-validation within the former. Balanced accuracy, in percent.
+Painting or photograph; Van Gogh or another painter. A logistic regression is fitted to the pictures
+``mini`` was trained on (without labels) and evaluated on the held-out tenth; its regularisation is
+chosen by cross-validation within the former. Balanced accuracy, in percent.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from atelier.metrics.evaluator import EvaluateSettings, evaluation_features
 from atelier.tracking.progress import progress
 
 SIZE, EVERY = 160, 6
-"""Side of the pictures; of the landscape photographs, every n-th."""
+"""Side of the pictures; stride over the landscape photographs."""
 
 
 def labelled(data: Path) -> list[tuple[Path, str]]:
-    """Pictures with the folder they come from."""
+    """Return pictures with the folder they are from."""
     photos = images.find(data / "photos")[::EVERY]
     sets = {name: images.find(data / name) for name in ("everyday", "paintings", "styles")}
     return [(p, "photo") for p in [*photos, *sets["everyday"]]] + [
@@ -39,16 +39,16 @@ def labelled(data: Path) -> list[tuple[Path, str]]:
 
 
 def vectors(name: str, paths: list[Path]) -> Tensor:
-    """(n, d) pooled vectors of the pictures' middle squares."""
+    """Return pooled vectors (n, d) of the pictures' centre crops."""
     features = evaluation_features(EvaluateSettings(features=name), "cpu")
     load = (images.to_tensor(images.resize(images.read(p), SIZE)) for p in paths)
     return torch.cat([features.embed(one[None]) for one in progress(load, len(paths), name)])
 
 
 def probe(found: Tensor, labels: list[bool], held: list[bool]) -> tuple[float, int]:
-    """Balanced accuracy on the held-out rows, in percent, and their number."""
+    """Return balanced accuracy on the held-out rows, in percent, and their number."""
     out, truth = torch.tensor(held), torch.tensor(labels)
-    # The last three are today's defaults, which are about to change.
+    # The last three are the current defaults, which are about to change.
     regression = LogisticRegressionCV(
         Cs=8,
         cv=5,

@@ -3,7 +3,7 @@
     python -m tools.mini.encoder_time OUT vgg19 mini
 
 The gradient with respect to the picture, as Gatys' method needs it, of all five taps' means; the
-encoders take turns, and the median of their turns counts.
+encoders alternate, and the median is reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TURNS, BATCH = 9, 4
 
 
 def seconds(features: Features, precision: torch.dtype) -> float:
-    """One forward and backward pass, per picture."""
+    """Return the seconds of a forward and backward pass, per picture."""
     image = torch.rand(BATCH, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     image.requires_grad_()
     began = time.perf_counter()

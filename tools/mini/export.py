@@ -24,7 +24,7 @@ BATCHES, ROWS = 8, 8
 
 @torch.no_grad()
 def held_out_losses(training: Trainer, corpus: Corpus) -> dict[str, float]:
-    """The training's losses on seeded crops of ``corpus`` and damaged copies of them.
+    """Return the training losses on seeded crops of ``corpus`` and corrupted copies of them.
 
     ``activations`` is the share of the teacher's variance that the adapters leave unexplained.
     """
@@ -42,14 +42,14 @@ def export(training: Trainer, folder: Path, facts: Mapping[str, Any]) -> Path:
     """Write ``mini.safetensors`` (float16) and its card ``mini.json`` into ``folder``.
 
     Args:
-        training: the finished one.
-        folder: made when missing.
-        facts: what only the caller knows: the data in words, figures, time.
+        training: the finished training.
+        folder: created if missing.
+        facts: facts known to the caller only: description of the data, figures, time.
 
     Raises:
         UserError: a weight is too large for float16.
     """
-    state = {k: v.half().contiguous() for k, v in training.pupil.state_dict().items()}
+    state = {k: v.half().contiguous() for k, v in training.student.state_dict().items()}
     for key, value in state.items():
         if not bool(value.isfinite().all()):
             raise UserError(f"{key} does not fit into float16; nothing is written")

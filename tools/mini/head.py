@@ -1,8 +1,8 @@
-"""The last layer of ``mini``: from statistics of its taps to VGG19's pooled vector.
+"""Fit of ``mini``'s last layer, from statistics of its taps to VGG19's pooled vector.
 
-Fitted when the training is over, by ridge regression (Hoerl & Kennard 1970) in closed form. Of what
-it predicts only the first principal components are kept, the directions in which its predictions
-differ most. They keep VGG19's origin and are shrunk (``SHRINK``).
+Fitted after training, by ridge regression (Hoerl & Kennard 1970) in closed form. Only the first
+principal components of its predictions are kept. They keep VGG19's origin and are shrunk
+(``SHRINK``).
 
 Shapes: D = 2·ΣC statistics of all taps.
 """
@@ -22,24 +22,24 @@ from atelier.nn.pretrained.mini import LENGTH, WIDTHS, Mini, Vector, statistics
 
 TEACHER_LAYER = "relu5_1"
 ROWS, BATCHES = 8, 1200
-"""Crops of a batch (half as many damaged copies come on top), and batches: 14,400 examples."""
+"""Crops per batch (plus half as many corrupted copies), and batches: 14,400 examples."""
 SIDES = (128, 256)
-"""Of the crops, in turns: the deviations of a deep layer depend on the size of its map."""
+"""Alternating sides of the crops: deviations of a deep layer depend on the size of its map."""
 SHRINK = (LENGTH / 512) ** 0.5
-"""Of the vector. KID's kernel divides by the length: so it sees inner products as on VGG19."""
+"""Length of the vector, that of VGG19: KID's kernel divides inner products by it."""
 RIDGE = 0.05
-"""In shares of an input's variance. Held-out crops hardly tell 0.002 from 0.05; how the systems'
-results are ordered decided, see docs/log.md."""
+"""Ridge penalty, as fractions of an input's variance. Held-out crops hardly distinguish 0.002 from
+0.05; the ranking of the systems' results decided, see docs/log.md."""
 
 
 @torch.no_grad()
 def examples(
-    pupil: Mini, teacher: Features, corpus: Corpus, seed: int, device: str, batches: Iterable[int]
+    student: Mini, teacher: Features, corpus: Corpus, seed: int, device: str, batches: Iterable[int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For every batch asked for what the pupil knows, (B, D), and what the teacher says, (B, 512).
+    """Yield the student's statistics (B, D) and the teacher's vectors (B, 512) of every batch.
 
-    A batch is a function of the seed and its number, so that a stopped collection can go on.
-    The teacher in bfloat16, for speed; the pupil in float32, as it is used for distances.
+    A batch is a function of the seed and its number, so that an interrupted run can resume.
+    The teacher in bfloat16, for speed; the student in float32, as it is used for distances.
     """
     for n in batches:
         generator = Generator().manual_seed(seed_of(seed, n, "vector"))
@@ -48,12 +48,12 @@ def examples(
         pictures = torch.cat([fresh, hurt]).to(device, memory_format=torch.channels_last)
         with torch.autocast(torch.device(device).type, torch.bfloat16):
             said = teacher(pictures)[TEACHER_LAYER].float().mean((2, 3))
-        yield statistics(pupil(pictures)).cpu(), said.cpu()
+        yield statistics(student(pictures)).cpu(), said.cpu()
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The way back from the vector to the teacher's answer."""
+    """Linear map back from the vector to the teacher's."""
 
     mean: Tensor
     """(512,)."""
@@ -61,7 +61,7 @@ class Fit:
     """(512, ``LENGTH``), orthonormal columns."""
 
     def unexplained(self, vector: Vector, known: Tensor, said: Tensor) -> float:
-        """Share of the variance of ``said`` (N, 512) that ``vector`` of ``known`` leaves."""
+        """Return the unexplained fraction of the variance of ``said`` (N, 512)."""
         answer = vector.project(known.to(vector.weight.device)).cpu().double()
         told = (answer / SHRINK - self.mean @ self.directions) @ self.directions.mT
         wanted = said.double() - self.mean
@@ -70,7 +70,7 @@ class Fit:
 
 @torch.no_grad()
 def fit(vector: Vector, known: Tensor, said: Tensor) -> Fit:
-    """Set ``vector`` to answer ``known`` (N, D) with ``said`` (N, 512), projected and shrunk.
+    """Fit ``vector`` to predict ``said`` (N, 512) from ``known`` (N, D), projected and shrunk.
 
     N has to be at least ``LENGTH``.
     """
@@ -90,9 +90,9 @@ def fit(vector: Vector, known: Tensor, said: Tensor) -> Fit:
 
 
 def _spread(known: Tensor) -> Tensor:
-    """Deviation of every statistic, (D,), but a tenth of its tap's average at least.
+    """Return the deviation of every statistic, (D,), at least a tenth of its tap's average.
 
-    A channel that hardly ever fires would otherwise count a hundredfold where it does.
+    Otherwise a channel that is rarely active would count a hundredfold where it is.
     """
     parts = torch.split(known.std(0), [width for width in WIDTHS.values() for _ in ("mean", "std")])
     return torch.cat([part.clamp_min(0.1 * part.mean()) for part in parts])

@@ -1,6 +1,6 @@
-"""``atelier methods | stylize | denoise | export``: what one does with methods that are there.
+"""``atelier methods | stylize | denoise | export``: application of trained methods.
 
-Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+Heavy imports are deferred so that ``atelier --help`` is instant.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TAKES = {
 
 
 def methods() -> None:
-    """List the methods of params.yaml and of the zoo, and whether each can be applied now.
+    """List the methods of params.yaml and the zoo, and whether each can be applied now.
 
     ready: from your own training; pretrained: from the zoo.
     """
@@ -48,9 +48,10 @@ def methods() -> None:
 
 
 def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) -> list[str]:
-    """A method as ``methods`` lists it."""
+    """Return a row of ``methods``."""
+    from atelier.methods.base import system_of  # noqa: PLC0415
     from atelier.serving.model_card import headline  # noqa: PLC0415
-    from atelier.serving.saved_method import recipe, system  # noqa: PLC0415
+    from atelier.serving.saved_method import recipe  # noqa: PLC0415
 
     if ready:
         found = recipe(root, params, name)
@@ -58,7 +59,7 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
         kind, block = found.kind, found.block
     elif params and name in params.method_names:
         block = params.method(name)
-        status, kind = "no", system(block, f"methods.{name}").kind
+        status, kind = "no", system_of(block, f"methods.{name}").kind
     else:
         return [name, "-", "no", "-", "an entry of the zoo"]
     return [name, kind, status, TAKES[kind], headline(block["class"])]
@@ -71,18 +72,18 @@ def stylize(
     ],
     out: Out,
     style: Annotated[
-        Path | None, typer.Option("--style", "-s", help="The painting, for those that take any.")
+        Path | None, typer.Option("--style", "-s", help="The painting, for methods that take one.")
     ] = None,
     strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="0: the photograph, 1: the style.")
     ] = None,
     max_side: Annotated[
-        int | None, typer.Option(min=32, help="Shrink larger pictures to so many pixels first.")
+        int | None, typer.Option(min=32, help="Shrink larger pictures to this many pixels first.")
     ] = None,
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
-    Works in any folder: a method not trained in the project there has the weights of the zoo.
+    Works in any folder: methods not trained in the project there use the weights of the zoo.
 
     atelier stylize holiday/ -m cyclegan -o out
 
@@ -105,14 +106,14 @@ def stylize(
 def denoise(
     pictures: Pictures,
     out: Out,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of training, for each picture.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps per picture.")] = None,
     strength: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Part of the noise that is taken away.")
+        float | None, typer.Option(min=0, max=1, help="Fraction of the noise that is subtracted.")
     ] = None,
 ) -> None:
-    """Denoise pictures by themselves alone (Zero-Shot Noise2Noise); needs nothing trained.
+    """Denoise pictures without a trained network (Zero-Shot Noise2Noise).
 
-    What is not given here is taken from `denoise` in params.yaml.
+    Defaults are those of `denoise` in params.yaml.
     """
     from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.methods.zsn2n import DenoiseSettings  # noqa: PLC0415
@@ -129,7 +130,7 @@ def export(
     method: Annotated[str, typer.Argument(help="Entry of `atelier methods`.")],
     onnx: Annotated[Path, typer.Option(help="File to write, such as cyclegan.onnx.")],
 ) -> None:
-    """Write a trained feed-forward method as ONNX, and compare it with torch on two sizes."""
+    """Export a trained feed-forward method to ONNX, and compare it with torch at two sizes."""
     from atelier.serving.onnx import export_onnx  # noqa: PLC0415
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
@@ -141,7 +142,7 @@ def export(
 
 
 def _tell(applied: Applied) -> None:
-    """Say which weights a method has, and what is odd about them."""
+    """Print which weights a method uses, and how it differs from params.yaml."""
     if applied.used:
         typer.echo(f"note: {applied.name}: {applied.used}", err=True)
     if applied.note:
@@ -154,9 +155,9 @@ def _warn(line: str) -> None:
 
 def _end(failed: int, out: Path) -> None:
     if failed:
-        raise UserError(f"{failed} could not be done and are named above; the others are in {out}")
+        raise UserError(f"{failed} failed (see above); the rest are in {out}")
     typer.echo(f"the results are in {out}")
 
 
 COMMANDS = (methods, stylize, denoise, export)
-"""In the order `--help` shows them."""
+"""Commands, in the order of `--help`."""

@@ -1,6 +1,6 @@
-"""``atelier data use | fetch | check`` and ``sample``: the pictures one works with.
+"""``atelier data use | fetch | check`` and ``sample``: the pictures of a project.
 
-Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+Heavy imports are deferred so that ``atelier --help`` is instant.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import typer
 
 from atelier.core.config import UserError, project_root
 
-app = typer.Typer(no_args_is_help=True, help="Bring your own pictures, or the public ones.")
+app = typer.Typer(no_args_is_help=True, help="Use your own pictures, or download the public ones.")
 Force = Annotated[bool, typer.Option("--force", help="Delete data that DVC does not have.")]
 
 
@@ -21,7 +21,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="Folder to write; must be missing or empty.")] = Path(
         "data"
     ),
-    seed: Annotated[int, typer.Option(help="Another seed gives other pictures.")] = 2026,
+    seed: Annotated[int, typer.Option(help="Seed of the pictures.")] = 2026,
 ) -> None:
     """Render the small sample data set: pictures drawn by formula, and a few real photographs."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -39,13 +39,13 @@ def use(
     path: Annotated[Path, typer.Argument(help="Folder with photos/train, photos/test, paintings")],
     force: Force = False,
 ) -> None:
-    """Make a folder of pictures the project's data (a copy; the folder stays as it is)."""
+    """Make a folder of pictures the project's data (a copy; the folder is unchanged)."""
     from atelier.datasets import importer  # noqa: PLC0415
 
     root = project_root()
     sizes = importer.adopt(path, root, force=force)
     for left in importer.unusable(path):
-        typer.echo(f"note: {left}: left out, no regular file", err=True)
+        typer.echo(f"note: {left}: left out, not a regular file", err=True)
     _name_left_out(path)
     _tell(sizes, f"in {root / 'data'}, tracked by data.dvc")
     typer.echo("Next: dvc repro")
@@ -92,7 +92,7 @@ def check(
 
 
 def problem(path: Path) -> str | None:
-    """Why a picture cannot be read; None when it can."""
+    """Return why a picture cannot be read, or None."""
     from atelier.core import images  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""``atelier doctor``: what is installed and there, and what a run would use."""
+"""``atelier doctor``: the installation, data and networks, and what a run would use."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from atelier.tracking.store import database_of, probe, store_uri
 State = Literal["ok", "missing", "wrong"]
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "streamlit")
 EXTRAS = {"onnx": "onnxruntime"}
-"""Extra of the package to what it brings."""
+"""Extra of the package → the packages it installs."""
 LEAST_DISK = 2 * 2**30
-"""Bytes below which a run of the demo may end for want of room."""
+"""Bytes of free disk space below which the demo may fail."""
 
 
 class Line(NamedTuple):
-    """One thing looked at; ``wrong`` stops a run, ``missing`` only what needs it."""
+    """One check; ``wrong`` prevents a run, ``missing`` only what needs it."""
 
     what: str
     state: State
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 def examine(root: Path, params: Params) -> Iterator[Line]:
-    """Look at everything, one line each; a part that cannot be looked at is a line, too."""
+    """Return all checks, one line each; a check that fails is a line, too."""
     yield Line("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield from _packages()
     yield from _settings(params)
@@ -66,13 +66,13 @@ def _packages() -> Iterator[Line]:
 
 def _version(name: str) -> str:
     try:
-        return version(name)  # of what is installed, without importing it
+        return version(name)  # of the installed package, without importing it
     except PackageNotFoundError:
         return ""
 
 
 def _settings(params: Params) -> Iterator[Line]:
-    """Whether ``params.yaml`` has mistakes, each on a line of its own, as `atelier check` does."""
+    """Return the mistakes in ``params.yaml``, one per line, as `atelier check` does."""
     found = validate.problems(params)
     yield from (Line("params.yaml", "wrong", text.removeprefix("params.yaml: ")) for text in found)
     if not found:
@@ -94,7 +94,7 @@ def _devices(params: Params) -> Iterator[Line]:
 
 
 def _memory() -> str:
-    """Of the machine; a container may allow less."""
+    """Return the machine's memory as text; a container may allow less."""
     try:
         pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not a POSIX system
@@ -109,7 +109,7 @@ def _disk(root: Path) -> Line:
 
 
 def _left_by_kills(root: Path) -> Iterator[Line]:
-    """Only if there is something."""
+    """Return a line about remains of killed runs, if any."""
     if reason := broken_rwlock(root):
         yield Line("DVC", "wrong", f"{reason}; run `atelier mend`")
     for path in (*root.glob(OLD), *root.glob(NEW)):
@@ -125,7 +125,7 @@ def _data(root: Path) -> Line:
 
 
 def _zoo(root: Path) -> Line:
-    """The trained weights that ship; their hashes are for `atelier zoo check`."""
+    """Return a line about the zoo; hashes are left to `atelier zoo check`."""
     try:
         names = zoo_files.names(root)
     except UserError as error:
@@ -135,7 +135,7 @@ def _zoo(root: Path) -> Line:
 
 
 def _networks(params: Params) -> Iterator[Line]:
-    """Every perceptual network: where its weights lie, and who needs it at this scale."""
+    """Return a line per perceptual network: where its weights are, and what needs it."""
     users = needed(params)
     for name in (*SHIPPED, *PUBLISHED):
         used = f"needed by {_some(users[name])}" if name in users else "not needed at this scale"
@@ -150,7 +150,7 @@ def _networks(params: Params) -> Iterator[Line]:
 
 
 def needed(params: Params) -> dict[str, list[str]]:
-    """Perceptual network → the methods and steps that use it at the scale in force."""
+    """Return perceptual network → the methods and steps that use it at the scale in force."""
     blocks = {name: params.method(name) for name in params.method_names}
     found: dict[str, list[str]] = {}
     for user, block in {**blocks, "evaluate": params.scaled("evaluate")}.items():
@@ -172,7 +172,7 @@ def _store() -> Line:
     uri = store_uri()
     database = database_of(uri)
     if database is None:
-        return Line("tracking", "ok", f"{uri} (not asked)")
+        return Line("tracking", "ok", f"{uri} (not checked)")
     if not database.exists():
         return Line("tracking", "ok", f"{database}, made by the first run")
     try:
@@ -184,7 +184,7 @@ def _store() -> Line:
 
 
 def _run(params: Params) -> Iterator[Line]:
-    """What `dvc repro` would use."""
+    """Return what `dvc repro` would use."""
     prepare, evaluate = params.scaled("prepare"), params.scaled("evaluate")
     photos = prepare.get("test_photos") or "all"
     size = f"{prepare.get('size')} px, {photos} test photographs"

@@ -1,7 +1,7 @@
-"""Several methods side by side, one per GPU or per share of the cores.
+"""Parallel runs of several methods, one per GPU or per share of the cores.
 
-Each method is a ``dvc repro`` of its own stages, in a process of its own: DVC allows that, and one
-that fails leaves the others alone. What all of them need runs before, the comparison after.
+Each method is a ``dvc repro`` of its own stages in a separate process: DVC allows that, and a
+failure does not affect the others. Shared stages run before, the comparison after.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ SHARED = ("settings", "reference", "pretrained")
 STAGES = ("train", "stylize", "denoise", "evaluate")
 LOGS = Path(".checkpoints/fan-out")
 BUSY = ("Unable to acquire lock", "is busy")
-"""What DVC says while another ``dvc`` writes and it cannot wait, before it has begun anything."""
+"""Messages with which DVC gives up, before any work, while another ``dvc`` writes."""
 PATIENCE = 40
-"""How often a busy DVC is asked again, after a second each."""
+"""Number of retries while DVC is busy, one second apart."""
 CPU_LANES = 4
 ENDING = (sys.executable, "-m", "atelier.core.process")
-"""Runs a command that ends when this process does, even if that is killed by force."""
+"""Prefix that ends a command with this process, even on SIGKILL."""
 INTERRUPTED = 130
 SAVING = 60.0
-"""Seconds a training may take to finish its step and save, before it is told more firmly."""
+"""Seconds in which a training may finish its step and save, before the next signal."""
 
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Threads that wait for one another sleep: spinning, they take the cores that other lanes need, and
-two trainings on a shared machine ran 30 to 40 times slower."""
+"""Waiting threads sleep: spinning, they occupy cores that other lanes need, and two trainings on a
+shared machine ran 30 to 40 times slower."""
 
 Lane = Mapping[str, str]
-"""Environment that gives a method its device."""
+"""Environment variables that assign a device to a method."""
 
 
 def lanes(count: int | None = None, devices: int = 1) -> list[Lane]:
-    """One per GPU, or per ``devices`` GPUs; without any, equal shares of the cores.
+    """Return a lane per GPU, or per ``devices`` GPUs; without GPUs, equal shares of the cores.
 
     Raises:
-        UserError: more lanes are asked for than there are GPUs or cores.
+        UserError: more lanes than GPUs or cores.
     """
     gpus = _gpus()
     groups = [",".join(gpus[n : n + devices]) for n in range(0, len(gpus) - devices + 1, devices)]
@@ -70,7 +70,7 @@ def _gpus() -> list[str]:
 
 
 class FanOut:
-    """Methods and the lanes they share; iterate over ``run`` for a line about each as it ends."""
+    """Methods and the lanes they share; ``run`` yields a line about each as it ends."""
 
     def __init__(self, names: Sequence[str], places: Sequence[Lane], root: Path) -> None:
         self.names, self.root = list(dict.fromkeys(names)), root
@@ -82,16 +82,16 @@ class FanOut:
         self.children = Children()
 
     def run(self) -> Iterator[str]:
-        """Run what all need, then every method.
+        """Run the shared stages, then every method.
 
         Raises:
-            UserError: what all need has failed.
-            KeyboardInterrupt: Ctrl-C; no method is begun any more, those running have saved.
+            UserError: a shared stage failed.
+            KeyboardInterrupt: Ctrl-C; no further method starts, running ones have saved.
         """
         if self._dvc(["repro", *SHARED], {}, LOGS / "shared.log"):
             raise UserError(f"preparing the pictures failed; see {LOGS / 'shared.log'}")
         stale = self._stale()
-        yield from (f"{name}: is done already" for name in self.names if name not in stale)
+        yield from (f"{name}: is up to date" for name in self.names if name not in stale)
         with ThreadPoolExecutor(self.count) as pool:
             work = [pool.submit(self._work, name) for name in self.names if name in stale]
             try:
@@ -103,13 +103,13 @@ class FanOut:
                 raise
 
     def _stale(self) -> set[str]:
-        """Methods with something to do: asking DVC method by method would take seconds each."""
+        """Return the methods that are not up to date, by one call of DVC."""
         if self._dvc(["status", "--json"], {}, LOGS / "status.log"):
-            return set(self.names)  # then they find out themselves
+            return set(self.names)  # then each run finds out itself
         return {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
 
     def _work(self, name: str) -> str:
-        """Run a method on a free lane; a line about how it ended."""
+        """Run a method on a free lane; return a line about how it ended."""
         lane, began, log = self.free.get(), time.monotonic(), LOGS / f"{name}.log"
         targets = [f"{stage}@{name}" for stage in STAGES]
         code = self._dvc(["repro", "--single-item", *targets], lane, log)
@@ -120,7 +120,7 @@ class FanOut:
         return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
 
     def _dvc(self, arguments: Sequence[str], lane: Lane, log: Path) -> int:
-        """Exit code of ``dvc``, whose output goes to ``log``; asked again while another writes."""
+        """Return the exit code of ``dvc``, with output to ``log`` and retries while it is busy."""
         path = self.root / log
         path.parent.mkdir(parents=True, exist_ok=True)
         command = [*ENDING, sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
@@ -137,14 +137,14 @@ class FanOut:
 
 
 class Children:
-    """Processes under way, each the first of a group with all that it starts."""
+    """Running processes, each the leader of a process group."""
 
     def __init__(self) -> None:
         self.running: set[subprocess.Popen[bytes]] = set()
         self.stopped = False
 
     def run(self, command: Sequence[str], **options: Any) -> int:
-        """Return the exit code; nothing is begun any more once they were stopped."""
+        """Run a command and return its exit code; nothing starts after ``stop``."""
         if self.stopped:
             return INTERRUPTED
         with subprocess.Popen(command, start_new_session=True, **options) as child:  # noqa: S603
@@ -154,7 +154,7 @@ class Children:
         return code
 
     def stop(self) -> None:
-        """Interrupt all as Ctrl-C would, so that they save; insist on it later."""
+        """Interrupt all as Ctrl-C would, so that they save; later signal more firmly."""
         self.stopped = True
         for number, seconds in ((signal.SIGINT, SAVING), (signal.SIGTERM, SAVING)):
             for child in list(self.running):

@@ -1,6 +1,6 @@
-"""``atelier``: the commands a user types; each is a few lines over a function of the package.
+"""``atelier``: the command line; each command is a few lines over a function of the package.
 
-Nothing heavy is imported up here: ``atelier --help`` has to be there at once.
+Heavy imports are deferred so that ``atelier --help`` is instant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atelier.reports import protocol
 from atelier.tracking.ui import PORT
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-weights_app = typer.Typer(no_args_is_help=True, help="Bring the perceptual networks' weights.")
+weights_app = typer.Typer(no_args_is_help=True, help="Provide weights of perceptual networks.")
 app.add_typer(data.app, name="data")
 app.add_typer(weights_app, name="weights")
 app.add_typer(zoo.app, name="zoo")
@@ -40,25 +40,39 @@ def table(
     sort: Annotated[
         str | None, typer.Option(help="Column to sort by (best first); default: compare.sort.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="text, markdown, latex (booktabs) or csv.")
+    ] = "text",
+    against: Annotated[
+        str | None,
+        typer.Option(help="A row: each other's paired difference to it, and which is better."),
+    ] = None,
 ) -> None:
     """Print the comparison as it stands; a method that failed says why."""
-    from atelier.reports.leaderboard import comparison  # noqa: PLC0415
-    from atelier.reports.tables import to_text  # noqa: PLC0415
+    from atelier.metrics.catalogue import HEADLINE  # noqa: PLC0415
+    from atelier.reports import leaderboard, paired, tables  # noqa: PLC0415
 
+    writer = next((write for name, write in tables.WRITERS.items() if name == form), None)
+    if writer is None:
+        raise UserError(f"--format {form}: is none of {', '.join(tables.WRITERS)}")
     root, params = project_root(), Params.load()
-    typer.echo(to_text(comparison(root, params, sort), protocol.setting(root, params)))
+    frame, more = leaderboard.comparison(root, params, sort), None
+    if against:
+        key = sort or HEADLINE
+        more = paired.columns(paired.compared(root, frame, against, key), against, key)
+    typer.echo(writer(frame, protocol.setting(root, params), more))
 
 
 @app.command()
 def doctor() -> None:
-    """Say what is installed, which device and which networks are there, what a run will use."""
+    """Show what is installed, which device and networks are available, and what a run will use."""
     from atelier.cli.doctor import examine  # noqa: PLC0415
     from atelier.reports.tables import aligned  # noqa: PLC0415
 
     lines = list(examine(project_root(), Params.load()))
     typer.echo(aligned(["what", "state", "found"], [list(line) for line in lines]))
     if any(line.state == "wrong" for line in lines):
-        raise UserError("what is marked `wrong` has to be put right first")
+        raise UserError("fix what is marked `wrong` first")
 
 
 @app.command()
@@ -67,7 +81,7 @@ def mend(
         bool, typer.Option("--cache", help="Also remove damaged files from DVC's cache; slow.")
     ] = False,
 ) -> None:
-    """Put right what a killed run left: DVC's lock file, data that were being replaced."""
+    """Repair what a killed run left behind: DVC's lock file, data that were being replaced."""
     from atelier.cli import mend  # noqa: PLC0415
 
     root = project_root()
@@ -75,9 +89,9 @@ def mend(
         typer.echo(line, err=True)
     if cache:
         removed = 0
-        for removed, line in enumerate(mend.mend_cache(root), 1):  # noqa: B007 - the last counts
+        for removed, line in enumerate(mend.mend_cache(root), 1):  # noqa: B007 - the last one counts
             typer.echo(line, err=True)
-        typer.echo(f"{removed} damaged files removed; `dvc checkout` and `dvc repro` go on")
+        typer.echo(f"{removed} damaged files removed; continue with `dvc checkout` and `dvc repro`")
 
 
 @app.command()
@@ -106,7 +120,7 @@ def fan_out(
         list[str] | None, typer.Argument(help="Default: all of params.yaml.")
     ] = None,
     lanes: Annotated[
-        int | None, typer.Option(min=1, help="Methods at once; default: the GPUs.")
+        int | None, typer.Option(min=1, help="Methods in parallel; default: one per GPU.")
     ] = None,
 ) -> None:
     """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
@@ -136,7 +150,7 @@ def weights_convert(
     out: Annotated[Path, typer.Option(help="Folder for ATELIER_WEIGHTS.")] = Path("weights"),
     name: Annotated[str | None, typer.Option(help="Network; default: from the file name.")] = None,
 ) -> None:
-    """Write a network's weights as the file that ATELIER_WEIGHTS looks for."""
+    """Convert a network's weights to the file that ATELIER_WEIGHTS expects."""
     from atelier.nn.pretrained.features import require_fit  # noqa: PLC0415
     from atelier.nn.pretrained.weights import convert  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""``atelier mend``: what a killed run or a bad disk leaves and nobody else puts right."""
+"""``atelier mend``: repair of what a killed run or a bad disk leaves behind."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ RWLOCK, CACHE = Path(".dvc/tmp/rwlock"), Path(".dvc/cache/files/md5")
 
 
 def mend(root: Path) -> list[str]:
-    """Put right what stands in DVC's way; a line about each thing done.
+    """Repair what would stop DVC; yield a line about each repair.
 
-    Quick, and done before every run: DVC's list of files in use that was cut off by a kill, and
-    data whose replacement was.
+    Quick, so that make and fan-out run it first: DVC's list of files in use, if truncated by a
+    kill, and data whose replacement was interrupted.
     """
-    from atelier.datasets.importer import recover  # noqa: PLC0415 - brings the pictures' code
+    from atelier.datasets.importer import recover  # noqa: PLC0415 - imports the code for pictures
 
     return [line for line in (_mend_rwlock(root), *recover(root)) if line]
 
 
 def broken_rwlock(root: Path) -> str:
-    """Return why DVC would refuse its list of files in use; "" when it is sound or not there."""
+    """Return why DVC would refuse its list of files in use; "" if it is valid or missing."""
     path = root / RWLOCK
     try:
         if isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
@@ -34,7 +34,7 @@ def broken_rwlock(root: Path) -> str:
         return ""
     except (OSError, ValueError):
         pass
-    return f"{path}: was cut off when DVC was killed"
+    return f"{path}: was truncated when DVC was killed"
 
 
 def _mend_rwlock(root: Path) -> str:
@@ -43,15 +43,15 @@ def _mend_rwlock(root: Path) -> str:
         return ""
     if running := dvc_at_work(root):
         numbers = ", ".join(map(str, running))
-        return f"{reason}; it is left alone while DVC runs (process {numbers})"
+        return f"{reason}; left unchanged while DVC runs (process {numbers})"
     (root / RWLOCK).unlink()
-    return f"{reason}; removed, no DVC runs here"
+    return f"{reason}; removed, as no DVC is running"
 
 
 def mend_cache(root: Path) -> Iterator[str]:
-    """Remove what in DVC's cache is not what its name says; a line about each.
+    """Remove objects in DVC's cache that do not match their hash; yield a line about each.
 
-    DVC believes its cache: it would go on handing out a changed object as up to date.
+    DVC trusts its cache: it would keep restoring a damaged object as up to date.
     """
     for path in sorted((root / CACHE).glob("??/*")):
         name = path.parent.name + path.name.removesuffix(".dir")
@@ -61,4 +61,4 @@ def mend_cache(root: Path) -> Iterator[str]:
             found = hashlib.file_digest(file, "md5").hexdigest()
         if found != name:
             path.unlink()
-            yield f"{path}: has changed since DVC kept it; removed"
+            yield f"{path}: has changed since DVC stored it; removed"

@@ -1,4 +1,4 @@
-"""``atelier zoo``: the trained weights that ship. Nothing heavy is imported up here."""
+"""``atelier zoo``: the trained weights that ship. Heavy imports are deferred."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from atelier.core.paths import CARD, Results
 from atelier.core.zoo_files import TRACKED, ZOO, folders, how_to_get
 
 app = typer.Typer(help="Trained weights that ship: list, verify, add.", no_args_is_help=False)
-Name = Annotated[str, typer.Argument(help="Entry, called as the method.")]
+Name = Annotated[str, typer.Argument(help="Entry, named like the method.")]
 
 
 @app.callback(invoke_without_command=True)
 def entries(context: typer.Context) -> None:
-    """Trained weights that ship; without a command: list them with their main facts."""
+    """Trained weights that ship; without a command, list them."""
     if context.invoked_subcommand:
         return
     from atelier.reports.tables import aligned  # noqa: PLC0415
@@ -51,7 +51,7 @@ def show(name: Name) -> None:
 def check(
     *,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Build and apply every system, too: some seconds each.")
+        bool, typer.Option("--apply", help="Also build and apply every system; some seconds each.")
     ] = False,
 ) -> None:
     """Verify hashes and sizes of all entries."""
@@ -60,10 +60,10 @@ def check(
 
     root, wrong, count = here()[0], 0, 0
     for name, problem in zoo.check(root, apply=apply):
-        typer.echo(f"{name}: {problem or 'whole'}", err=bool(problem))
+        typer.echo(f"{name}: {problem or 'ok'}", err=bool(problem))
         wrong, count = wrong + bool(problem), count + 1
     if wrong:
-        raise UserError(f"{wrong} of {count} are not as they should be")
+        raise UserError(f"{wrong} of {count} are invalid")
     if not count:
         raise UserError(how_to_get(root) or "the zoo is empty")
     held = sum(zoo.size(folder) for folder in folders(root)) / 1e6
@@ -75,16 +75,16 @@ def add(
     name: Name,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder of weights and card; default: of its training here."),
+        typer.Option("--from", help="Weights and card; default: this project's training."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="What it was trained on, in words; unless its card says so.")
+        str | None, typer.Option(help="Description of the training data; default: its card's.")
     ] = None,
     licence: Annotated[
-        str | None, typer.Option(help="Of the weights; default: its card's, else MIT.")
+        str | None, typer.Option(help="Licence of the weights; default: its card's, else MIT.")
     ] = None,
 ) -> None:
-    """Make an entry of a finished training: weights in float16, a card, its scores."""
+    """Add a finished training as an entry: weights in float16, card, scores."""
     from atelier.serving import zoo  # noqa: PLC0415
 
     root, told = project_root(), {"data": data, "licence": licence}

@@ -1,7 +1,7 @@
 """Training batches: a pure function of the seed and the step's number.
 
-Because nothing else decides what a step sees, an interrupted training resumes with exactly the
-pictures it would have seen, in any number of worker processes, and no loader state has to be kept.
+Because nothing else decides the pictures of a step, an interrupted training resumes with exactly
+those it would have drawn, with any number of worker processes, and no loader state has to be saved.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from atelier.core.config import UserError
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Plan by which batches are cut out of the pictures."""
+    """Batch sizes, and how pictures are scaled, cropped and mirrored."""
 
     batch: int
     """Contents per step."""
     style_batch: int = 1
     """Styles per step."""
     style_every: int = 1
-    """Steps for which the same styles stay."""
+    """Number of consecutive steps that share their styles."""
     crop: int | None = 256
-    """Side of the contents' crops in pixels; None takes pictures whole (they must be of one
+    """Side of the content crops in pixels; None uses uncropped pictures (all must have one
     size)."""
     style_crop: int | None = 256
     """The same for the styles."""
     load_size: int | None = None
     """Short side before cropping (aspect kept); None leaves pictures that are large enough."""
     smallest_side: float = 1.0
-    """Least side of a crop in parts of the short side, enlarged or shrunk to ``crop``; at 1 the
-    crop is taken as it is, pixel by pixel."""
+    """Smallest side of a crop as a fraction of the short side; the crop is then resized to
+    ``crop``. At 1, crops are not resized."""
     flip: bool = True
     """Whether contents and styles are mirrored at random."""
 
@@ -59,7 +59,7 @@ class Batch:
     names: tuple[str, ...]
     """Files of the contents, then of the styles, for messages."""
     place: int = 0
-    """Which part of a divided batch; parts draw different numbers."""
+    """Index of this part of a divided batch; parts draw different random numbers."""
 
     def to(self, device: str, layout: torch.memory_format = torch.channels_last) -> Batch:
         """Return the batch on ``device``, in the memory format of the networks there."""
@@ -83,7 +83,7 @@ class Batch:
         return replace(self, content=self.content.pin_memory(), style=self.style.pin_memory())
 
     def generator(self, purpose: str = "method", *, joint: bool = False) -> Generator:
-        """Return a CPU generator for the method's own draws in this step, never the global one.
+        """Return a CPU generator for the method's random draws in this step, never the global one.
 
         ``joint`` draws are the same in all parts of a divided batch.
         """
@@ -102,7 +102,7 @@ def _generator(seed: int, step: int, purpose: str) -> Generator:
 
 
 class Batches(Dataset[Batch]):
-    """Batch by step number. Contents come in a new order every epoch, styles at random."""
+    """Batch by step number; contents are shuffled anew every epoch, styles are drawn at random."""
 
     def __init__(
         self, contents: Sequence[Path], styles: Sequence[Path], plan: BatchPlan, seed: int
@@ -169,10 +169,10 @@ def _order(count: int, seed: int, epoch: int) -> list[int]:
     return found
 
 
-class _Telling(Dataset["Batch | UserError"]):
-    """Batches; an unreadable picture comes back as a value.
+class _ErrorsAsValues(Dataset["Batch | UserError"]):
+    """Batches that return the error of an unreadable picture instead of raising it.
 
-    Raised in a worker process it would arrive as a page of traceback.
+    An error raised in a worker process would arrive as a page of traceback.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -186,13 +186,13 @@ class _Telling(Dataset["Batch | UserError"]):
 
 
 def loader(batches: Batches, first: int, end: int, workers: int) -> Iterator[Batch]:
-    """Yield the batches of steps ``first`` … ``end - 1``, made ahead by ``workers`` processes.
+    """Yield the batches of steps ``first`` … ``end - 1``, prefetched by ``workers`` processes.
 
     Raises:
         UserError: a picture is missing or broken (named).
     """
     made: DataLoader[Batch | UserError] = DataLoader(
-        _Telling(batches),
+        _ErrorsAsValues(batches),
         batch_size=None,
         sampler=range(first, end),
         num_workers=workers,

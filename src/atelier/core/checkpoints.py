@@ -1,4 +1,4 @@
-"""Resumable states of a training on disk, and its final weights."""
+"""Checkpoints of a training on disk, from which it resumes, and its final weights."""
 
 from __future__ import annotations
 
@@ -21,16 +21,31 @@ from atelier.core.files import atomic
 from atelier.core.torch_files import read_torch, why_unreadable
 
 log = logging.getLogger(__name__)
+RUNNING, FINISHED = "step", "final"
+"""Prefixes of the file names of states."""
 KEPT = 2
-"""States kept: should the newest be unreadable, the one before it is there."""
+"""Number of checkpoints kept: if the newest is unreadable, the previous one is used."""
 
 
 def save_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
-    """Write the whole state after ``step`` atomically; older ones but ``KEPT`` go."""
-    path = folder / f"step-{step:08d}.pt"
+    """Write the full state after ``step`` atomically; delete all earlier ones but ``KEPT``.
+
+    Later ones remain: they belong to a training of more steps, which may be resumed again.
+    """
+    path = folder / f"{RUNNING}-{step:08d}.pt"
     with atomic(path) as part:
         _save(dict(state), part)
-    for old in _states(folder)[:-KEPT]:
+    for old in _states(folder, RUNNING, step)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def save_final_state(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+    """Write the state of a finished training, which more steps continue; delete earlier."""
+    path = folder / f"{FINISHED}-{step:08d}.pt"
+    with atomic(path) as part:
+        _save(dict(state), part)
+    for old in (*_states(folder, RUNNING, step), *_states(folder, FINISHED, step - 1)):
         old.unlink()
     return path
 
@@ -45,22 +60,26 @@ def _save(state: dict[str, Any], part: Path) -> None:
 
 
 def newest_state(
-    folder: Path, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
+    folder: Path, steps: int, misfit: Callable[[dict[str, Any]], str] = lambda _: ""
 ) -> dict[str, Any] | None:
-    """Return the newest usable state below ``folder``, on the CPU; None when there is none.
+    """Return the newest usable state below ``folder``, on the CPU, or None.
 
     Args:
-        folder: where ``save_state`` wrote.
-        misfit: why a readable state cannot be continued, or ""; raising is such a reason, too.
+        folder: where ``save_state`` and ``save_final_state`` wrote.
+        steps: steps of the training that is to resume. Later states are not considered, nor is the
+            final state after as many steps: the final weights are then computed again.
+        misfit: returns why a readable state cannot be resumed, or ""; an exception counts as a
+            reason.
     """
-    for path in reversed(_states(folder)):
+    there = [*_states(folder, RUNNING, steps), *_states(folder, FINISHED, steps - 1)]
+    for path in sorted(there, key=_step, reverse=True):
         try:
             _check_sums(path)
             found: dict[str, Any] = read_torch(path)
             reason = misfit(found)
         except UserError as error:
             reason = str(error).removeprefix(f"{path}: ")
-        except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may do
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, an older one may be usable
             reason = f"cannot be read ({str(error).partition(chr(10))[0]})"
         if not reason:
             return found
@@ -69,7 +88,7 @@ def newest_state(
 
 
 def _check_sums(path: Path) -> None:
-    """Compare every part with the sum that torch writes beside it and does not look at again.
+    """Compare every part with the checksum that torch writes beside it but never verifies.
 
     Raises:
         ValueError: a bit has changed since it was written.
@@ -79,8 +98,14 @@ def _check_sums(path: Path) -> None:
             raise ValueError(f"{changed} has changed since it was written")
 
 
-def _states(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.pt"))
+def _states(folder: Path, word: str, last: int) -> list[Path]:
+    """Return the states up to the step ``last``, in the order of their steps."""
+    found = (path for path in folder.glob(f"{word}-{'[0-9]' * 8}.pt") if _step(path) <= last)
+    return sorted(found, key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
@@ -95,7 +120,7 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 def save_tensors(
     tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write contiguous tensors as safetensors, atomically: the same ones give the same bytes.
+    """Write contiguous tensors as safetensors, atomically; equal tensors give equal bytes.
 
     Raises:
         OSError: the system's own error, such as a full disk.
@@ -106,7 +131,7 @@ def save_tensors(
 
 
 def _sort_metadata(path: Path) -> None:
-    """Give the head one order of its notes: the library's changes from process to process."""
+    """Sort the header's metadata, whose order in the library varies from process to process."""
     with path.open("r+b") as file:
         size = int.from_bytes(file.read(8), "little")
         head = json.loads(file.read(size))
@@ -117,14 +142,14 @@ def _sort_metadata(path: Path) -> None:
             {"__metadata__": notes, **head}, separators=(",", ":"), ensure_ascii=False
         )
         raw = text.encode().ljust(size)
-        if len(raw) != size:  # other escapes than the library's: it stays as it is
+        if len(raw) != size:  # escapes differ from the library's: leave the file unchanged
             return
         file.seek(8)
         file.write(raw)
 
 
 def _save_file(tensors: dict[str, Tensor], part: Path, metadata: dict[str, str]) -> None:
-    """Turn what safetensors makes of the system's errors into these errors again."""
+    """Save; turn safetensors' wrapped system errors back into the ``OSError`` they were."""
     try:
         save_file(tensors, part, metadata or None)
     except SafetensorError as error:
@@ -152,10 +177,10 @@ def load_weights(networks: nn.Module, path: Path) -> None:
 
 
 def again(path: Path) -> str:
-    """Return what brings back a damaged file of a method's results.
+    """Return the instruction that restores a damaged file of a method's results.
 
-    ``dvc repro`` alone does not: it compares the file's time and size, or takes the same damaged
-    bytes out of its cache.
+    ``dvc repro`` alone does not: it compares time and size only, or restores the same damaged bytes
+    from its cache.
     """
     folder = path.parent
     return (
@@ -165,7 +190,7 @@ def again(path: Path) -> str:
 
 
 def load_some(networks: nn.Module, path: Path) -> None:
-    """Load the weights in ``path`` that ``networks`` has too; the others stay as they are.
+    """Load those weights in ``path`` that ``networks`` also has; leave the others unchanged.
 
     ``path`` is what ``save_weights`` or ``save_state`` wrote.
 
@@ -192,7 +217,7 @@ def _read_any(path: Path) -> dict[str, Tensor]:
         state = read_torch(path)
         found: dict[str, Tensor] | None = state.get("networks") if isinstance(state, dict) else None
         if not isinstance(found, dict):
-            raise UserError(f"{path}: is no state of a training, which has `networks`")
+            raise UserError(f"{path}: is not a checkpoint of a training, which has `networks`")
         return found
     try:
         return load_file(path)

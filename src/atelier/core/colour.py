@@ -10,29 +10,29 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-# What Pillow's decoders are seen to raise for broken bytes. Warning: a caller may run with
-# warnings as errors, and Pillow warns about damaged metadata.
+# What Pillow's decoders have been observed to raise for broken bytes. Warning is among them: a
+# caller may treat warnings as errors, and Pillow warns about damaged metadata.
 BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
     *(RuntimeError, ArithmeticError, AttributeError, MemoryError, struct.error, zlib.error),
     *(Image.DecompressionBombError, Warning),
 )
 STRIP = 2**20
-"""Samples that are scaled at once."""
+"""Number of samples scaled at once."""
 NO_DATA = 1e30
-"""Floats beyond it say that there is none: geographers write ±3.4e38."""
+"""Floats of a larger magnitude mean "no data": geographic rasters use ±3.4e38."""
 OUTLIERS = 1e-3
-"""Share of the samples that may lie anywhere above white."""
+"""Fraction of the samples that may exceed white without limit."""
 OVERSHOOT = 1.25
-"""Times white that sharpening and Lanczos filters reach."""
+"""Factor by which sharpening and Lanczos filters may overshoot white."""
 HIGHLIGHTS = 4.0
-"""Times white that lights reach in pictures whose white is 1; what is above white is clipped."""
+"""Factor by which highlights may exceed white in pictures whose white is 1; they are clipped."""
 BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339
-"""TIFF's numbers for these tags; format 2 is whole numbers with a sign."""
+"""TIFF tag numbers; sample format 2 is signed integers."""
 
 
 def normalise(image: Image.Image) -> Image.Image:
-    """A decoded picture of any mode as 8-bit sRGB: mode RGB, upright, opaque, no metadata."""
+    """Return a decoded picture of any mode as 8-bit sRGB: RGB, upright, opaque, no metadata."""
     return _on_white(_upright(image))
 
 
@@ -45,8 +45,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
     """Composite on white.
 
-    The colour under transparent pixels is arbitrary, often black; white is the paper and the page
-    such cut-outs are made for.
+    The colour under transparent pixels is arbitrary, often black; cut-outs are made for white
+    pages.
     """
     if not image.has_transparency_data or image.mode.startswith("I"):
         return _to_srgb(image)
@@ -68,7 +68,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     if rgb is None:
-        # Inverted (Adobe) CMYK has been turned round by Pillow's JPEG decoder already.
+        # Pillow's JPEG decoder has already inverted Adobe's CMYK.
         rgb = image.convert("RGB")
     rgb.info = {}
     return rgb
@@ -77,7 +77,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        # A profile describes colour samples: palette indices and one-bit pixels are not.
+        # A profile describes colour samples, which palette indices and one-bit pixels are not.
         image = image if image.mode in {"L", "RGB", "CMYK", "LAB"} else image.convert("RGB")
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
@@ -105,11 +105,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _white_of(image: Image.Image) -> float:
-    """The sample that stands for white.
+    """Return the sample value of white.
 
-    Files of 32 bits and floats do not say: take the least of the usual ones that all but a few
-    samples keep to. Resampling overshoots, highlights lie above white, dead pixels and places
-    without data (infinity, ±3.4e38, the ends of the integers) are anything.
+    Files with 32-bit integers or floats do not state it: take the smallest usual white that all but
+    a few samples respect. Resampling overshoots, highlights exceed white, and dead pixels or
+    missing data (infinity, ±3.4e38, the extreme integers) can have any value.
     """
     if image.mode.startswith("I;16"):
         return 65535.0
@@ -121,14 +121,14 @@ def _white_of(image: Image.Image) -> float:
     if not is_float:
         return next((w for w in _whole(image) if values.max() <= OVERSHOOT * w), 2.0**31 - 1)
     peak = float(np.quantile(values, 1 - OUTLIERS))
-    # Whole numbers above 1 count steps from black, however dark the picture is.
+    # Integers above 1 are levels, never fractions of white, however dark the picture is.
     counts = bool((values == np.rint(values)).all() and values.max() > 1)
     usual = ((1.0, HIGHLIGHTS), (255.0, OVERSHOOT), (65535.0, OVERSHOOT))
     return next((w for w, most in usual[counts:] if peak <= most * w), float(values.max()))
 
 
 def _sample(image: Image.Image) -> np.ndarray:
-    """Samples of every n-th row, about ``STRIP`` of them, as one row of float64."""
+    """Return about ``STRIP`` samples, those of every n-th row, as one row of float64."""
     step = max(1, image.width * image.height // STRIP)
     box = ((0, y, image.width, y + 1) for y in range(0, image.height, step))
     rows = [np.asarray(image.crop(part), dtype=np.float64) for part in box]
@@ -136,7 +136,7 @@ def _sample(image: Image.Image) -> np.ndarray:
 
 
 def _whole(image: Image.Image) -> tuple[float, ...]:
-    """Usual whites of whole numbers; a TIFF says when they are 16 bits with a sign."""
+    """Return the usual whites of integer samples; a TIFF states whether they are signed 16-bit."""
     tags = getattr(image, "tag_v2", {})
     signed = tags.get(SAMPLE_FORMAT, (1,))[0] == 2 and tags.get(BITS_PER_SAMPLE, (32,))[0] == 16
     return (255.0, 32767.0) if signed else (255.0, 65535.0)

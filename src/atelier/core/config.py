@@ -1,4 +1,4 @@
-"""The only reader of ``params.yaml``: its blocks resolved, its mistakes told as sentences."""
+"""The only reader of ``params.yaml``: it resolves the blocks and reports mistakes as sentences."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from atelier.core.yaml_tree import read_tree
 __all__ = ["Params", "Settings", "UserError", "main_root", "project_root"]
 
 MOST_LINES = 100
-"""Mistakes that are told at once."""
+"""Number of mistakes reported at once."""
 
 
 def project_root() -> Path:
-    """Folder of ``params.yaml``: the working directory or the nearest parent that has one."""
+    """Return the folder of ``params.yaml``: the working directory or its nearest parent."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "params.yaml").is_file():
@@ -27,7 +27,7 @@ def project_root() -> Path:
 
 
 def main_root() -> Path:
-    """Root that outlives the run.
+    """Return the project root that outlives the run.
 
     ``dvc exp run --temp`` works in a throw-away copy and names the real one in ``DVC_ROOT``.
     """
@@ -46,8 +46,8 @@ class Params:
         """Read ``path`` (default: the project's own).
 
         Raises:
-            UserError: one line for each mistake in the file's YAML or structure, whether what it
-                is in would be used or not; see ``structure``.
+            UserError: one line for each mistake in the file's YAML or structure, even in blocks
+                that are not used; see ``structure``.
         """
         tree = read_tree(path or project_root() / "params.yaml")
         if found := structure_problems(tree):
@@ -59,7 +59,7 @@ class Params:
         """Return the same settings with another scale in force.
 
         Raises:
-            UserError: there is no such scale.
+            UserError: the scale does not exist.
         """
         found = Params({**self._tree, "scale": scale})
         _ = found.scale
@@ -69,7 +69,7 @@ class Params:
         return key in self._tree
 
     def block(self, *keys: str) -> Any:
-        """Return the value below ``keys``, as it stands in the file; a missing one is named."""
+        """Return the value at the path ``keys``, as written in the file; a missing key is named."""
         value: Any = self._tree
         for depth, key in enumerate(keys):
             if not isinstance(value, dict) or key not in value:
@@ -79,15 +79,15 @@ class Params:
 
     @property
     def scale(self) -> str:
-        """Name of the block of ``scales`` that is in force."""
+        """Name of the scale in force, a block of ``scales``."""
         scale, known = self.block("scale"), self.block("scales")
         if not isinstance(scale, str) or scale not in known:
-            raise UserError(f"params.yaml: scale: {scale!r} is none of {', '.join(known)}")
+            raise UserError(f"params.yaml: scale: {scale!r} is not one of {', '.join(known)}")
         return scale
 
     @property
     def scales(self) -> list[str]:
-        """Every scale, in the order of the file."""
+        """Names of all scales, in the order of the file."""
         return list(self.block("scales"))
 
     @property
@@ -102,12 +102,12 @@ class Params:
 
     @property
     def devices(self) -> int:
-        """How many processes share the batch of a training."""
+        """Number of processes that share the batch of a training."""
         return int(self._tree.get("devices", 1))
 
     @property
     def method_names(self) -> list[str]:
-        """Every entry of ``methods``, in the order of the file."""
+        """Names of all entries of ``methods``, in the order of the file."""
         return list(self.block("methods"))
 
     def scaled(self, step: str) -> dict[str, Any]:
@@ -122,12 +122,12 @@ class Params:
         """Return the settings of an entry at the scale in force, ``class`` included.
 
         Raises:
-            UserError: no such entry, or one whose blocks do not fit together (see ``extends``).
+            UserError: no such entry, or its blocks conflict (see ``extends``).
         """
         return self._settings(name)[0]
 
     def places(self, name: str) -> dict[str, str]:
-        """Return setting → the block it stands in, of an entry or a step at the scale in force."""
+        """Return setting → the block it is set in, of an entry or a step at the scale in force."""
         return self._settings(name)[1]
 
     def _settings(self, name: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -138,17 +138,18 @@ class Params:
         return settings_of(self._tree, name, self.scale)
 
     def key(self, name: str) -> str:
-        """Return a digest of all that decides whether the entry ``name`` works.
+        """Return a digest of everything that decides whether the entry ``name`` works.
 
-        That is its settings and its file. A failure recorded under another key tells nothing about
-        the present settings, which DVC may have restored from its cache without running anything.
+        That is its settings and its source file. A failure recorded under another key says nothing
+        about the current settings, whose results DVC may have restored from its cache without a
+        run.
         """
         own = self._leniently(name)
         shared = [self._tree.get("seed"), *map(self._leniently, ("prepare", "evaluate"))]
         return settings_digest([own, shared], f"atelier.methods.{own.get('class')}")
 
     def _leniently(self, name: str) -> dict[str, Any]:
-        """Nothing where there are no settings: a record of failure needs a key even then."""
+        """Return {} where there are no valid settings: a failure needs a key even then."""
         try:
             return self._settings(name)[0]
         except (UserError, KeyError):

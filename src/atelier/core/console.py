@@ -22,13 +22,13 @@ PLAIN = {
     **dict.fromkeys("‘’", "'"),
     **dict.fromkeys("“”", '"'),
 }
-"""What stands for a character that cannot be written."""
+"""Replacements for characters that cannot be written."""
 
 
 def use_plain_characters() -> None:
-    """Let standard output and errors replace what their encoding lacks, instead of failing.
+    """Make standard output and standard error replace what their encoding lacks, not fail.
 
-    Names of files that are not UTF-8 are among it: Python holds their bytes as characters that no
+    This includes file names that are not UTF-8: Python represents their bytes by characters that no
     encoding has.
     """
     codecs.register_error(NAME, _replace)
@@ -41,14 +41,14 @@ def _replace(error: UnicodeError) -> tuple[bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    # Bytes, as Python's UTF-8 takes no other text than ASCII from a handler.
+    # Bytes, as Python's UTF-8 codec accepts only ASCII text from a handler.
     return b"".join(_plain(character, error.encoding) for character in lacking), error.end
 
 
 def _plain(character: str, encoding: str) -> bytes:
-    """The nearest text that ``encoding`` has, encoded."""
+    """Return the nearest text that ``encoding`` can express, encoded."""
     if "\udc80" <= character <= "\udcff":
-        character = chr(ord(character) - 0xDC00)  # the byte, taken for Latin-1
+        character = chr(ord(character) - 0xDC00)  # the byte, read as Latin-1
     letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     for text in (character, PLAIN.get(character, ""), letters):
         with suppress(UnicodeEncodeError):

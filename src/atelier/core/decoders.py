@@ -1,4 +1,4 @@
-"""Which picture files are opened, and which are refused by their header."""
+"""Picture formats that are opened, and limits that a file's header must respect."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ SUFFIXES = frozenset(
         *(".gif", ".avif", ".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif"),
     )
 )
-"""What counts as a picture by its name, in lower case; reading it says what is missing for it."""
+"""Suffixes of pictures, in lower case; reading one says if an optional decoder is missing."""
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "HEIF")
 """Decoders in use; others Pillow knows run outside programs (EPS) or are rarely tested."""
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused by their header; below Pillow's own limit of 89 million, so that its
-warning never shows."""
+warning never appears."""
 MAX_SIDE = 65_535
-"""Pixels: what a JPEG can hold. A single row of 79 million pixels has passed ``MAX_PIXELS``, and
-resizing it takes more memory than there is."""
+"""Pixels: the limit of JPEG. A single row of 79 million pixels would pass ``MAX_PIXELS``, but
+resizing it would exhaust memory."""
 MAX_ASPECT = 500
-"""Longer side over shorter one; the longest panoramas and strips have less than 100."""
+"""Longer side over shorter side; the longest panoramas and strips stay below 100."""
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 HEIF_PLUGIN = "pillow_heif"
 
 
 class RefusedError(Exception):
-    """A file that is not decoded; the text continues a sentence that begins with its name."""
+    """A file that is not decoded; the message continues a sentence that begins with its name."""
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what would block or never end when it is read: pipes, sockets, devices.
+    """Refuse files whose reading would block or never end: pipes, sockets, devices.
 
     Raises:
-        RefusedError: ``path`` is something else than a file, or a link to one.
-        OSError: it is missing, a circle of links, or out of reach.
+        RefusedError: ``path`` is neither a file nor a link to one.
+        OSError: it is missing, a circular link, or not accessible.
     """
     mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder says so by itself
-        raise RefusedError("is no regular file (a pipe, socket or device)")
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a folder raises its own error
+        raise RefusedError("is not a regular file (a pipe, socket or device)")
 
 
 def is_regular(path: Path) -> bool:
-    """Whether ``path`` is a file, or a link that ends at one."""
-    with suppress(OSError):  # a circle of links, no permission
+    """Return whether ``path`` is a file, or a link that ends at one."""
+    with suppress(OSError):  # a circular link, no permission
         return stat.S_ISREG(path.stat().st_mode)
     return False
 
 
 def open_header(path: Path | str, file: BinaryIO) -> Image.Image:
-    """Read the header only.
+    """Open a picture by reading its header only.
 
-    ``Image.open`` is not used: it warns by itself about large pictures, and a warning can be held
-    back only by changing the filters of every thread.
+    ``Image.open`` is not used: it warns about large pictures, and suppressing a warning would
+    change the filters of all threads.
     """
     prefix = file.read(32)
     if not prefix:
@@ -82,7 +82,7 @@ def _is_heif(prefix: bytes) -> bool:
 
 
 def _register_heif() -> None:
-    """Give Pillow the decoder of telephones' pictures, which is an optional package."""
+    """Register Pillow's decoder for HEIC, the format of telephones; an optional package."""
     if "HEIF" in Image.OPEN:
         return
     try:
@@ -93,7 +93,7 @@ def _register_heif() -> None:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse by the header what would exhaust the machine.
+    """Refuse picture sizes that would exhaust the machine.
 
     Raises:
         RefusedError: too many pixels, too long a side, or much longer than wide.

@@ -1,4 +1,4 @@
-"""The device a run uses, and how much memory it took."""
+"""Device of a run, and its peak memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from atelier.core.config import Params, UserError
 
 
 def pick_device(params: Params | None) -> str:
-    """Return ``device`` of params.yaml; ``auto``, as outside a project, is the GPU if there is one.
+    """Return ``device`` of params.yaml; ``auto``, also used outside a project, prefers a GPU.
 
     Raises:
-        UserError: a device that this machine does not have.
+        UserError: this machine does not have the device.
     """
     wanted, lacks = params.device if params else "auto", "set auto or cpu"
     if wanted.startswith("cuda"):
@@ -33,7 +33,7 @@ def pick_device(params: Params | None) -> str:
 
 
 def device_name(device: str) -> str:
-    """A name a reader of the table understands, such as ``NVIDIA H100`` or ``CPU, 2 threads``."""
+    """Return a readable name of the device, such as ``NVIDIA H100`` or ``CPU …, 2 threads``."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     if device == "cpu":
@@ -52,7 +52,7 @@ def _processor() -> str:
 
 
 def peak_memory_mib() -> float:
-    """Peak so far in MiB: the GPU's when this process used one, else the process's own."""
+    """Return peak memory so far in MiB: the GPU's if this process used one, else its own."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return float(torch.cuda.max_memory_allocated()) / 2**20
@@ -61,8 +61,8 @@ def peak_memory_mib() -> float:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; torch has an exception of its own for GPUs only."""
+    """Return whether memory ran out; torch has a dedicated exception for GPUs only."""
     torch = sys.modules.get("torch")
     own = torch is not None and isinstance(error, torch.OutOfMemoryError)
-    told = "DefaultCPUAllocator: can't allocate" in str(error)
-    return own or told or isinstance(error, MemoryError)
+    on_cpu = "DefaultCPUAllocator: can't allocate" in str(error)
+    return own or on_cpu or isinstance(error, MemoryError)

@@ -1,9 +1,9 @@
-"""``extends`` in ``params.yaml``: one block begins with the settings of another of its level.
+"""``extends`` in ``params.yaml``: a block inherits the settings of another of its level.
 
-``methods.a: {extends: b}`` lays the settings of ``methods.a`` over those of ``methods.b``, and
-``scales.S.a: {extends: b}`` those of ``scales.S.a`` over those of ``scales.S.b``; the block that is
-extended may itself extend another. The two levels are then joined, and share no setting: which of
-two values counts is never a question of order.
+``methods.a: {extends: b}`` lets the settings of ``methods.a`` override those of ``methods.b``, and
+``scales.S.a: {extends: b}`` those of ``scales.S.a`` override those of ``scales.S.b``; an extended
+block may itself extend another. The two levels are then merged and must share no setting, so that
+no value depends on an order of precedence between them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from atelier.core.settings import UserError, nearest
 
 EXTENDS = "extends"
 Blocks = Mapping[str, Any]
-"""Name → block, of one level."""
+"""Name → block, for one level."""
 
 
 def chain(blocks: Blocks, name: str, where: str) -> list[str]:
@@ -24,10 +24,10 @@ def chain(blocks: Blocks, name: str, where: str) -> list[str]:
     Args:
         blocks: all blocks of the level.
         name: one of them.
-        where: the level, say ``scales.demo``, to be named in messages.
+        where: the level, such as ``scales.demo``, for messages.
 
     Raises:
-        UserError: a block that is none, or one that extends itself in the end.
+        UserError: a block that does not exist, or a cycle of blocks.
     """
     found = [name]
     while (parent := (blocks[found[-1]] or {}).get(EXTENDS)) is not None:
@@ -39,13 +39,13 @@ def chain(blocks: Blocks, name: str, where: str) -> list[str]:
         if parent in found:
             raise UserError(f"{path}: {' → '.join([*found, parent])}: a block extends itself")
         if not isinstance(blocks[parent] or {}, dict):
-            raise UserError(f"{path}: {where}.{parent} is no block of settings")
+            raise UserError(f"{path}: {where}.{parent} is not a block of settings")
         found.append(parent)
     return found
 
 
 def resolved(blocks: Blocks, name: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the settings of a block with those it extends, and where each of them stands.
+    """Return the settings of a block with those it inherits, and the block each is set in.
 
     Raises:
         UserError: see ``chain``.
@@ -62,10 +62,10 @@ def resolved(blocks: Blocks, name: str, where: str) -> tuple[dict[str, Any], dic
 def joined(
     upper: tuple[dict[str, Any], dict[str, str]], lower: tuple[dict[str, Any], dict[str, str]]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the settings of two levels together.
+    """Return the merged settings of two levels.
 
     Raises:
-        UserError: a setting that both have; one line for each.
+        UserError: settings that both have; one line for each.
     """
     both = [key for key in upper[0] if key in lower[0]]
     if both:

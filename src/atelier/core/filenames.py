@@ -1,4 +1,4 @@
-"""File names for prepared pictures: made from the source's own path, unique, safe everywhere."""
+"""File names of prepared pictures: derived from the source path, unique, portable."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ DIGITS = 8
 
 
 def readable(name: str | Path) -> str:
-    """``name`` with forward slashes, as something that can be written and read.
+    """Return ``name`` with forward slashes, as printable text.
 
-    Names on Unix are bytes. Those that are not UTF-8 mostly come from Latin-1 times.
+    Names on Unix are bytes. Those that are not UTF-8 are mostly old names in Latin-1.
     """
     raw = os.fsencode(name.as_posix() if isinstance(name, Path) else name)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        # What Latin-1 has between 128 and 159 are no letters, and none of them is printed.
+        # Latin-1's characters 128 to 159 are control characters, which are not printable.
         return re.sub(r"[\x80-\x9f]", "\ufffd", raw.decode("latin-1"))
 
 
 def is_utf8(path: Path) -> bool:
-    """Whether the name of ``path`` can be written to a file as text."""
+    """Return whether the name of ``path`` can be written to a file as text."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -37,13 +37,13 @@ def is_utf8(path: Path) -> bool:
 
 
 def stems(sources: Sequence[str]) -> list[str]:
-    """A stem for each: readable, safe on every file system, unique.
+    """Return a stem for each source: readable, valid on every file system, unique.
 
-    Where several would share one (they differ by suffix, case, odd characters or encoding), all of
-    them get digits that depend on their own path only; and more of them where those are taken.
+    Sources whose stems would collide (they differ by suffix, case, special characters or encoding
+    only) all get digits that depend on their own path alone, more digits if those collide too.
 
     Args:
-        sources: different paths with forward slashes, as the system gives them.
+        sources: distinct paths with forward slashes, as the system reports them.
     """
     plain = [_slug(readable(source)) for source in sources]
     digits = [hashlib.sha256(os.fsencode(source)).hexdigest() for source in sources]
@@ -61,4 +61,4 @@ def stems(sources: Sequence[str]) -> list[str]:
 def _slug(source: str) -> str:
     joined = source.rpartition(".")[0].replace("/", "__")
     safe = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", joined))
-    return safe.encode()[:160].decode("utf-8", "ignore")  # file systems stop at 255 bytes
+    return safe.encode()[:160].decode("utf-8", "ignore")  # file systems allow 255 bytes

@@ -1,4 +1,4 @@
-"""Atomic writing: no file below its final name is ever half written."""
+"""Atomic writing: a file never appears under its final name half written."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from atelier.core.config import UserError
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield an empty file beside ``path`` to write to; it takes the name when all went well.
+    """Yield an empty temporary file beside ``path`` to write to; rename it on success.
 
-    The folder is made when missing. On any error, Ctrl-C included, nothing is left behind and a
-    former file of that name is untouched. Whatever writes it, others may read what the process's
-    umask lets them read: some libraries write for the owner alone.
+    A missing folder is created. On any error, Ctrl-C included, nothing is left behind and an
+    existing file of that name is untouched. The file gets the mode of the process's umask: some
+    libraries write for the owner alone.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, so that nothing that lists pictures takes it for one; in the same folder, because a
-    # rename is atomic only within one file system.
+    # Hidden, so that nothing lists it as a picture; in the same folder, because a rename is atomic
+    # only within one file system.
     part = path.parent / f".{uuid.uuid4().hex}.part"
     try:
         part.touch()
@@ -41,9 +41,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path | str) -> Iterator[Path]:
-    """Yield an empty hidden folder beside ``folder``; it takes the name when all went well.
+    """Yield an empty hidden folder beside ``folder``; rename it on success.
 
-    A former folder of that name is replaced as a whole, and untouched on any error.
+    An existing folder of that name is replaced as a unit, and untouched on any error.
     """
     folder = Path(folder)
     part = folder.parent / f".{folder.name}.part"
@@ -59,9 +59,9 @@ def atomic_folder(folder: Path | str) -> Iterator[Path]:
 
 
 def within(folder: Path, name: str | Path) -> Path:
-    """Return the path of ``name`` below ``folder``; for every name that was read from a file.
+    """Return the path of ``name`` below ``folder``; for names that were read from files.
 
-    Only the name is judged: a file in ``folder`` may well be a link into DVC's cache.
+    Only the name is checked: a file in ``folder`` may be a link into DVC's cache.
 
     Raises:
         UserError: it leads out of ``folder``.
@@ -96,7 +96,7 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_record(path: Path | str) -> dict[str, Any]:
-    """A JSON object; an empty one for a file that is missing, broken or something else."""
+    """Read a JSON object; return an empty one if the file is missing, broken or not an object."""
     with suppress(UserError):
         found = read_json(path)
         return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""The only place that knows picture files, colour, ranges, EXIF, alpha, resizing, PNG writing.
+"""Reading, resizing, converting and writing pictures; the only place that handles picture files.
 
 Everywhere else a picture is an 8-bit sRGB ``PIL.Image`` of mode RGB or a float tensor in [0, 1].
 """
@@ -45,7 +45,7 @@ class ImageError(UserError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
-        """Survive the way back from a worker process."""
+        """Make the error picklable, so that it can cross from a worker process."""
         return type(self), (str(self.path), self.reason)
 
 
@@ -60,8 +60,8 @@ def read(
     Args:
         path: a file, or a link to one; never a pipe.
         max_pixels: larger pictures are refused before they are decoded.
-        max_side: the caller shrinks it to so many pixels anyway: a JPEG at least four times as
-            large is then decoded at a half, quarter or eighth of its size.
+        max_side: length in pixels to which the caller shrinks it anyway: a JPEG at least four times
+            as large is decoded at a half, quarter or eighth of its size.
 
     Raises:
         ImageError: empty, truncated, broken, not a picture, or too large.
@@ -72,7 +72,7 @@ def read(
             image = open_header(path, file)
             check_size(*image.size, max_pixels)
             if max_side and 4 * max_side <= max(image.size):
-                # Twice the size, so that the last step of the way is our own filter's.
+                # Twice the size, so that our own filter does the final resizing.
                 share = 2 * max_side / max(image.size)
                 image.draft(None, (int(image.width * share), int(image.height * share)))
             image.load()
@@ -81,7 +81,7 @@ def read(
 
 @contextmanager
 def _named(path: Path | str) -> Iterator[None]:
-    """Turn whatever is wrong with a picture into an ``ImageError`` that names it."""
+    """Convert every error of reading a picture into an ``ImageError`` that names it."""
     try:
         yield
     except RefusedError as error:
@@ -94,7 +94,7 @@ def _named(path: Path | str) -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"cannot be read ({error.strerror})"  # no permission, a folder, a dead disk
+        return f"cannot be read ({error.strerror})"  # no permission, a folder, a failing disk
     if isinstance(error, MemoryError):
         return "needs more memory than there is; shrink it first"
     return f"is broken or truncated ({error or type(error).__name__})"
@@ -108,8 +108,8 @@ def resize(
     Args:
         image: any size.
         size: in pixels; one number, or (width, height) of the result or of the box to fit in.
-        mode: ``crop`` fills the size and cuts what sticks out, evenly on both sides; ``fit`` keeps
-            all of the picture and its aspect, the longer side takes the size; ``stretch`` distorts.
+        mode: ``crop`` fills the size and crops the excess evenly on both sides; ``fit`` keeps the
+            full picture and its aspect ratio inside the size; ``stretch`` ignores the aspect ratio.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if mode == "crop":
@@ -122,13 +122,13 @@ def resize(
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """``image`` as (3, H, W) float32 in [0, 1]."""
+    """Return ``image`` as (3, H, W) float32 in [0, 1]."""
     array = np.array(image.convert("RGB"))  # (H, W, 3)
     return torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div_(255)
 
 
 def to_image(tensor: Tensor) -> Image.Image:
-    """(3, H, W) or (1, 3, H, W) as a picture: clamped to [0, 1], rounded to 8 bits.
+    """Return (3, H, W) or (1, 3, H, W) as a picture: clamped to [0, 1], rounded to 8 bits.
 
     Raises:
         ValueError: another shape, or a value that is not finite.
@@ -165,7 +165,7 @@ def load_batch(paths: Sequence[Path | str]) -> Tensor:
 
 
 def save_png(image: Image.Image | Tensor, path: Path | str) -> None:
-    """Write an RGB PNG atomically: same pixels, same bytes; no metadata; makes the folder."""
+    """Write an RGB PNG atomically, without metadata: equal pixels give equal bytes."""
     picture = to_image(image) if isinstance(image, Tensor) else image
     clean = picture.convert("RGB")  # always a copy
     clean.info = {}
@@ -175,28 +175,28 @@ def save_png(image: Image.Image | Tensor, path: Path | str) -> None:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds: pictures, and what is left out."""
+    """Contents of a folder: its pictures, and what is left out."""
 
     root: Path
     pictures: list[Path]
-    """By their names, sorted by relative POSIX path; reading one says if it is something else."""
+    """Files with a picture's suffix, sorted by relative POSIX path; only reading checks them."""
     others: list[Path]
-    """Files that are not called like pictures."""
+    """Files without a picture's suffix."""
     linked: list[Path]
-    """Folders that are links, which are not followed: they may lead round in circles."""
+    """Folders that are links, which are not followed, as they may form a cycle."""
 
     def left_out(self) -> list[str]:
-        """What is not counted, a sentence each; none for a folder of pictures alone."""
+        """Return a sentence for everything left out; none for a folder of pictures only."""
         lines = [f"{readable(path)}: left out, a linked folder" for path in self.linked]
         kinds = Counter(readable(path.suffix.lower()) or "without suffix" for path in self.others)
         if kinds:
-            told = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-            lines.append(f"{readable(self.root)}: left out, not called like pictures: {told}")
+            listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            lines.append(f"{readable(self.root)}: left out, not called like pictures: {listed}")
         return lines
 
 
 def survey(folder: Path | str) -> Survey:
-    """Look at everything below ``folder`` but hidden files and folders."""
+    """List everything below ``folder`` except hidden files and folders."""
     root = Path(folder)
     files: list[Path] = []
     linked: list[Path] = []
@@ -214,7 +214,7 @@ def survey(folder: Path | str) -> Survey:
 
 
 def find(folder: Path | str) -> list[Path]:
-    """Every picture below ``folder``, by suffix, sorted by relative POSIX path.
+    """Return every picture below ``folder``, by suffix, sorted by relative POSIX path.
 
     Nested folders are searched; hidden files and folders and linked folders are not (``survey``
     names the latter).
@@ -223,7 +223,7 @@ def find(folder: Path | str) -> list[Path]:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of a picture as it is stored, without decoding it.
+    """Return width and height of a picture as stored, without decoding it.
 
     Raises:
         ImageError: missing or no picture.

@@ -1,4 +1,4 @@
-"""What a data folder holds."""
+"""Layout of a data folder: its splits and their pictures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from atelier.core.config import UserError
 from atelier.core.images import find, survey
 
 REQUIRED = ("photos/train", "photos/test", "paintings")
-"""Folders every data folder has: contents to train on, contents to judge on, styles."""
+"""Required folders: training photographs, test photographs, paintings."""
 OPTIONAL = ("styles", "everyday")
-"""Folders used when they are there: paintings by others, photographs of other subjects."""
+"""Optional folders: paintings by others, photographs of other subjects."""
 LAYOUT = (
     "expected photos/train, photos/test and paintings, each with pictures, "
     "and optionally styles and everyday"
@@ -18,7 +18,7 @@ LAYOUT = (
 
 
 def splits(folder: Path | str) -> dict[str, list[Path]]:
-    """The pictures of every split present, each list sorted by relative path.
+    """Return the pictures of every split present, each list sorted by relative path.
 
     Raises:
         UserError: a missing folder or a required split without pictures; names the layout.
@@ -34,13 +34,13 @@ def splits(folder: Path | str) -> dict[str, list[Path]]:
 
 
 def left_out(folder: Path | str) -> list[str]:
-    """Return a sentence about everything in the splits that is not counted as a picture."""
+    """Return a sentence for everything in the splits that is not counted as a picture."""
     found = (survey(Path(folder) / split) for split in (*REQUIRED, *OPTIONAL))
     return [line for part in found for line in part.left_out()]
 
 
 def counts(found: dict[str, list[Path]]) -> dict[str, int]:
-    """How many pictures each split has."""
+    """Return the number of pictures of each split."""
     return {split: len(paths) for split, paths in found.items()}
 
 

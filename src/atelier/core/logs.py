@@ -1,4 +1,4 @@
-"""Where the library's messages go: it logs, and the edges (stages, command line) show."""
+"""Display of the library's log messages by its front ends, the stages and the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TextIO
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to what ``sys.stderr`` is at that moment, which tests and servers replace."""
+    """Handler that writes to the current ``sys.stderr``, which tests and servers replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -16,7 +16,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 
 def show_logs() -> None:
-    """Show what the package logs, from INFO up, on stderr as plain lines; once is enough."""
+    """Show the package's log messages, from INFO up, on stderr as plain lines; idempotent."""
     logger = logging.getLogger("atelier")
     logger.setLevel(logging.INFO)
     if not any(isinstance(handler, _Stderr) for handler in logger.handlers):

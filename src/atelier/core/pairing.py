@@ -13,7 +13,7 @@ from atelier.core.paths import Prepared
 
 
 def _order(names: Sequence[str], seed: int, purpose: str) -> list[str]:
-    """A shuffle in which a name's place relative to another depends on these two alone."""
+    """Shuffle ``names`` so that the relative order of any two depends on these two alone."""
 
     def key(name: str) -> tuple[bytes, str]:
         text = f"{seed}\0{purpose}\0{name}"
@@ -23,16 +23,15 @@ def _order(names: Sequence[str], seed: int, purpose: str) -> list[str]:
 
 
 def choose(contents: Sequence[str], count: int | None, seed: int) -> list[str]:
-    """Return at most ``count`` contents (None: all); a smaller choice is part of a larger one."""
+    """Return at most ``count`` contents (None: all); a smaller choice is a subset of a larger."""
     return _order(contents, seed, "content")[:count]
 
 
 def pair(contents: Sequence[str], styles: Sequence[str], seed: int) -> list[tuple[str, str]]:
     """Give every content a style, seeded; sorted by content.
 
-    Styles are dealt out like cards, in rounds, so the uses of any two differ by one at most.
-    Cutting the contents with ``choose`` and the same seed leaves the pairs of the rest as they
-    were.
+    Styles are dealt in rounds, so the numbers of uses of any two differ by at most one. Limiting
+    the contents with ``choose`` and the same seed leaves the remaining pairs unchanged.
 
     Raises:
         UserError: no contents or no styles.
@@ -52,7 +51,7 @@ class Pairing:
     """The painting each test photograph is stylised with; ``pairing.json``."""
 
     styles: dict[str, str]
-    """Stem of the photograph's file to the painting's file name."""
+    """Stem of the photograph's file → file name of the painting."""
 
     @classmethod
     def make(
@@ -74,7 +73,7 @@ class Pairing:
         """
         found = read_json(path)
         if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise UserError(f"{path}: is no pairing of photographs and paintings; prepare again")
+            raise UserError(f"{path}: is not a pairing of photographs and paintings; prepare again")
         return cls(found)
 
 
@@ -88,10 +87,10 @@ class Job:
 
 
 def list_jobs(prepared: Path) -> list[Job]:
-    """One job per pair written by ``prepare``, in the order of the photographs.
+    """Return one job per pair written by ``prepare``, in the order of the photographs.
 
     Raises:
-        UserError: there is no pairing, or a name in it leads elsewhere.
+        UserError: there is not a pairing, or a name in it leads elsewhere.
     """
     below = Prepared(prepared)
     jobs = sorted(Pairing.read(below.pairing).styles.items())

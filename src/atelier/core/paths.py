@@ -1,4 +1,4 @@
-"""Every place below ``results/``, and the names of the files there; imports no torch."""
+"""Paths of all folders and files below ``results/``; imports no torch."""
 
 from __future__ import annotations
 
@@ -14,71 +14,69 @@ MANIFEST, PAIRING, CURVES = "manifest.json", "pairing.json", "curves.csv"
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
 SNAPSHOTS = "snapshots"
-IDENTITY, NOISE_FLOOR = "identity", "noise_floor"
-"""Rows that are no methods: the photographs as they are, the paintings against one another."""
 
 
 def plain(name: Any) -> str:
-    """``name``, unless it could lead out of its folder: names come from the address bar too.
+    """Return ``name``, unless it could lead out of its folder: names also come from URLs.
 
-    Only the name is judged. The file may well be a link into DVC's cache.
+    Only the name is checked. The file may be a link into DVC's cache.
     """
     if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & set("/\\\0"):
-        raise UserError(f"{name!r}: is no plain file name")
+        raise UserError(f"{name!r}: is not a plain file name")
     return name
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The prepared pictures: written by ``prepare``, read by all."""
+    """Prepared pictures, written by ``prepare``."""
 
     folder: Path
 
     @property
     def photos(self) -> Path:
-        """The test photographs."""
+        """Folder of the test photographs."""
         return self.folder / "photos/test"
 
     @property
     def training_photos(self) -> Path:
-        """The photographs to train with."""
+        """Folder of the training photographs."""
         return self.folder / "photos/train"
 
     @property
     def paintings(self) -> Path:
-        """The paintings of the artist."""
+        """Folder of the artist's paintings, the reference set."""
         return self.folder / "paintings"
 
     @property
     def styles(self) -> Path:
-        """Paintings by others; the folder may be missing."""
+        """Folder of paintings by others; may be missing."""
         return self.folder / "styles"
 
     @property
     def manifest(self) -> Path:
-        """What was prepared, and how."""
+        """Hashes of the prepared pictures, and how they were prepared."""
         return self.folder / MANIFEST
 
     @property
     def pairing(self) -> Path:
-        """Which painting goes with which test photograph."""
+        """Pairing of test photographs with paintings."""
         return self.folder / PAIRING
 
 
 @dataclass(frozen=True)
 class Model:
-    """A method after its training, or only its card if it has none."""
+    """Weights and card of a trained method; of others only the card."""
 
     folder: Path
 
     @property
     def card(self) -> Path:
-        """What it is, with its parameters."""
+        """Card: the method and its settings."""
         return self.folder / CARD
 
     @property
     def training(self) -> Path:
-        """What the training took."""
+        """Time, memory and device of the training."""
         return self.folder / TRAINING
 
     @property
@@ -88,13 +86,13 @@ class Model:
 
     @property
     def weights(self) -> Path:
-        """Its weights."""
+        """Final weights."""
         return self.folder / WEIGHTS
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of one method, as they are or denoised."""
+    """Stylised pictures of one method, as generated or denoised."""
 
     folder: Path
 
@@ -115,28 +113,28 @@ class Pictures:
 
     @property
     def record(self) -> Path:
-        """How they were made."""
+        """Record of how they were generated."""
         return self.folder / RECORD
 
 
 @dataclass(frozen=True)
 class Results:
-    """All of a project's results.
+    """Results of a project.
 
-    Methods and files are asked for by name; one that leads out of its folder is a UserError.
+    Methods and files are given by name; one that leads out of its folder is a UserError.
     """
 
     root: Path = Path()
-    """Of the project."""
+    """Root folder of the project."""
 
     @property
     def folder(self) -> Path:
-        """Everything lies below it."""
+        """Folder of all results."""
         return self.root / RESULTS
 
     @property
     def prepared(self) -> Prepared:
-        """The prepared pictures."""
+        """Folder of the prepared pictures."""
         return Prepared(self.folder / "prepared")
 
     @property
@@ -146,13 +144,22 @@ class Results:
 
     @property
     def pretrained(self) -> Path:
-        """Folder of what each training begins from."""
+        """Folder of the records of the weights that each training begins from."""
         return self.folder / "pretrained"
 
     @property
     def reference(self) -> Path:
-        """Vectors of the paintings."""
+        """Feature vectors of the reference set."""
         return self.folder / "reference.safetensors"
+
+    @property
+    def baselines(self) -> Path:
+        """Folder of the baselines' pictures."""
+        return self.folder / "baselines"
+
+    def baseline(self, key: str) -> Pictures:
+        """Pictures of a baseline that has its own, see ``baselines.MADE``."""
+        return Pictures(self.baselines / plain(key))
 
     @property
     def comparison(self) -> Path:
@@ -169,29 +176,29 @@ class Results:
         return Model(self.models / plain(method))
 
     def snapshots(self, method: str) -> Path:
-        """Folder of the pictures drawn in the training."""
+        """Folder of the snapshots taken during training."""
         return self.folder / SNAPSHOTS / plain(method)
 
     def curves(self, method: str) -> Path:
-        """Losses of the training by step."""
+        """Training losses by step."""
         return self.folder / "curves" / f"{plain(method)}.csv"
 
     def stylized(self, method: str) -> Pictures:
-        """What a method made."""
+        """Stylised pictures of a method."""
         return Pictures(self.folder / "stylized" / plain(method))
 
     def denoised(self, method: str) -> Pictures:
-        """The same, denoised."""
+        """Denoised pictures of a method."""
         return Pictures(self.folder / "denoised" / plain(method))
 
     def metrics(self, row: str) -> Path:
-        """How a method, or a baseline, was scored."""
+        """Scores of a method or a baseline."""
         return self.folder / "metrics" / f"{plain(row)}.json"
 
     def records(self, method: str) -> Path:
-        """What varies from run to run; DVC does not track it."""
+        """Figures that vary from run to run; not tracked by DVC."""
         return self.folder / "records" / f"{plain(method)}.json"
 
     def status(self, row: str) -> Path:
-        """What is running or failed; no file if all is well."""
+        """Status of a stage that is running or failed; no file otherwise."""
         return self.folder / "status" / f"{plain(row)}.json"

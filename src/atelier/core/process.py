@@ -1,4 +1,4 @@
-"""Processes that end with those that started them, and whether one still lives.
+"""Processes that end with their parent, and checks whether a process is still alive.
 
 ``python -m atelier.core.process COMMAND …`` runs a command that gets SIGTERM when its parent dies.
 """
@@ -24,13 +24,13 @@ SHELLS = frozenset({"sh", "dash", "bash", "zsh", "fish", "ksh"})
 
 
 def die_with_parent(number: int = signal.SIGTERM) -> None:
-    """Ask the kernel for a signal when the parent dies (Linux only; elsewhere nothing happens)."""
+    """Ask the kernel for a signal when the parent dies (Linux only; a no-op elsewhere)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, number)
 
 
 def interrupt_on_sigterm() -> None:
-    """Let SIGTERM do what Ctrl-C does: save, say so, leave."""
+    """Make SIGTERM act like Ctrl-C: save, report, exit."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
 
@@ -42,8 +42,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - 
 def follow_dvc() -> None:
     """End this stage, as by Ctrl-C, when the DVC that runs it has died.
 
-    Between the two stands a shell, which lives on: the kernel's signal for a dead parent does not
-    reach that far, so that the shell's own parent is looked at every second.
+    A shell between the two survives DVC, so the kernel's signal for a dead parent never arrives;
+    instead, the shell's own parent is polled every second.
     """
     if not os.environ.get("DVC_STAGE"):
         return
@@ -59,7 +59,7 @@ def _watch(parent: int, above: int | None) -> None:
 
 
 def _stat(pid: int) -> list[str]:
-    """Fields of /proc/PID/stat from the state on; empty where it cannot be told."""
+    """Return the fields of /proc/PID/stat from the state on; empty where it cannot be read."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
     return []
@@ -77,15 +77,15 @@ def _name(pid: int) -> str:
 
 
 def identity() -> str:
-    """Name this process so that no later one of the same number is taken for it.
+    """Return an identity of this process that no later one with the same PID shares.
 
-    Its number, when it began, the machine's own start, and a digest of the machine's name.
+    It consists of the PID, the start time, the boot id and a digest of the host name.
     """
     return f"{os.getpid()} {_born(os.getpid())} {_machine()}"
 
 
 def _born(pid: int) -> str:
-    """When a process began, in ticks since the machine did, and which start of the machine."""
+    """Return when a process began, in ticks since boot, and the boot id."""
     fields = _stat(pid)
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -98,9 +98,9 @@ def _machine() -> str:
 
 
 def is_gone(process: object) -> bool:
-    """Whether the process that ``identity`` named has ended; False where that cannot be told.
+    """Return whether the process with this ``identity`` has ended; False where that is unknown.
 
-    It cannot for processes of other machines, and where there is no /proc.
+    It is unknown for processes of other machines, and where there is no /proc.
     """
     words = str(process).split()
     if len(words) != 4 or words[3] != _machine() or not _stat(os.getpid()) or "?" in words:
@@ -110,7 +110,7 @@ def is_gone(process: object) -> bool:
 
 
 def dvc_at_work(root: Path) -> list[int]:
-    """Return the processes of DVC that work in the project at ``root`` or below it."""
+    """Return the PIDs of DVC processes whose working directory is ``root`` or below it."""
     found, root = [], root.resolve()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -123,7 +123,7 @@ def dvc_at_work(root: Path) -> list[int]:
 
 
 def _runs_dvc(words: list[str]) -> bool:
-    """``dvc``, ``python …/dvc`` or ``python -m dvc``; not a shell line that speaks of it."""
+    """Return whether it is ``dvc``, ``python …/dvc`` or ``python -m dvc``; a shell is not."""
     programs = [Path(word).name for word in words[:2]]
     return "dvc" in programs or words[1:3] == ["-m", "dvc"]
 

@@ -1,9 +1,9 @@
-"""What varies from run to run: seconds, memory, device, run ids; beside the results, not in them.
+"""Records of what varies from run to run (time, memory, device, run ids), kept beside the results.
 
-DVC hashes results. Equal pictures would have other hashes on every machine if these figures stood
-in the same files, so ``results/records/<method>.json`` holds them, which DVC does not track. Each
-part names the digest of the result it is of: beside results restored from the cache, records of
-other ones count for nothing.
+DVC hashes results. With these figures in the same files, equal results would have different hashes
+on every machine, so they go to ``results/records/<method>.json``, which DVC does not track. Each
+part names the digest of its result: when DVC restores a result from its cache, records of another
+are ignored.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from atelier.core.config import UserError
 from atelier.core.files import read_record, write_json
 from atelier.core.paths import Results, plain
+from atelier.core.purpose import of_today
 
 VARYING = frozenset(
     {
@@ -24,22 +25,24 @@ VARYING = frozenset(
         *("training_seconds", "data_seconds_per_step", "seconds_per_step", "seconds_per_epoch"),
     }
 )
-"""Entries that differ although the result is the same."""
+"""Entries that may differ for equal results."""
 OF = "of"
+APPLIED = "parameters"
+"""Key of the settings: on a card, of the training; in a record of pictures, of the application."""
 PICTURES, WEIGHTS = "pictures_sha256", "weights_sha256"
-"""What records and cards of results call the digest of their pictures and of their weights."""
+"""Keys, in records and cards, of the digests of the pictures and of the weights."""
 
 
 def set_aside(
     root: Path, method: str, part: str, found: Mapping[str, Any], of: str | None
 ) -> dict[str, Any]:
-    """Move what varies in ``found`` to the method's records; return the rest.
+    """Move the varying entries of ``found`` to the method's records; return the others.
 
     Args:
         root: the project's folder.
         method: an entry of ``methods``.
         part: ``run``, ``training``, ``stylize`` or ``denoise``.
-        found: what is known of a result.
+        found: all entries of a result.
         of: digest of the result, if it has one.
     """
     path = Results(root).records(method)
@@ -49,7 +52,7 @@ def set_aside(
 
 
 def aside(root: Path, method: str, part: str, of: object) -> dict[str, Any]:
-    """Return what was set aside for the result with the digest ``of``; {} if it was for another."""
+    """Return the entries set aside for the result with the digest ``of``, else {}."""
     found = read_record(Results(root).records(method)).get(part)
     if not isinstance(found, dict) or found.get(OF) != of:
         return {}
@@ -57,7 +60,7 @@ def aside(root: Path, method: str, part: str, of: object) -> dict[str, Any]:
 
 
 def cost(root: Path, method: str, scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what belongs beside the scores of a method: cost, device, and run of the pictures."""
+    """Return cost, device and run id of a method's pictures, to accompany its scores."""
     training = aside(root, method, "training", scores.get(WEIGHTS))
     made = aside(root, method, "stylize", scores.get(PICTURES))
     kept = {k: v for k, v in training.items() if k == "training_seconds"}
@@ -72,10 +75,22 @@ def digest_of(pictures: Iterable[Path]) -> str:
     return total.hexdigest()
 
 
-def record(root: Path, method: str, name: str) -> dict[str, Any]:
-    """Return ``<name>.json`` of a method's model and what was set aside; {} without either.
+def parameters(root: Path, method: str) -> dict[str, Any]:
+    """Return the settings that a method's results were made with; {} without results.
 
-    ``name`` is ``card``, ``training`` or ``run``; the last is all set aside.
+    Those of the training are on its card, those of the application beside its pictures.
+    """
+    trained = record(root, method, "card").get(APPLIED)
+    if not isinstance(trained, dict):
+        return {}
+    applied = read_record(Results(root).stylized(method).record).get(APPLIED)
+    return {**of_today(trained), **(applied if isinstance(applied, dict) else {})}
+
+
+def record(root: Path, method: str, name: str) -> dict[str, Any]:
+    """Return ``<name>.json`` of a method's model merged with what was set aside, or {}.
+
+    ``name`` is ``card``, ``training`` or ``run``; of the last, everything is set aside.
     """
     with suppress(UserError):
         model = Results(root).model(method)

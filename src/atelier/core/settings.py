@@ -1,4 +1,4 @@
-"""Typed blocks of settings: strict types, sensible bounds, and every mistake as a sentence."""
+"""Typed blocks of settings: strict types, sensible bounds, mistakes reported as sentences."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ LARGEST: Mapping[str, int] = {
     "adapt_steps": 10_000,
     "lr": 1000,
 }
-"""Setting → its largest value, in every block: more than any machine bears, or no training can use.
-What a field limits further stands at the field."""
+"""Setting → its largest value, in every block: more would exceed any machine or be of no use.
+Tighter limits are declared at the field."""
 LARGEST_COUNT = 10_000_000
-"""Of every other whole number: steps, pictures, positions."""
+"""Limit of every other integer: steps, pictures, positions."""
 LARGEST_NUMBER = 1e12
-"""Of every other number, either sign."""
+"""Limit of the magnitude of every other number."""
 LONGEST = 64
-"""Entries of a list."""
+"""Limit of the length of a list."""
 
 _SENTENCES = {
     "missing": "is missing",
@@ -72,7 +72,7 @@ class UserError(Exception):
 class Settings(BaseModel):
     """Base of every block of settings: frozen, and an unknown or misspelt name is an error.
 
-    Types are strict: ``true`` is no number, 2.0 no whole number, 3 no text.
+    Types are strict: ``true`` is not a number, 2.0 not an integer, 3 not text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -80,7 +80,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _tuples(cls, block: Any) -> Any:
-        """Take lists, which is what YAML has, for tuples."""
+        """Convert lists, the only sequences in YAML, to tuples."""
         if not isinstance(block, dict):
             return block
         return {key: tuple(v) if isinstance(v, list) else v for key, v in block.items()}
@@ -88,7 +88,7 @@ class Settings(BaseModel):
     @field_validator("*")
     @classmethod
     def _bounds(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what would run for ever or fill every memory, see ``LARGEST``."""
+        """Refuse values that would run for ever or exhaust memory; see ``LARGEST``."""
         if error := too_much(str(info.field_name), value):
             raise PydanticCustomError("too_much", "{error}", {"error": error})
         return value
@@ -101,8 +101,8 @@ class Settings(BaseModel):
 
         Args:
             block: setting → value.
-            where: the block, say ``methods.gatys``, to be named in messages.
-            places: setting → the block it really stands in, where that is another.
+            where: the block, such as ``methods.gatys``, for messages.
+            places: setting → the block it is set in, if that is another.
 
         Raises:
             UserError: one line for each mistake: the file, the setting, what is wrong with it and
@@ -116,9 +116,9 @@ class Settings(BaseModel):
 
     @classmethod
     def valid_part(cls, block: Mapping[str, Any]) -> Self | None:
-        """Return the settings of ``block`` without those it is invalid for.
+        """Return the settings of ``block`` without the invalid ones.
 
-        None where nothing is left that makes valid settings.
+        None if the rest are no valid settings either.
         """
         try:
             return cls.model_validate(dict(block))
@@ -131,7 +131,7 @@ class Settings(BaseModel):
     def problems(
         cls, block: Mapping[str, Any], where: str, places: Mapping[str, str] | None = None
     ) -> list[str]:
-        """Return the lines of ``build``'s error; none when the block is right."""
+        """Return the lines of ``build``'s error; none for a valid block."""
         try:
             cls.build(block, where, places)
         except UserError as error:
@@ -140,7 +140,7 @@ class Settings(BaseModel):
 
 
 def too_much(name: str, value: Any) -> str:
-    """Say why ``value`` is larger than the setting ``name`` can be; "" when it is not."""
+    """Return why ``value`` exceeds the limit of the setting ``name``, or ""."""
     if isinstance(value, tuple | list):
         if len(value) > LONGEST:
             return f"has {len(value)} entries; at most {LONGEST} are allowed"
@@ -152,7 +152,7 @@ def too_much(name: str, value: Any) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean `x`?" for a misspelt name, or the names there are."""
+    """Return "; did you mean `x`?" for a misspelt name, or a list of the known names."""
     names = [str(other) for other in known]
     close = get_close_matches(str(name)[:100], names, n=1)
     if close:
@@ -161,7 +161,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as ``params.yaml`` would have it, cut where it is long."""
+    """Return ``value`` as written in ``params.yaml``, truncated if long."""
     words = {None: "null", True: "true", False: "false"}
     plain = value is None or isinstance(value, bool)
     text = words[value] if plain else _repr(value)  # type: ignore[index]
@@ -173,14 +173,14 @@ def _repr(value: object) -> str:
         return repr(list(value[:50]))
     try:
         return repr(value)
-    except (ValueError, RecursionError):  # a whole number of thousands of digits
+    except (ValueError, RecursionError):  # an integer of thousands of digits
         return f"a {type(value).__name__}"
 
 
 def _lines(
     cls: type[BaseModel], error: ValidationError, where: str, places: Mapping[str, str]
 ) -> list[str]:
-    """One line per setting; alternatives that all failed are joined by "or"."""
+    """Return one line per setting; alternatives that all failed are joined by "or"."""
     found: dict[str, tuple[list[str], str]] = {}
     for one in error.errors():
         name, *rest = [str(part) for part in one["loc"]] or [""]
@@ -198,7 +198,7 @@ def _joined(texts: list[str]) -> str:
 
 
 def _sentence(cls: type[BaseModel], error: Any) -> tuple[str, str]:
-    """What is wrong, and what was found."""
+    """Return what is wrong, and what was found."""
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         return f"no such setting{nearest(error['loc'][-1], cls.model_fields)}", ""
@@ -219,7 +219,7 @@ def _options(error: Any) -> list[str]:
 
 
 def _reworded(message: str) -> str:
-    """Pydantic's "Input should be …" as the end of a sentence about the setting."""
+    """Reword Pydantic's "Input should be …" to continue a sentence that begins with the setting."""
     return (
         message.replace("Input should", "has to")
         .replace("Tuple should", "has to")

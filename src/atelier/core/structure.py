@@ -1,4 +1,4 @@
-"""Whether ``params.yaml`` as a whole is in order: all that can be told without importing torch.
+"""Checks of the structure of ``params.yaml``: all that are possible without importing torch.
 
 Types and bounds of an entry's own settings are checked by its method's ``Settings``, which import
 torch: ``engine.validate`` does that for all entries at all scales.
@@ -27,10 +27,10 @@ LONGEST_TEXT = 1000
 
 
 class TopLevel(Settings):
-    """What stands at the top of ``params.yaml`` and is no block."""
+    """Settings at the top of ``params.yaml`` outside any block."""
 
     scale: str
-    """The block of ``scales`` that is in force."""
+    """Name of the scale in force."""
     seed: int = Field(ge=0)
     device: str = Field("auto", pattern=DEVICE)
     devices: int = Field(1, ge=1)
@@ -58,9 +58,9 @@ def _tops() -> list[str]:
 
 
 def _top_line(line: str) -> str:
-    """``device`` has a pattern; what it stands for is told instead."""
-    told = "has to be auto, cpu, cuda, cuda:N (a GPU's number) or mps"
-    return re.sub(r"has to match pattern '.*'(?= \(found)", told, line)
+    """Replace the pattern of ``device`` by its meaning."""
+    meaning = "has to be auto, cpu, cuda, cuda:N (a GPU's number) or mps"
+    return re.sub(r"has to match pattern '.*'(?= \(found)", meaning, line)
 
 
 def _without_blocks(name: str, tree: Mapping[str, Any]) -> str:
@@ -71,11 +71,11 @@ def _without_blocks(name: str, tree: Mapping[str, Any]) -> str:
 
 def _in_force(scale: object, scales: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(scale, str) and scale not in scales:
-        yield f"params.yaml: scale: {shown(scale)} is none of {', '.join(scales)}"
+        yield f"params.yaml: scale: {shown(scale)} is not one of {', '.join(scales)}"
 
 
 def _entries(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Names, blocks and classes of all entries."""
+    """Check names, blocks and classes of all entries."""
     methods = tree.get("methods")
     if not isinstance(methods, dict) or not methods:
         yield _without_blocks("methods", tree)
@@ -95,12 +95,13 @@ def _class(name: object, where: str) -> Iterator[str]:
     if name is None:
         yield f"{path}: is missing; it names the file in atelier/methods"
     elif not isinstance(name, str) or name not in method_files():
-        yield f"{path}: {shown(name)} is no file in atelier/methods{nearest(name, method_files())}"
+        close = nearest(name, method_files())
+        yield f"{path}: {shown(name)} is not a file in atelier/methods{close}"
 
 
 @cache
 def method_files() -> tuple[str, ...]:
-    """Return the names ``class`` may have: the files in ``atelier/methods`` that are a method."""
+    """Return the valid names of ``class``: files in ``atelier/methods`` that define a method."""
     folder = Path(__file__).parents[1] / "methods"
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))}
     return tuple(
@@ -109,7 +110,7 @@ def method_files() -> tuple[str, ...]:
 
 
 def _scales(tree: Mapping[str, Any]) -> Iterator[str]:
-    """All scales, and whether the one in force is one of them."""
+    """Check all scales, and that the one in force is among them."""
     scales = tree.get("scales")
     if not isinstance(scales, dict) or not scales:
         yield _without_blocks("scales", tree)
@@ -120,7 +121,7 @@ def _scales(tree: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _scale(scale: str, blocks: object, tree: Mapping[str, Any]) -> Iterator[str]:
-    """One scale: its names, its blocks, and whether they fit those at the top."""
+    """Check one scale: its names, its blocks, and that they match those at the top."""
     where = f"scales.{scale}"
     yield from _name(scale, "scales")
     if not isinstance(blocks, dict):
@@ -144,11 +145,11 @@ def _scale(scale: str, blocks: object, tree: Mapping[str, Any]) -> Iterator[str]
 
 
 def _joins(name: str, scale: str, tree: Mapping[str, Any]) -> Iterator[str]:
-    """Whether the two levels of an entry or a step can be joined."""
+    """Check that the two levels of an entry or a step can be merged."""
     blocks = tree["scales"][scale]
     both = [tree.get(name) if name in STEPS else tree["methods"][name], blocks.get(name)]
     if not all(block is None or isinstance(block, dict) for block in both):
-        return  # which has its line already
+        return  # already reported
     if name not in STEPS and name not in blocks:
         return
     try:
@@ -160,7 +161,7 @@ def _joins(name: str, scale: str, tree: Mapping[str, Any]) -> Iterator[str]:
 def settings_of(
     tree: Mapping[str, Any], name: str, scale: str
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the settings of an entry or a step at ``scale``, and where each of them stands.
+    """Return the settings of an entry or a step at ``scale``, and the block each is set in.
 
     Raises:
         UserError: see ``extends``.
@@ -184,7 +185,7 @@ def _name(name: str, where: str) -> Iterator[str]:
 
 
 def _block(block: object, where: str) -> Iterator[str]:
-    """Whether a block holds plain values and lists of them, without infinities."""
+    """Check that a block holds plain values and lists of them, without infinities."""
     if block is None:
         return
     if not isinstance(block, dict):

@@ -36,4 +36,4 @@ def why_unreadable(error: BaseException) -> str:
             return f"refused, it holds more than weights: {code[0].strip()}"
         kind = "no kind that torch writes; was the download an error page?"
         return f"not a readable weight file: {kind}"
-    return f"not a readable weight file: {message.partition(chr(10))[0] or 'it ends too early'}"
+    return f"not a readable weight file: {message.partition(chr(10))[0] or 'it is truncated'}"

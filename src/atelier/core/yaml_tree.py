@@ -2,7 +2,7 @@
 
 PyYAML follows YAML 1.1, where ``yes`` is true, ``1:30`` is 90 and ``1e-05`` is text; DVC writes and
 reads 1.2. Here the values are those of 1.2. Anchors, aliases and merges are refused: DVC keeps one
-object for all places of an alias, so that ``dvc exp run -S`` changes several of them, or none.
+object for all uses of an alias, so that ``dvc exp run -S`` changes several of them, or none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from atelier.core.settings import UserError, shown
 LARGEST_FILE = 1_000_000
 """Bytes."""
 DEEPEST = 12
-"""Blocks inside one another."""
+"""Limit of nested blocks."""
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {
     "null": r"~|null|Null|NULL|",
@@ -51,11 +51,11 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
 
 
 class _Refused(yaml.YAMLError):
-    """A part of YAML that settings have no use for."""
+    """A YAML feature that settings must not use."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes; see ``_Reader`` for the values."""
+    """Composer of nodes; ``_Reader`` turns them into values."""
 
     depth = 0
 
@@ -82,7 +82,7 @@ for _kind, _pattern in _PLAIN.items():
 
 
 class _Reader:
-    """Nodes to values; all mistakes are collected, each with its path."""
+    """Converter of nodes to values; all mistakes are collected, each with its path."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -112,7 +112,7 @@ class _Reader:
         if text == "<<":
             why = "merges (<<) are not read; write `extends: NAME` into the block"
         elif node.tag != f"{_TAG}str" or not text.isprintable():
-            why = f"{shown(node.value)} is no name of a setting; names are text on one line"
+            why = f"{shown(node.value)} is not a name of a setting; names are text on one line"
         else:
             return text
         self.refuse(path, f"line {_line(node)}: {why}")
@@ -137,11 +137,11 @@ def _line(node: Node) -> int:
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """Return what ``path`` holds: names to numbers, texts, booleans, None, lists and such mappings.
+    """Return the contents of ``path``: a mapping to numbers, text, booleans, None, lists, mappings.
 
     Raises:
-        UserError: no file, no YAML, not UTF-8, or a part of YAML that is not read; one line for
-            each mistake.
+        UserError: no file, no YAML, not UTF-8, or an unsupported YAML feature; one line for each
+            mistake.
     """
     try:
         raw = path.read_bytes()

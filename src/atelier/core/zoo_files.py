@@ -1,9 +1,9 @@
-"""The zoo's files: where trained weights that ship lie, and what their cards say. Imports no torch.
+"""Files of the zoo: folders of the trained weights that ship, and their cards. Imports no torch.
 
 An entry is a folder ``zoo/NAME`` with ``model.safetensors`` (float16) and ``card.json``. An entry
-is looked for in the folder ``ATELIER_ZOO`` names, if it is set; otherwise in the project's ``zoo``,
-then in that of the checkout the package was installed from. The first folder that has the entry is
-taken, and an entry that is broken is refused: never another network in its place.
+is searched for in the folder ``ATELIER_ZOO`` names, if it is set; otherwise in the project's
+``zoo``, then in that of the checkout the package was installed from. The first folder that has the
+entry is used; a broken entry is refused, never replaced by another network.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from atelier.core.paths import CARD, WEIGHTS, plain
 
 ZOO, TRACKED = "zoo", "zoo.dvc"
 CHECKOUT = Path(__file__).resolve().parents[3]
-"""The folder the package was installed from, if it was installed as editable."""
+"""Checkout the package was installed from, if it was installed as editable."""
 
 
 class ZooCard(BaseModel):
-    """What ``card.json`` of an entry says; more is kept and left alone."""
+    """Contents of an entry's ``card.json``; unknown keys are kept and ignored."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     method: str
-    """The entry's name."""
+    """Name of the entry."""
     kind: str
     """See ``methods.base``."""
     parameters: dict[str, Any]
     """The settings it was trained with, ``class`` included."""
     steps: int = Field(ge=0)
-    """0: the weights are those of the entry in ``pretrained``, with other settings."""
+    """Training steps; 0: the weights of the entry in ``pretrained``, with other settings."""
     hours: float = Field(ge=0)
     """Of training."""
     device: str
     data: str = Field(min_length=1)
-    """What it was trained on, in words."""
+    """Description of the training data."""
     scores: dict[str, Any]
-    """Figures and the protocol they were found by, as ``results/metrics/NAME.json`` has them."""
+    """Scores and their protocol, as in ``results/metrics/NAME.json``."""
     commit: str
     licence: str
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """Of the weights."""
     probe: list[float]
-    """What it makes of two fixed pictures, coarsely; see ``methods.warm_start.probe``."""
+    """Coarse output for two fixed pictures; see ``methods.warm_start.probe``."""
     pretrained: dict[str, Any] | None = None
-    """``Entry.facts`` of what its own training began from."""
+    """``Entry.facts`` of the entry its own training began from."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,18 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What it is called by."""
+        """Name of the entry: that of its folder."""
         return self.folder.name
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What stands beside a result that began from it."""
+        """Facts that accompany every result whose training began from it."""
         card = self.card
         found = {"entry": self.name, "steps": card.steps, "data": card.data, "sha256": card.sha256}
         return found | ({"pretrained": card.pretrained} if card.pretrained else {})
 
     def weights(self) -> Path:
-        """Return the file of the weights, whose hash is that of the card.
+        """Return the file of the weights, verified by the hash on the card.
 
         Raises:
             UserError: it is missing, truncated or another file.
@@ -125,16 +125,16 @@ def _digest(path: Path, changed: int, size: int) -> str:  # noqa: ARG001 - they 
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folders(root: Path | None) -> list[Path]:
-    """The folders in which entries are looked for, first come first served.
+    """Return the folders in which entries are searched for, in order of precedence.
 
     Args:
-        root: the project's; None outside one.
+        root: root of the project; None outside one.
 
     Raises:
         UserError: ``ATELIER_ZOO`` names no folder.
@@ -152,13 +152,13 @@ def _homes(root: Path | None) -> list[Path]:
 
 
 def names(root: Path | None) -> list[str]:
-    """Every entry by name, whole or not."""
+    """Return the names of all entries, complete or not."""
     found = (path for place in folders(root) for path in place.iterdir() if path.is_dir())
     return sorted({path.name for path in found if not path.name.startswith(".")})
 
 
 def find(name: str, root: Path | None) -> Entry | None:
-    """Return the entry ``name``; None where there is none.
+    """Return the entry ``name``, or None.
 
     Raises:
         UserError: there is one, and its card cannot be read.
@@ -170,7 +170,7 @@ def find(name: str, root: Path | None) -> Entry | None:
 
 
 def how_to_get(root: Path | None) -> str:
-    """Return how to bring the zoo where its files have not been brought; "" where they are."""
+    """Return how to download the zoo's files where they are missing, or ""."""
     if os.environ.get("ATELIER_ZOO"):
         return ""
     lacking = (
@@ -180,9 +180,9 @@ def how_to_get(root: Path | None) -> str:
 
 
 def warm_entry(block: Mapping[str, Any], name: str | None = None) -> str | None:
-    """Return the entry that ``warm_start`` of a method's settings names; None for none.
+    """Return the entry that ``warm_start`` of a method's settings names, or None.
 
-    ``zoo`` is the entry called as the method, ``zoo:OTHER`` another one, anything else a path.
+    ``zoo`` is the entry of the method's own name, ``zoo:OTHER`` another one, anything else a path.
 
     Raises:
         UserError: ``zoo`` where the method's name is not known.
@@ -196,7 +196,7 @@ def warm_entry(block: Mapping[str, Any], name: str | None = None) -> str | None:
 
 
 def warm_facts(block: Mapping[str, Any], name: str, root: Path) -> dict[str, Any]:
-    """Return ``facts`` of the entry a training begins from; empty where it begins from none.
+    """Return ``facts`` of the entry a training begins from, or {}.
 
     Raises:
         UserError: there is no such entry, or it is broken.
@@ -208,7 +208,7 @@ def warm_facts(block: Mapping[str, Any], name: str, root: Path) -> dict[str, Any
 def project_entry(name: str, root: Path) -> Entry:
     """Return an entry of the project's own zoo, with weights that have been verified.
 
-    Others are not looked at: DVC watches this folder alone.
+    Other folders are not searched: DVC tracks this one alone.
 
     Raises:
         UserError: it is missing or broken.
@@ -232,7 +232,7 @@ def trained_on(facts: Mapping[str, Any]) -> str:
 
 
 def history(card: Mapping[str, Any]) -> str:
-    """Return how a training that began from the zoo went on; "" for a card of another.
+    """Return the steps of a training that began from the zoo, those of the entry first, or "".
 
     ``12,000 steps on photographs and Van Gogh, then 20``.
     """

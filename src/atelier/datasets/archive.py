@@ -14,7 +14,7 @@ from atelier.core.files import atomic_folder
 from atelier.core.layout import REQUIRED
 
 FOLDERS = {"trainA": "paintings", "trainB": "photos/train", "testB": "photos/test"}
-"""Folder of the archive to folder of the project. testA repeats paintings of trainA."""
+"""Folder of the archive → folder of the project. testA repeats paintings of trainA."""
 MAX_BYTES = 8 * 2**30
 """Size of all pictures, unpacked."""
 MAX_FILES = 100_000
@@ -27,10 +27,10 @@ _BROKEN = (
 
 
 def unpack(archive: Path, folder: Path) -> dict[str, int]:
-    """Lay out the pictures of ``archive`` below ``folder``, which appears whole or not at all.
+    """Unpack the pictures of ``archive`` below ``folder``, which appears complete or not at all.
 
     Returns:
-        How many pictures each of photos/train, photos/test and paintings holds.
+        Number of pictures in each of photos/train, photos/test and paintings.
 
     Raises:
         UserError: not a zip, damaged, another layout, or a member that would write elsewhere,
@@ -42,7 +42,7 @@ def unpack(archive: Path, folder: Path) -> dict[str, int]:
         with atomic_folder(folder) as part:
             return _unpack_into(archive, part)
     except _BROKEN as error:
-        raise UserError(f"{archive}: is damaged or no zip archive ({error})") from None
+        raise UserError(f"{archive}: is damaged or not a zip archive ({error})") from None
 
 
 def _unpack_into(archive: Path, part: Path) -> dict[str, int]:
@@ -90,7 +90,7 @@ def _danger(member: zipfile.ZipInfo) -> str | None:
 
 
 def _target(member: zipfile.ZipInfo) -> PurePosixPath | None:
-    """Return a picture's place, or None for anything else."""
+    """Return the target of a picture, or None for anything else."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     split = next((n for n, part in enumerate(path.parts) if part in FOLDERS), None)

@@ -23,10 +23,10 @@ from atelier.tracking.progress import progress
 
 URL = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/vangogh2photo.zip"
 """400 Van Gogh paintings, 6,287 + 751 photographs (Zhu et al. 2017, the CycleGAN data sets). The
-authors publish no checksum: what came is written to SOURCE.json."""
+authors publish no checksum: that of the download is written to SOURCE.json."""
 MIB = 2**20
 ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Of the system's errors those that are no fault of the archive."""
+"""System errors that are not caused by the archive."""
 _NETWORK = (urllib.error.URLError, http.client.HTTPException, OSError)
 
 
@@ -43,7 +43,7 @@ class Patience:
 
 
 class _BrokenOffError(OSError):
-    """The connection ended before the file did."""
+    """The connection ended before the file was complete."""
 
 
 def fetch(
@@ -54,7 +54,7 @@ def fetch(
     size: int | None = None,
     patience: Patience | None = None,
 ) -> dict[str, Any]:
-    """Download the archive at ``url`` and lay it out as a data folder.
+    """Download the archive at ``url`` and unpack it as a data folder.
 
     The archive is kept beside ``folder`` until it is unpacked, so that a second call resumes.
 
@@ -66,7 +66,7 @@ def fetch(
         patience: time-outs and retries.
 
     Returns:
-        What is also in SOURCE.json: url, bytes, sha256.
+        Contents of SOURCE.json: url, bytes, sha256.
 
     Raises:
         UserError: with what to do: no connection, refused, wrong size or hash, bad archive.
@@ -82,12 +82,12 @@ def fetch(
         _check(url, source, sha256, size)
         unpack(archive, folder)
     except UserError:
-        archive.unlink()  # resuming a complete file would not put it right
+        archive.unlink()  # resuming a complete file would not repair it
         raise
     except OSError as error:
         if error.errno in ROOM:
             raise
-        archive.unlink()  # what it asks for cannot be: a name too long, a place before the file
+        archive.unlink()  # the archive asks for the impossible: a name too long, a negative offset
         reason = f"cannot be unpacked ({error}); the download was deleted"
         raise UserError(f"{url}: {reason}, give another with --url") from None
     write_json(folder / "SOURCE.json", source)
@@ -109,7 +109,7 @@ def _sha256(path: Path) -> str:
 
 
 def download(url: str, target: Path, *, patience: Patience | None = None) -> None:
-    """Stream ``url`` to ``target``; what has come so far waits in ``<target>.part``.
+    """Stream ``url`` to ``target``; a partial download is kept in ``<target>.part``.
 
     Raises:
         UserError: not http(s), refused by the server, or no progress in several attempts.
@@ -132,12 +132,12 @@ def download(url: str, target: Path, *, patience: Patience | None = None) -> Non
         else:
             part.replace(target)
             return
-    kept = f"the {_bytes(part) / MIB:.1f} MiB that came are kept; run again to resume"
-    raise UserError(f"{url}: the download broke off ({problem}); {kept}")
+    kept = f"the {_bytes(part) / MIB:.1f} MiB received are kept; run again to resume"
+    raise UserError(f"{url}: the download was interrupted ({problem}); {kept}")
 
 
 def _give_up_when_refused(url: str, error: Exception) -> None:
-    """Try again after what may pass by itself only: a busy server or network, a time-out."""
+    """Raise unless a retry may help, as with a busy server or network, or a time-out."""
     if isinstance(error, urllib.error.HTTPError):
         error.close()
         if error.code < 500 and error.code not in {408, 425, 429}:
@@ -156,16 +156,16 @@ def _transfer(url: str, part: Path, timeout: float) -> None:
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
-        # Nothing lies beyond what we have: either that is all, or it is another file's beginning.
+        # The server has nothing further: the file is complete, or it is part of another one.
         error.close()
         total = _total(error.headers)
         if total != have:
             part.unlink()
-            raise _BrokenOffError("the file on the server has changed; starting anew") from None
+            raise _BrokenOffError("the file on the server has changed; starting again") from None
     came = _bytes(part)
     if total is not None and came != total:
         if came > total:
-            part.unlink()  # growing for ever must not count as progress
+            part.unlink()  # endless growth must not count as progress
         raise _BrokenOffError(f"{came} of {total} bytes")
 
 
@@ -175,12 +175,12 @@ def _save(response: http.client.HTTPResponse, part: Path, have: int) -> int | No
     partial = response.status == 206
     if partial and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
         part.unlink(missing_ok=True)
-        raise _BrokenOffError("the server sent another part than asked; starting anew")
+        raise _BrokenOffError("the server sent another part than requested; starting again")
     chunks: Iterator[bytes] = iter(lambda: response.read(MIB), b"")
     if total is not None:
         left = total - have if partial else total
         chunks = progress(chunks, -(-left // MIB), "download (MiB)")
-    # A plain 200 carries the file from its beginning, whatever was asked.
+    # A plain 200 returns the file from its beginning, whatever was requested.
     with part.open("ab" if partial else "wb") as file:
         file.writelines(chunks)
     return total

@@ -1,4 +1,4 @@
-"""Making a folder of pictures the project's own data: checked, copied, swapped in, given to DVC."""
+"""Import of a folder of pictures as the project's data: check, copy, replace, add to DVC."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from atelier.core.layout import counts, splits
 from atelier.tracking.progress import progress
 
 NEW, OLD = ".data.*.part", ".data.*.old"
-"""What lies beside ``data`` while it is replaced; git ignores both."""
+"""Folders beside ``data`` while it is replaced; git ignores both."""
 LOCK = Path(".dvc/tmp/atelier-data.lock")
 
 
 def adopt(source: Path, root: Path, *, force: bool = False) -> dict[str, int]:
     """Make the pictures of ``source`` the data of the project at ``root``.
 
-    ``data`` is replaced as a whole, and is as before if DVC refuses the new ones. What it held can
-    be had back from DVC's cache when it had been added; otherwise nothing is replaced without
-    ``force``. When ``source`` is ``data`` itself, nothing is copied: its present state is added.
+    ``data`` is replaced as a unit, and restored if DVC refuses the new pictures. If the old ones
+    had been added, they can be restored from DVC's cache; otherwise nothing is replaced without
+    ``force``. If ``source`` is ``data`` itself, nothing is copied: its current state is added.
 
     Returns:
-        How many pictures each split holds.
+        Number of pictures in each split.
 
     Raises:
-        UserError: wrong layout, no DVC project, data that would be lost, or a failing DVC.
+        UserError: wrong layout, not a DVC project, data that would be lost, or DVC fails.
     """
     found = {split: [*filter(is_regular, paths)] for split, paths in splits(source).items()}
     data = root / "data"
@@ -51,19 +51,19 @@ def adopt(source: Path, root: Path, *, force: bool = False) -> dict[str, int]:
 
 
 def unusable(source: Path) -> list[Path]:
-    """What is called like a picture and not copied: pipes, devices, links that end nowhere."""
+    """Return files with a picture's suffix that are not copied: pipes, devices, broken links."""
     paths = (path for paths in splits(source).values() for path in paths)
     return [path for path in paths if not is_regular(path)]
 
 
 def check_replaceable(root: Path, *, force: bool = False) -> None:
-    """Whether ``data`` may be replaced; worth asking before a long download.
+    """Raise unless ``data`` may be replaced; to be called before a long download.
 
     Raises:
-        UserError: no DVC project, or (unless ``force``) data that DVC's cache does not have.
+        UserError: not a DVC project, or (unless ``force``) data that DVC's cache does not have.
     """
     if not (root / ".dvc").is_dir():
-        raise UserError(f"{root}: is no DVC project yet; run `dvc init` there first")
+        raise UserError(f"{root}: is not a DVC project yet; run `dvc init` there first")
     data = root / "data"
     if force or not data.exists() or (data.is_dir() and not any(data.iterdir())):
         return
@@ -75,10 +75,10 @@ def check_replaceable(root: Path, *, force: bool = False) -> None:
 
 
 def recover(root: Path) -> list[str]:
-    """Put right what a killed ``adopt`` left beside ``data``; a line about each thing done.
+    """Repair what a killed ``adopt`` left beside ``data``; yield a line about each repair.
 
-    Between the two renames there is no ``data``: the old ones come back. After them the new ones
-    are given to DVC. Nothing is touched while another process replaces the data.
+    Between the two renames there is no ``data``: the old pictures are restored. After them the new
+    ones are added to DVC. Nothing is changed while another process replaces the data.
     """
     left = [*root.glob(OLD), *root.glob(NEW)]
     if not left:
@@ -95,11 +95,11 @@ def _recover(root: Path) -> list[str]:
     for old in sorted(root.glob(OLD)):
         if not os.path.lexists(data):
             old.replace(data)
-            lines.append(f"{data}: replacing the pictures was interrupted; the old ones are back")
+            lines.append(f"{data}: the replacement was interrupted; the old pictures are restored")
         else:
             _add(root)
             _remove(old)
-            lines.append(f"{data}: replacing the pictures was interrupted; it is finished now")
+            lines.append(f"{data}: the replacement was interrupted; it is finished now")
     for new in root.glob(NEW):
         shutil.rmtree(new, ignore_errors=True)
         lines.append(f"{new}: left by an interrupted copy; removed")
@@ -119,7 +119,7 @@ def _locked(root: Path, wait: float = 10) -> Iterator[None]:
 
 @contextmanager
 def _copied(source: Path, found: dict[str, list[Path]], data: Path) -> Iterator[Path]:
-    """A hidden copy of the pictures beside ``data``; gone afterwards, unless it was moved."""
+    """Yield a hidden copy of the pictures beside ``data``; removed afterwards, unless moved."""
     part = data.parent / f".data.{uuid.uuid4().hex}.part"
     targets = {
         path: name for split, paths in found.items() for path, name in _names(source, split, paths)
@@ -137,7 +137,7 @@ def _copied(source: Path, found: dict[str, list[Path]], data: Path) -> Iterator[
 
 
 def _names(source: Path, split: str, paths: list[Path]) -> list[tuple[Path, str]]:
-    """Each picture's path in the data folder; names DVC cannot write are made readable."""
+    """Return each picture's path in the data folder; names DVC cannot write are converted."""
     inner = [path.relative_to(source / split).as_posix() for path in paths]
     kept = {name for name, path in zip(inner, paths, strict=True) if is_utf8(path)}
     unique = stems(inner)
@@ -148,7 +148,7 @@ def _names(source: Path, split: str, paths: list[Path]) -> list[tuple[Path, str]
 
 
 def _check_names(data: Path) -> None:
-    """DVC writes names into a JSON file.
+    """Refuse names that DVC cannot write to its JSON file.
 
     Raises:
         UserError: a file whose name is not UTF-8.
@@ -161,9 +161,9 @@ def _check_names(data: Path) -> None:
 
 @contextmanager
 def _swapped(new: Path, data: Path) -> Iterator[None]:
-    """Rename ``new`` to ``data``; the former ``data`` goes at the end, or comes back on an error.
+    """Rename ``new`` to ``data``; the old ``data`` is removed at the end, or restored on an error.
 
-    Two renames, so that no moment has half of one and half of the other.
+    Two renames, so that the two are never mixed.
     """
     old = data.parent / f".data.{uuid.uuid4().hex}.old"
     had = os.path.lexists(data)
@@ -174,7 +174,7 @@ def _swapped(new: Path, data: Path) -> Iterator[None]:
         yield
     except BaseException:
         if os.path.lexists(data):
-            data.replace(new)  # deleted by whoever made it
+            data.replace(new)  # deleted by its creator
         if had:
             old.replace(data)
         raise

@@ -1,4 +1,4 @@
-"""Noise of known strength on pictures in [0, 1], as denoisers are measured with.
+"""Noise of known strength on pictures in [0, 1], to evaluate denoisers.
 
 Both kinds are independent from pixel to pixel and from channel to channel, drawn from the caller's
 CPU generator, so that a seed gives the same noise on every device.
@@ -23,7 +23,7 @@ def gaussian(image: Tensor, sigma: float, generator: Generator, *, clip: bool = 
         sigma: standard deviation in the units of 8-bit pictures, 0 to 255.
         generator: on the CPU.
         clip: to [0, 1], as a picture file would, and as Zero-Shot Noise2Noise's authors do. Where
-            it clips, the noise has no longer the mean 0.
+            it clips, the mean of the noise is no longer 0.
     """
     if sigma < 0:
         raise ValueError(f"sigma must not be negative, it is {sigma}")
@@ -36,7 +36,7 @@ def poisson(image: Tensor, lam: float, generator: Generator, *, clip: bool = Fal
 
     Args:
         image: in [0, 1].
-        lam: how many events white stands for; fewer is noisier.
+        lam: number of events at white; fewer is noisier.
         generator: on the CPU.
         clip: to [0, 1]; off by default, as Zero-Shot Noise2Noise's authors have it.
     """
@@ -54,4 +54,4 @@ NOISES: Mapping[Noise, Callable[[Tensor, float, Generator], Tensor]] = {
     "gaussian": gaussian,
     "poisson": poisson,
 }
-"""Noise models by name, each with its own range; the number is σ or λ."""
+"""Noise models by name, each with its own clipping; the number is σ or λ."""

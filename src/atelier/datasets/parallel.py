@@ -1,11 +1,11 @@
-"""Parallel map over files, on all cores, in order, with progress and a prompt Ctrl-C."""
+"""Parallel map over files, on all cores, in order, with progress and prompt interruption."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,8 +18,12 @@ from atelier.tracking.progress import progress
 A = TypeVar("A")
 B = TypeVar("B")
 
+UNGUARDED = 78
+"""Exit code of a worker that called ``parallel`` while importing the main script."""
+ENDING = 5.0
+"""Seconds to wait for the exit code of a worker that has died."""
 PER_WORKER = 32
-"""Starting a process costs as much as about this many small pictures."""
+"""Number of small pictures that take as long as starting a process."""
 
 
 def cores() -> int:
@@ -32,30 +36,55 @@ def cores() -> int:
 def parallel(
     function: Callable[[A], B], tasks: Sequence[A], what: str, workers: int | None = None
 ) -> Iterator[B]:
-    """Yield ``function(task)`` for every task, in their order.
+    """Yield ``function(task)`` for every task, in order.
 
-    ``function`` must be importable (top level of a module). With ``workers=1``, or too few tasks
-    to be worth a process, everything runs here.
+    ``function`` must be importable (top level of a module). With ``workers=1``, or too few tasks to
+    be worth a process, everything runs in this process.
 
     Raises:
-        UserError: a worker died, usually for want of memory.
+        UserError: a worker died, usually for lack of memory; or the calling script has no main
+            guard, so that every worker, which imports it first, would call this again.
     """
     count = min(workers or cores(), -(-len(tasks) // PER_WORKER))
     if count <= 1:
         yield from progress(map(function, tasks), len(tasks), what)
         return
+    _leave_if_imported()
+    others, started = set(multiprocessing.active_children()), set[BaseProcess]()
     try:
         with _pool(count) as pool:
-            yield from progress(pool.map(function, tasks, chunksize=4), len(tasks), what)
+            results = pool.map(function, tasks, chunksize=4)
+            started = set(multiprocessing.active_children()) - others
+            yield from progress(results, len(tasks), what)
     except BrokenProcessPool:
-        reason = f"{what}: a worker process died, probably for want of memory"
-        raise UserError(f"{reason}; set fewer `workers` or a lower `max_megapixels`") from None
+        raise UserError(f"{what}: {_why_broken(started)}") from None
+
+
+def _leave_if_imported() -> None:
+    """End a worker that is still importing the main script, which has called ``parallel`` again.
+
+    Python would end it with a traceback of twenty lines for each worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
+
+
+def _why_broken(workers: Collection[BaseProcess]) -> str:
+    for worker in workers:  # the pool is told before they have really ended
+        worker.join(ENDING)
+    if UNGUARDED in {worker.exitcode for worker in workers}:
+        return (
+            "each worker process first imports your script, which calls this again; put the call "
+            'below `if __name__ == "__main__":`, or set `workers: 1`'
+        )
+    reason = "a worker process died, probably for lack of memory"
+    return f"{reason}; set fewer `workers` or a lower `max_megapixels`"
 
 
 @contextmanager
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     others = set(multiprocessing.active_children())
-    # Fork would copy the locks of torch's threads in whatever state they are in.
+    # Fork would copy the locks of torch's threads in an arbitrary state.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_die_on_interrupt)
     try:
@@ -67,7 +96,7 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _stop(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
-    """Stop at once: ``shutdown`` alone would finish the pictures already handed out."""
+    """Stop at once: ``shutdown`` alone would finish the pictures already submitted."""
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
@@ -75,5 +104,5 @@ def _stop(pool: ProcessPoolExecutor, processes: set[BaseProcess]) -> None:
 
 
 def _die_on_interrupt() -> None:
-    # Ctrl-C reaches every process of the terminal: no traceback from each worker.
+    # Ctrl-C reaches every process of the terminal: avoid a traceback from each worker.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -21,27 +21,28 @@ from atelier.core.files import atomic_folder, write_json
 from atelier.core.layout import REQUIRED, left_out, splits
 from atelier.core.pairing import Pairing
 from atelier.core.paths import Prepared
+from atelier.core.purpose import RunSetting
 from atelier.datasets.parallel import cores, parallel
 from atelier.tracking.progress import progress
 
 
 class PrepareSettings(Settings):
-    """Settings of the step; ``workers`` alone has no influence on the result."""
+    """Settings of the step; only ``workers`` has no influence on the result."""
 
     size: int = Field(ge=16, le=4096)
-    """Pixels: the side of the square, or the longer side with ``resize: fit``."""
+    """Pixels: the side of the square, or the long side with ``resize: fit``."""
     resize: images.ResizeMode = "crop"
     on_broken: Literal["skip", "fail"] = "skip"
     max_megapixels: float = Field(MAX_PIXELS / 1e6, gt=0, le=MAX_PIXELS / 1e6)
-    """Larger pictures count as broken."""
+    """Megapixels above which a picture counts as broken."""
     duplicates: Literal["keep", "skip"] = "keep"
-    """Fate of the second of two equal files of one split."""
+    """Treatment of the second of two equal files of one split."""
     test_photos: int | None = Field(None, ge=1)
-    """Number of test photographs that are paired with a painting; None is all."""
+    """Number of test photographs paired with a painting; None: all."""
     min_pictures: int = Field(1, ge=1)
-    """Fewer usable pictures than this in a required split are an error."""
-    workers: int | None = Field(None, ge=1)
-    """Processes; None is all cores."""
+    """Minimum number of usable pictures in a required split."""
+    workers: RunSetting[int | None] = Field(None, ge=1)
+    """Processes; None: one per core."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Task:
-    """One picture's work for a worker process."""
+    """A picture to be prepared by a worker process."""
 
     source: Path
     target: Path
@@ -67,10 +68,10 @@ class _Task:
 def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict[str, Any]:
     """Write every usable picture below ``data`` to ``out`` as PNG, with manifest and pairing.
 
-    ``out`` appears as a whole or not at all, and replaces a former one.
+    ``out`` appears complete or not at all, and replaces an existing one.
 
     Returns:
-        The manifest: the same for the same files, settings and seed, on any machine.
+        The manifest: equal for equal files, settings and seed, on any machine.
 
     Raises:
         UserError: wrong layout, too few usable pictures, a broken one with ``on_broken: fail``.
@@ -102,9 +103,9 @@ def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict
 def _check_out(data: Path, out: Path) -> None:
     one, other = data.resolve(), out.resolve()
     if one == other or one in other.parents or other in one.parents:
-        raise UserError(f"{out}: must lie outside {data}, whose pictures are never touched")
+        raise UserError(f"{out}: must lie outside {data}, whose pictures are never changed")
     if out.exists() and any(out.iterdir()) and not Prepared(out).manifest.is_file():
-        raise UserError(f"{out}: holds something else than prepared pictures; move it away first")
+        raise UserError(f"{out}: holds something other than prepared pictures; move it away first")
 
 
 def _named(data: Path, found: dict[str, list[Path]]) -> list[_Picture]:
@@ -118,7 +119,7 @@ def _named(data: Path, found: dict[str, list[Path]]) -> list[_Picture]:
 
 
 def _hashed(pictures: list[_Picture], settings: PrepareSettings) -> list[_Picture]:
-    # Threads are enough: reading and hashing both let go of the interpreter's lock.
+    # Threads are enough: reading and hashing both release the GIL.
     with ThreadPoolExecutor(settings.workers or cores()) as pool:
         hashes = pool.map(_hash_file, [picture.path for picture in pictures])
         told = progress(hashes, len(pictures), "hash")
@@ -127,17 +128,17 @@ def _hashed(pictures: list[_Picture], settings: PrepareSettings) -> list[_Pictur
 
 def _hash_file(path: Path) -> str:
     try:
-        require_regular(path)  # opening a pipe would wait for ever
+        require_regular(path)  # opening a pipe would block for ever
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, RefusedError):
-        return ""  # reading it as a picture will say why
+        return ""  # reading it as a picture will report why
 
 
 def _sift(
     pictures: list[_Picture], settings: PrepareSettings
 ) -> tuple[list[_Picture], list[dict[str, str]], list[dict[str, str]]]:
-    """Drop training photographs that are test photographs too, and duplicates when asked."""
+    """Drop training photographs that are also test photographs, and duplicates if set."""
     kept: list[_Picture] = []
     leaks: list[dict[str, str]] = []
     duplicates: list[dict[str, str]] = []
@@ -237,12 +238,12 @@ def _warnings(
 
 
 def _left_out(data: Path) -> list[str]:
-    """``left_out``, without the place of the data on this machine."""
+    """Return ``left_out`` without the path of the data on this machine."""
     return [line.replace(f"{readable(data)}/", "") for line in left_out(data)]
 
 
 def _digest(entries: list[dict[str, Any]], settings: PrepareSettings) -> str:
-    """Name of the data set: changes with any picture, its split, or a setting; not with names."""
+    """Return the digest of the data set: of pictures, splits and settings, not of names."""
     sources = sorted((entry["split"], entry["sha256"]) for entry in entries)
     decisive = settings.model_dump(exclude={"workers"})
     return hashlib.sha256(json.dumps([sources, decisive], sort_keys=True).encode()).hexdigest()

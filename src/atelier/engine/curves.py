@@ -12,9 +12,9 @@ from atelier.core.files import atomic
 def write_curves(
     curves: Mapping[str, Sequence[float]], path: Path, steps: Sequence[int] | None = None
 ) -> None:
-    """Write losses by step as CSV, for ``dvc plots``; without losses, the header alone.
+    """Write losses by step as CSV, for ``dvc plots``; without losses, only the header.
 
-    ``steps`` are the places of the points; 1, 2, … by default.
+    ``steps`` are the steps of the points; 1, 2, … by default.
     """
     steps = steps or range(1, len(next(iter(curves.values()), [])) + 1)
     rows = [[step, *(curve[n] for curve in curves.values())] for n, step in enumerate(steps)]

@@ -1,8 +1,8 @@
-"""Several processes that train one system, each on its part of every batch.
+"""Data-parallel training: several processes train one system, each on its part of every batch.
 
-``torchrun`` starts them (``devices`` in ``params.yaml`` does it for you). Gradients are averaged
-once per optimiser, just before its update. Unlike DistributedDataParallel this wraps no network, so
-a generator may be applied several times before a backward pass, and a discriminator be frozen.
+``torchrun`` starts them (``devices`` in ``params.yaml`` runs it). Gradients are averaged once per
+optimiser, just before its update. Unlike DistributedDataParallel this wraps no network, so a
+generator may be applied several times before a backward pass, and a discriminator may be frozen.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from atelier.core.process import die_with_parent
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train together; one alone unless ``process_group``."""
+    """Group of processes that train together; a single process unless ``process_group``."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def is_main(self) -> bool:
-        """Return whether this process writes, shows and logs."""
+        """Return whether this process writes, displays and logs."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace each by its mean over the processes, in place."""
         if self.size == 1 or not tensors:
             return
-        flat = torch.cat([tensor.flatten() for tensor in tensors])  # one message, not hundreds
+        flat = torch.cat([tensor.flatten() for tensor in tensors])  # one call, not hundreds
         dist.all_reduce(flat)
         flat /= self.size
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
@@ -52,7 +52,7 @@ class ProcessGroup:
         return {key: sum(one[key] for one in everyone) / self.size for key in values}
 
     def any(self, value: bool) -> bool:
-        """Return whether it is true of at least one process."""
+        """Return whether ``value`` is true in at least one process."""
         return any(self.gather(value))
 
     def gather(self, value: Any) -> list[Any]:
@@ -73,7 +73,7 @@ def started() -> bool:
 
 
 def is_main() -> bool:
-    """Return whether this process is the first of them, or alone."""
+    """Return whether this process is the first of the group, or alone."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -81,7 +81,7 @@ def launch(devices: int, device: str) -> None:
     """Replace this script by ``devices`` processes that run it again, unless it is one of them.
 
     Raises:
-        UserError: there are not as many GPUs, or one of them is named.
+        UserError: there are fewer GPUs, or ``device`` names one of them.
     """
     if devices > 1 and not started():
         if ":" in device:
@@ -91,21 +91,21 @@ def launch(devices: int, device: str) -> None:
                 f"params.yaml: devices: {devices}, but {torch.cuda.device_count()} GPUs are visible"
             )
         launcher = ["-m", "atelier.engine.launcher", "--standalone", f"--nproc-per-node={devices}"]
-        os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])  # noqa: S606 - ourselves
+        os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])  # noqa: S606 - this script
 
 
 def own_device(device: str) -> str:
-    """Return ``cuda`` as the GPU of this process among those of its machine."""
+    """Return ``cuda`` as this process's own GPU of the machine."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if started() and device == "cuda" else device
 
 
 @contextmanager
 def process_group(device: str) -> Iterator[ProcessGroup]:
-    """Join the processes torchrun started (gloo on CPUs, NCCL on GPUs); else be ``ALONE``."""
+    """Join the group that torchrun started (gloo on CPUs, NCCL on GPUs), else return ``ALONE``."""
     if not started():
         yield ALONE
         return
-    # Killed by force, torchrun would leave its processes training on.
+    # Killed by SIGKILL, torchrun would leave its processes running.
     die_with_parent(signal.SIGKILL)
     if device.startswith("cuda"):
         torch.cuda.set_device(own_device(device))

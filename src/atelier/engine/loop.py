@@ -1,11 +1,12 @@
-"""The one training loop: yields every step; keeps, saves and restores its whole state.
+"""Training loop of all systems: it yields every step, and saves and restores its full state.
 
-It knows the contract of ``methods/trained.py`` and no tracker: the caller iterates over ``run``,
+It knows the interface of ``methods/trained.py`` and no tracker: the caller iterates over ``run``,
 shows progress, draws samples, logs. Batches are a function of the step's number (see
-``batches.py``), so networks, optimisers, average, step and what a method itself adds (image pools)
-are all there is to keep, and a resumed training equals an uninterrupted one bit for bit on the CPU.
+``batches.py``), so networks, optimisers, moving average, step and the method's own state (image
+pools) are the full state, and a resumed training equals an uninterrupted one bit for bit on the
+CPU.
 
-A batch can be divided: among processes (``group``) and, in each, into ``accumulate`` parts that are
+A batch can be divided among processes (``group``) and, in each, into ``accumulate`` parts that are
 computed one after another. Gradients are averaged over all parts, so that only rounding differs.
 """
 
@@ -27,21 +28,22 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from atelier.core.batches import Batch, Batches, loader
-from atelier.core.checkpoints import newest_state, save_state
+from atelier.core.checkpoints import newest_state, save_final_state, save_state
 from atelier.core.config import UserError
 from atelier.engine.distributed import ALONE, ProcessGroup
+from atelier.engine.schedule import why_anew
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import warm_up
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """A finished step."""
+    """Result of a finished step."""
 
     step: int
-    """Steps done, from 1."""
+    """Number of finished steps, from 1."""
     losses: dict[str, float]
-    """Means since the last point of the curves; empty but at such a point."""
+    """Means since the last point of the curves; empty between points."""
 
 
 class Trainer:
@@ -68,38 +70,46 @@ class Trainer:
         self.seconds = {"data": 0.0, "step": 0.0}
         self.history: dict[str, list[float]] = {"step": []}
         self.sums: dict[str, float] = {}
+        self.unfinished: set[str] = set()
+        self.final_extra: list[Any] = []
         if not self._restored():
             warm_up(method)
             if self.settings.ema:
-                self.average = self._average()  # of the weights that were loaded
+                self.average = self._average()  # average of the loaded weights
         if self.settings.compile:
             for network in _called(self.method.networks):
-                network.compile()  # in place: names and weights stay
+                network.compile()  # in place: names and weights are unchanged
 
     def _average(self) -> AveragedModel:
         update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
         return AveragedModel(self.method.inference_networks, multi_avg_fn=update)
 
     def run(self) -> Iterator[StepResult]:
-        """Train until ``steps``.
+        """Train up to ``steps``, yielding every step.
 
         Raises:
             UserError: a loss or a gradient is not finite; names step and files. The weights before
-                it and the last checkpoint are untouched.
+                it and the last checkpoint are unchanged.
             KeyboardInterrupt: Ctrl-C, after the step is finished and saved.
         """
         settings = self.settings
         self.method.networks.train()
+        if self.step == settings.steps and self.sums:  # interrupted at the very last step
+            self._point()
         with _interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
+            saved = time.monotonic()
             while self.step < settings.steps:
-                # saved after the caller has drawn and logged: killed there, the step is done again
+                # saved after the caller has drawn and logged: if killed there, the step is repeated
                 yield self._one_step(made)
                 if self.group.any(asked()):
                     self.save()
                     raise KeyboardInterrupt
-                if self.step % settings.save_every == 0 and self.step < settings.steps:
+                due = time.monotonic() - saved >= 60 * settings.save_minutes
+                if self.step < settings.steps and self.group.any(due):
                     self.save()
+                    saved = time.monotonic()  # so that saving itself never takes most of the time
+        self.final_extra = self.group.gather(self.method.extra_state())
 
     def _one_step(self, made: Iterator[Batch]) -> StepResult:
         began = time.monotonic()
@@ -120,9 +130,9 @@ class Trainer:
         return [batch.part(first + n, self.parts) for n in range(self.settings.accumulate)]
 
     def _training_losses(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-        """Yield the method's losses; its forward passes run in the precision asked for."""
+        """Yield the method's losses; forward passes run in the precision of the settings."""
         low = self.settings.precision == "bfloat16"
-        # whatever draws from the global generator (dropout) is a function of the step as well
+        # draws from the global generator (dropout) are a function of the step as well
         torch.manual_seed(int(batch.generator("global").initial_seed()))
         phases = self.method.training_losses(batch)
         while True:
@@ -135,12 +145,12 @@ class Trainer:
     def _optimise(
         self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
     ) -> bool:
-        """Make one optimiser's update, by the mean gradient of all parts; False without one."""
+        """Update by one optimiser with the mean gradient of all parts; False if none is left."""
         name, sums = "", dict[str, float]()
         for run in runs:
             found = next(run, None)
             if found is None:
-                continue  # the others end as well: what a method does after its last update
+                continue  # finish the others as well: a method may act after its last update
             first, (name, losses) = not name, found
             if first:
                 self.optimizers[name].zero_grad()
@@ -177,7 +187,7 @@ class Trainer:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
 
     def _check(self, values: Mapping[str, float], batch: Batch) -> None:
-        """Stop before the weights are touched, every process of the group for the same reason."""
+        """Raise before the weights are changed, for the same reason in every process."""
         # x - x is not 0 for NaN and infinity
         own = next((what for what, value in values.items() if value - value != 0), None)
         if found := [what for what in self.group.gather(own) if what]:
@@ -187,27 +197,32 @@ class Trainer:
             )
 
     def _point(self) -> dict[str, float]:
-        """Close an interval of the curves at its end."""
-        every = self.settings.log_every
-        last = self.step == self.settings.steps
-        if self.step % every and not last:
+        """Return the means of an interval of the curves at its end, else {}.
+
+        The training may end before an interval does.
+        """
+        whole = self.step % self.settings.log_every == 0
+        if not whole and self.step != self.settings.steps:
             return {}
-        count = self.step % every or every
+        count = self.step - int(next(reversed(self.history["step"]), 0))
         found = self.group.means({name: total / count for name, total in self.sums.items()})
-        self.sums = {}
         for name, value in {"step": self.step, **found}.items():
             self.history.setdefault(name, []).append(value)
+        if whole:
+            self.sums = {}
+        else:
+            self.unfinished = {"step", *found}
         return found
 
     def final_weights(self) -> dict[str, Tensor]:
-        """Return the final weights: the moving average where there is one."""
+        """Return the final weights: the moving average, if there is one."""
         networks = self.average.module if self.average else self.method.inference_networks
         state: dict[str, Tensor] = networks.state_dict()
         return state
 
     @contextmanager
     def swap_ema_weights(self) -> Iterator[None]:
-        """Give the method its final weights, for samples; its own come back afterwards."""
+        """Temporarily load the final weights into the method, for samples."""
         if not self.average:
             yield
             return
@@ -220,24 +235,34 @@ class Trainer:
             networks.load_state_dict(own)
 
     def save(self) -> None:
-        """Write the whole state, atomically; one process of the group does it."""
+        """Write the full state atomically, in the main process of the group."""
         extra = self.group.gather(self.method.extra_state())
-        if not self.group.is_main:
-            return
-        state = {
+        if self.group.is_main:
+            save_state(self.folder, self.step, self._state(extra))
+
+    def save_final(self) -> None:
+        """Write the state after the last step of ``run``, for a training of more steps."""
+        save_final_state(self.folder, self.step, self._state(self.final_extra))
+
+    def _state(self, extra: Sequence[Any]) -> dict[str, Any]:
+        """Return the state between two steps; of the curves, what a longer training also has."""
+        return {
             "step": self.step,
+            "steps": self.settings.steps,
             "networks": self.method.networks.state_dict(),
             "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
             "average": self.average.state_dict() if self.average else None,
             "seconds": self.seconds,
-            "history": self.history,
+            "history": {
+                name: points[:-1] if name in self.unfinished else points
+                for name, points in self.history.items()
+            },
             "sums": self.sums,
             "extra": extra,
         }
-        save_state(self.folder, self.step, state)
 
     def _misfit(self, state: Mapping[str, Any]) -> str:
-        """Why a state is none of this training, or "": looked at before anything is changed."""
+        """Return why a state is not of this training, or ""; checked before anything is changed."""
         own = self.method.networks.state_dict()
         if _shapes(state["networks"]) != _shapes(own):
             return "has networks of other shapes"
@@ -248,11 +273,13 @@ class Trainer:
             return "has other optimisers"
         if not (0 < state["step"] <= self.settings.steps and state["extra"] and state["seconds"]):
             return f"is of step {state['step']}"
-        return "" if set(state["history"]) >= {"step"} and "sums" in state else "has no curves"
+        if not set(state["history"]) >= {"step"} or "sums" not in state:
+            return "has no curves"
+        return why_anew(self.method, state["steps"], state["step"])
 
     def _restored(self) -> bool:
-        """Whether there was a state to go on from."""
-        state: dict[str, Any] | None = newest_state(self.folder, self._misfit)
+        """Return whether a state was restored."""
+        state: dict[str, Any] | None = newest_state(self.folder, self.settings.steps, self._misfit)
         if state is None:
             return False
         self.method.networks.load_state_dict(state["networks"])
@@ -275,20 +302,20 @@ def _shapes(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
 
 
 def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
-    """Yield the networks themselves: a ModuleDict is never called."""
+    """Yield the networks that are called, as a ModuleDict is not."""
     for part in networks.values():
         yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)
 
 
 @contextmanager
 def _interruptible() -> Iterator[Any]:
-    """Yield a function that says whether Ctrl-C was pressed, or SIGTERM sent.
+    """Yield a function that returns whether Ctrl-C was pressed, or SIGTERM sent.
 
-    Pressed again, it stops at once.
+    A second signal stops at once.
     """
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # signals reach the main thread only
+        yield pressed.is_set  # only the main thread receives signals
         return
 
     def note(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler

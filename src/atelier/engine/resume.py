@@ -1,4 +1,4 @@
-"""Folders for resumable state, keyed by all that the state depends on."""
+"""Folders of checkpoints, keyed by everything that the state depends on."""
 
 from __future__ import annotations
 
@@ -9,29 +9,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import atelier.methods
-import atelier.nn
-from atelier.core import batches
-from atelier.core.fingerprint import code_digest
-from atelier.engine import loop
-
-CODE = (atelier.methods, atelier.nn, batches, loop)
-"""Code that decides what a picture looks like."""
-
 CHECKPOINTS = Path(".checkpoints")
 
 
 def drop(kept: Path) -> None:
-    """Remove a checkpoint whose result is written."""
+    """Remove the checkpoints of a result that has been written."""
     shutil.rmtree(kept, ignore_errors=True)
 
 
-def checkpoint_folder(name: str, key: Mapping[str, Any]) -> Path:
-    """Return the folder for the resumable state of ``name`` under the settings and data in ``key``.
+def checkpoint_folder(name: str, key: Mapping[str, Any], code: str) -> Path:
+    """Return the folder for the checkpoints of ``name``.
 
-    State of the same name under another key is dropped: it can never be continued.
+    Checkpoints of the same name under another key or code are removed: they can never be resumed.
+
+    Args:
+        name: name of the stage and the method.
+        key: settings and data that the state depends on.
+        code: digest of the code that it depends on, see ``core.fingerprint``.
     """
-    text = json.dumps({**key, "code": code_digest(CODE)}, sort_keys=True, default=str)
+    text = json.dumps({**key, "code": code}, sort_keys=True, default=str)
     folder = CHECKPOINTS / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     for old in CHECKPOINTS.glob(f"{name}-{'?' * 16}"):
         if old != folder:

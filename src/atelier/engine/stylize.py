@@ -1,7 +1,7 @@
 """Apply a method to the test photographs, batch by batch, so that an interrupted run resumes.
 
-A finished batch is kept below ``.checkpoints``, outside DVC's outputs (which DVC deletes before a
-stage runs): its PNGs first, its record last. Only a batch with a record counts.
+A finished batch is stored below ``.checkpoints``, outside DVC's outputs (which DVC deletes before a
+stage runs): its PNGs first, its record last. Only a batch with a record counts as finished.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from atelier.tracking.progress import progress
 
 log = logging.getLogger(__name__)
 EXTRA_PHOTOS = 2
-"""Photographs that a method draws extra pictures of, such as strips of strengths."""
+"""Number of photographs for a method's extra pictures, such as strips of strengths."""
 
 IterateCallback = Callable[[int, Iterate], None]
-"""Called with the batch's number and each of its iterates."""
+"""Callback that takes the batch's number and each of its iterates."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class BatchRecord:
     photos: list[str]
     seconds: float
     curves: dict[str, list[float]]
-    """Loss → its mean over the batch at every step."""
+    """Loss → mean over the batch at every step."""
 
 
 def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
-    """Return jobs in batches of at most ``size``, each of one picture size (fit keeps aspects)."""
+    """Return jobs in batches of at most ``size``, each of one picture size."""
 
     def shape(job: Job) -> tuple[int, ...]:
         return (*size_of(job.content), *size_of(job.style))
@@ -54,20 +54,20 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 def stylize(
     method: Method[Any], jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
 ) -> list[BatchRecord]:
-    """Stylise ``jobs`` into ``kept``; batches finished there are not done again.
+    """Stylise ``jobs`` into ``kept``; batches already finished there are skipped.
 
     Args:
         method: any method of the bench.
         jobs: see ``list_jobs``.
         kept: folder of ``checkpoint_folder``: the pictures as ``<photo>.png``.
-        watch: sees every iterate of the batches done now.
-        what: the name shown with the progress.
+        watch: callback for every iterate of the batches processed now.
+        what: label of the progress.
     """
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
     if len(left) < len(plan):
         done = len(plan) - len(left)
-        log.info("%s: %d of %d batches are there already", what, done, len(plan))
+        log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
     total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
     for n, iterate in progress(_run(method, plan, left, kept), total, what):
         watch(n, iterate)
@@ -85,7 +85,7 @@ def _run(
 def _run_batch(
     method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
 ) -> Iterator[Iterate]:
-    """Pass the iterates through, then write the batch's pictures and, last, its record."""
+    """Yield the iterates, then write the batch's pictures and, last, its record."""
     began, curves = time.monotonic(), dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
     style = images.load_batch([job.style for job in jobs])
@@ -94,7 +94,7 @@ def _run_batch(
             for name, loss in iterate.losses.items():
                 curves.setdefault(name, []).append(loss.mean().item())
             yield iterate
-    except UserError as error:  # a method knows places in the batch, not names
+    except UserError as error:  # a method knows indices in the batch, not names
         names = ", ".join(f"{n} {job.photo}" for n, job in enumerate(jobs))
         raise UserError(f"{error} (the batch: {names})") from None
     for job, image in zip(jobs, iterate.image, strict=True):
@@ -110,7 +110,7 @@ def _record(kept: Path, number: int) -> Path:
 
 
 def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
-    """Copy the finished pictures to the stage's output; ``kept`` stays until all is written."""
+    """Copy the finished pictures to the stage's output; ``kept`` remains until all is written."""
     out.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
@@ -130,7 +130,7 @@ def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
 
 
 def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
-    """Return curves averaged over all pictures; a shorter one (another size) ends the average."""
+    """Return curves averaged over all pictures, truncated to the shortest."""
     names = records[0].curves if records else {}
     weights = [len(record.photos) for record in records]
     return {

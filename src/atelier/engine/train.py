@@ -1,10 +1,10 @@
-"""Work of the ``train`` stage: pictures in, weights, curves and snapshots out."""
+"""Implementation of the ``train`` stage: from pictures to weights, curves and snapshots."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +13,36 @@ from torch import Tensor
 from atelier.core import images
 from atelier.core.batches import Batches
 from atelier.core.checkpoints import save_weights
-from atelier.core.files import write_json
+from atelier.core.files import read_record, write_json
+from atelier.core.fingerprint import stage_code
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
-from atelier.core.paths import SNAPSHOTS, Prepared, Results
+from atelier.core.paths import RUN, SNAPSHOTS, Prepared, Results
 from atelier.core.records import set_aside
+from atelier.core.structure import CLASS
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer
+from atelier.engine.resume import checkpoint_folder, drop
+from atelier.engine.schedule import can_grow, why_anew
 from atelier.methods.trained import Trained, weights_digest
 from atelier.tracking.progress import progress
 
 log = logging.getLogger(__name__)
+DONE = "done.json"
+"""Record of a finished training that more steps cannot continue."""
 SNAPSHOT_PHOTOS = 4
-"""Test photographs whose pictures are kept as they change in the training."""
+"""Number of test photographs in the training snapshots."""
 
 StepCallback = Callable[[StepResult], None]
 SnapshotCallback = Callable[[str, int, Tensor], None]
-"""Called with a photograph's name, the step and its picture (3, H, W) in [0, 1]."""
+"""Callback that takes a photograph's name, the step and a picture (3, H, W) in [0, 1]."""
 
 
 def start(
     method: Trained[Any], prepared: Path, folder: Path, group: ProcessGroup = ALONE
 ) -> Trainer:
-    """A training of ``method`` on the prepared pictures, continued if ``folder`` has a state."""
+    """Return a training of ``method`` on the prepared pictures, resumed from ``folder``."""
     s = method.settings
     below = Prepared(prepared)
     photos = images.find(below.training_photos)
@@ -44,6 +50,47 @@ def start(
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
     return Trainer(method, Batches(contents, styles, method.plan(), method.seed), folder, group)
+
+
+def resume_folder(name: str, card: Mapping[str, Any], known: Mapping[str, Any]) -> Path:
+    """Return the folder for the checkpoints of a training; ``known``: seed and data.
+
+    The number of steps is not part of its key: more steps can continue fewer.
+    """
+    settings = {key: value for key, value in card["parameters"].items() if key != "steps"}
+    code = stage_code("train", settings[CLASS])
+    key = {**known, "card": {**card, "parameters": settings}}
+    return checkpoint_folder(f"train-{name}", key, code)
+
+
+def put_away(folder: Path, trainer: Trainer | None) -> None:
+    """Reduce the checkpoints of a finished training to what one of more steps needs.
+
+    That is the full state if its learning rates allow to continue, else a record of the steps. Call
+    it after the outputs have been written.
+    """
+    (folder / RUN).unlink(missing_ok=True)  # a longer training has its own run
+    if trainer and can_grow(trainer.method):
+        trainer.save_final()
+        return
+    drop(folder)
+    if trainer and trainer.step:
+        write_json(folder / DONE, {"steps": trainer.step})
+
+
+def _tell_how_it_begins(trainer: Trainer, name: str) -> None:
+    steps, done = trainer.settings.steps, read_record(trainer.folder / DONE).get("steps", 0)
+    if trainer.step:
+        log.info("train %s: resumes after step %d of %d", name, trainer.step, steps)
+    elif 0 < done < steps and (reason := why_anew(trainer.method, done, done)):
+        log.info("train %s: starts again: %s", name, reason)
+
+
+def _forget_snapshots(trainer: Trainer) -> None:
+    """Remove those after the step it resumes from: they would not be made again."""
+    for path in (trainer.folder / SNAPSHOTS).glob("*/step *.png"):
+        if int(path.stem.removeprefix("step ")) > trainer.step:
+            path.unlink()
 
 
 def _chosen(paths: Sequence[Path], count: int | None, seed: int) -> list[Path]:
@@ -54,10 +101,10 @@ def _chosen(paths: Sequence[Path], count: int | None, seed: int) -> list[Path]:
 def train(
     trainer: Trainer, prepared: Path, name: str, watch: StepCallback, show: SnapshotCallback
 ) -> None:
-    """Run ``trainer`` to its end; draw the snapshots on the way, below its folder."""
+    """Run ``trainer`` to its end; draw snapshots meanwhile, below its folder."""
     jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], trainer.settings
-    if trainer.step:
-        log.info("train %s: resumes after step %d of %d", name, trainer.step, s.steps)
+    _tell_how_it_begins(trainer, name)
+    _forget_snapshots(trainer)
     trainer.method.check(*size_of(jobs[0].content)[::-1])
     due = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
     for result in progress(trainer.run(), s.steps - trainer.step, f"train {name}"):
@@ -68,13 +115,13 @@ def train(
 
 
 def run_worker(trainer: Trainer | None) -> None:
-    """Take part in a training that the group's main process leads, if there is one."""
+    """Run a training in a process other than the group's main one."""
     for _ in trainer.run() if trainer else ():
         pass
 
 
 def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, Tensor]]:
-    """Stylise a few test photographs with the present weights; write and yield the pictures."""
+    """Stylise a few test photographs with the current weights; write and yield the pictures."""
     folder = trainer.folder / SNAPSHOTS
     with trainer.swap_ema_weights():
         for job in jobs:
@@ -100,7 +147,7 @@ def write_outputs(trainer: Trainer, name: str, results: Results) -> dict[str, An
 
 
 def write_empty_outputs(name: str, results: Results) -> None:
-    """The files that every method has, for one that is not trained."""
+    """Write the files that every method has, for one that is not trained."""
     write_history({"step": []}, results.curves(name))
     results.snapshots(name).mkdir(parents=True, exist_ok=True)
 

@@ -1,7 +1,7 @@
-"""Check every block of ``params.yaml`` at every scale, whatever will be used, and resolve them.
+"""Validation of every block of ``params.yaml`` at every scale, used or not.
 
-``Params.load`` has checked the structure. Here each block meets the typed settings it is for, which
-import torch, and the networks and layers it names are compared with those there are.
+``Params.load`` has checked the structure. Here each block is validated by its typed settings, which
+import torch, and the networks and layers it names are looked up.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atelier.core.config import Params, Settings, UserError
+from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
+from atelier.core.stage_settings import CODE, codes
 from atelier.core.structure import CLASS, STEPS
 from atelier.datasets.prepare import PrepareSettings
 from atelier.methods.base import method_class
+from atelier.methods.trained import TrainSettings
 from atelier.methods.zsn2n import DenoiseSettings
 from atelier.metrics.evaluator import EvaluateSettings
 from atelier.metrics.lpips import TAPS
@@ -33,7 +36,7 @@ NETWORKS = (
     "fallback_features",
     "perceptual",
 )
-"""Settings that name a network, in every block that has them."""
+"""Settings that name a network, in any block."""
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "content_layers": ("loss_features", "features"),
     "style_layers": ("loss_features", "features"),
@@ -42,11 +45,11 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "predictor_layer": ("predictor_features",),
     "layer": ("features",),
 }
-"""Settings that name layers → the setting that names their network, the first that is set."""
+"""Settings that name layers → settings that may name their network, in order of precedence."""
 
 
 def problems(params: Params) -> list[str]:
-    """Return all mistakes in the blocks of all scales, one line each; none when all is right."""
+    """Return all mistakes in the blocks of all scales, one line each."""
     found: list[str] = []
     for scale in params.scales:
         at = params.at(scale)
@@ -56,7 +59,7 @@ def problems(params: Params) -> list[str]:
 
 
 def check(params: Params) -> None:
-    """Refuse settings of which any is wrong.
+    """Raise if any setting is invalid.
 
     Raises:
         UserError: see ``problems``.
@@ -81,7 +84,7 @@ def block_problems(params: Params, name: str) -> list[str]:
     return found + [
         f"params.yaml: {places.get(key, where)}.{key}: {text}"
         for key, text in mistakes
-        if not found or key in valid.model_fields_set  # a default beside mistakes is nobody's
+        if not found or key in valid.model_fields_set  # do not report a default beside mistakes
     ]
 
 
@@ -95,8 +98,18 @@ def typed(params: Params, name: str) -> Settings:
     return cls.build(block, _where(params, name), params.places(name))
 
 
+def purposes_of(params: Params, name: str) -> dict[str, str]:
+    """Return setting → purpose, of an entry or a step; see ``core.purpose``.
+
+    If nothing is trained, all settings that are not used to run are used to apply.
+    """
+    cls, _ = _block(params, name)
+    trains = issubclass(cls, TrainSettings)
+    return {k: p if trains or p == "run" else "apply" for k, p in purposes(cls).items()}
+
+
 def _valid_part(params: Params, name: str) -> Settings | None:
-    """What is valid of a block that is not: its other mistakes are to be found in the same run."""
+    """Return the valid part of an invalid block, to find its other mistakes in the same run."""
     try:
         cls, block = _block(params, name)
     except UserError:
@@ -105,38 +118,50 @@ def _valid_part(params: Params, name: str) -> Settings | None:
 
 
 def _block(params: Params, name: str) -> tuple[type[Settings], dict[str, Any]]:
-    """The type of an entry's or a step's settings, and what is set."""
+    """Return the type of an entry's or a step's settings, and the block."""
     block = params.settings(name)
     return STEP_SETTINGS.get(name) or method_class(str(block.pop(CLASS, None))).Settings, block
 
 
 def _where(params: Params, name: str) -> str:
-    """The block to name where none of the settings' own is to be named."""
+    """Return the block to name for settings that are not set in any."""
     return f"scales.{params.scale}.{name}"
 
 
 def resolved(params: Params) -> dict[str, dict[str, Any]]:
-    """Return entry → its settings at the scale in force: what a training depends on."""
-    return {name: params.method(name) for name in params.method_names}
+    """Return entry → what its stages depend on: its settings by purpose, and its code.
+
+    The settings used to run, on which no stage depends, are complete, with defaults; see
+    ``core.stage_settings``.
+    """
+    return {name: _resolved(params, name) for name in params.method_names}
+
+
+def _resolved(params: Params, name: str) -> dict[str, Any]:
+    block, valid = params.method(name), typed(params, name)
+    parts = split(type(valid), block)
+    running = split(type(valid), valid.model_dump())["run"]
+    deciding = {"train": parts["train"], "apply": parts["apply"]}
+    return {**deciding, "run": running, CODE: codes(block[CLASS])}
 
 
 Mistake = tuple[str, str]
-"""A setting, and what is wrong with it."""
+"""A setting and its mistake."""
 
 
 def _networks(settings: Settings) -> Iterator[Mistake]:
-    """Names of networks that do not exist."""
+    """Yield names of networks that do not exist."""
     for key in NETWORKS:
         name = getattr(settings, key, None)
         if isinstance(name, str) and name not in NAMES:
-            yield key, f"{shown(name)} is no network{nearest(name, NAMES)}"
+            yield key, f"{shown(name)} is not a network{nearest(name, NAMES)}"
     lpips = getattr(settings, "lpips", None)
     if isinstance(lpips, str) and lpips not in TAPS:
-        yield "lpips", f"{shown(lpips)} is no network of LPIPS{nearest(lpips, TAPS)}"
+        yield "lpips", f"{shown(lpips)} is not a network of LPIPS{nearest(lpips, TAPS)}"
 
 
 def _layers(settings: Settings) -> Iterator[Mistake]:
-    """Layers that the network they are of does not have, and weights that do not fit them."""
+    """Yield layers that their network does not have, and lists of weights of another length."""
     for key, sources in LAYERS.items():
         value = getattr(settings, key, None)
         network = next(filter(None, (getattr(settings, s, None) for s in sources)), None)
@@ -156,16 +181,16 @@ def _layers(settings: Settings) -> Iterator[Mistake]:
 
 
 def _columns(settings: Settings) -> Iterator[Mistake]:
-    """Columns of the comparison that do not exist."""
+    """Yield columns of the comparison that do not exist."""
     if isinstance(settings, CompareSettings):
         for key, known in (("sort", (*NUMBERS, *COUNTS)), ("champion", NUMBERS)):
             name = getattr(settings, key)
             if name not in known:
-                yield key, f"{shown(name)} is no column of numbers{nearest(name, known)}"
+                yield key, f"{shown(name)} is not a column of numbers{nearest(name, known)}"
 
 
 def _devices(settings: Settings, params: Params) -> Iterator[Mistake]:
-    """Batches that cannot be shared equally."""
+    """Yield batches that cannot be divided equally."""
     batch, parts = getattr(settings, "batch", 1), getattr(settings, "accumulate", None)
     if parts is not None and batch % (parts * params.devices):
         how = f"{params.devices} devices × accumulate {parts}"

@@ -1,4 +1,4 @@
-"""AdaAttN: any painting, its moments chosen by attention position by position.
+"""AdaAttN: arbitrary style transfer by moments that attention computes for every position.
 
 Liu et al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV 2021,
 with the settings of the authors' code (Huage001/AdaAttN).
@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from atelier.core.batches import Batch
+from atelier.core.purpose import ApplySetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import (
     AdaAttention,
@@ -42,69 +43,70 @@ class AdaAttNSettings(ArbitrarySettings):
     """Settings of one ``adaattn`` entry in ``params.yaml``."""
 
     features: str
-    """Looks at both pictures whenever the system is applied; the attention is in its layers."""
+    """Encoder of content and style, also when the system is applied; the attention uses its
+    layers."""
     loss_features: str | None = None
-    """Network of the losses and of the attention in their targets, needed in training only; None:
-    ``features``."""
+    """Loss network, which also computes the attention in the targets; needed in training only.
+    None: ``features``."""
     lr: float = Field(2e-4, gt=0)
     load_size: int | None = Field(512, ge=32)
-    """Unlike the authors' code, which stretches to a square of 512, the aspect is kept."""
+    """Unlike the authors' code, which stretches to a square of 512, the aspect ratio is kept."""
     shallow_keys: bool = True
-    """Compare positions by all layers up to the attention's, not by its own alone."""
+    """Compare positions by all layers up to that of the attention, not by that layer alone."""
     skip: bool = True
-    """Hand the attention at relu3_1 to the decoder."""
+    """Pass the attention at relu3_1 to the decoder."""
     global_weight: float = Field(10.0, ge=0)
     local_weight: float = Field(3.0, ge=0)
     content_weight: float = Field(0.0, ge=0)
-    """Of normalised features; 0 but for ablations."""
+    """Weight of the content loss on normalised features; non-zero for ablations only."""
     identity_weight: float = Field(0.0, ge=0)
-    """Of the mean squared difference in pixels between a photograph and itself decoded in its own
-    style. Not in the paper (SANet has it, Park & Lee 2019, eq. 9): it teaches the decoder to paint
-    pictures in hundreds of steps instead of thousands."""
+    """Weight of the mean squared error in pixels between a photograph and its reconstruction in its
+    own style. Not in the paper (SANet has it, Park & Lee 2019, eq. 9): with it the decoder learns
+    to reconstruct pictures in hundreds of steps instead of thousands."""
     local_layers: tuple[Layer, ...] = Field(LOSS_LAYERS, min_length=1)
     """The paper's text has relu3_1 to relu5_1; relu2_1 is the authors' code, and most of the
     attention's time."""
     max_sample: int = Field(64 * 64, ge=1)
-    """Style positions that take part at relu2_1 and relu3_1, in attention and local loss."""
+    """Style positions sampled at relu2_1 and relu3_1, in attention and local loss."""
     max_sample_deep: int = Field(256 * 256, ge=1)
     """The same at relu4_1 and relu5_1. Unlike the authors' code also in the local loss, which there
     takes ``max_sample``: the same up to crops of 512 px."""
     epochs: int = Field(5, ge=1)
-    """Equal parts of ``steps`` that the schedule counts in."""
+    """Number of epochs, equal parts of ``steps``, of the learning-rate schedule."""
     constant_epochs: int = Field(2, ge=0)
-    """At the full learning rate; after them every epoch begins with ``lr_decay`` of the rate."""
+    """Epochs at the full learning rate; each later one multiplies it by ``lr_decay``."""
     lr_decay: float = Field(0.3, gt=0, le=1)
     init: Init = "published"
-    """``he`` for short trainings: of the decoder, see ``init_he``, and attention that begins
-    without projections, see ``AdaAttention.init_identity``."""
+    """Initialisation. ``he``, for short trainings: see ``init_he`` for the decoder, and
+    ``AdaAttention.init_identity`` for attention that starts without projections."""
     init_std: float = Field(0.02, gt=0)
-    """Of the first weights, normally distributed; biases start at 0."""
-    tile: int | None = Field(None, ge=64, multiple_of=16)
-    """Side in pixels of the pieces in which encoder and decoder compute larger pictures, with the
-    same result; None: always whole."""
+    """Standard deviation of the initial weights, normally distributed; biases start at 0."""
+    tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
+    """Side in pixels of the tiles in which encoder and decoder process larger pictures, with the
+    same result; None: no tiling."""
 
 
 class Transformer(nn.Module):
-    """Attention at relu4_1 and relu5_1, added and merged by a convolution (§3.1)."""
+    """Attention at relu4_1 and relu5_1, summed and merged by a convolution (§3.1)."""
 
     def __init__(self, widths: Mapping[str, int], keys: Mapping[str, int]) -> None:
         super().__init__()
         four, five = widths["relu4_1"], widths["relu5_1"]
         self.relu4 = AdaAttention("relu4_1", keys["relu4_1"], four)
         self.relu5 = AdaAttention("relu5_1", keys["relu5_1"], five)
-        # unlike VGG19's, the two layers of `mini` differ in width: there one more 1×1 convolution
+        # unlike VGG19's, the two layers of `mini` differ in width and need one more 1×1 convolution
         self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
         self.merge = conv(four, four)
 
     def forward(self, content: EncodedImage, style: EncodedImage) -> Tensor:
-        """To (B, C4, H/8, W/8)."""
+        """Return (B, C4, H/8, W/8)."""
         four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
         merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
         return merged
 
 
 class AdaAttN(Arbitrary[AdaAttNSettings]):
-    """Content features with the moments each position attends to, decoded."""
+    """Decoder of content features that are given the moments each position attends to."""
 
     Settings = AdaAttNSettings
     multiple: ClassVar[int] = 16
@@ -131,12 +133,12 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
 
     @classmethod
     def build(cls, settings: AdaAttNSettings, *, seed: int, device: str) -> Self:
-        """Load the encoder the settings name; draw the first weights."""
+        """Load the encoder named in the settings; initialise the weights."""
 
         # Unlike the authors' code, no "vgg_normalised" (a Caffe VGG19 rescaled to mean activation
-        # 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with its
-        # reflection padding; input normalised by ImageNet's moments instead of by a 1×1
-        # convolution, max pooling rounds down instead of up.
+        # 1) but torchvision's VGG19, rescaled in the same way layer by layer, with reflection
+        # padding; the input is normalised by ImageNet's moments instead of a 1×1 convolution, and
+        # max pooling rounds down instead of up.
         def load(name: str) -> Features:
             return load_features(
                 name, LAYERS, padding="reflect", unit_activations=True, device=device
@@ -147,15 +149,15 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
         return cls(settings, features, losses, seed, device)
 
     def lr_factor(self, step: int) -> float:
-        """1, 1, 0.3, 0.09, 0.027 over five epochs: what the authors' "linear" policy really is."""
+        """Return 1, 1, 0.3, 0.09, 0.027 over five epochs, the effect of the "linear" policy."""
         s = self.settings
         epoch = step * s.epochs // s.steps
         return float(s.lr_decay ** max(0, epoch + 1 - s.constant_epochs))
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Moments of the style everywhere (global), of attention position by position (local).
+        """Yield the losses: global style moments, and local moments by attention per position.
 
-        Both in the space of ``loss_features``, attention in the targets included.
+        Both are computed on ``loss_features``, including the attention in the targets.
         """
         s, generator = self.settings, batch.generator("style positions")
         pictures, judge = (_fitting(batch.content), batch.style), self.loss_features
@@ -184,7 +186,7 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
     def _losses(
         self, found: Mapping[str, Tensor], content: EncodedImage, style: EncodedImage
     ) -> Losses:
-        """The losses of the re-encoded picture (§3.3), and the one for ablations."""
+        """Return the losses of the re-encoded picture (§3.3), and the one for ablations."""
         moments = [mean_std_loss(found[k], mean_std(style.features[k])) for k in LOSS_LAYERS]
         local = []
         for layer in self.settings.local_layers:
@@ -202,9 +204,9 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
         weights: Sequence[float],
         strength: float = 1.0,
     ) -> Tensor:
-        """See ``Arbitrary``; mixes what the decoder takes.
+        """Stylise with a mixture of decoder inputs; see ``Arbitrary``.
 
-        The paper has no strength: below 1 the content takes part as one more style.
+        The paper has no strength: below 1 the content is one more style in the mixture.
         """
         seen = self._encode(content)
         shares = [*(strength * weight for weight in weights), 1 - strength]
@@ -221,12 +223,12 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
         return decode(decoder, mixture, self.settings.tile)
 
     def _stylised(self, content: EncodedImage, style: EncodedImage) -> list[Tensor]:
-        """What the decoder takes: (B, C4, H/8, W/8) and, where there is a skip, relu3_1's grid."""
+        """Return the decoder's input: (B, C4, H/8, W/8) and, with a skip, the grid of relu3_1."""
         names = ("transformer", "relu3") if self.settings.skip else ("transformer",)
         return [self.networks[name](content, style) for name in names]
 
     def _encode(self, image: Tensor) -> EncodedImage:
-        """For ``blend``: the positions depend on the seed and the picture's size alone."""
+        """Encode for ``blend``: the positions depend on the seed and the picture's size alone."""
         return self._see(image, self.layers, Generator().manual_seed(self.seed))
 
     def _see(
@@ -236,13 +238,13 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
         generator: Generator,
         features: Features | None = None,
     ) -> EncodedImage:
-        """Encode (B, 3, H, W); draws the positions that take part when it is the style."""
+        """Encode (B, 3, H, W); sample the positions used when it is the style."""
         s, found = (
             self.settings,
             encode(features or self.features, image, LAYERS, self.settings.tile),
         )
         keys = {k: shallow_keys(found, k, shallow=s.shallow_keys) for k in layers}
-        kept = {k: found[k] for k in layers}  # the rest holds most of a large picture's memory
+        kept = {k: found[k] for k in layers}  # the rest takes most of a large picture's memory
         counts = {k: value.shape[2:].numel() for k, value in kept.items()}
         limits = {k: s.max_sample_deep if k in LAYERS[3:] else s.max_sample for k in layers}
         return EncodedImage(
@@ -251,7 +253,7 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
 
 
 def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.ModuleDict:
-    """Transformer and decoder; the attention at relu3_1 where there is a skip."""
+    """Build transformer and decoder, and with a skip the attention at relu3_1."""
     keys = {
         layer: sum(widths[k] for k in LAYERS[: n + 1]) if settings.shallow_keys else widths[layer]
         for n, layer in enumerate(LAYERS)
@@ -264,7 +266,7 @@ def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.Module
 
 
 def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
-    """The authors' "normal" initialisation; with ``he`` a start that already transfers style."""
+    """Initialise as the authors' "normal", or with ``he`` so that it transfers style untrained."""
     for layer in networks.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, settings.init_std)
@@ -281,7 +283,7 @@ def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
 
 
 def _fitting(image: Tensor) -> Tensor:
-    """Cut to multiples of 16: whole pictures (``crop: null``) can have any size."""
+    """Crop to multiples of 16: uncropped pictures (``crop: null``) can have any size."""
     height, width = (side - side % AdaAttN.multiple for side in image.shape[2:])
     return image[..., :height, :width]
 

@@ -1,8 +1,8 @@
-"""AdaIN: any painting by its channel statistics (Huang & Belongie, ICCV 2017).
+"""AdaIN: arbitrary style transfer by channel statistics (Huang & Belongie, ICCV 2017).
 
-The encoder is frozen; only a decoder is trained. After naoto0804/pytorch-AdaIN. ``matching`` puts
-another transform of the features in the place of AdaIN's: exact feature distribution matching
-(EFDM, Zhang et al., CVPR 2022) or whitening and colouring (WCT, Li et al., NeurIPS 2017).
+The encoder is frozen; only a decoder is trained. After naoto0804/pytorch-AdaIN. ``matching``
+replaces AdaIN by another transform of the features: exact feature distribution matching (EFDM,
+Zhang et al., CVPR 2022) or whitening and colouring (WCT, Li et al., NeurIPS 2017).
 
 Shapes: B pictures of H×W, sides multiples of 8; features at stride 8, or at 4 with relu3_1.
 """
@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from atelier.core.batches import Batch
+from atelier.core.purpose import ApplySetting, FreeTrainSetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import mvn
 from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
@@ -32,7 +33,7 @@ from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
 DEEPEST = TAPS[-1]
-"""Layer of the content loss."""
+"""Layers of the content loss."""
 Matching = Literal["adain", "efdm", "wct"]
 
 
@@ -40,64 +41,63 @@ class AdaINSettings(ArbitrarySettings):
     """Settings of one ``adain`` entry in ``params.yaml``."""
 
     features: str
-    """Encoder of both pictures, needed whenever the system is applied."""
+    """Encoder of content and style, also needed when the system is applied."""
     layer: Layer = "relu4_1"
-    """Layer of the encoder that is decoded. Unlike the paper, relu3_1 for ``mini``, whose relu4_1
-    (160 channels at stride 8) has lost the detail a decoder needs (docs/log.md)."""
+    """Encoder layer that is decoded. Unlike the paper, relu3_1 for ``mini``, whose relu4_1 (160
+    channels at stride 8) lacks the detail a decoder needs (docs/log.md)."""
     loss_features: str | None = None
-    """Network of the losses, needed in training only; None: ``features``."""
-    matching: Matching = "adain"
-    """What of the painting's features the photograph's get: means and deviations of the channels
+    """Loss network, needed in training only; None: ``features``."""
+    matching: FreeTrainSetting[Matching] = "adain"
+    """Statistics of the style features given to the content features: channel means and deviations
     (``adain``), all values of every channel (``efdm``), means and covariances (``wct``)."""
     load_size: int | None = Field(512, ge=32)
-    """Unlike pytorch-AdaIN, which stretches to a square of 512, the aspect is kept."""
+    """Unlike pytorch-AdaIN, which stretches to a square of 512, the aspect ratio is kept."""
     flip: bool = False
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(10.0, ge=0)
     identity_weight: float = Field(0.0, ge=0)
-    """Of the mean squared difference in pixels between a photograph and itself decoded in its own
-    style. Not in the paper (SANet has it, Park & Lee 2019, eq. 9): it teaches the decoder to paint
-    pictures in hundreds of steps instead of thousands."""
+    """Weight of the mean squared error in pixels between a photograph and its reconstruction in its
+    own style. Not in the paper (SANet has it, Park & Lee 2019, eq. 9): with it the decoder learns
+    to reconstruct pictures in hundreds of steps instead of thousands."""
     lr_decay: float = Field(5e-5, ge=0)
     """The learning rate at step i is lr / (1 + lr_decay · i)."""
     init: Init = "published"
-    """``he`` for short trainings, see ``init_he``."""
-    tile: int | None = Field(None, ge=64, multiple_of=16)
-    """Side in pixels of the pieces larger pictures are computed in, with the same result; None:
-    always whole."""
+    """Initialisation of the decoder; ``he``, for short trainings, see ``init_he``."""
+    tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
+    """Side in pixels of the tiles in which larger pictures are processed, with the same result;
+    None: no tiling."""
 
 
 def adain(content: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Content features (B, C, h, w) with the channels' mean and std (B, C) (eq. 8), in float32."""
+    """Return content features (B, C, h, w) with channel mean and std (B, C) (eq. 8), in float32."""
     return std[..., None, None] * mvn(content) + mean[..., None, None]
 
 
 def adain_of(content: Tensor, style: Tensor) -> Tensor:
-    """Content features (B, C, h, w) with the moments of the style's (B, C, h', w'), in float32."""
+    """Return content features (B, C, h, w) with the style's moments (B, C, h', w'), in float32."""
     return adain(content, *mean_std(style))
 
 
 MATCHINGS: Mapping[Matching, Callable[[Tensor, Tensor], Tensor]] = {
     "adain": adain_of,
     "efdm": match_distribution,
-    # Unlike the paper, at one layer alone: its cascade over five layers needs five decoders.
+    # Unlike the paper, at one layer only: its cascade over five layers needs five decoders.
     "wct": match_covariance,
 }
-"""Name → (content features, style features) to matched ones."""
+"""Name → function of content and style features that returns the matched features."""
 STYLE_STATISTICS: Mapping[str, tuple[Callable[[Tensor], Any], Callable[..., Tensor]]] = {
     "adain": (mean_std, mean_std_loss),
     "efdm": (Tensor.float, distribution_loss),
 }
-"""Name → (statistic of the style's features, style loss against it)."""
+"""Name → (statistic of the style features, style loss against it)."""
 
 
 class AdaIN(Arbitrary[AdaINSettings]):
-    """Content features with the style's moments (or see ``matching``), decoded."""
+    """Decoder of content features that are given the style's moments (or see ``matching``)."""
 
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
     instance_norm: ClassVar[bool] = False
-    free_settings: ClassVar[frozenset[str]] = Arbitrary.free_settings | {"matching"}
 
     features: Features
     loss_features: Features | LossFeatures
@@ -120,11 +120,11 @@ class AdaIN(Arbitrary[AdaINSettings]):
 
     @classmethod
     def build(cls, settings: AdaINSettings, *, seed: int, device: str) -> Self:
-        """Load the encoder the settings name; draw the decoder's first weights."""
+        """Load the encoder named in the settings; initialise the decoder."""
         # Unlike the paper and its port, no "vgg_normalised" (a Caffe VGG19 rescaled to mean
-        # activation 1): torchvision's type of VGG19, rescaled in the same way layer by layer, with
-        # its reflection padding; input normalised by ImageNet's moments instead of by a 1×1
-        # convolution, max pooling rounds down instead of up.
+        # activation 1) but torchvision's VGG19, rescaled in the same way layer by layer, with
+        # reflection padding; the input is normalised by ImageNet's moments instead of a 1×1
+        # convolution, and max pooling rounds down instead of up.
         load = partial(load_features, padding="reflect", unit_activations=True, device=device)
         judge, needed = settings.loss_features, TAPS[: TAPS.index(settings.layer) + 1]
         features = load(settings.features, needed if judge else TAPS)
@@ -132,20 +132,20 @@ class AdaIN(Arbitrary[AdaINSettings]):
         return cls(settings, features, losses, seed, device)
 
     def lr_factor(self, step: int) -> float:
-        """Falls with 1/step."""
+        """Return a factor that decays with 1/step."""
         return 1 / (1 + float(self.settings.lr_decay) * step)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Yield the losses that the paper of the ``matching`` trains its decoder by."""
+        """Yield the decoder's losses as in the paper of the chosen ``matching``."""
         losses = self._reconstruction if self.settings.matching == "wct" else self._stylisation
         yield "main", losses(batch)
 
     def _stylisation(self, batch: Batch) -> Losses:
-        """Content against the AdaIN output, not the photograph (eq. 12); style by moments (13).
+        """Return content loss against the AdaIN output (eq. 12) and style loss of moments (eq. 13).
 
-        Both in the space of ``loss_features``, where they have an AdaIN output of their own if that
-        is another network than the decoder's. EFDM's are its matched features and its sorted values
-        (§3.3 there).
+        Both are computed on ``loss_features``; if that is another network than the encoder, the
+        AdaIN output is computed there, too. EFDM uses its matched features and sorted values (its
+        §3.3).
         """
         s, judge = self.settings, self.loss_features
         apart = judge is not self.features
@@ -171,10 +171,10 @@ class AdaIN(Arbitrary[AdaINSettings]):
         return {"total": total, **losses}
 
     def _reconstruction(self, batch: Batch) -> Losses:
-        """Photographs decoded as they are, in features and pixels (WCT, §3.1): no style is seen.
+        """Return reconstruction losses in features and pixels (WCT, §3.1); no style is used.
 
-        The paper's λ is ``content_weight`` over ``identity_weight``; there is no style loss, and
-        ``style_weight`` counts for nothing.
+        The paper's λ is ``content_weight`` / ``identity_weight``; there is no style loss, and
+        ``style_weight`` has no effect.
         """
         s, apart = self.settings, self.loss_features is not self.features
         with torch.no_grad():
@@ -195,7 +195,7 @@ class AdaIN(Arbitrary[AdaINSettings]):
         weights: Sequence[float],
         strength: float = 1.0,
     ) -> Tensor:
-        """See ``Arbitrary``; mixed as in the paper's eq. 14 (strength) and 15 (styles).
+        """Stylise with a mixture, by the paper's eq. 14 (strength) and 15 (styles).
 
         The papers of EFDM and WCT mix matched features in the same way.
         """
@@ -206,16 +206,16 @@ class AdaIN(Arbitrary[AdaINSettings]):
         return decode(decoder, [target], self.settings.tile)
 
     def _matched(self, seen: Tensor, styles: list[Tensor], weights: Sequence[float]) -> Tensor:
-        """Content features matched with every style's, mixed: (B, C, h, w)."""
+        """Return the mixture of content features matched with each style: (B, C, h, w)."""
         if self.settings.matching != "adain":
             match = MATCHINGS[self.settings.matching]
             return _mixed([match(seen, style) for style in styles], weights)
-        # AdaIN's outputs mixed: they are linear in the moments, so mixing these is the same
+        # AdaIN's output is linear in the moments, so mixing moments equals mixing outputs
         mean, std = (_mixed(p, weights) for p in zip(*map(mean_std, styles), strict=True))
         return adain(seen, mean, std)
 
     def _encode(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, C, ⌊H/8⌋, ⌊W/8⌋), or quarters of the sides with relu3_1."""
+        """Encode (B, 3, H, W) as (B, C, ⌊H/8⌋, ⌊W/8⌋), or at stride 4 with relu3_1."""
         layer: Layer = self.settings.layer
         return encode(self.features, image, [layer], self.settings.tile)[layer]
 

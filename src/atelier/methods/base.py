@@ -1,4 +1,4 @@
-"""The contract every system keeps; engine, stages, tests and dashboard know only this."""
+"""The interface of all systems; engine, stages, tests and dashboard use nothing else of them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired"]
 
 @dataclass(frozen=True)
 class Iterate:
-    """One step of a stylisation, handed to whoever records it (progress, curves, pictures)."""
+    """State after one step of a stylisation, for progress, curves and pictures."""
 
     step: int
     total: int
     image: Tensor
     """(B, 3, H, W), the result so far, in [0, 1]."""
     losses: dict[str, Tensor] = field(default_factory=dict)
-    """Name to (B,): one value per picture."""
+    """Name → (B,): one value per picture."""
 
 
 @dataclass(frozen=True)
 class Extra:
-    """A picture beyond the result: a cell of the sheet called ``title``."""
+    """An additional picture: a cell of the sheet called ``title``."""
 
     title: str
     row: str
@@ -51,17 +51,17 @@ class Method(ABC, Generic[S]):
     Settings: ClassVar[type[Settings]]
     """Typed view of the method's block in ``params.yaml``."""
     encoders: ClassVar[tuple[str, ...]] = ("features",)
-    """Settings that name the perceptual networks it needs whenever it is applied."""
+    """Settings that name the perceptual networks needed to apply the method."""
 
     @classmethod
     @abstractmethod
     def build(cls, settings: S, *, seed: int, device: str) -> Self:
-        """Make the system from its validated settings."""
+        """Build the system from its validated settings."""
 
     @property
     @abstractmethod
     def batch(self) -> int:
-        """How many pictures ``stylize`` takes at once."""
+        """Number of pictures ``stylize`` takes at once."""
 
     @abstractmethod
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
@@ -70,30 +70,30 @@ class Method(ABC, Generic[S]):
         The last iterate is the result. A feed-forward system yields one.
         """
 
-    def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - what it depends on
-        """How many iterates a batch of this size takes."""
+    def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - for subclasses
+        """Return the number of iterates for pictures of this size."""
         return 1
 
     def stylize(self, content: Tensor, style: Tensor) -> Tensor:
-        """The result alone: (B, 3, H, W) in [0, 1]."""
+        """Return the result only: (B, 3, H, W) in [0, 1]."""
         *_, last = self.iterates(content, style)
         return last.image
 
     def extras(
         self,
-        names: Sequence[str],  # noqa: ARG002 - a system that has extras needs them
+        names: Sequence[str],  # noqa: ARG002 - for subclasses with extras
         content: Tensor,  # noqa: ARG002
         style: Tensor,  # noqa: ARG002
     ) -> Iterator[Extra]:
-        """More pictures of a few photographs, such as a strip of strengths; most have none."""
+        """Yield more pictures of a few photographs, such as a strip; none by default."""
         yield from ()
 
     def card(self) -> dict[str, Any]:
-        """What must stand beside every number it produced: features, hash and the like."""
+        """Return what must accompany every score of the method: features, their hash and so on."""
         return {"kind": self.kind}
 
     def training_card(self) -> dict[str, Any]:
-        """``card`` and what only the training depended on."""
+        """Return ``card`` and what only the training depended on."""
         return self.card()
 
 
@@ -124,17 +124,26 @@ def make(
 
     Args:
         block: settings by name, and ``class``.
-        where: the block's name in messages, say ``methods.gatys``.
-        seed: of its first weights and random starts.
+        where: name of the block for messages, such as ``methods.gatys``.
+        seed: seed of initial weights and other random draws.
         device: ``cpu``, ``cuda``, …
-        places: setting → the block it stands in, where that is another; see ``Params.places``.
+        places: setting → the block it is set in, if that is another; see ``Params.places``.
 
     Raises:
-        UserError: settings that are wrong, one line each.
+        UserError: invalid settings, one line each.
     """
-    settings = dict(block)
-    name = settings.pop(CLASS, None)
-    if not isinstance(name, str):
-        raise UserError(f"params.yaml: {where}: needs `class`, the file in atelier/methods")
-    cls = method_class(name)
+    settings = {key: value for key, value in block.items() if key != CLASS}
+    cls = system_of(block, f"params.yaml: {where}")
     return cls.build(cls.Settings.build(settings, where, places), seed=seed, device=device)
+
+
+def system_of(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
+    """Return the class that a block of settings configures.
+
+    Raises:
+        UserError: the block, called ``where``, names none.
+    """
+    name = block.get(CLASS)
+    if not isinstance(name, str):
+        raise UserError(f"{where}: needs `class`, the file in atelier/methods")
+    return method_class(name)

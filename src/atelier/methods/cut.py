@@ -1,10 +1,10 @@
-"""CUT and FastCUT: one generator, and patches that know where they came from.
+"""CUT and FastCUT: unpaired translation by one generator and a contrastive loss on patches.
 
 After Park, Efros, Zhang & Zhu, "Contrastive learning for unpaired image-to-image translation"
 (ECCV 2020), and its code, taesungp/contrastive-unpaired-translation.
 
-Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``generate``. A tap is
-one of the five layers of the generator whose features are compared, with P patches (positions).
+Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] except in ``generate``. A tap
+is one of the five layers of the generator whose features are compared, with P patches (positions).
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ class CUTSettings(UnpairedSettings):
     blocks: int = Field(9, ge=2)
     """Residual blocks."""
     antialias: bool = True
-    """Blur where the resolution changes, in both networks; false: as CycleGAN's."""
+    """Blur before resampling, in both networks; false: as in CycleGAN."""
     upsample: Upsample = "transposed"
-    """Without ``antialias``: ``resize`` leaves no checkerboard."""
+    """Upsampling if ``antialias`` is false; ``resize`` avoids checkerboard artefacts."""
     gan: Gan = "lsgan"
     gan_weight: float = Field(1.0, ge=0)
     nce_weight: float = Field(1.0, ge=0)
     identity_nce: bool = True
-    """Paintings go through the generator as well, and their patches have to stay."""
+    """Pass paintings through the generator as well, with a PatchNCE loss against themselves."""
     flip_equivariance: bool = False
-    """Every other step the generator sees mirrored pictures, compared with upright ones."""
+    """Mirror the generator's inputs in half of the steps, compared with unmirrored ones."""
     patches: int = Field(256, ge=2)
     """Positions compared at each tap."""
     temperature: float = Field(0.07, gt=0)
     projection: int = Field(256, ge=8)
-    """Numbers per patch that are compared."""
+    """Dimensions of a patch's projected features."""
     init: Init = "xavier"
     init_gain: float = Field(0.02, gt=0)
-    """Of the first weights: the standard deviation if ``init`` is ``normal``, else a factor."""
+    """Scale of the initial weights: standard deviation if ``init`` is ``normal``, else a gain."""
 
 
 class Projector(nn.ModuleList):
-    """The feature network F: two linear layers per tap, then unit length.
+    """The projection head F: a two-layer MLP per tap, then L2 normalisation.
 
-    For the generator of width 64 it has 560,384 parameters. Unlike the published code, which makes
-    it in the first step, it is there from the start.
+    For the generator of width 64 it has 560,384 parameters. Unlike the published code, which
+    creates it in the first step, it exists from the start.
     """
 
     def __init__(self, widths: Sequence[int], projection: int = 256) -> None:
@@ -75,9 +75,9 @@ class Projector(nn.ModuleList):
         )
 
     def forward(self, taps: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
-        """Features (B, C, h, w) and positions (P,) in [0, h·w) per tap to (B, P, D) per tap.
+        """Map features (B, C, h, w) and positions (P,) in [0, h·w) per tap to (B, P, D) per tap.
 
-        In float32 under autocast too: a temperature of 0.07 makes small errors large.
+        Computed in float32 even under autocast: a temperature of 0.07 amplifies small errors.
         """
         with torch.autocast(taps[0].device.type, enabled=False):
             return [
@@ -87,23 +87,23 @@ class Projector(nn.ModuleList):
 
 
 def _unit(value: Tensor) -> Tensor:
-    """Scale to length one along dim 2. The first projections are so short that 1e-7 counts."""
+    """Normalise along dim 2. Initial projections are so short that the 1e-7 matters."""
     length: Tensor = torch.linalg.vector_norm(value, dim=2, keepdim=True)
     return value / (length + 1e-7)
 
 
 def _at(tap: Tensor, place: Tensor) -> Tensor:
-    """(B, C, h, w) at positions (P,): (B, P, C)."""
+    """Return (B, C, h, w) at positions (P,): (B, P, C)."""
     return tap.permute(0, 2, 3, 1).flatten(1, 2).index_select(1, place)
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
-    """Return how surely each patch is recognised among its own picture's (the paper's eq. 3).
+    """Return the PatchNCE loss: each patch classified among those of its picture (eq. 3).
 
     Args:
-        query: (B, P, D), of unit length, from the made picture.
+        query: (B, P, D), of unit length, from the generated picture.
         key: the same from the input; no gradient flows there.
-        temperature: what the similarities are divided by.
+        temperature: divisor of the similarities.
 
     Returns:
         (B,): cross-entropy, mean over the patches. Unlike in the published code the batch may have
@@ -116,7 +116,7 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float) -> Tensor:
 
 
 class CUT(Unpaired[CUTSettings]):
-    """One generator, ``to_art``; one discriminator; the feature network, ``projector``."""
+    """One generator, ``to_art``; one discriminator; the projection head, ``projector``."""
 
     Settings = CUTSettings
     directions: ClassVar[tuple[str, ...]] = ("to_art",)
@@ -141,27 +141,27 @@ class CUT(Unpaired[CUTSettings]):
 
     @classmethod
     def build(cls, settings: CUTSettings, *, seed: int, device: str) -> Self:
-        """Draw the first weights."""
+        """Build the networks with initial weights."""
         return cls(settings, seed, device)
 
     @property
     def generator(self) -> ResNetGenerator:
-        """Photo to art."""
+        """Generator from photo to art."""
         return self.network(ResNetGenerator, "generator", "to_art")
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Return the discriminator's Adam, and one of generator and feature network together."""
+        """Return an Adam for the discriminator, and one for generator and projection head."""
         both = (self.networks[name].parameters() for name in ("generator", "projector"))
         discriminator = self.adam(self.networks["discriminator"].parameters())
         return {"discriminator": discriminator, "generator": self.adam(chain(*both))}
 
-    def translate(self, image: Tensor, direction: str) -> Tensor:  # noqa: ARG002 - there is one
-        """(B, 3, H, W) to the same shape; to art alone."""
+    def translate(self, image: Tensor, direction: str) -> Tensor:  # noqa: ARG002 - only one
+        """Translate (B, 3, H, W) to art; the other direction does not exist."""
         made: Tensor = self.generator(image)
         return made
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """The discriminator, then generator and feature network, on the same fakes."""
+        """Yield the losses of the discriminator, then of generator and head, on the same fakes."""
         photo, art = to_signed(batch.content), to_signed(batch.style)
         pictures = torch.cat([photo, art]) if self.settings.identity_nce else photo
         flipped = self._flipped(batch)
@@ -183,10 +183,10 @@ class CUT(Unpaired[CUTSettings]):
         return self.generator.encode(pictures)
 
     def _nce(self, made: Tensor, keys: list[Tensor], batch: Batch, *, flipped: bool) -> Tensor:
-        """PatchNCE of each made picture (N, 3, H, W), mean over the taps: (N,).
+        """Return the PatchNCE loss (N,) of generated pictures (N, 3, H, W), averaged over taps.
 
-        Unlike the published code, which draws once more for the paintings, all pictures of a step
-        are looked at in the same places.
+        Unlike the published code, which draws again for the paintings, all pictures of a step are
+        compared at the same positions.
         """
         queries = self.generator.encode(made)
         if flipped:
@@ -200,16 +200,16 @@ class CUT(Unpaired[CUTSettings]):
         return torch.stack(losses).mean(0)
 
     def _places(self, taps: Sequence[Tensor], batch: Batch) -> list[Tensor]:
-        """Different positions (P,) for every tap; all there are if those are fewer."""
+        """Draw distinct positions (P,) for every tap; all positions if there are fewer."""
         generator, most = batch.generator("patches", joint=True), self.settings.patches
         sizes = [tap.shape[2] * tap.shape[3] for tap in taps]
         drawn = [torch.randperm(size, generator=generator)[:most] for size in sizes]
         return [place.to(taps[0].device) for place in drawn]
 
     def _total(self, fake: Tensor, nce: Tensor, guide: Losses) -> Losses:
-        """``nce`` is (1, B) of photos or (2, B), paintings second; both rows count half.
+        """Return the weighted sum; ``nce`` is (1, B) of photos, or (2, B) with rows weighted ½.
 
-        The logged losses are without their weights.
+        The logged losses are unweighted.
         """
         s, discriminator = self.settings, self.networks["discriminator"]
         with frozen(discriminator):
@@ -221,7 +221,7 @@ class CUT(Unpaired[CUTSettings]):
         return {"total": total, "gan_to_art": gan, **losses, **guide}
 
     def _discriminator(self, art: Tensor, fake: Tensor) -> Losses:
-        """Unlike CycleGAN's, without earlier fakes."""
+        """Return the discriminator's losses; unlike CycleGAN's, without an image pool."""
         discriminator = self.networks["discriminator"]
         loss = discriminator_loss(discriminator, art, fake, self.settings.gan)
         return {"total": loss, "discriminator_art": loss.detach()}

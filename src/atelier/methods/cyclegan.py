@@ -1,6 +1,6 @@
-"""CycleGAN: there, back, and nothing lost on the way (Zhu, Park, Isola & Efros, ICCV 2017).
+"""CycleGAN: unpaired translation with cycle consistency (Zhu, Park, Isola & Efros, ICCV 2017).
 
-Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] but in ``generate``.
+Shapes: B photos and B paintings (art) of H×W; pixels are in [-1, 1] except in ``generate``.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class CycleGANSettings(UnpairedSettings):
     width: int = Field(64, ge=4)
     """Channels of the first layer of generators and discriminators."""
     blocks: int = Field(9, ge=1)
-    """Residual blocks; the paper has 9 for crops of 256 pixels, 6 for 128 and less."""
+    """Residual blocks; the paper uses 9 for crops of 256 pixels, 6 for 128 and less."""
     upsample: Upsample = "transposed"
-    """``resize`` leaves no checkerboard."""
+    """Upsampling; ``resize`` avoids checkerboard artefacts."""
     gan: Gan = "lsgan"
     cycle_weight: float = Field(10.0, ge=0)
-    """The paper's λ, of both cycles."""
+    """Weight of both cycle losses, the paper's λ."""
     identity_weight: float = Field(0.5, ge=0)
-    """In parts of ``cycle_weight``: how strongly a generator is to leave pictures of its own
-    domain alone (the paper's §5.2); 0 leaves that out."""
+    """Weight of the identity loss relative to ``cycle_weight`` (the paper's §5.2), which keeps a
+    generator from changing pictures of its target domain; 0: none."""
     pool: int = Field(50, ge=0)
-    """Earlier fakes kept for each discriminator."""
+    """Size of each discriminator's image pool."""
     init: Init = "normal"
     init_gain: float = Field(0.02, gt=0)
-    """Of the first weights: the standard deviation if ``init`` is ``normal``, else a factor."""
+    """Scale of the initial weights: standard deviation if ``init`` is ``normal``, else a gain."""
 
 
 class CycleGAN(Unpaired[CycleGANSettings]):
@@ -73,7 +73,7 @@ class CycleGAN(Unpaired[CycleGANSettings]):
 
     @classmethod
     def build(cls, settings: CycleGANSettings, *, seed: int, device: str) -> Self:
-        """Draw the first weights."""
+        """Build the networks with initial weights."""
         return cls(settings, seed, device)
 
     def _generator(self) -> ResNetGenerator:
@@ -81,21 +81,21 @@ class CycleGAN(Unpaired[CycleGANSettings]):
         return ResNetGenerator(s.width, s.blocks, upsample=s.upsample)
 
     def extra_state(self) -> dict[str, Any]:
-        """The pictures in the pools."""
+        """Return the pictures in the pools."""
         return {name: pool.kept for name, pool in self.pools.items()}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Fill the pools again."""
+        """Restore the pools."""
         for name, pool in self.pools.items():
             pool.kept = list(state[name])
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
-        """(B, 3, H, W) to the same shape, by the generator of that direction."""
+        """Translate (B, 3, H, W) by the generator of ``direction``; same shape."""
         made: Tensor = self.network(ResNetGenerator, "generator", direction)(image)
         return made
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """The generators, then the discriminators on what was generated before the update."""
+        """Yield the losses of the generators, then of the discriminators on the same fakes."""
         photo, art = to_signed(batch.content), to_signed(batch.style)
         losses, fakes = self._generators(photo, art, batch.step)
         yield "generator", losses
@@ -104,10 +104,10 @@ class CycleGAN(Unpaired[CycleGANSettings]):
     def _generators(
         self, photo: Tensor, art: Tensor, step: int
     ) -> tuple[Losses, dict[str, Tensor]]:
-        """Losses of both generators (the paper's eq. 3 and §5.2) and the fakes, without graph.
+        """Return the losses of both generators (eq. 3, §5.2), and the fakes without their graph.
 
-        Unlike the published code, pictures that wait for the same generator go through it together;
-        as the norm is each picture's own, that changes nothing.
+        Unlike the published code, inputs of the same generator are batched; with instance norm the
+        result is the same.
         """
         identity = float(self.settings.cycle_weight * self.settings.identity_weight)
         idle = not identity
@@ -127,18 +127,18 @@ class CycleGAN(Unpaired[CycleGANSettings]):
             losses["identity_to_photo"] = F.l1_loss(same_photo[0], photo)
         losses |= self.guide(fake_art, photo, art, step)
         fakes = {"art": fake_art.detach(), "photo": fake_photo.detach()}
-        # logged losses are without their weights
+        # logged losses are unweighted
         weights = {"gan": 1.0, "cycle": float(self.settings.cycle_weight), "identity": identity}
         weights["guide"] = 1.0
         return {"total": weighed(losses, weights), **losses}, fakes
 
     def _apply(self, direction: str, *images: Tensor) -> tuple[Tensor, ...]:
-        """``translate`` on several batches at once."""
+        """Return a function that applies ``translate`` to several batches at once."""
         made = self.translate(torch.cat(images), direction)
         return made.split_with_sizes([len(image) for image in images])
 
     def _fools(self, domain: str, fake: Tensor) -> Tensor:
-        """The generator's loss: the fake should be taken for real."""
+        """Return the adversarial loss of a generator."""
         discriminator = self.network(PatchGAN, "discriminator", domain)
         with frozen(discriminator):
             return adversarial(discriminator(fake), self.settings.gan, real=True)
@@ -146,7 +146,7 @@ class CycleGAN(Unpaired[CycleGANSettings]):
     def _discriminators(
         self, real: dict[str, Tensor], fakes: dict[str, Tensor], batch: Batch
     ) -> Losses:
-        """Real pictures against fakes of now and of earlier steps."""
+        """Return the discriminators' losses on real pictures, and on fakes from the image pools."""
         losses = {}
         for name, pool in self.pools.items():
             shown = pool.query(fakes[name], batch.generator(f"pool {name}"))

@@ -36,15 +36,16 @@ class FastSettings(PerceptualSettings, TrainSettings):
     """Settings of one ``fast`` entry in ``params.yaml``."""
 
     style: str | int
-    """The painting: the name of its file without the suffix, or its place (from 0) among the
-    paintings sorted by name."""
+    """The painting: its file name without the suffix, or its index (from 0) among the paintings
+    sorted by name."""
     layout: Layout = "transnet"
     padding: Padding | None = None
-    """Of all convolutions; None: the layout's own. Zeros leave a frame in the pictures."""
+    """Padding of all convolutions; None: that of the layout. Zero padding leaves a frame in the
+    pictures."""
     width: int = Field(32, ge=4)
-    """Channels of the first layer; the published networks have 32."""
+    """Channels of the first layer; 32 in the published networks."""
     features: str
-    """Network of the losses, needed in training only."""
+    """Loss network, needed in training only."""
     content_layers: tuple[str, ...] = Field(("relu2_2",), min_length=1)
     style_loss: StyleLoss = "gram"
     """``gram``: mean square of G/(C·H·W), where relu1_2 outweighs relu4_3 a thousand times;
@@ -52,19 +53,19 @@ class FastSettings(PerceptualSettings, TrainSettings):
     style_weight: float = Field(1e5, ge=0)
     optimizer: Literal["adam", "adamw"] = "adamw"
     batch_gram: bool = False
-    """Compare one Gram matrix of the whole batch, as the report's code does. It mixes the pictures;
-    only for comparison with it."""
+    """Compute one Gram matrix over the entire batch, as the report's code does. It mixes the
+    pictures; only for comparison with the report."""
 
 
 def conv(
     inputs: int, outputs: int, side: int, stride: int, mode: Padding, *, bias: bool
 ) -> nn.Conv2d:
-    """A convolution that keeps the size, but for its stride."""
+    """Return a convolution that preserves the size at stride 1."""
     return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=bias, padding_mode=mode)
 
 
 class Residual(nn.Module):
-    """conv, norm, ReLU, conv, norm, plus the input; ReLU after the sum in ``transnet`` only."""
+    """Residual block: conv, norm, ReLU, conv, norm, sum; in ``transnet`` a final ReLU."""
 
     def __init__(self, width: int, mode: Padding, norm: type[nn.Module], *, transnet: bool) -> None:
         super().__init__()
@@ -79,26 +80,26 @@ class Residual(nn.Module):
         self.last = nn.ReLU() if transnet else nn.Identity()
 
     def forward(self, value: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape."""
+        """Map (B, C, h, w) to the same shape."""
         summed: Tensor = self.last(value + self.body(value))
         return summed
 
 
 class AffineNorm(InstanceNorm):
-    """Instance norm with a learnt scale and shift."""
+    """Instance norm with learnt scale and shift."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, affine=True)
 
 
 class TransNet(nn.Module):
-    """Down by 4, five residual blocks, up by 4 (Johnson et al. 2016, supplement, table 1).
+    """Transformation network of Johnson et al. 2016 (supplement, table 1), at stride 4 inside.
 
     ``transnet``: zero padding, plain instance norm, sigmoid; 1,674,435 parameters.
     ``examples``: reflection, affine norm, biases, linear output; 1,679,235 parameters.
-    ``johnson``: as ``examples``, with the paper's scaled tanh at the end. Unlike the paper:
+    ``johnson``: as ``examples``, with the paper's scaled tanh as output. Unlike the paper:
     instance norm (Ulyanov et al. 2016) and nearest ×2 upsampling instead of batch norm and
-    transposed convolutions, as every later implementation has it.
+    transposed convolutions, as in all later implementations.
     """
 
     def __init__(self, layout: Layout, width: int, padding: Padding | None = None) -> None:
@@ -126,16 +127,16 @@ class TransNet(nn.Module):
         self.layout = layout
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, 3, H, W); only ``examples`` can leave [0, 1]."""
+        """Map (B, 3, H, W) in [0, 1] to (B, 3, H, W); only ``examples`` can leave [0, 1]."""
         value: Tensor = self.layers(image)
         if self.layout == "transnet":
             return value.sigmoid()
-        # pytorch/examples works in 0-255: its first pictures are nearly black.
+        # pytorch/examples works in 0-255: its untrained output is nearly black.
         return value / 255 if self.layout == "examples" else 0.5 + 0.5 * value.tanh()
 
 
 class Fast(Trained[FastSettings]):
-    """A network for one painting; whatever painting ``stylize`` gets is ignored."""
+    """A network for one painting; the style passed to ``stylize`` is ignored."""
 
     kind: ClassVar[Kind] = "per_style"
     Settings = FastSettings
@@ -158,17 +159,17 @@ class Fast(Trained[FastSettings]):
 
     @classmethod
     def build(cls, settings: FastSettings, *, seed: int, device: str) -> Self:
-        """Draw the first weights; the perceptual network is loaded when it is trained."""
+        """Build the network with initial weights; the loss network is loaded for training."""
         settings.layer_weights()
         s, layers = settings, (*settings.content_layers, *settings.style_layers)
         load = partial(load_features, unit_activations=s.unit_activations, device=device)
         return cls(settings, LossFeatures(partial(load, s.features, layers)), seed, device)
 
     def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
-        """The one painting.
+        """Return the one painting.
 
         Raises:
-            UserError: it is not there; names a few that are.
+            UserError: it does not exist; names a few that do.
         """
         wanted = self.settings.style
         if isinstance(wanted, int):
@@ -181,16 +182,16 @@ class Fast(Trained[FastSettings]):
         return found
 
     def plan(self) -> BatchPlan:
-        """The painting whole; the photographs cropped."""
+        """Return the plan of the batches: the painting uncropped, the photographs cropped."""
         return replace(super().plan(), style_batch=1, style_crop=None)
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """AdamW (the report; weight decay 0.01) or Adam (the paper)."""
+        """Return AdamW (the report; weight decay 0.01) or Adam (the paper)."""
         make = AdamW if self.settings.optimizer == "adamw" else Adam
         return {"main": make(self.networks.parameters(), lr=self.settings.lr, fused=True)}
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Content, style and total-variation losses of the transformed photographs."""
+        """Yield content, style and total-variation losses of the stylised photographs."""
         if not self.targets:
             with torch.no_grad():
                 self.targets = self.losses.style_targets(self.loss_features(batch.style))
@@ -202,18 +203,18 @@ class Fast(Trained[FastSettings]):
         yield "main", self.losses.weighted(image, content, style, mean=True)
 
     def _style(self, found: dict[str, Tensor]) -> Tensor:
-        """Style loss over all layers, (B,), or (1,) of the batch as one picture."""
-        if self.settings.batch_gram:  # positions of all pictures in one long row
+        """Return the style loss over all layers, (B,), or (1,) for the batch as one picture."""
+        if self.settings.batch_gram:  # positions of all pictures concatenated
             found = {k: v.transpose(0, 1).flatten(1)[None, :, :, None] for k, v in found.items()}
         return self.losses.style(found, self.targets)
 
     def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see the class
-        """(B, 3, H, W) in [0, 1] to the same shape."""
+        """Stylise (B, 3, H, W) in [0, 1]; same shape."""
         image: Tensor = self.networks["transformer"](content)
         return image
 
     def card(self) -> dict[str, Any]:
-        """What every trained system says, and the painting."""
+        """Return the card of a trained system, and the painting."""
         return {**super().card(), "style": self.settings.style}
 
 

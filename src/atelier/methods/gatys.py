@@ -10,7 +10,6 @@ Shapes: B pictures of H×W, styles h×w.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 import torch
@@ -19,17 +18,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from atelier.core.config import UserError
-from atelier.methods.base import Iterate
-from atelier.methods.optimisation import Optimisation, OptimisationSettings
+from atelier.methods.optimisation import Optimisation, OptimisationSettings, Steps, activations
 from atelier.nn.lbfgs import GuardedLBFGS
 from atelier.nn.losses import StyleLoss, TotalVariation
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
+from atelier.nn.picture_batches import SMALLEST, refuse_nan
 from atelier.nn.pretrained.features import Features, Pooling, load_features
 from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
 
-SMALLEST = 32
-"""Side in pixels below which relu5_1 has fewer than 2×2 positions and no statistics."""
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -72,11 +68,7 @@ class Objective:
         self.style = self.losses.style_targets(of_style)
 
     def _see(self, image: Tensor) -> dict[str, Tensor]:
-        """Features; in bfloat16 if asked, while losses and picture stay in float32."""
-        low = self.settings.precision == "bfloat16"
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=low):
-            found: dict[str, Tensor] = self.features(image)
-        return found
+        return activations(self.features, image, self.settings.precision)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Losses of (B, 3, H, W), each (B,); ``total`` is the weighted sum."""
@@ -146,23 +138,17 @@ class Gatys(Optimisation[GatysSettings]):
         )
         return cls(settings, features, seed, device)
 
-    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
-        """Every step of the optimisation, smallest size first."""
-        count = len(content)
-        content, style = (self.prepare(part) for part in (content, style))
-        _refuse_small(*style.shape[2:])
+    def optimise(self, content: Tensor, style: Tensor) -> Steps:
+        """Yield the averaged picture of every step, over all sizes of the pyramid."""
         sizes = self._sizes(*content.shape[2:])
-        plan = [self._steps(level) for level in range(len(sizes))]
-        image, warm, done = self._start(_resize(content, sizes[0])), None, 0
-        for size, steps in zip(sizes, plan, strict=True):
+        image, warm = self._start(_resize(content, sizes[0])), None
+        for level, size in enumerate(sizes):
             small = _shrink(style, size[0] / content.shape[2])
             objective = Objective(self.settings, self.features, _resize(content, size), small)
             canvas = Canvas(_resize(image, size).clamp(0, 1), self.settings.variable)
             optimizers = self._optimizers(canvas, warm)
-            for image, losses in self._optimise(objective, canvas, optimizers, steps):
-                done += 1
-                ours = {name: loss[:count] for name, loss in losses.items()}
-                yield Iterate(done, sum(plan), image[:count], ours)
+            for image, losses in self._at_size(objective, canvas, optimizers, self._steps(level)):
+                yield image, losses
             warm = optimizers
 
     def steps(self, height: int, width: int) -> int:
@@ -174,7 +160,6 @@ class Gatys(Optimisation[GatysSettings]):
 
         A long picture ends earlier, where its short side would fall below ``SMALLEST``.
         """
-        _refuse_small(height, width)
         sizes, least = [(height, width)], self.settings.smallest_size or max(height, width)
         while max(sizes[0]) / 2**0.5 >= least - 0.5:
             factor = 2 ** (-len(sizes) / 2)
@@ -211,10 +196,10 @@ class Gatys(Optimisation[GatysSettings]):
             _warm_start(adam, warm[0])
         return [adam]
 
-    def _optimise(
+    def _at_size(
         self, objective: Objective, canvas: Canvas, optimizers: list[Optimizer], steps: int
-    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """Descend ``steps`` evaluations; yields the averaged picture and the losses before it."""
+    ) -> Steps:
+        """Yield the averaged picture after each of ``steps`` evaluations, the losses before it."""
         average, before = Average(self.settings.ema), dict[str, Tensor]()
         for step in range(steps):
             for optimizer in optimizers:
@@ -222,7 +207,7 @@ class Gatys(Optimisation[GatysSettings]):
             losses = objective(canvas.image())
             torch.autograd.backward(losses["total"].sum())
             if step == 0 or self.settings.optimizer == "adam":  # L-BFGS goes back to its best
-                _refuse_nan(losses["total"], step)
+                refuse_nan(losses["total"], step, "lower lr or the style weight")
             self._set_lr(optimizers, step, steps)
             self._step(optimizers, losses["total"].detach(), last=step == steps - 1)
             if self.settings.optimizer == "adam":
@@ -230,7 +215,8 @@ class Gatys(Optimisation[GatysSettings]):
             with torch.no_grad():
                 finite = losses["total"].isfinite()
                 before = {k: torch.where(finite, v, before.get(k, v)) for k, v in losses.items()}
-                yield average.update(canvas.image()), before
+                picture = average.update(canvas.image())
+            yield picture, before  # outside, so that the caller keeps its own gradient mode
 
     def _set_lr(self, optimizers: list[Optimizer], step: int, steps: int) -> None:
         """Linear decay to a tenth: at lr 0.2 the pixels still jitter when the steps run out."""
@@ -245,11 +231,6 @@ class Gatys(Optimisation[GatysSettings]):
                 optimizer.advance(total.item(), last=last)
             else:
                 optimizer.step()
-
-
-def _refuse_small(height: int, width: int) -> None:
-    if min(height, width) < SMALLEST:
-        raise UserError(f"gatys needs pictures of at least {SMALLEST} px, got {width}×{height}")
 
 
 def _shrink(style: Tensor, factor: float) -> Tensor:
@@ -278,15 +259,6 @@ def _warm_start(adam: Adam, before: Optimizer) -> None:
             "exp_avg": first,
             "exp_avg_sq": second.clamp_min(0),
         }
-
-
-def _refuse_nan(total: Tensor, step: int) -> None:
-    bad = (~total.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise UserError(
-            f"the loss of picture {', '.join(map(str, bad))} of the batch is not finite at step "
-            f"{step}: lower lr or the style weight"
-        )
 
 
 METHOD = Gatys

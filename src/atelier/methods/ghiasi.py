@@ -1,7 +1,7 @@
 """Arbitrary stylisation by predicted norms (Ghiasi, Lee, Kudlur, Dumoulin & Shlens, BMVC 2017).
 
-A frozen network looks at the painting; two linear layers turn its mean activation into the scales
-and shifts of a fast transformer. The 100 numbers between them are the style, and can be mixed.
+A frozen encoder computes the painting's mean activation; two linear layers map it to the scales and
+shifts of a fast transformer. The 100 numbers between them are the style vector, and can be mixed.
 
 Shapes: B pictures of H×W, sides multiples of 4 inside the transformer.
 """
@@ -36,8 +36,9 @@ from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 SMALLEST = 75
 """Short side in pixels below which Inception has no output; smaller paintings are enlarged."""
 HEADS_STD = 0.01
-"""Of the heads' first weights. Unlike magenta's (Xavier), with which the first γ and β are as large
-as trained ones, at random: after 60 steps the loss was twice as high."""
+"""Standard deviation of the heads' initial weights. Unlike magenta's (Xavier), with which the
+initial γ and β are random but as large as trained ones: after 60 steps the loss was twice as
+high."""
 
 
 class PredictedSettings(PerceptualSettings, ArbitrarySettings):
@@ -48,36 +49,37 @@ class PredictedSettings(PerceptualSettings, ArbitrarySettings):
     """
 
     encoder_norm: EncoderNorm = "bn"
-    """``in``: instance norm with learnt scale and shift; no running averages that lag behind."""
+    """Norm of the encoder part. ``in``: instance norm with learnt scale and shift, without running
+    averages."""
     pad: Pad = "reflect"
     upsample: Upsample = "nearest"
     output: Output = "sigmoid"
     conditional_affine: bool = False
-    """Whether the conditional norms have a scale and shift of their own as well."""
+    """Whether the conditional norms also have a learnt scale and shift."""
     width: int = Field(32, ge=4)
-    """Channels of the transformer's first layer; the published networks have 32."""
+    """Channels of the transformer's first layer; 32 in the published networks."""
     bottleneck: int = Field(100, ge=1)
-    """How many numbers a style is."""
+    """Dimensions of the style vector."""
     init_std: float = Field(0.01, gt=0)
-    """Of the transformer's first weights."""
+    """Standard deviation of the transformer's initial weights."""
     initial_scale: float = 0.0
-    """What every γ is near before training; from 1, 120 steps left 6 % more loss."""
+    """Initial value of every γ; with 1, the loss was 6 % higher after 120 steps."""
     predictor_features: str
     predictor_layer: str
-    """Its spatial mean stands for the painting."""
+    """Layer of the style encoder whose spatial mean represents the painting."""
     freeze_predictor: bool = True
-    """False trains the network under the style as well, as the paper does."""
+    """False trains the style encoder as well, as in the paper."""
     features: str
-    """Network of the losses, needed in training only. (What looks at a painting whenever the system
-    is applied is ``predictor_features``.)"""
+    """Loss network, needed in training only. (The style encoder, needed to apply the system, is
+    ``predictor_features``.)"""
     loss_features: str | None = None
-    """Network of the losses instead of ``features``, as other systems name it."""
+    """Alias of ``features`` here, the loss network, as other systems name it; takes precedence."""
     augment_styles: bool = False
-    """Change colours and sizes of the paintings at random; for thousands of them."""
+    """Augment colours and sizes of the paintings, to imitate thousands of them."""
 
 
 class FrozenStatistics(nn.Module):
-    """A network that is trained in evaluation mode, its batch norms with the averages they have."""
+    """A network trained in evaluation mode: its batch norms use their stored averages."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -89,11 +91,11 @@ class FrozenStatistics(nn.Module):
 
 
 class Predicted(Arbitrary[PredictedSettings]):
-    """Any painting in one pass: its style vector sets every norm behind the encoder.
+    """Arbitrary style transfer: the style vector sets every norm after the encoder.
 
-    Unlike the paper, the network under the style vector is frozen by default, as in MindSpore's
-    port; when it is trained, its batch norms keep their averages. Unlike both, a painting is drawn
-    for every photograph anew.
+    Unlike the paper, the style encoder is frozen by default, as in MindSpore's port; if it is
+    trained, its batch norms keep their averages. Unlike both, a new painting is drawn for every
+    photograph.
     """
 
     Settings = PredictedSettings
@@ -122,7 +124,7 @@ class Predicted(Arbitrary[PredictedSettings]):
 
     @classmethod
     def build(cls, settings: PredictedSettings, *, seed: int, device: str) -> Self:
-        """Load the network under the style; draw the first weights."""
+        """Load the style encoder; initialise the weights."""
         s, unit = settings, settings.unit_activations
         s.layer_weights()  # refused before anything is loaded
         layers = (*s.content_layers, *s.style_layers)
@@ -134,10 +136,10 @@ class Predicted(Arbitrary[PredictedSettings]):
         return cls(settings, loss_features, predictor, seed, device)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Content, style and total-variation losses (Ghiasi et al. 2017, §2).
+        """Yield content, style and total-variation losses (Ghiasi et al. 2017, §2).
 
-        Unlike the paper, features have a mean activation of one (``unit_activations``), so that
-        its weights, made for pixels of 0-255, do not apply.
+        Unlike the paper, features have a mean activation of one (``unit_activations``), so its loss
+        weights, tuned for pixels of 0-255, do not apply.
         """
         style = batch.style
         if self.settings.augment_styles:
@@ -151,13 +153,13 @@ class Predicted(Arbitrary[PredictedSettings]):
         yield "main", self.losses.weighted(image, *parts, mean=True)
 
     def style_vector(self, style: Tensor) -> Tensor:
-        """(B, 3, h, w) in [0, 1] to the numbers that stand for the style, (B, 100)."""
+        """Return the style vectors (B, 100) of paintings (B, 3, h, w) in [0, 1]."""
         (found,) = self.predictor(_enlarged(style)).values()
         vector: Tensor = self.networks["bottleneck"](found.float().mean((2, 3)))
         return vector
 
     def apply(self, content: Tensor, vector: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] in the style (B, 100) to (B, 3, H, W) in [0, 1]."""
+        """Stylise (B, 3, H, W) in [0, 1] with style vectors (B, 100); same shape and range."""
         scale, shift = self.networks["heads"](vector).chunk(2, 1)
         image: Tensor = self.networks["transformer"](content, scale, shift)
         return image
@@ -169,7 +171,7 @@ class Predicted(Arbitrary[PredictedSettings]):
         weights: Sequence[float],
         strength: float = 1.0,
     ) -> Tensor:
-        """Mix the style vectors; below strength 1 with the content's own, the paper's identity."""
+        """Stylise with mixed style vectors; below strength 1 the content's is one of them."""
         parts = list(zip(styles, weights, strict=True))
         vector = torch.stack([w * self.style_vector(style) for style, w in parts]).sum(0)
         if strength < 1:
@@ -178,17 +180,17 @@ class Predicted(Arbitrary[PredictedSettings]):
         return self.apply(content, vector)
 
     def card(self) -> dict[str, Any]:
-        """What every trained system says, and the network under the style."""
+        """Return the card of a trained system, and the style encoder."""
         named = {"predictor": self.predictor.name, "predictor_hash": self.predictor.hash}
         return {**super().card(), **named}
 
 
 def _networks(s: PredictedSettings, width: int) -> nn.ModuleDict:
-    """Transformer, bottleneck and heads with their first weights."""
+    """Return transformer, bottleneck and heads with initial weights."""
     topology = Topology(s.encoder_norm, s.pad, s.upsample, s.output, s.conditional_affine)
     transformer = StyleTransformer(topology, s.width)
     initialise(transformer, s.init_std)
-    # One layer for all the γ and one for all the β: the same numbers as 13 heads of each.
+    # One layer for all γ and one for all β: equivalent to 13 heads of each.
     heads = nn.Linear(s.bottleneck, 2 * sum(transformer.widths))
     nn.init.normal_(heads.weight, 0.0, HEADS_STD)
     with torch.no_grad():
@@ -198,7 +200,7 @@ def _networks(s: PredictedSettings, width: int) -> nn.ModuleDict:
 
 
 def _enlarged(style: Tensor) -> Tensor:
-    """The same picture, its short side at least ``SMALLEST``."""
+    """Enlarge a painting whose short side is below ``SMALLEST``."""
     short = min(style.shape[2:])
     if short >= SMALLEST:
         return style

@@ -1,7 +1,7 @@
-"""MetaNet: a hyper-network makes a transformer for any painting in one pass.
+"""MetaNet: a hyper-network generates a transformer for any painting in one pass.
 
-Shen, Yan & Zeng, "Neural style transfer via meta networks" (CVPR 2018), as the PyTorch port
-CortexFoundation/StyleTransferTrilogy and a course report's variants have it. The networks stand in
+Shen, Yan & Zeng, "Neural style transfer via meta networks" (CVPR 2018), following the PyTorch port
+CortexFoundation/StyleTransferTrilogy and the variants of a course report. The networks are in
 ``nn/hypernet.py``.
 
 Shapes: B pictures of H×W, S styles, D statistics per style (1920 with VGG's widths).
@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -24,6 +24,7 @@ from torch.optim import AdamW, Optimizer
 from atelier.core import images
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
+from atelier.core.purpose import ApplySetting
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.colour_transfer import recolour
@@ -39,23 +40,23 @@ class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
 
     lr: float = Field(1e-3, gt=0)
     style_every: int = Field(20, ge=1)
-    """Steps for which one painting stays."""
+    """Number of consecutive steps with the same painting."""
     features: str
-    """Looks at the painting whenever the system is applied: its statistics are what the
-    hyper-network gets."""
+    """Encoder of the painting, also needed to apply the system: its statistics are the input of the
+    hyper-network."""
     loss_features: str | None = None
-    """Network of the losses, needed in training only; None: ``features``."""
+    """Loss network, needed in training only; None: ``features``."""
     statistics_layers: tuple[str, ...] | None = Field(None, min_length=1)
-    """Layers of ``features`` whose statistics the hyper-network gets; None: ``style_layers``."""
+    """Layers of ``features`` whose statistics the hyper-network takes; None: ``style_layers``."""
     unit_activations: bool = True
-    """The statistics are fed as they are, as in the port. Those of weights from Caffe are in the
+    """False feeds unscaled statistics, as in the port. With Caffe's weights these are in the
     hundreds: scaled features keep the hyper-network's input in range."""
     style_loss: Literal["mean_std", "gram", "gram_positions"] = "mean_std"
-    """``gram`` divides by C·H·W and scarcely counts deep layers, ``gram_positions`` by H·W.
-    ``mean_std`` knows no weights of layers: each counts by its width."""
+    """``gram`` divides by C·H·W and nearly ignores deep layers, ``gram_positions`` by H·W.
+    ``mean_std`` has no layer weights: each layer counts by its width."""
     style_weight: float = Field(50.0, ge=0)
-    """50 with ``mean_std`` (the port), 3e5 with ``gram`` (the report), both on raw features. On a
-    VGG19's scaled ones the style counts 12 times as much: there 4 stands for 50."""
+    """50 with ``mean_std`` (the port), 3e5 with ``gram`` (the report), both on raw features. On
+    VGG19's scaled ones the style counts 12 times as much: there 4 corresponds to 50."""
     tv_weight: float = Field(1e-6, ge=0)
     tv: TotalVariation = "l1_sum"
     width: int = Field(32, ge=4)
@@ -64,48 +65,47 @@ class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
     padding: Padding = "same"
     branches: int = Field(32, ge=1)
     branch_width: int = Field(4, ge=1)
-    """Channels per branch of the ResNeXt block; the report does not state it (4 or 128)."""
+    """Channels per branch of the ResNeXt block; not stated in the report (4 or 128)."""
     hidden: int = Field(128, ge=1)
     """Units per generated convolution in the hidden layer of the hyper-network."""
     standardise: bool = False
-    """Count the statistics from their mean over ``SAMPLED`` paintings, in their spread."""
+    """Standardise the statistics by mean and deviation over ``SAMPLED`` paintings."""
     weight_decay: float = Field(0.0, ge=0)
-    """Decoupled (AdamW). Nearly every filter is followed by an instance norm, so its scale changes
-    nothing, its gradient is orthogonal to it, and without decay every step makes it longer."""
-    adapt_steps: int = Field(0, ge=0)
-    """Steps a copy of the trained networks is trained on the pair it is about to stylise."""
-    adapt_lr: float = Field(1e-3, gt=0)
+    """Decoupled (AdamW). Nearly every filter is followed by an instance norm, so its scale has no
+    effect, its gradient is orthogonal to it, and without decay its norm grows with every step."""
+    adapt_steps: ApplySetting[int] = Field(0, ge=0)
+    """Steps for which a copy of the trained networks is fine-tuned on the pair to be stylised."""
+    adapt_lr: ApplySetting[float] = Field(1e-3, gt=0)
 
     def seen_layers(self) -> tuple[str, ...]:
-        """Layers of the statistics the hyper-network gets."""
+        """Layers of the statistics that the hyper-network takes."""
         return self.statistics_layers or self.style_layers
 
 
 SAMPLED = 32
-"""Paintings whose statistics are measured before the training."""
+"""Number of paintings whose statistics are measured before training."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What transformed pictures are compared with."""
+    """Targets of the losses."""
 
     content: dict[str, Tensor]
     """Layer → (B, C, h, w)."""
     grams: dict[str, Target]
-    """Layer → (S, C, C), S being 1 or B; {} unless the style loss is one of them."""
+    """Layer → Gram matrices (S, C, C), S being 1 or B; {} for other style losses."""
     moments: Tensor
-    """Means and standard deviations in the space of the losses, (S, D)."""
+    """Means and standard deviations of ``loss_features``, (S, D)."""
     statistics: Tensor
-    """Those that the hyper-network gets, (S, D)."""
+    """Statistics that the hyper-network takes, (S, D)."""
     varied: Tensor
-    """(B,): whether a content is more than one colour."""
+    """(B,): whether a content has more than one colour."""
 
 
 class MetaNet(Arbitrary[MetaNetSettings]):
     """Statistics of a painting → filters of a transformer → the stylised photograph."""
 
     Settings = MetaNetSettings
-    free_settings: ClassVar[frozenset[str]] = Arbitrary.free_settings | {"adapt_steps"}
 
     features: Features
     loss_features: Features | LossFeatures
@@ -129,10 +129,10 @@ class MetaNet(Arbitrary[MetaNetSettings]):
 
     @classmethod
     def build(cls, settings: MetaNetSettings, *, seed: int, device: str) -> Self:
-        """Load the perceptual network the settings name; draw the first weights.
+        """Load the encoder named in the settings; initialise the networks.
 
         Raises:
-            UserError: adaptation at a strength below 1.
+            UserError: ``adapt_steps`` with a strength below 1.
         """
         if settings.adapt_steps and settings.strength < 1:
             raise UserError("metanet: adapt_steps trains for the whole style: set strength to 1")
@@ -145,11 +145,11 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         return cls(s, features, losses, seed, device)
 
     def plan(self) -> BatchPlan:
-        """One painting for all pictures of a step, and for ``style_every`` steps."""
+        """Return the plan of the batches: one painting per step, kept for ``style_every`` steps."""
         return replace(super().plan(), style_batch=1, style_every=self.settings.style_every)
 
     def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
-        """All of them; where asked for, their statistics are measured first."""
+        """Return all paintings; measure their statistics first if the settings say so."""
         if self.settings.standardise:
             few = paintings[:: max(1, len(paintings) // SAMPLED)]
             loaded = (images.load_batch([path]).to(self.device) for path in few)
@@ -159,7 +159,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         return paintings
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Both networks together; without ``weight_decay`` AdamW is the port's Adam."""
+        """Return AdamW for both networks; without ``weight_decay`` it is the port's Adam."""
         return {"main": self._optimizer(self.networks, self.settings.lr)}
 
     def _optimizer(self, networks: nn.ModuleDict, lr: float) -> Optimizer:
@@ -167,7 +167,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         return AdamW(weights, lr=lr, weight_decay=decay, fused=True)
 
     def statistics(self, style: Tensor) -> Tensor:
-        """(S, 3, h, w) in [0, 1] to (S, D).
+        """Return the statistics (S, D) of paintings (S, 3, h, w) in [0, 1].
 
         Raises:
             UserError: the picture is too small to have a variance in every layer.
@@ -176,7 +176,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
 
     @torch.no_grad()
     def targets(self, content: Tensor, style: Tensor) -> Targets:
-        """What ``perceptual_losses`` needs of (B, 3, H, W) and (S, 3, h, w), both in [0, 1]."""
+        """Return the targets for contents (B, 3, H, W) and styles (S, 3, h, w), both in [0, 1]."""
         s, judge, seen = self.settings, self.loss_features, self.features(style)
         wanted, shown = judge(content), seen if judge is self.features else judge(style)
         grams = {} if s.style_loss == "mean_std" else self.losses.style_targets(shown)
@@ -185,27 +185,27 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         return Targets({k: wanted[k] for k in s.content_layers}, grams, moments, statistics, varied)
 
     def perceptual_losses(self, image: Tensor, targets: Targets) -> Losses:
-        """Losses of transformed pictures (B, 3, H, W), (B,) each."""
+        """Return the losses of stylised pictures (B, 3, H, W), (B,) each."""
         made = self.loss_features(image)
         content, style = self.losses.content(made, targets.content), self._style(made, targets)
-        # Unlike the port, TV in RGB: its pictures are in standard deviations, 4.4 times as rough.
+        # Unlike the port, TV in RGB: the port's pictures are standardised, with 4.4 times the TV.
         losses = self.losses.weighted(image, content, style)
-        # 14 instance norms of a picture without variance, each a division by the root of 1e-5, let
-        # its gradient overflow: it is cut off. (The port leaves out the whole batch.)
+        # For a picture without variance, 14 instance norms, each dividing by the root of 1e-5, make
+        # the gradient overflow: it is detached. (The port skips the batch.)
         return {k: torch.where(targets.varied, loss, loss.detach()) for k, loss in losses.items()}
 
     def _style(self, found: Mapping[str, Tensor], targets: Targets) -> Tensor:
         if self.settings.style_loss == "mean_std":
-            # One mean over all entries, as in the port: a layer counts by its width.
+            # One mean over all entries, as in the port: layers are weighted by their width.
             return mean_square(_statistics(found, self.settings.style_layers), targets.moments)
-        # The report does not say how its Gram matrices are scaled: by C·H·W with ``gram``.
+        # The report does not state the scale of its Gram matrices: here C·H·W with ``gram``.
         return self.losses.style(found, targets.grams)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Losses of the photographs with the one painting, and two norms that are watched.
+        """Yield the losses of the photographs with the one painting, and two norms for the log.
 
         ``generated_norm`` is the root mean square of all generated numbers, ``first_weight`` that
-        of the first 9×9 filter, whose growth the report plots (figure 5).
+        of the first 9×9 filter, whose growth the report shows (figure 5).
         """
         targets = self.targets(batch.content, batch.style)
         image, filters = self.networks(batch.content, targets.statistics)
@@ -223,7 +223,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         weights: Sequence[float],
         strength: float = 1.0,
     ) -> Tensor:
-        """Mix the statistics of the styles and, below strength 1, of the content."""
+        """Stylise with mixed statistics of the styles and, below strength 1, of the content."""
         parts = [w * self.statistics(style) for style, w in zip(styles, weights, strict=True)]
         mixed = torch.stack(parts).sum(0)
         if strength < 1:
@@ -233,19 +233,19 @@ class MetaNet(Arbitrary[MetaNetSettings]):
 
     @property
     def batch(self) -> int:
-        """Pictures per ``stylize``; one if each needs its own copy of the networks."""
+        """Number of pictures per ``stylize``; 1 if each needs its own copy of the networks."""
         return 1 if self.settings.adapt_steps else int(self.settings.stylize_batch)
 
     def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - see the base class
-        """The first picture, and one after every step of adaptation."""
+        """Return the number of iterates: the first, and one per adaptation step."""
         return 1 + int(self.settings.adapt_steps)
 
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
-        """One iterate, or the pictures before, while and after the networks are adapted.
+        """Yield one iterate, or one before and after each step of adapting the networks.
 
-        The report trains 20 batches of training photographs with the painting before it applies
-        it. Unlike there, the steps are done on the very photograph: no others are at hand here.
-        Every pair has its own copy, so no result depends on another.
+        The report fine-tunes on 20 batches of training photographs before applying a painting. Here
+        the steps use the photograph itself, as no others are available. Every pair has its own copy
+        of the networks, so no result depends on another.
         """
         if not self.settings.adapt_steps:
             yield from super().iterates(content, style)
@@ -260,7 +260,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
             yield Iterate(n, self.steps(*content.shape[2:]), image, losses)
 
     def _adapt(self, content: Tensor, style: Tensor) -> Iterator[tuple[Tensor, Losses]]:
-        """Picture and losses of a copy of the networks, from 0 steps to ``adapt_steps``."""
+        """Yield picture and losses of a copy of the networks, after 0 to ``adapt_steps`` steps."""
         networks, targets = deepcopy(self.networks), self.targets(content, style)
         optimizer = self._optimizer(networks, self.settings.adapt_lr)
         for left in reversed(range(self.settings.adapt_steps + 1)):
@@ -274,7 +274,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
 
 
 def _statistics(found: Mapping[str, Tensor], layers: Sequence[str]) -> Tensor:
-    """Layer by layer mean_0, std_0, mean_1, std_1, … (unbiased, 1e-5 under the root)."""
+    """Return mean_0, std_0, mean_1, std_1, … layer by layer (unbiased, 1e-5 under the root)."""
     taken = [found[layer] for layer in layers]
     if min(value[0, 0].numel() for value in taken) < 2:
         raise UserError("metanet: a picture is too small for its statistics: 32 px will do")

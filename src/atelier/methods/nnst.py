@@ -19,14 +19,12 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import Adam
 
-from atelier.methods.base import Iterate
-from atelier.methods.optimisation import Optimisation, OptimisationSettings
+from atelier.methods.optimisation import Optimisation, OptimisationSettings, Steps, activations
 from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
     detail,
     optimise,
     pictures_by_size,
-    refuse_small,
     resize,
 )
 from atelier.nn.nearest_neighbours import (
@@ -103,21 +101,16 @@ class Nnst(Optimisation[NnstSettings]):
         s = self.settings
         return s.steps if s.split_steps is None else s.split_steps
 
-    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
-        """Yield every step of the optimisation, smallest size first."""
-        refuse_small("nnst", content, style)
-        count, total = len(content), self.steps(int(content.shape[2]), int(content.shape[3]))
-        content, style = self.prepare(content), self.prepare(style)
-        for step, (current, losses) in enumerate(self._descend(content, style), start=1):
+    def optimise(self, content: Tensor, style: Tensor) -> Steps:
+        """Yield every step; the last picture gets its colours from the palette if asked."""
+        total = self.steps(int(content.shape[2]), int(content.shape[3]))
+        for step, (current, losses) in enumerate(self._all_steps(content, style), start=1):
             image = current.clamp(0, 1)
             if step == total and self.settings.palette:
                 image = match_palette(image, content, style)
-            values = {name: loss[:count] for name, loss in losses.items()}
-            yield Iterate(step, total, image[:count], values)
+            yield image, losses
 
-    def _descend(
-        self, content: Tensor, style: Tensor
-    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    def _all_steps(self, content: Tensor, style: Tensor) -> Steps:
         """All sizes, then the full one with split layers."""
         s = self.settings
         sizes = len(coarse_to_fine(int(content.shape[2]), int(content.shape[3]), s.coarsest))
@@ -135,7 +128,7 @@ class Nnst(Optimisation[NnstSettings]):
 
     def _optimise(
         self, image: Tensor, objective: Callable[[Tensor], dict[str, Tensor]], steps: int
-    ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    ) -> Steps:
         return optimise(image, LEVELS, objective, lambda p: Adam(p, lr=self.settings.lr), steps)
 
     def _target(self, photo: Tensor, painting: Tensor, image: Tensor | None) -> Tensor:
@@ -174,11 +167,7 @@ class Nnst(Optimisation[NnstSettings]):
         return {"total": total}
 
     def _maps(self, image: Tensor) -> dict[str, Tensor]:
-        """Layers; in bfloat16 if asked, while losses and picture stay in float32."""
-        low = self.settings.precision == "bfloat16"
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=low):
-            layers: dict[str, Tensor] = self.features(image)
-        return layers
+        return activations(self.features, image, self.settings.precision)
 
     def _hypercolumns(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, H/4 · W/4, D)."""

@@ -10,6 +10,7 @@ Shapes: B pictures of H×W, styles h×w.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Self
 
 import torch
@@ -19,7 +20,7 @@ from torch.optim import RMSprop
 
 from atelier.core.config import UserError
 from atelier.methods.base import Iterate
-from atelier.methods.optimisation import Optimisation, OptimisationSettings
+from atelier.methods.optimisation import Optimisation, OptimisationSettings, Steps, activations
 from atelier.nn.earth_mover import (
     GUIDANCE,
     colour_loss,
@@ -36,7 +37,6 @@ from atelier.nn.laplacian_pyramid import (
     detail,
     optimise,
     pictures_by_size,
-    refuse_small,
     resize,
 )
 from atelier.nn.pretrained.features import Features, load_features
@@ -94,10 +94,7 @@ class Objective:
         self.unit = self._unit()
 
     def _maps(self, image: Tensor) -> list[Tensor]:
-        """RGB and the layers; in bfloat16 if asked, while losses and picture stay in float32."""
-        low = self.settings.precision == "bfloat16"
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=low):
-            layers: dict[str, Tensor] = self.features(image)
+        layers = activations(self.features, image, self.settings.precision)
         # RGB within the hypercolumn is not told by the paper, but by its authors' code
         return [image, *(layers[layer] for layer in self.settings.layers)]
 
@@ -168,10 +165,6 @@ class Strotss(Optimisation[StrotssSettings]):
         s = self.settings
         return [s.steps] + [s.refine_steps or s.steps] * (sizes - 1)
 
-    def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
-        """Yield every step of the optimisation, smallest size first."""
-        yield from self.guided(content, style, None)
-
     def guided(self, content: Tensor, style: Tensor, regions: Regions | None) -> Iterator[Iterate]:
         """Yield every step of ``iterates`` under guidance by regions (§3.4).
 
@@ -183,17 +176,18 @@ class Strotss(Optimisation[StrotssSettings]):
         Raises:
             UserError: pictures below 32 px, or masks that do not pair.
         """
-        refuse_small("strotss", content, style)
-        count, s = len(content), self.settings
-        content, style = self.prepare(content), self.prepare(style)
-        regions = self._checked(regions, count)
+        guide = partial(self.optimise, regions=self._checked(regions, len(content)))
+        yield from self.run(guide, content, style)
+
+    def optimise(self, content: Tensor, style: Tensor, regions: Regions | None = None) -> Steps:
+        """Yield every step; ``regions``, of the filled batch, guide it."""
+        s = self.settings
         sizes = coarse_to_fine(int(content.shape[2]), int(content.shape[3]), s.coarsest)
-        plan, done = self._plan(len(sizes)), 0
         pairs = zip(*(pictures_by_size(p, len(sizes)) for p in (content, style)), strict=True)
         generator = Generator().manual_seed(self.seed)
         # the highest frequencies of the photograph on the painting's mean colour (§3.5)
         image = style.mean((2, 3), keepdim=True)
-        for level, (pair, steps) in enumerate(zip(pairs, plan, strict=True)):
+        for level, (pair, steps) in enumerate(zip(pairs, self._plan(len(sizes)), strict=True)):
             last = level == len(sizes) - 1
             image = self._start(image, pair[0], level, last=last)
             alpha = s.content_weight / 2**level
@@ -201,9 +195,7 @@ class Strotss(Optimisation[StrotssSettings]):
             lr = s.last_lr if last else s.lr
             run = optimise(image, LEVELS, objective, lambda p, lr=lr: RMSprop(p, lr=lr), steps)  # type: ignore[misc]
             for image, losses in run:
-                done += 1
-                values = {name: loss[:count] for name, loss in losses.items()}
-                yield Iterate(done, sum(plan), image[:count].clamp(0, 1), values)
+                yield image.clamp(0, 1), losses
 
     def _start(self, image: Tensor, content: Tensor, level: int, *, last: bool) -> Tensor:
         """First picture of a size: the one before, with the photograph's detail as published.

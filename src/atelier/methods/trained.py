@@ -1,6 +1,6 @@
-"""The contract of systems that are trained: their networks, losses and how they are applied.
+"""The interface of trained systems: their networks, their losses and how they are applied.
 
-``engine.py`` runs the training and knows no more of a method than what stands here.
+``engine/loop.py`` runs the training and uses nothing of a method beyond this interface.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
+from atelier.core.purpose import ApplySetting, RunSetting
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format
@@ -33,48 +34,51 @@ Losses = dict[str, Tensor]
 
 
 class TrainSettings(Settings):
-    """Settings every trained system has."""
+    """Settings of every trained system."""
 
     steps: int = Field(ge=0)
-    """Of training; 0: the weights of ``warm_start`` as they are."""
+    """Training steps; 0: the weights of ``warm_start`` unchanged."""
     batch: int = Field(8, ge=1)
     """Photographs per training step."""
     lr: float = Field(1e-4, gt=0)
     crop: int | None = Field(256, ge=32)
-    """Side of the training crops in pixels; None: whole pictures."""
+    """Side of the training crops in pixels; None: uncropped pictures."""
     load_size: int | None = Field(None, ge=32)
-    """Short side the pictures are resized to before cropping; None: as they are."""
+    """Short side to which pictures are resized before cropping; None: not resized."""
     smallest_side: float = Field(1.0, gt=0, le=1)
-    """Least side of a crop as a part of the short side; 1: crops are not resized."""
+    """Smallest side of a crop as a fraction of the short side; 1: crops are not resized."""
     flip: bool = True
     photos: int | None = Field(None, ge=1)
-    """How many training photographs are used, a seeded choice; None: all."""
+    """Number of training photographs, a seeded choice; None: all."""
     styles: int | None = Field(None, ge=1)
-    """How many training paintings are used, a seeded choice; None: all."""
+    """Number of training paintings, a seeded choice; None: all."""
     ema: float = Field(0.0, ge=0, lt=1)
-    """Decay of the average of the weights that is delivered; 0: the last weights."""
+    """Decay of the exponential moving average that becomes the final weights; 0: the last
+    weights."""
     clip_norm: float | None = Field(None, gt=0)
-    """Largest norm of the gradient, over all parameters of an optimiser."""
+    """Norm to which gradients are clipped, over all parameters of an optimiser."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions in training; losses' statistics stay in float32."""
+    """Precision of the convolutions in training; the losses' statistics stay in float32."""
     accumulate: int = Field(1, ge=1)
-    """Parts of the batch that are computed one after another, to save memory: the same gradient."""
+    """Parts of the batch computed one after another to save memory (gradient accumulation)."""
     compile: bool = False
-    """Let torch.compile fuse the networks: slow first steps, faster ones on a GPU."""
-    snapshots: int = Field(5, ge=0)
-    """How many times in the training the test sheet is drawn, evenly spread, the end included."""
-    save_every: int = Field(500, ge=1)
-    """Steps between resumable checkpoints."""
-    log_every: int = Field(10, ge=1)
-    """Steps whose mean is one point of the curves."""
-    workers: int = Field(0, ge=0)
-    """Processes that read pictures ahead."""
-    stylize_batch: int = Field(8, ge=1)
+    """Compile the networks with torch.compile: slow first steps, faster training on a GPU."""
+    snapshots: RunSetting[int] = Field(5, ge=0)
+    """Number of snapshots of test photographs, evenly spread over the training, the end
+    included."""
+    save_minutes: RunSetting[float] = Field(10.0, ge=0)
+    """Minutes between checkpoints, which is what a training that is killed can lose; 0: one after
+    every step."""
+    log_every: RunSetting[int] = Field(10, ge=1)
+    """Steps averaged into one point of the curves."""
+    workers: RunSetting[int] = Field(0, ge=0)
+    """Processes that prefetch pictures."""
+    stylize_batch: ApplySetting[int] = Field(8, ge=1)
+    """Pictures per batch when the method is applied."""
     warm_start: str | None = None
-    """Weights to begin with: ``zoo`` (the zoo's entry of the method's name) or ``zoo:NAME``, which
-    DVC watches; or a path below the project's root, which it does not: a ``model.safetensors``
-    (the final weights: of an adversarial system the generators) or a training's ``step-….pt`` (all
-    networks)."""
+    """Initial weights: ``zoo`` (the zoo's entry of the method's name) or ``zoo:NAME``, tracked by
+    DVC; or a path below the project's root, not tracked: a ``model.safetensors`` (final weights; of
+    an adversarial system the generators) or a training's ``step-….pt`` (all networks)."""
 
     @model_validator(mode="after")
     def _begins_or_learns(self) -> Self:
@@ -85,7 +89,7 @@ class TrainSettings(Settings):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Weights drawn inside depend on ``seed`` alone; the global generator is left as it was."""
+    """Make random draws inside depend on ``seed`` alone; then restore the global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -98,7 +102,7 @@ N = TypeVar("N", bound=nn.Module)
 class Trained(Method[T]):
     """A system with networks to train.
 
-    A subclass sets ``settings``, ``networks`` (what is trained, saved and averaged), ``device`` and
+    A subclass sets ``settings``, ``networks`` (trained, saved and averaged), ``device`` and
     ``seed`` in its ``build``, and implements ``training_losses`` and ``generate``.
     """
 
@@ -106,68 +110,65 @@ class Trained(Method[T]):
     device: str
     seed: int
     features: Features | None = None
-    """The frozen network the system looks at pictures with whenever it is applied, if any."""
+    """Frozen encoder used whenever the system is applied, if any."""
     loss_features: Features | LossFeatures | None = None
-    """The frozen network of the training's losses, if any; may be ``features``."""
+    """Frozen loss network of the training, if any; may be ``features``."""
     multiple: ClassVar[int] = 1
-    """``generate`` needs sides that are multiples of this; others are padded and cut."""
+    """``generate`` needs sides that are multiples of this; others are padded and cropped."""
     instance_norm: ClassVar[bool] = True
-    """Whether ``networks`` have instance norms; see ``nn/memory.py``."""
-    free_settings: ClassVar[frozenset[str]] = frozenset()
-    """Settings that may differ from those of the training that the weights come from: they change
-    the pictures, but not which weights fit."""
+    """Whether ``networks`` contain instance norms; see ``nn/memory.py``."""
 
     @property
     def inference_networks(self) -> nn.ModuleDict:
-        """The part of ``networks`` that ``generate`` needs: delivered, and averaged by ``ema``."""
+        """Part of ``networks`` that ``generate`` needs: the final weights, averaged by ``ema``."""
         return self.networks
 
-    def network(self, kind: type[N], *path: str) -> N:  # noqa: ARG002 - its type is what is asked for
-        """Return the network below ``path`` in ``networks``, which the caller knows to be one."""
+    def network(self, kind: type[N], *path: str) -> N:  # noqa: ARG002 - its type is used
+        """Return the network at ``path`` in ``networks``, typed as ``kind``."""
         return cast("N", self.networks.get_submodule(".".join(path)))
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """How its batches lie in memory."""
+        """Memory format of its batches."""
         return memory_format(self.device, instance_norm=self.instance_norm)
 
     def check(self, height: int, width: int) -> None:
-        """Refuse photographs it could not stylise, before it is trained for them (UserError)."""
+        """Raise a UserError before training for photographs it could not stylise."""
 
     def extra_state(self) -> dict[str, Any]:
-        """What the next step depends on besides networks and optimisers: tensors, numbers, lists.
+        """Return further state that the next step depends on: tensors, numbers, lists.
 
-        Most systems have none; an image pool is one.
+        Most systems have none; an image pool is an example.
         """
         return {}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take back what ``extra_state`` gave."""
+        """Restore what ``extra_state`` returned."""
 
     @abstractmethod
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Losses of one training step, optimiser by optimiser.
+        """Yield (optimiser's name, losses) of one training step.
 
-        The engine minimises ``total`` with the named optimiser before it asks for the next pair,
-        so that an adversarial system yields ``discriminator`` and ``generator`` in turn. What
-        stands after a ``yield`` is done after the update.
+        The engine minimises ``total`` with the named optimiser before it requests the next pair, so
+        that an adversarial system yields ``discriminator`` and ``generator`` in turn. Code after a
+        ``yield`` runs after the update.
         """
 
     @abstractmethod
     def generate(self, content: Tensor, style: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, 3, H, W), not yet clamped; sides fit ``multiple``."""
+        """Stylise (B, 3, H, W) in [0, 1], sides multiples of ``multiple``; not yet clamped."""
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """Optimiser by name; Adam over all networks unless a system says otherwise."""
+        """Return the optimisers by name; by default one Adam for all networks."""
         weights = self.networks.parameters()
         return {"main": Adam(weights, lr=self.settings.lr, fused=True)}
 
-    def lr_factor(self, step: int) -> float:  # noqa: ARG002 - a schedule depends on it
-        """What the learning rates are multiplied with at ``step`` (from 0)."""
+    def lr_factor(self, step: int) -> float:  # noqa: ARG002 - for schedules
+        """Return the factor of the learning rates at ``step`` (from 0)."""
         return 1.0
 
     def plan(self) -> BatchPlan:
-        """How the batches are cut; as many styles as contents unless a system says otherwise."""
+        """Return the plan of the batches; by default as many styles as contents."""
         s = self.settings
         return BatchPlan(
             batch=s.batch,
@@ -180,32 +181,32 @@ class Trained(Method[T]):
         )
 
     def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:
-        """The paintings to train with; all unless a system says otherwise."""
+        """Return the paintings to train with; by default all."""
         return paintings
 
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:
-        """One iterate: the networks applied once."""
+        """Yield one iterate: the networks applied once."""
         style = style.to(self.device)
         yield Iterate(1, 1, self.apply_network(content, lambda image: self.generate(image, style)))
 
     def apply_network(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
-        """``network`` on (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
+        """Apply ``network`` to (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
         with self.inference_mode():
             made = fitted(network, image.to(self.device), self.multiple)
         return made.float().clamp(0, 1)
 
     def inference_mode(self) -> AbstractContextManager[None]:
-        """Evaluation mode without gradients, the former mode afterwards."""
+        """Return a context of evaluation mode without gradients; it restores the former mode."""
         return _InferenceMode(self.networks)
 
     def card(self) -> dict[str, Any]:
-        """Kind and number of trained parameters, plus the features when there are any."""
+        """Return kind, number of trained parameters and, if any, the features."""
         count = sum(p.numel() for p in self.networks.parameters())
         named = {} if self.features is None else _named("features", self.features)
         return {"kind": self.kind, "parameters_trained": count, **named}
 
     def training_card(self) -> dict[str, Any]:
-        """``card`` and the network of the losses, which is loaded for its hash."""
+        """Return ``card`` and the loss network, which is loaded for its hash."""
         judge = self.loss_features
         if judge is None or judge is self.features:
             return self.card()
@@ -214,7 +215,7 @@ class Trained(Method[T]):
 
     @property
     def batch(self) -> int:
-        """Pictures per ``stylize``."""
+        """Number of pictures per ``stylize``."""
         return self.settings.stylize_batch
 
 
@@ -223,11 +224,11 @@ def _named(setting: str, features: Features) -> dict[str, str]:
 
 
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Steps of the strips; those of Ghiasi et al. 2017, the reports' too."""
+"""Strengths and mixing weights of the strips, as in Ghiasi et al. 2017 and the reports."""
 
 
 class _InferenceMode:
-    """See ``Trained.inference_mode``."""
+    """Context of ``Trained.inference_mode``."""
 
     def __init__(self, networks: nn.ModuleDict) -> None:
         self.networks, self.before = networks, networks.training
@@ -243,22 +244,22 @@ class _InferenceMode:
 
 
 class ArbitrarySettings(TrainSettings):
-    """Settings of every system that takes any painting."""
+    """Settings of every system for arbitrary paintings."""
 
-    strength: float = Field(1.0, ge=0, le=1)
-    """1: the style as trained; 0: the content, as far as the system can reproduce it."""
-    preserve_colour: bool = False
-    """Give the painting the photograph's colours first (CORAL)."""
+    strength: ApplySetting[float] = Field(1.0, ge=0, le=1)
+    """Strength of the style. 1: as trained; 0: the content, as far as the system can reproduce
+    it."""
+    preserve_colour: ApplySetting[bool] = False
+    """Give the painting the photograph's colours first (by CORAL)."""
 
 
 A = TypeVar("A", bound=ArbitrarySettings)
 
 
 class Arbitrary(Trained[A]):
-    """A system applied with any painting, or a mixture of several."""
+    """A system for arbitrary paintings, and mixtures of several."""
 
     kind: ClassVar[Kind] = "arbitrary"
-    free_settings: ClassVar[frozenset[str]] = frozenset({"strength", "preserve_colour"})
 
     @abstractmethod
     def blend(
@@ -272,8 +273,8 @@ class Arbitrary(Trained[A]):
 
         Args:
             content: (B, 3, H, W) in [0, 1]; sides fit ``multiple``.
-            styles: N times (B, 3, h, w) in [0, 1], each of any size.
-            weights: N, not negative, of sum 1.
+            styles: N tensors (B, 3, h, w) in [0, 1], each of any size.
+            weights: N numbers, not negative, with sum 1.
             strength: from 0 (content) to 1.
 
         Returns:
@@ -281,7 +282,7 @@ class Arbitrary(Trained[A]):
         """
 
     def generate(self, content: Tensor, style: Tensor) -> Tensor:
-        """``blend`` of the one style, at the strength the settings say."""
+        """Stylise by ``blend`` with one style, at the strength of the settings."""
         if self.settings.preserve_colour:
             style = recolour(style, content)
         return self.blend(content, [style], [1.0], self.settings.strength)
@@ -289,12 +290,12 @@ class Arbitrary(Trained[A]):
     def interpolate(
         self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], strength: float
     ) -> Tensor:
-        """``blend`` for a content of any size, result in [0, 1]."""
+        """Stylise a content of any size by ``blend``; result in [0, 1]."""
         styles = [style.to(self.device) for style in styles]
         return self.apply_network(content, lambda c: self.blend(c, styles, weights, strength))
 
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
-        """From the content to the style (``strength``), and from one style to another."""
+        """Yield strips from content to style (``strength``), and from one style to another."""
         for n, name in enumerate(names):
             picture, own = content[n : n + 1], style[n : n + 1]
             after = (n + 1) % len(names)
@@ -307,10 +308,10 @@ class Arbitrary(Trained[A]):
 
 
 def restore(method: Method[Any], model: Path) -> None:
-    """Give a trained method the weights below ``model``; the others need none.
+    """Load the weights below ``model`` into a trained method; others need none.
 
     Raises:
-        UserError: missing, broken, of other settings, or not those that the card names.
+        UserError: missing, broken, of other settings, or not those named on the card.
     """
     if not isinstance(method, Trained):
         return
@@ -322,6 +323,6 @@ def restore(method: Method[Any], model: Path) -> None:
 
 
 def weights_digest(model: Path) -> str | None:
-    """SHA-256 of the trained weights below ``model``; None when there are none."""
+    """Return the SHA-256 of the trained weights below ``model``, or None."""
     path = model / WEIGHTS
     return zoo_files.sha256(path) if path.is_file() else None

@@ -1,7 +1,7 @@
 """U-GAT-IT: translation between photographs and paintings, guided by class activation maps.
 
 Kim, Kim, Kang & Lee, "U-GAT-IT: unsupervised generative attentional networks with adaptive
-layer-instance normalization for image-to-image translation" (ICLR 2020). The networks stand in
+layer-instance normalization for image-to-image translation" (ICLR 2020). The networks are in
 ``nn/ugatit.py``, their norms in ``nn/adalin.py``.
 
 Shapes: B photographs and as many paintings of H×W, sides multiples of 4; in [-1, 1] inside.
@@ -38,28 +38,28 @@ from atelier.nn.ugatit import Discriminator, Generator, Verdict, check_side, dis
 class UgatitSettings(UnpairedSettings):
     """Settings of one ``ugatit`` entry in ``params.yaml``.
 
-    The defaults are the authors' code's, but for ``light`` and ``cam_weight``.
+    The defaults are those of the authors' code, except ``light`` and ``cam_weight``.
     """
 
     lr: float = Field(1e-4, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
-    """L2 through Adam on all weights, ρ, γ and β of the norms too."""
+    """L2 penalty through Adam on all weights, including ρ, γ and β of the norms."""
     light: bool = True
     """False: the generators flatten their features instead of averaging them. They then have 26
-    times the parameters at 256×256, and take pictures of the size of ``crop`` only."""
+    times the parameters at 256×256, and accept pictures of the size ``crop`` only."""
     width: int = Field(64, ge=4)
     """Channels of the generators' first layer."""
     n_res: int = Field(4, ge=1)
-    """Residual blocks before the attention, and as many after it; the paper has 4 and 4."""
+    """Residual blocks before the attention, and as many after it; 4 and 4 in the paper."""
     discriminator_width: int = Field(64, ge=4)
     global_layers: int = Field(7, ge=3)
     """4×4 convolutions of the global discriminators. Crops must have 3·2^(n-2) pixels: 96 for 7."""
     local_layers: int = Field(5, ge=3)
     cam_weight: CamWeight = "effective"
-    """Which weights of their class activation the discriminators multiply features with:
-    ``original``, before the spectral norm, is what the authors' code does, likely by mistake."""
+    """Weights of the class activation map by which the discriminators multiply features:
+    ``original``, before spectral norm, is what the authors' code uses, likely by mistake."""
     gan_weight: float = Field(1.0, ge=0)
-    """Of the adversarial losses, in both steps."""
+    """Weight of the adversarial losses, in both steps."""
     cycle_weight: float = Field(10.0, ge=0)
     identity_weight: float = Field(10.0, ge=0)
     cam_loss_weight: float = Field(1000.0, ge=0)
@@ -68,11 +68,11 @@ class UgatitSettings(UnpairedSettings):
 INPUTS = {"to_art": "photo", "to_photo": "art"}
 TARGETS = {"to_art": "art", "to_photo": "photo"}
 SCALES = ("global", "local")
-"""A discriminator of each for both domains."""
+"""Kinds of discriminators, one of each per domain."""
 
 
 class Ugatit(Unpaired[UgatitSettings]):
-    """Two generators and four discriminators, all of them with class activation maps."""
+    """Two generators and four discriminators, all with class activation maps."""
 
     Settings = UgatitSettings
 
@@ -96,20 +96,20 @@ class Ugatit(Unpaired[UgatitSettings]):
 
     @classmethod
     def build(cls, settings: UgatitSettings, *, seed: int, device: str) -> Self:
-        """Draw the first weights.
+        """Build the networks with initial weights.
 
         Raises:
-            UserError: the crop is too small for so many layers; says how many it allows.
+            UserError: the crop is too small for the number of layers; names the largest possible.
         """
         check_side(max(settings.global_layers, settings.local_layers), settings.crop)
         return cls(settings, seed, device)
 
     def check(self, height: int, width: int) -> None:
-        """A full generator takes one size only."""
+        """Refuse other sizes than ``crop`` for a full generator."""
         self.network(Generator, "generator", "to_art").check(height, width)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """The discriminators' step, then the generators'."""
+        """Yield the losses of the discriminators, then of the generators."""
         real = {"photo": to_signed(batch.content), "art": to_signed(batch.style)}
         with torch.no_grad():
             fakes = {TARGETS[way]: self.translate(real[k], way) for way, k in INPUTS.items()}
@@ -118,10 +118,10 @@ class Ugatit(Unpaired[UgatitSettings]):
         clamp_rho(self.networks["generator"])
 
     def _discriminator_losses(self, real: dict[str, Tensor], fakes: dict[str, Tensor]) -> Losses:
-        """Least squares of patches and CAM logits, summed without ½."""
+        """Return least-squares losses of patches and CAM logits, summed without ½."""
         losses = {}
         for domain, image in real.items():
-            # unlike the authors' code in one batch: one power iteration for both, instead of two
+            # unlike the authors' code, in one batch: one power iteration for both, instead of two
             both = torch.cat([image, fakes[domain]])
             parts = [self._told_apart(self._judged(f"{s}_{domain}", both)) for s in SCALES]
             losses[f"discriminator_{domain}"] = torch.stack(parts).sum()
@@ -134,12 +134,12 @@ class Ugatit(Unpaired[UgatitSettings]):
 
     @staticmethod
     def _told_apart(judged: Verdict) -> Tensor:
-        """Return the loss of real pictures and, in the batch's second half, generated ones."""
+        """Return the loss of a batch of real pictures followed by as many generated ones."""
         real, fake = zip(*(part.chunk(2) for part in judged), strict=True)
         return distance(Verdict(*real), 1.0) + distance(Verdict(*fake), 0.0)
 
     def _generator_losses(self, real: dict[str, Tensor], step: int) -> Losses:
-        """Adversarial, cycle, identity and CAM losses of both directions."""
+        """Return adversarial, cycle, identity and CAM losses of both directions."""
         losses: Losses = {}
         for way, domain in INPUTS.items():
             fake, found = self._there(real, way)
@@ -152,9 +152,9 @@ class Ugatit(Unpaired[UgatitSettings]):
         return {"total": weighed(losses, self._weights()), **losses}
 
     def _there(self, real: dict[str, Tensor], way: str) -> tuple[Tensor, Losses]:
-        """Translations, and a generator's identity and CAM losses.
+        """Return translations, and a generator's identity and CAM losses.
 
-        Its inputs and its targets go through it in one batch: each picture is normed by itself.
+        Inputs and targets form one batch, as each picture is normalised separately.
         """
         aim = real[TARGETS[way]]
         both = torch.cat([real[INPUTS[way]], aim])
@@ -167,7 +167,7 @@ class Ugatit(Unpaired[UgatitSettings]):
         return fake, losses
 
     def _fools(self, domain: str, fake: Tensor) -> Tensor:
-        """Return the loss that is small when both discriminators take ``fake`` for real."""
+        """Return the adversarial loss of a generator against both discriminators."""
         with frozen(self.networks["discriminator"]):
             parts = [distance(self._judged(f"{s}_{domain}", fake), 1.0) for s in SCALES]
         return torch.stack(parts).sum()
@@ -183,14 +183,14 @@ class Ugatit(Unpaired[UgatitSettings]):
         }
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]."""
+        """Translate (B, 3, H, W) in [-1, 1] to the other domain, in [-1, 1]."""
         found: Tensor = self.network(Generator, "generator", direction)(image).image
         return found
 
     def round_trip(self, row: str, direction: str, image: Tensor) -> Iterator[Extra]:
-        """The authors' sheet of samples: there, back, the identity, and what each looked at.
+        """Yield the authors' sample sheet: translation, back-translation, identity, and their CAMs.
 
-        The identity of a picture (1, 3, H, W) is the generator into the picture's own domain.
+        The identity of a picture (1, 3, H, W) is the output of the generator into its own domain.
         """
         yield Extra(direction, row, "1 input", image[0])
         translated = self.explained(image, direction)
@@ -204,21 +204,21 @@ class Ugatit(Unpaired[UgatitSettings]):
             yield Extra(direction, row, f"{2 * n + 1} {name}", made[0])
 
     def explained(self, image: Tensor, direction: str) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 3, H, W) in [0, 1], translated, and their heat-maps in colour."""
+        """Return translations of pictures (B, 3, H, W) in [0, 1], and their heat maps in colour."""
         both = self.apply_network(image, lambda x: self._with_heat(to_signed(x), direction))
         return both[:, :3], jet(both[:, 3])
 
     def _with_heat(self, image: Tensor, direction: str) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to (B, 4, H, W): translation and heat-map, in [0, 1]."""
+        """Map (B, 3, H, W) in [-1, 1] to (B, 4, H, W): translation and heat map, in [0, 1]."""
         made, _, heat = self.network(Generator, "generator", direction)(image)
         heat = F.interpolate(spread(heat), image.shape[2:], mode="bilinear")
         return torch.cat([to_unit(made), heat], 1)
 
 
 def cam_loss(translated: Tensor, identity: Tensor) -> Tensor:
-    """Cross-entropy: inputs to be translated are 1, inputs of the target domain are 0.
+    """Return the cross-entropy: inputs to be translated are 1, inputs of the target domain 0.
 
-    Takes logits (B, 2) each; average and maximum count alike.
+    Both arguments are logits (B, 2); average and max pooling count equally.
     """
     entropy = F.binary_cross_entropy_with_logits
     ones, zeros = torch.ones_like(translated), torch.zeros_like(identity)

@@ -1,6 +1,6 @@
-"""Systems that learn to translate between two folders, by discriminators instead of losses on VGG.
+"""Unpaired systems: translation between two folders, learnt with discriminators.
 
-Photographs are called photos, paintings are called art; ``to_art`` and ``to_photo`` translate.
+The domains are photo and art (paintings); the generators are ``to_art`` and ``to_photo``.
 
 Shapes: B pictures of H×W; inside the networks pixels are in [-1, 1].
 """
@@ -25,70 +25,70 @@ from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained.features import LossFeatures, load_features
 
 GUIDE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-"""Layers of the guide, AdaIN's; the last is the content's."""
+"""Layers of the guide, those of AdaIN; the last is the content layer."""
 BACK = {"to_art": "to_photo", "to_photo": "to_art"}
-"""The way back."""
+"""Direction → its reverse."""
 
 
 class UnpairedSettings(TrainSettings):
     """Settings of every adversarial system; the defaults are CycleGAN's."""
 
     batch: int = Field(1, ge=1)
-    """Photographs, and as many paintings, per training step."""
+    """Photographs per training step, and as many paintings."""
     lr: float = Field(2e-4, gt=0)
     crop: int = Field(256, ge=32, multiple_of=4)
-    """Side of the training crops in pixels; photographs and paintings go through together."""
+    """Side of the training crops in pixels; photographs and paintings share batches."""
     beta1: float = Field(0.5, ge=0, lt=1)
-    """Of Adam; the second beta is 0.999."""
+    """First beta of Adam; the second is 0.999."""
     weight_decay: float = Field(0.0, ge=0)
-    """L2 through Adam, not decoupled."""
+    """L2 penalty through Adam, not decoupled."""
     load_size: int | None = Field(286, ge=32)
-    """Short side before cropping. Unlike the published codes, which stretch to a square, the
-    aspect is kept."""
+    """Short side before cropping. Unlike the published codes, which stretch to a square, the aspect
+    ratio is kept."""
     loss_features: str | None = None
     """Perceptual network that guides the first ``guide_steps``; None: no guide, as published."""
     guide_steps: int = Field(0, ge=0)
-    """Steps in which the guide's weight falls linearly to 0. Until then the generator to art also
-    has AdaIN's losses: it keeps relu4_1 of its photograph and takes the moments of the step's
-    painting, which differs from step to step, so that it learns what the paintings share. It is for
-    trainings of thousands of steps instead of a million; what is left at the end is adversarial."""
+    """Steps over which the guide's weight decays linearly to 0. Until then the generator to art
+    also has AdaIN's losses: it keeps relu4_1 of its photograph and takes the moments of the step's
+    painting, which differs from step to step, so that it learns what the paintings share. Meant for
+    trainings of thousands of steps instead of a million; the final steps are purely adversarial."""
     guide_weight: float = Field(1.0, ge=0)
-    """Of both guiding losses at the first step."""
+    """Weight of both guiding losses at the first step."""
     guide_content: float = Field(1.0, ge=0)
-    """Of the content in the guide; its style counts once."""
+    """Weight of the content loss in the guide, relative to its style loss."""
     constant: float = Field(0.5, ge=0, le=1)
-    """Part of the steps at the full learning rate; from there it falls linearly to 0."""
+    """Fraction of the steps at the full learning rate; afterwards it decays linearly to 0."""
 
 
 U = TypeVar("U", bound=UnpairedSettings)
 
 
 class Unpaired(Trained[U]):
-    """Generators and discriminators: ``networks`` has ``generator``, ``discriminator`` or more.
+    """An adversarial system: ``networks`` has ``generator``, ``discriminator`` and possibly more.
 
-    A subclass implements ``training_losses`` and ``translate``. Its final weights and their average
-    are those of ``generator`` alone.
+    A subclass implements ``training_losses`` and ``translate``. Its final weights, and their moving
+    average, are those of ``generator`` alone.
     """
 
     kind: ClassVar[Kind] = "unpaired"
     multiple: ClassVar[int] = 4
     directions: ClassVar[tuple[str, ...]] = ("to_art", "to_photo")
-    """What ``translate`` can do; a one-sided system has the first only."""
+    """Directions ``translate`` supports; a one-sided system has the first only."""
 
     @abstractmethod
     def translate(self, image: Tensor, direction: str) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to the other domain's, in [-1, 1]; sides fit ``multiple``."""
+        """Translate (B, 3, H, W) in [-1, 1] to the other domain; sides fit ``multiple``."""
 
     loss_features: LossFeatures | None = None
-    """The guide, where the settings have one."""
+    """Loss network of the guide, if the settings have one."""
 
     @property
     def inference_networks(self) -> nn.ModuleDict:
-        """The generators: nothing else is needed once they are trained."""
+        """The generators, which are all that inference needs."""
         return nn.ModuleDict({"generator": self.networks["generator"]})
 
     def load_guide(self) -> None:
-        """Make ``loss_features`` what the settings say; the weights are read when it is used.
+        """Set ``loss_features`` by the settings; its weights are read on first use.
 
         Raises:
             UserError: steps without a network, or a network without steps.
@@ -101,9 +101,9 @@ class Unpaired(Trained[U]):
             self.loss_features = LossFeatures(partial(load, s.loss_features, GUIDE))
 
     def guide(self, made: Tensor, photo: Tensor, art: Tensor, step: int) -> Losses:
-        """The guide's losses at ``step``, weighted; all (B, 3, H, W) in [-1, 1].
+        """Return the guide's weighted losses at ``step``; pictures are (B, 3, H, W) in [-1, 1].
 
-        Nothing without a guide; one that has faded out gives 0.
+        Empty without a guide; 0 once its weight has decayed.
         """
         s = self.settings
         if self.loss_features is None:
@@ -121,37 +121,37 @@ class Unpaired(Trained[U]):
         return {"guide": weight * (style + float(s.guide_content) * kept)}
 
     def optimizers(self) -> Mapping[str, Optimizer]:
-        """One Adam for each entry of ``networks``."""
+        """Return one Adam for each entry of ``networks``."""
         return {name: self.adam(part.parameters()) for name, part in self.networks.items()}
 
     def adam(self, weights: Iterator[nn.Parameter]) -> Optimizer:
-        """Adam as the settings say."""
+        """Return an Adam with the settings' hyper-parameters."""
         s = self.settings
         betas = (s.beta1, 0.999)
         return Adam(weights, lr=s.lr, betas=betas, weight_decay=s.weight_decay, fused=True)
 
     def lr_factor(self, step: int) -> float:
-        """1, then a straight line to 0 one step after the end.
+        """Return 1, then a linear decay that reaches 0 one step after the end.
 
-        Unlike CycleGAN's code, which changes it once an epoch.
+        Unlike CycleGAN's code, which changes it once per epoch.
         """
         steps = int(self.settings.steps)
         flat = round(float(self.settings.constant) * steps)
         return 1 - max(0, step + 1 - flat) / (steps - flat + 1)
 
     def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see below
-        """Translate to art; no painting is looked at, the style is all training paintings'."""
+        """Translate to art; ``style`` is ignored, the style is that of all training paintings."""
         return to_unit(self.translate(to_signed(content), "to_art"))
 
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
-        """There and back from the photographs and, where both ways are learnt, the paintings."""
+        """Yield round trips of the photographs and, with two generators, of the paintings."""
         for n, name in enumerate(names):
             yield from self.round_trip(name, "to_art", content[n : n + 1])
             if "to_photo" in self.directions:
                 yield from self.round_trip(name, "to_photo", style[n : n + 1])
 
     def round_trip(self, row: str, direction: str, image: Tensor) -> Iterator[Extra]:
-        """A picture (1, 3, H, W), translated, and translated back if there is a way back."""
+        """Yield a picture (1, 3, H, W), its translation and, if possible, the back-translation."""
         yield Extra(direction, row, "1 input", image[0])
         image = self.apply(image, direction)
         yield Extra(direction, row, "2 translated", image[0])
@@ -159,29 +159,29 @@ class Unpaired(Trained[U]):
             yield Extra(direction, row, "3 back", self.apply(image, BACK[direction])[0])
 
     def apply(self, image: Tensor, direction: str) -> Tensor:
-        """``translate`` for any size, from and to [0, 1]."""
+        """Translate pictures of any size, in [0, 1]."""
         return self.apply_network(image, lambda x: to_unit(self.translate(to_signed(x), direction)))
 
 
 def to_signed(image: Tensor) -> Tensor:
-    """[0, 1] to [-1, 1]."""
+    """Map [0, 1] to [-1, 1]."""
     return 2 * image - 1
 
 
 def to_unit(image: Tensor) -> Tensor:
-    """[-1, 1] to [0, 1]."""
+    """Map [-1, 1] to [0, 1]."""
     return (image + 1) / 2
 
 
 def weighed(losses: Losses, weights: Mapping[str, float]) -> Tensor:
-    """Sum of the losses, each times the weight of the first word of its name."""
+    """Return the sum of the losses, each times the weight of the first word of its name."""
     parts = [weights[name.partition("_")[0]] * loss for name, loss in losses.items()]
     return torch.stack(parts).sum()
 
 
 @contextmanager
 def frozen(networks: nn.Module) -> Iterator[None]:
-    """Gradients flow through ``networks``, but not into their weights."""
+    """Freeze the weights of ``networks``; gradients still flow through them."""
     networks.requires_grad_(False)
     try:
         yield
@@ -192,8 +192,8 @@ def frozen(networks: nn.Module) -> Iterator[None]:
 class ImagePool:
     """Earlier generated pictures, for the discriminator (Shrivastava et al. 2017, §2.3).
 
-    While it is not full it keeps and returns what it is given; then, with probability ½, it returns
-    a picture kept earlier and keeps the new one in its place, or else returns the new one.
+    Until it is full, it stores and returns what it is given; then, with probability ½, it returns a
+    stored picture and stores the new one in its place, else it returns the new one.
     """
 
     def __init__(self, size: int) -> None:
@@ -201,7 +201,7 @@ class ImagePool:
         self.kept: list[Tensor] = []
 
     def query(self, images: Tensor, generator: Generator) -> Tensor:
-        """(B, 3, H, W) to as many pictures, new or kept; draws from ``generator`` (CPU)."""
+        """Return as many pictures (B, 3, H, W), new or stored; draws from a CPU ``generator``."""
         return torch.stack([self._one(image, generator) for image in images.detach()])
 
     def _one(self, image: Tensor, generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a training begins from weights that are there: a path, or an entry of the zoo."""
+"""Warm start: training that begins with existing weights, from a path or an entry of the zoo."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from atelier.core.checkpoints import load_some, load_weights
 from atelier.core.config import UserError, main_root, project_root
 from atelier.core.files import within
 from atelier.core.paths import CARD
+from atelier.core.purpose import free_settings, of_today
+from atelier.core.structure import CLASS
 from atelier.methods.base import Method
 from atelier.methods.trained import Trained, TrainSettings
 
 PROBE_SIDE, PROBE_CELLS, PROBE_TOLERANCE = 64, 4, 0.02
-"""Pixels, cells a side, and what devices and float16 may differ by in [0, 1]."""
+"""Pixels and cells per side, and the tolerance in [0, 1] for devices and float16."""
 
 
 def warm_up(method: Trained[Any]) -> None:
-    """Load the weights that ``warm_start`` names; done by the engine, never to stylise.
+    """Load the weights named by ``warm_start``; called by the engine, never to stylise.
 
     Raises:
-        UserError: the file is missing, broken, or has no weight of this system's shape; of the
-            zoo: does not fit exactly.
+        UserError: the file is missing or broken, or none of its weights fit; an entry of the zoo
+            must fit exactly.
     """
     start = method.settings.warm_start
     entry = zoo_files.warm_entry({"warm_start": start})
@@ -37,11 +39,11 @@ def warm_up(method: Trained[Any]) -> None:
 
 
 def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
-    """Give ``method`` the weights of an entry of the zoo: all of them, for the pictures it makes.
+    """Load an entry of the zoo into ``method``; weights and outputs have to match exactly.
 
     Raises:
-        UserError: broken, of other shapes or features, or made for other settings: weights can fit
-            and yet be of a network that computes something else.
+        UserError: broken, of other shapes or features, or trained with other settings: weights can
+            fit a network that computes something else.
     """
     path = entry.weights()
     refuse_other_features(method, entry.card.model_dump(), str(path))
@@ -57,17 +59,18 @@ def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
 
 
 def _settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> TrainSettings:
-    """The entry's settings, which are of the system that ``method`` is of."""
-    block = {key: value for key, value in entry.card.parameters.items() if key != "class"}
+    """Return the entry's settings, of the same system as ``method``."""
+    card = of_today(entry.card.parameters)
+    block = {key: value for key, value in card.items() if key != CLASS}
     settings: TrainSettings = type(method.settings).build(block, entry.name)
     return settings
 
 
 @contextmanager
 def _free_settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> Iterator[None]:
-    """Give ``method``, for a while, the entry's values of the settings that may differ."""
+    """Temporarily set the settings of ``method`` that may differ to the entry's values."""
     own, there = method.settings, _settings_of(entry, method).model_dump()
-    free = {key: there[key] for key in method.free_settings}
+    free = {key: there[key] for key in free_settings(type(own))}
     method.settings = own.model_copy(update=free)
     try:
         yield
@@ -76,16 +79,16 @@ def _free_settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> Iterator[
 
 
 def _differences(method: Trained[Any], entry: zoo_files.Entry) -> str:
-    """The settings that are others than the entry's; those of trainings alone do not count."""
+    """Return the settings that differ from the entry's, except those of training only."""
     there, here = _settings_of(entry, method).model_dump(), method.settings.model_dump()
-    own = set(here) - set(TrainSettings.model_fields) - method.free_settings
+    own = set(here) - set(TrainSettings.model_fields) - free_settings(type(method.settings))
     return ", ".join(sorted(key for key in own if here[key] != there[key]))
 
 
 def probe(method: Trained[Any]) -> list[float]:
-    """Return what ``method`` makes of a fixed photograph and painting, as 48 means of cells.
+    """Return the output of ``method`` for a fixed photograph and painting, as 48 cell means.
 
-    Two systems that agree in them are the same for what they do, whatever their settings say.
+    Two systems that agree in them are taken to compute the same, whatever their settings.
     """
     across = torch.linspace(0, 1, PROBE_SIDE)
     x, y = across.expand(PROBE_SIDE, -1), across[:, None].expand(-1, PROBE_SIDE)
@@ -97,7 +100,7 @@ def probe(method: Trained[Any]) -> list[float]:
 
 
 def refuse_other_features(method: Method[Any], card: Mapping[str, Any], what: str) -> None:
-    """Raise ``UserError``: weights trained on one perceptual network are no use with another."""
+    """Raise ``UserError`` if the weights were trained with another perceptual network."""
     own = method.card()
     for part in ("features", "predictor"):
         trained, here = card.get(f"{part}_hash"), own.get(f"{part}_hash")

@@ -1,9 +1,9 @@
-"""Zero-Shot Noise2Noise: denoise a picture by itself alone (Mansour & Heckel, CVPR 2023).
+"""Zero-Shot Noise2Noise: denoise a picture without training data (Mansour & Heckel, CVPR 2023).
 
 Two down-samplings of one noisy picture have nearly the same content and independent noise, if the
-noise is independent from pixel to pixel. A small network learns from the pair what is noise, for
-every picture from scratch. The noise an optimised picture has is not of that kind, and fine texture
-looks like noise: whether denoising helps is for the table to say.
+noise is independent from pixel to pixel. From this pair a small network learns to predict the
+noise, from scratch for every picture. The noise of an optimised picture is not of that kind, and
+fine texture resembles noise: the table shows whether denoising helps.
 
 Shapes: B noisy pictures y of (C, H, W), f the B networks, D1 and D2 the down-samplings to (h, w).
 """
@@ -26,22 +26,23 @@ from atelier.core.config import Settings, UserError
 from atelier.core.pairing import Job
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
+from atelier.nn.picture_batches import fill_batch, refuse_small
 from atelier.nn.zsn2n import Best, Networks, held_out, mean_where, network, pair_downsample
 
 SMALLEST = 4
-"""Side in pixels below which a down-sampled picture has hardly a neighbour to learn from."""
+"""Smallest side in pixels: below it, down-sampled pictures have too few neighbours to learn
+from."""
 PRESETS = {"a": {"steps": 2000, "decay_every": 1500}, "b": {"steps": 3000, "decay_every": 1000}}
-"""The two schedules in public copies of the authors' notebook."""
+"""Schedules of the two public copies of the authors' notebook."""
 
 
 class DenoiseSettings(Settings):
     """Settings of ``denoise`` in ``params.yaml``."""
 
     preset: Literal["a", "b"] = "a"
-    """Gives ``steps`` and ``decay_every`` where they are not set: 2000 and 1500, or 3000 and
-    1000."""
+    """Defaults of ``steps`` and ``decay_every``: 2000 and 1500, or 3000 and 1000."""
     steps: int = Field(2000, ge=1)
-    """Of Adam, each on the whole picture."""
+    """Steps of Adam, each on the entire picture unless ``crop`` is set."""
     decay_every: int = Field(1500, ge=1)
     """Steps after which the learning rate is multiplied by ``decay``."""
     decay: float = Field(0.5, gt=0, le=1)
@@ -49,22 +50,23 @@ class DenoiseSettings(Settings):
     width: int = Field(48, ge=1)
     """Channels inside the network."""
     strength: float = Field(1.0, ge=0, le=1)
-    """Part of the predicted noise that is taken away: y - strength·f(y). Training is as for 1."""
+    """Fraction of the predicted noise that is subtracted: y - strength·f(y). Training is as for
+    1."""
     patience: int | None = Field(None, ge=1)
-    """End a picture after so many steps without a smaller residual loss at pixels held out from
-    training, and take the weights that had the smallest; None trains all steps, as the paper. The
-    noise there was never a target, so it tells fitting the picture from fitting its noise, which
-    the training loss cannot."""
+    """Early stopping: end a picture after this many steps without a lower residual loss at pixels
+    held out from training, and use the weights with the lowest; None trains all steps, as in the
+    paper. The noise there was never a target, so this loss separates fitting the picture from
+    fitting its noise, which the training loss cannot."""
     held_out: float = Field(0.05, gt=0, lt=1)
-    """Share of the down-sampled positions held out; of no effect without ``patience``."""
+    """Fraction of the down-sampled positions held out; no effect without ``patience``."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; losses, weights and pictures stay in float32."""
+    """Precision of the convolutions; losses, weights and pictures stay in float32."""
     crop: int | None = Field(None, ge=SMALLEST)
-    """Side of the square that each step trains on, at another place every time; None takes the
-    whole picture, as the paper. A network of 22,275 weights learns nearly as much from a part, at
-    a fraction of the time (docs/log.md)."""
+    """Side of the random square that each step trains on; None: the entire picture, as in the
+    paper. A network of 22,275 weights learns nearly as much from a crop, in a fraction of the time
+    (docs/log.md)."""
     batch: int = Field(8, ge=1)
-    """Pictures at once."""
+    """Number of pictures denoised at once."""
     fill_batch: bool = True
     """Repeat the last picture until the batch is full. Convolutions round differently for another
     number of pictures, and training amplifies it. At one batch size a picture's result is the same
@@ -73,7 +75,7 @@ class DenoiseSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _schedule(cls, block: Any) -> Any:
-        """Fill in what the preset says; an unknown preset is left for the validation."""
+        """Fill in the preset's values; an unknown preset is left to validation."""
         if not isinstance(block, dict):
             return block
         preset = block.get("preset", "a")
@@ -88,29 +90,29 @@ class DenoiseSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Denoised(Iterate):
-    """The pictures so far; the last one is the result."""
+    """Denoised pictures so far; the last are the result."""
 
     steps: Tensor
-    """(B,): of training behind each picture; fewer than ``step`` in a result that ended early."""
+    """(B,): training steps of each picture; fewer than ``step`` after early stopping."""
 
 
 Window = tuple[slice, slice] | None
 
 
 def picture_seed(name: str, seed: int) -> int:
-    """Seed of a picture's first weights: of its name, whatever its place in the batch."""
+    """Return the seed of a picture's initial weights, which depends on its name, not its place."""
     return seed_of(seed, name)
 
 
 class Descent:
-    """A batch in training: networks, optimiser, and the loss of every picture."""
+    """Training of a batch: networks, optimiser, and the loss of every picture."""
 
     def __init__(self, noisy: Tensor, settings: DenoiseSettings, seeds: Sequence[int]) -> None:
         self.noisy, self.settings = noisy, settings
         self.pair = torch.stack(pair_downsample(noisy))  # (2, B, C, h, w)
         alone = [_first_network(noisy.shape[1], settings.width, seed) for seed in seeds]
         self.networks = Networks(alone).to(noisy.device)
-        # Adam works number by number: one for all networks is one for each
+        # Adam is elementwise: one for all networks equals one for each
         self.adam = Adam(self.networks.parameters(), lr=settings.lr)
         self.schedule = StepLR(self.adam, settings.decay_every, settings.decay)
         held = torch.zeros(len(noisy), *self.pair.shape[3:], dtype=torch.bool)
@@ -118,13 +120,13 @@ class Descent:
             held = held_out(held, settings.held_out, seeds)
         self.held = held.to(noisy.device)
         self.best = Best(self.networks)
-        self.places = Generator().manual_seed(0)  # one for all: neighbours must change nothing
+        self.places = Generator().manual_seed(0)  # one for all: neighbours must not matter
 
     def look(self, window: Window = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Predicted noise (B, C, H, W) and losses (B,) of the present weights (§3.2).
+        """Return predicted noise (B, C, H, W) and losses (B,) of the current weights (§3.2).
 
         Args:
-            window: rows and columns to look at, even ones; all by default.
+            window: rows and columns to process, with even bounds; all by default.
         """
         noisy, pair, held = self._inside(window)
         low = self.settings.precision == "bfloat16"
@@ -153,7 +155,7 @@ class Descent:
         return slice(at[0], at[0] + sides[0]), slice(at[1], at[1] + sides[1])
 
     def _inside(self, window: Window) -> tuple[Tensor, Tensor, Tensor]:
-        """Pictures, pairs and held-out positions there: a pair's row is two of its picture's."""
+        """Return pictures, pairs and held-out positions there; a pair's row is two picture rows."""
         if window is None:
             return self.noisy, self.pair, self.held
         rows, columns = window
@@ -162,14 +164,14 @@ class Descent:
         return noisy.contiguous(), pair.contiguous(), self.held[..., down, across]
 
     def update(self, total: Tensor) -> None:
-        """One step of Adam. A sum over pictures: none changes the gradient of another."""
+        """Take one step of Adam on the sum over pictures: none changes the gradient of another."""
         self.adam.zero_grad()
         torch.autograd.backward(total.sum())
         self.adam.step()
         self.schedule.step()
 
     def cleaned(self, noise: Tensor) -> Tensor:
-        """Return y - strength·f(y), in [0, 1]."""
+        """Return the denoised pictures, y - strength·f(y), in [0, 1]."""
         return (self.noisy - self.settings.strength * noise.detach()).clamp(0, 1)
 
 
@@ -180,22 +182,22 @@ def denoise(
 
     Args:
         noisy: (B, C, H, W) in [0, 1], on the device to work on; C = 3 or 1, any H and W.
-        settings: ``batch`` is not looked at but to fill up a smaller batch.
-        seeds: one for each picture (``picture_seed``): of its first weights and held-out pixels.
+        settings: ``batch`` is only used to fill a smaller batch.
+        seeds: one for each picture (``picture_seed``), for its initial weights and held-out pixels.
         every: steps from one iterate to the next.
 
     Yields:
-        The pictures and the losses of the same weights, first of the untrained ones; last, with
-        ``step`` equal to ``total``, the result, in [0, 1].
+        Pictures and losses of the same weights, first of the untrained ones; last, with ``step``
+        equal to ``total``, the result, in [0, 1].
 
     Raises:
         UserError: pictures that are too small, or a loss that is not finite.
     """
     _check(noisy, seeds)
     count, total = len(noisy), settings.steps
-    missing = max(0, settings.batch - count) if settings.fill_batch else 0
-    filled = torch.cat([noisy, noisy[-1:].expand(missing, -1, -1, -1)]).float().contiguous()
-    descent = Descent(filled, settings, [*seeds, *[seeds[-1]] * missing])
+    filled = fill_batch(noisy, settings.batch if settings.fill_batch else count)
+    again = [seeds[-1]] * (len(filled) - count)
+    descent = Descent(filled.float().contiguous(), settings, [*seeds, *again])
     for step in range(total):
         noise, losses = descent.look(window := descent.window())
         if settings.patience is not None:
@@ -204,7 +206,7 @@ def denoise(
             reached = torch.full((count,), step)
             if window is not None:
                 with torch.no_grad():
-                    noise, _ = descent.look()  # the pictures are whole, the losses the step's
+                    noise, _ = descent.look()  # full pictures, losses of the crop
             yield _iterate(descent, noise, losses, step, reached)
             if descent.best.ended.all():
                 break
@@ -214,7 +216,7 @@ def denoise(
 
 @torch.no_grad()
 def _result(descent: Descent, count: int) -> Denoised:
-    """Return the result of the last weights, or of the best ones with ``patience``."""
+    """Return the result of the last weights or, with ``patience``, of the best."""
     settings = descent.settings
     total, steps = settings.steps, torch.full((count,), settings.steps)
     noise, losses = descent.look()
@@ -248,17 +250,15 @@ def _check(noisy: Tensor, seeds: Sequence[int]) -> None:
     if noisy.ndim != 4 or not len(noisy) or len(seeds) != len(noisy):
         found = f"{tuple(noisy.shape)} and {len(seeds)} seeds"
         raise ValueError(f"expected (B, C, H, W) with a seed for each picture, found {found}")
-    if min(noisy.shape[2:]) < SMALLEST:
-        height, width = noisy.shape[2:]
-        raise UserError(f"denoise needs pictures of at least {SMALLEST} px, got {width}×{height}")
+    refuse_small("denoise", SMALLEST, noisy)
 
 
 LOOKS = 5
-"""Iterates on the way, for progress and curves."""
+"""Number of intermediate iterates, for progress and curves."""
 
 
 class Denoiser(Method[DenoiseSettings]):
-    """Zero-Shot Noise2Noise: a network for every picture; looks at no painting."""
+    """Zero-Shot Noise2Noise: one network per picture; no painting is used."""
 
     kind: ClassVar[Kind] = "optimisation"
     Settings = DenoiseSettings
@@ -269,31 +269,31 @@ class Denoiser(Method[DenoiseSettings]):
 
     @classmethod
     def build(cls, settings: DenoiseSettings, *, seed: int, device: str) -> Self:
-        """See the base class."""
+        """Build the denoiser; nothing is loaded."""
         return cls(settings, seed, device)
 
     @property
     def batch(self) -> int:
-        """Pictures that are denoised at once."""
+        """Number of pictures denoised at once."""
         return self.settings.batch
 
     def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - the same for every size
-        """Iterates, the result included; fewer where ``patience`` ends them."""
+        """Return the number of iterates, the result included; early stopping yields fewer."""
         return -(-self.settings.steps // self.every) + 1
 
     def places(self, count: int) -> list[int]:
-        """Steps of the first ``count`` iterates."""
+        """Return the training steps of the first ``count`` iterates."""
         return [min(n * self.every, self.settings.steps) for n in range(count)]
 
     def iterates(self, content: Tensor, style: Tensor) -> Iterator[Iterate]:  # noqa: ARG002
         """Denoise ``content`` (B, 3, H, W) in [0, 1].
 
-        All networks begin with the same weights: those of a picture alone with this seed.
+        All networks start from the same weights: those of a single picture with this seed.
         """
         seeds = [self.seed] * len(content)
         yield from denoise(content.to(self.device), self.settings, seeds, self.every)
 
 
 def denoise_jobs(pictures: Sequence[Path]) -> list[Job]:
-    """One for each picture, by its name."""
+    """Return one denoising job per picture, by name."""
     return [Job(path.stem, path, path) for path in pictures]

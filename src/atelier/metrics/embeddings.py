@@ -1,4 +1,4 @@
-"""Pictures of a set, decoded alike and batched, and their feature vectors."""
+"""Feature vectors of sets of pictures, which are decoded and batched uniformly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 AHEAD = 2
-"""Batches decoded while the network looks at another one."""
+"""Batches decoded ahead while the network processes another."""
 
 
 class Stack:
@@ -40,7 +40,7 @@ class Stack:
 
 
 def embed_files(features: Features, paths: Sequence[Path], *, device: str, batch: int) -> Tensor:
-    """(n, d) in the order of ``paths``; pictures of other sizes than their neighbours go alone.
+    """Return vectors (n, d) in the order of ``paths``; odd sizes are processed one by one.
 
     Raises:
         UserError: there is no picture, or one cannot be read (named).
@@ -50,7 +50,7 @@ def embed_files(features: Features, paths: Sequence[Path], *, device: str, batch
 
 
 def load_stacks(paths: Sequence[Path], *, device: str, batch: int, what: str) -> Iterator[Stack]:
-    """Pictures in the order of ``paths``, ``batch`` at a time; see ``embed_files``."""
+    """Yield pictures in the order of ``paths``, ``batch`` at a time; see ``embed_files``."""
     chunks = chunked(paths, batch)
     for loaded in progress(ahead(_load, chunks), len(chunks), what):
         for stack in same_size(loaded):
@@ -58,7 +58,7 @@ def load_stacks(paths: Sequence[Path], *, device: str, batch: int, what: str) ->
 
 
 def chunked(items: Sequence[A], size: int) -> list[Sequence[A]]:
-    """``items`` in their order, ``size`` at a time.
+    """Yield ``items`` in order, ``size`` at a time.
 
     Raises:
         UserError: there are none.
@@ -69,7 +69,7 @@ def chunked(items: Sequence[A], size: int) -> list[Sequence[A]]:
 
 
 def ahead(load: Callable[[A], B], tasks: Sequence[A]) -> Iterator[B]:
-    """``load`` of every task in their order; the next ones are loaded in the background."""
+    """Yield ``load(task)`` in order; the next tasks are loaded in the background."""
     waiting: deque[Future[B]] = deque()
     with ThreadPoolExecutor(1) as pool:
         for task in tasks:
@@ -81,7 +81,7 @@ def ahead(load: Callable[[A], B], tasks: Sequence[A]) -> Iterator[B]:
 
 
 def same_size(loaded: Sequence[Tensor]) -> list[Tensor]:
-    """One stack when all sizes agree, otherwise one for each."""
+    """Return one stack if all sizes agree, else one per picture."""
     if len({image.shape for image in loaded}) == 1:
         return [torch.stack(list(loaded))]
     return [image[None] for image in loaded]

@@ -1,4 +1,4 @@
-"""Score a set of stylised pictures against the paintings: one record per method."""
+"""Evaluation of a set of stylised pictures against the paintings: one record per method."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from torch import Tensor
 from atelier.core.config import Settings, UserError
 from atelier.metrics.catalogue import FIGURES
 from atelier.metrics.embeddings import Stack
+from atelier.metrics.jackknife import means_left_out
 from atelier.metrics.lpips import Lpips, load_lpips
 from atelier.metrics.measures import OfRecord, OfSets, PerceptualNetworks, measures
-from atelier.metrics.pairwise import Pair, set_scores
+from atelier.metrics.pairwise import Pair, set_values
 from atelier.metrics.perceptual import activations, perceptual_features
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
 
@@ -29,7 +30,7 @@ class EvaluateSettings(Settings):
     features: str
     """Network of the Fréchet and the kernel distance."""
     fallback_features: str | None = None
-    """Taken for ``features`` when those cannot be had, and named beside every value."""
+    """Substitute for ``features`` if those are unavailable, named beside every value."""
     layer: str | None = None
     perceptual: str = "mini"
     """Network of the content and the style distance."""
@@ -40,7 +41,7 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True)
 class Evaluator:
-    """All networks that score, loaded."""
+    """All networks of the evaluation, loaded."""
 
     features: Features
     networks: PerceptualNetworks
@@ -48,10 +49,10 @@ class Evaluator:
 
     @classmethod
     def load(cls, settings: EvaluateSettings, device: str) -> Self:
-        """What the settings name.
+        """Load the networks named in the settings.
 
         Raises:
-            UserError: weights that cannot be had and have no substitute.
+            UserError: weights are unavailable and have no substitute.
         """
         name, lpips = settings.perceptual, _lpips(settings.lpips, device)
         features = None
@@ -69,7 +70,7 @@ class Evaluator:
         return cls(features, PerceptualNetworks(perceptual, lpips, device), settings.batch)
 
     def names(self) -> dict[str, str]:
-        """Networks and hashes, to stand beside every value."""
+        """Return networks and hashes, to accompany every value."""
         found = {
             "features": self.features.name,
             "features_hash": self.features.hash,
@@ -87,20 +88,23 @@ class Evaluator:
         return self.features.vectors(activations(self.features, stack))
 
     def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
-        """The record of one system's pictures: to the paintings, pair by pair, and the networks."""
+        """Return the record of a method's pictures: set distances, pairwise means, networks."""
         return self.score_sets(reference, [pairs])[0]
 
     def score_sets(
         self, reference: Reference, sets: Sequence[Sequence[Pair]]
     ) -> list[dict[str, Any]]:
-        """``score`` of several sets of the same photographs, in the same order, at once."""
-        made = set_scores(self.networks, sets, reference.styles, self.batch, self.embed)
-        return [self._record(reference, means, vectors) for means, vectors in made]
+        """Return ``score`` of several sets of the same photographs, in the same order, at once."""
+        made = set_values(self.networks, sets, reference.styles, self.batch, self.embed)
+        return [self._record(reference, values, vectors) for values, vectors in made]
 
     def _record(
-        self, reference: Reference, means: Mapping[str, float], vectors: Tensor
+        self, reference: Reference, of_pairs: Mapping[str, Tensor], vectors: Tensor
     ) -> dict[str, Any]:
-        found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors) | means
+        found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
+        found |= {name: values.mean().item() for name, values in of_pairs.items()}
+        without = {name: means_left_out(values) for name, values in of_pairs.items()}
+        found["left_out"] = found.get("left_out", {}) | without
         for one in measures(OfRecord):
             found |= one.measure(found)
         return {**found, **self.names()}
@@ -108,16 +112,16 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Reference:
-    """What is known of the paintings, once for all methods."""
+    """Features and styles of the paintings, computed once for all methods."""
 
     vectors: Tensor
-    """(n, d) for the distances between sets."""
+    """Feature vectors (n, d) for the distances between sets."""
     styles: dict[str, Tensor]
     """File name → style vector (D,), see ``perceptual.style_vector``."""
 
 
 def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a record, those that depend on a network with its name: ``frechet_mini``."""
+    """Return the numbers of a record, named with their network, if any: ``frechet_mini``."""
     found: dict[str, float] = {}
     for name, value in record.items():
         if isinstance(value, int | float):
@@ -128,7 +132,7 @@ def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
-    """Return the distances of two sets of vectors, and how many there are."""
+    """Return the distances between two sets of vectors, and their sizes."""
     found: dict[str, Any] = {}
     for one in measures(OfSets):
         if not one.optional:
@@ -136,9 +140,9 @@ def distances(reference: Tensor, generated: Tensor) -> dict[str, Any]:
     return {**found, "n_reference": len(reference), "n_generated": len(generated)}
 
 
-def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
+def bounds(reference: Tensor, generated: Tensor) -> dict[str, Any]:
     """Return how sure the distances are, as far as the numbers of pictures allow to say."""
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for one in measures(OfSets):
         if one.optional:
             with suppress(UserError):  # too few pictures
@@ -147,9 +151,9 @@ def bounds(reference: Tensor, generated: Tensor) -> dict[str, float]:
 
 
 def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
-    """The features the settings name; ``fallback_features`` when their weights cannot be had.
+    """Return the features of the settings, or ``fallback_features`` if their weights are missing.
 
-    The substitute is announced here and named beside every value it produces.
+    The substitution is logged here and named beside every value.
     """
     try:
         return _load(settings.features, settings.layer, device)
@@ -165,7 +169,7 @@ def _embedding_layer(name: str) -> str:
 
 
 def _load(name: str, layer: str | None, device: str) -> Features:
-    # Two families of VGG weights differ by a hundred in scale: 10⁴ in the distance, if left so.
+    # Two families of VGG weights differ by a factor of 100 in scale: 10⁴ in unscaled distances.
     unit = name.startswith("vgg")
     layer = layer or _embedding_layer(name)
     return load_features(name, [layer], unit_activations=unit, device=device)
@@ -175,5 +179,5 @@ def _lpips(name: str | None, device: str) -> Lpips | None:
     try:
         return load_lpips(name, device) if name else None
     except UserError as error:
-        log.warning("evaluate: %s\nno LPIPS then", error)
+        log.warning("evaluate: %s\nLPIPS is left out", error)
         return None

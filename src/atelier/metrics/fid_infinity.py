@@ -13,30 +13,30 @@ from atelier.metrics.measures import OfSets
 
 POINTS = 15
 SMALLEST = {"both": 0.5, "generated": 0.1}
-"""Share of a set in the smallest subset; a tenth is published (5,000 of 50,000)."""
+"""Fraction of a set in the smallest subset; a tenth in the paper (5,000 of 50,000)."""
 FEWEST = 30
-"""Below, the smallest subsets tell nothing: of 8 pictures, distances of 19 became -23."""
+"""With fewer, the smallest subsets are useless: for 8 pictures, distances of 19 became -23."""
 Shrunk = Literal["both", "generated"]
 
 
 def extrapolated_frechet(
     reference: Tensor, generated: Tensor, *, shrink: Shrunk = "both", seed: int = 0
 ) -> dict[str, float]:
-    """Intercept of a line through the distances of ``POINTS`` subset sizes over 1/n (§3.1).
+    """Return the intercept of a line fitted to distances of ``POINTS`` sizes over 1/n (§3.1).
 
-    Subsets are drawn without replacement, their sizes evenly spaced up to the whole set.
-    ``generated`` shrinks that set alone, as published: there the reference is ImageNet and has no
-    bias of its own. ``both`` shrinks the two in proportion, so that the line removes the bias of a
-    small reference too.
+    Subsets are drawn without replacement, with sizes evenly spaced up to the full set.
+    ``generated`` shrinks that set alone, as published: there the reference is ImageNet, whose bias
+    is negligible. ``both`` shrinks the two in proportion, so that the line also removes the bias of
+    a small reference.
 
     The bias is linear in 1/n only for n well above the dimension d. Between Gaussians of known
     distance 31.5 in d = 512 (eigenvalues ∝ 1/i, 99 and 187 pictures) the plain value was 78, the
-    intercept 75 by ``generated`` and 62 by ``both``; of 32.5 in d = 128: 56, 53 and 38. So for
-    n < d the intercept too is too high on average, and no substitute for equal n.
+    intercept 75 by ``generated`` and 62 by ``both``; of 32.5 in d = 128: 56, 53 and 38. So for n <
+    d the intercept is too high on average as well, and no substitute for equal n.
 
     Returns:
-        ``frechet_inf``, and ``frechet_inf_se``: the fit's standard error, which takes the points
-        for independent; they share pictures, so that another set would differ by more.
+        ``frechet_inf``, and ``frechet_inf_se``: the standard error of the fit, which assumes
+        independent points; as they share pictures, another set would differ by more.
 
     Raises:
         UserError: fewer than ``FEWEST`` pictures in a set that shrinks.
@@ -55,7 +55,7 @@ def extrapolated_frechet(
 
 
 def line(x: list[float], y: list[float]) -> tuple[float, float]:
-    """Intercept of the least-squares line through the points, and its standard error."""
+    """Return the intercept of the least-squares line through the points, and its standard error."""
     across, up = (torch.tensor(values, dtype=torch.float64) for values in (x, y))
     centred = across - across.mean()
     slope = (centred * up).sum() / centred.square().sum()

@@ -15,10 +15,10 @@ from atelier.metrics.statistics import Statistics, frechet_from
 
 
 def frechet_distance(reference: Tensor, generated: Tensor) -> float:
-    """‖μr - μg‖² + Tr(Σr) + Tr(Σg) - 2·Tr((ΣrΣg)^½), covariances with divisor n - 1.
+    """Return ‖μr - μg‖² + Tr(Σr) + Tr(Σg) - 2·Tr((ΣrΣg)^½), covariances with divisor n - 1.
 
     With centred sets A, B the last trace is the nuclear norm ‖A·Bᵀ‖_* / √((nr-1)(ng-1)): the
-    smaller side of (nr, ng, d) is what the decomposition costs, singular covariances are no
+    smallest of (nr, ng, d) determines the cost of the decomposition, singular covariances are not a
     special case, and nothing becomes complex as with ``scipy.linalg.sqrtm``.
 
     Raises:
@@ -32,7 +32,7 @@ def frechet_distance(reference: Tensor, generated: Tensor) -> float:
 
 
 def _centred(vectors: Tensor, which: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Set over √(n-1) with its mean removed, the mean, and the covariance's trace."""
+    """Return the centred set over √(n-1), the mean, and the covariance's trace."""
     if vectors.ndim != 2 or len(vectors) < 2:
         raise UserError(f"the {which} set needs at least 2 pictures, it has {len(vectors)}")
     exact = vectors.double()
@@ -42,7 +42,7 @@ def _centred(vectors: Tensor, which: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _nuclear_norm_of_product(a: Tensor, b: Tensor) -> Tensor:
-    """‖a·bᵀ‖_*; for sets larger than the dimension by way of their d×d triangles.
+    """Return ‖a·bᵀ‖_*; for sets larger than the dimension via their d×d triangular factors.
 
     a = Q·R gives ‖a·bᵀ‖_* = ‖Ra·Rbᵀ‖_*, as Q has orthonormal columns.
     """
@@ -55,9 +55,9 @@ def _nuclear_norm_of_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def frechet(reference: Tensor, generated: Tensor) -> dict[str, float]:
-    """Return ``frechet``: by the vectors, or by covariances where both sets exceed the dimension.
+    """Return ``frechet``, from the vectors or, if both sets exceed the dimension, from covariances.
 
-    The value is the same up to rounding, the second way is quicker for large sets.
+    The values agree up to rounding; covariances are faster for large sets.
     """
     if min(len(reference), len(generated)) <= reference.shape[1]:
         return {"frechet": frechet_distance(reference, generated)}

@@ -1,7 +1,7 @@
 """Kernel distance between two sets of feature vectors (Bińkowski et al. 2018, KID).
 
 Shapes: a set is (n, d), one row per picture. Unlike the Fréchet distance it is unbiased: its
-expectation does not depend on n, so it can be a little below zero for equal sets.
+expectation does not depend on n, so it can be slightly negative for equal sets.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from atelier.metrics.measures import OfSets
 
 SUBSETS = 100
 LARGEST = 1000
-"""Pictures per subset at most, as published."""
+"""Maximum number of pictures per subset, as published."""
 ROWS = 1024
-"""Of the kernel matrix at once; whole, it would not fit for large sets."""
+"""Rows of the kernel matrix computed at once, as that of large sets would not fit in memory."""
 
 
 def kernel_distance(reference: Tensor, generated: Tensor, *, seed: int = 0) -> dict[str, float]:
-    """Mean and spread of the unbiased squared MMD over ``SUBSETS`` random subsets.
+    """Return mean and spread of the unbiased squared MMD over ``SUBSETS`` random subsets.
 
     Returns:
         ``kid``, ``kid_sd`` (over the subsets, which overlap: no confidence interval), and
@@ -43,17 +43,17 @@ def kernel_distance(reference: Tensor, generated: Tensor, *, seed: int = 0) -> d
 
 
 Marked = tuple[Tensor, Tensor]
-"""Which vectors each subset has, (S, n) of 0 and 1, and the vectors, (n, d)."""
+"""Membership of the vectors in each subset, (S, n) of 0 and 1, and the vectors, (n, d)."""
 
 
 def _subset_mmds(a: Marked, b: Marked, size: int) -> Tensor:
-    """``mmd`` of all subsets at once, (S,): each kernel value is taken once, not once a subset."""
+    """Return ``mmd`` of all subsets, (S,); each kernel value is computed once, not per subset."""
     own = _sums(a, a) - _diagonals(a) + _sums(b, b) - _diagonals(b)
     return own / (size * (size - 1)) - 2 * _sums(a, b) / size**2
 
 
 def _sums(a: Marked, b: Marked) -> Tensor:
-    """Kernel values between the marked of either side, summed for each subset, (S,)."""
+    """Return the sums of kernel values between the members of each subset, (S,)."""
     total = torch.zeros(len(a[0]), dtype=torch.float64)
     for marks, rows in zip(torch.split(a[0], ROWS, 1), torch.split(a[1], ROWS), strict=True):
         total += (marks @ kernel(rows, b[1]) * b[0]).sum(1)
@@ -66,13 +66,13 @@ def _diagonals(a: Marked) -> Tensor:
 
 
 def mmd(x: Tensor, y: Tensor) -> Tensor:
-    """Unbiased squared maximum mean discrepancy of (m, d) and (m, d), kernel (x·y/d + 1)³."""
+    """Return the unbiased squared MMD of (m, d) and (m, d), kernel (x·y/d + 1)³."""
     everything = torch.ones(1, len(x), dtype=torch.float64)
     return _subset_mmds((everything, x.double()), (everything, y.double()), len(x)).squeeze(0)
 
 
 def kernel(x: Tensor, y: Tensor) -> Tensor:
-    """(n, d) and (m, d) to (n, m)."""
+    """Return the kernel matrix (n, m) of (n, d) and (m, d)."""
     return (x @ y.mT / x.shape[1] + 1) ** 3
 
 

@@ -1,6 +1,6 @@
 """Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018, LPIPS).
 
-The published linear heads come with torchmetrics, the networks from our own resolver of weights.
+The published linear heads come with torchmetrics, the networks from this package's own loader.
 Values depend on the network: those of AlexNet, VGG16 and SqueezeNet are three different metrics.
 """
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.metrics.measures import OfPairs, PairBatch
+from atelier.nn.picture_batches import refuse_small
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.pretrained.weights import StateDict, digest, read_weights
 
@@ -25,10 +26,10 @@ TAPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "vgg16": ("vgg", ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")),
 }
-"""Network → the name of its file of heads, and the layers they weigh."""
+"""Network → the name of its file of linear heads, and the layers they weight."""
 EPS = 1e-10
 SMALLEST = 17
-"""Pixels a side: below, the last pooling of SqueezeNet or VGG16 has nothing left."""
+"""Smallest side in pixels: below it, the last pooling of SqueezeNet or VGG16 has no output."""
 
 
 class Lpips(nn.Module):
@@ -36,7 +37,7 @@ class Lpips(nn.Module):
 
     Attributes:
         name: ``lpips-`` and the network's name.
-        hash: digest of the network's and the heads' weights, to be written beside every value.
+        hash: digest of the network's and the heads' weights, to accompany every value.
     """
 
     def __init__(self, features: Features, heads: StateDict) -> None:
@@ -48,12 +49,12 @@ class Lpips(nn.Module):
 
     @torch.no_grad()
     def forward(self, image: Tensor, other: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] twice to (B,): 0 for equal pictures, rarely above 1.
+        """Return the distances (B,) of (B, 3, H, W) in [0, 1]: 0 if equal, rarely above 1.
 
-        The layers' unit-normalised channels, squared differences, weighted sum over the channels
-        (no weight is negative), mean over the positions, sum over the layers (eq. 1). The published
-        shift and scale of inputs in [-1, 1] are ImageNet's mean and deviation, which the features
-        apply: ((2x - 1) + .030) / .458 = (x - .485) / .229.
+        Channels are unit-normalised, their squared differences weighted (no weight is negative) and
+        summed, averaged over positions and summed over layers (eq. 1). The published shift and
+        scale of inputs in [-1, 1] are ImageNet's mean and deviation, which the features apply: ((2x
+        - 1) + .030) / .458 = (x - .485) / .229.
 
         Raises:
             UserError: pictures of different or too small sizes.
@@ -77,7 +78,7 @@ class Lpips(nn.Module):
 
 
 def load_lpips(name: str = "squeezenet1_1", device: str = "cpu") -> Lpips:
-    """LPIPS on the network ``name``, one of ``TAPS``.
+    """Load LPIPS on the network ``name``, one of ``TAPS``.
 
     Raises:
         UserError: another network, or missing weights.
@@ -89,8 +90,8 @@ def load_lpips(name: str = "squeezenet1_1", device: str = "cpu") -> Lpips:
 
 
 def load_heads(file: str) -> StateDict:
-    """``lin0`` … of the published heads, (1, C, 1, 1) each; ``file`` is alex, vgg or squeeze."""
-    spec = find_spec("torchmetrics")  # its place only: importing it would take seconds
+    """Load the published heads ``lin0`` …, (1, C, 1, 1) each; ``file`` is alex, vgg or squeeze."""
+    spec = find_spec("torchmetrics")  # its location only: importing it would take seconds
     if spec is None or spec.origin is None:
         raise UserError("LPIPS needs torchmetrics, which brings its weights; install it")
     folder = Path(spec.origin).parent / "functional" / "image" / "lpips_models"
@@ -99,7 +100,7 @@ def load_heads(file: str) -> StateDict:
 
 
 def _unit(features: Tensor) -> Tensor:
-    """Every position's channels over their length; nothing seen stays nothing."""
+    """Normalise the channels of every position to unit length; zeros stay zeros."""
     return features / (features.square().sum(1, keepdim=True).sqrt() + EPS)
 
 
@@ -107,9 +108,7 @@ def _check(image: Tensor, other: Tensor) -> None:
     if image.shape != other.shape:
         shapes = f"{tuple(image.shape)} and {tuple(other.shape)}"
         raise UserError(f"LPIPS compares pictures of one size, got {shapes}")
-    if min(image.shape[2:]) < SMALLEST:
-        height, width = image.shape[2:]
-        raise UserError(f"LPIPS needs pictures of at least {SMALLEST} px, got {width}×{height}")
+    refuse_small("LPIPS", SMALLEST, image)
 
 
 def _measure(batch: PairBatch) -> dict[str, Tensor]:

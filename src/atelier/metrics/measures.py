@@ -1,7 +1,7 @@
-"""What a metric's file has to offer: ``MEASURE``, one of the three classes below.
+"""Interface of a metric's file: ``MEASURE``, an instance of one of the three classes below.
 
 ``OfSets`` compares two sets of feature vectors, ``OfPairs`` each picture with its photograph and
-painting, ``OfRecord`` computes from what the others found.
+painting, ``OfRecord`` combines other metrics.
 """
 
 from __future__ import annotations
@@ -24,47 +24,50 @@ if TYPE_CHECKING:  # a metric itself
 
 @dataclass(frozen=True)
 class PerceptualNetworks:
-    """The networks pairs are judged with."""
+    """Networks that compare pairs."""
 
     perceptual: Features
-    """Of ``perceptual_features``."""
+    """Network of content and style distance, see ``perceptual_features``."""
     lpips: Lpips | None
     device: str
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Pictures of one size with what they were made of."""
+    """Pictures of one size with their photographs and the style vectors of their paintings."""
 
     networks: PerceptualNetworks
     result: Stack
     photo: Stack
     """The same one where photographs are measured against themselves."""
     painting: Tensor | None
-    """Style vectors (b, D) of each one's painting; None unless every picture has one."""
+    """Style vectors (b, D) of their paintings; None unless every picture has one."""
     paintings: Tensor
     """Style vectors of all paintings, (n, D)."""
 
 
 @dataclass(frozen=True)
 class OfSets:
-    """Numbers of two sets of vectors (n, d) and (m, d): the paintings', the pictures'."""
+    """Numbers of two sets of vectors (n, d) and (m, d): the paintings', the pictures'.
 
-    measure: Callable[[Tensor, Tensor], Mapping[str, float]]
+    Besides numbers, ``left_out``: values without each group of pictures, see ``jackknife.py``.
+    """
+
+    measure: Callable[[Tensor, Tensor], Mapping[str, Any]]
     optional: bool = False
-    """Whether the numbers are left out where there are too few pictures for them (UserError)."""
+    """Whether it is left out if there are too few pictures (UserError)."""
 
 
 @dataclass(frozen=True)
 class OfPairs:
-    """Values (b,) of every picture of a batch; none where the batch lacks what they need."""
+    """Metric with values (b,) per picture of a batch; none if the batch lacks its inputs."""
 
     measure: Callable[[PairBatch], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class OfRecord:
-    """Numbers of the numbers found so far; none where one is missing."""
+    """Metric computed from other metrics; none if one of them is missing."""
 
     measure: Callable[[Mapping[str, Any]], Mapping[str, float]]
 

@@ -1,4 +1,4 @@
-"""What every picture kept of its photograph and took of its painting, as means over a set."""
+"""Metrics of pictures paired with their photograph and painting, as means over a set."""
 
 from __future__ import annotations
 
@@ -19,44 +19,46 @@ from atelier.tracking.progress import progress
 
 @dataclass(frozen=True)
 class Pair:
-    """A result and what it was made of."""
+    """A stylised picture with its photograph and painting."""
 
     picture: Path
     photo: Path
     painting: str | None
-    """File name of the painting it was to look like; None for a system that looks at none."""
+    """File name of the painting; None for a system that takes none."""
 
 
 Vectors = Callable[[Stack], Tensor]
 """(b, d) of b pictures."""
 
 
-def pair_scores(
+def pair_values(
     networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
-) -> dict[str, float]:
-    """Return the means over the pairs of all that is measured of pairs; see ``set_scores``."""
-    ((found, _),) = set_scores(networks, [pairs], styles, batch, lambda stack: stack.image)
+) -> dict[str, Tensor]:
+    """Return all that is measured of pairs, float64 (n,) in their order; see ``set_values``."""
+    ((found, _),) = set_values(networks, [pairs], styles, batch, lambda stack: stack.image)
     return found
 
 
-def set_scores(
+def set_values(
     networks: PerceptualNetworks,
     sets: Sequence[Sequence[Pair]],
     styles: Mapping[str, Tensor],
     batch: int,
     embed: Vectors,
-) -> list[tuple[dict[str, float], Tensor]]:
-    """Return what is measured of every set's pairs, and its pictures' vectors, looking once.
+) -> list[tuple[dict[str, Tensor], Tensor]]:
+    """Return all that is measured of every set's pairs, and vectors of its pictures.
+
+    Each file is read once, and each network sees each picture once.
 
     Args:
-        networks: what looks at the pictures.
+        networks: networks that compare the pictures.
         sets: results of one system, of the same photographs in the same order.
         styles: a painting's file name → its style vector (D,), see ``perceptual.style_vector``.
         batch: pictures of a set at once.
         embed: see ``Vectors``.
 
     Returns:
-        For each set the means of what all its pairs have, by key, sorted (``style`` is absent
+        For each set what all its pairs have, float64 (n,) by key, sorted (``style`` is absent
         unless every pair has a painting), and (n, d).
 
     Raises:
@@ -71,13 +73,13 @@ def set_scores(
             measured = PairBatch(networks, result, photo, painting, every)
             parts[number].append(_score(measured))
             vectors[number].append(embed(result).cpu())
-    means = [_means(found) for found in parts]
-    return list(zip(means, map(torch.cat, vectors), strict=True))
+    values = [_joined(found) for found in parts]
+    return list(zip(values, map(torch.cat, vectors), strict=True))
 
 
-def _means(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     common = set(parts[0]).intersection(*parts)
-    return {name: torch.cat([p[name] for p in parts]).mean().item() for name in sorted(common)}
+    return {name: torch.cat([p[name] for p in parts]) for name in sorted(common)}
 
 
 def _own_styles(pairs: Sequence[Pair], styles: Mapping[str, Tensor]) -> Tensor | None:
@@ -128,7 +130,7 @@ def _load(same: Sequence[bool], rows: Sequence[Row]) -> list[Tensor]:
 def made_pairs(
     folder: Path, photos: Path, made: Mapping[str, str | int], paintings: Sequence[str]
 ) -> list[Pair]:
-    """The pictures in ``folder`` with their photographs in ``photos``.
+    """Return the pictures in ``folder`` paired with their photographs in ``photos``.
 
     Args:
         folder: holds ``<photo>.png``.
@@ -143,7 +145,7 @@ def made_pairs(
 
 
 def painting_named(style: str | int, paintings: Sequence[str]) -> str | None:
-    """File name of a painting given by name, with or without suffix, or by place; None if none."""
+    """Return the file name of a painting given by name or index, or None."""
     if isinstance(style, int):
         return paintings[style] if style < len(paintings) else None
     return next((name for name in paintings if style in {name, Path(name).stem}), None)

@@ -1,7 +1,7 @@
-"""Content and style distance: what a picture kept of its photograph and took of a painting.
+"""Content distance to the photograph and style distance to paintings.
 
 Shapes: B pictures (B, 3, H, W) in [0, 1] go through the network once (``perceive``); both distances
-are (B,), at least 0, without unit, and comparable only for the same features (name and hash).
+are (B,), at least 0, dimensionless, and comparable only on the same features (name and hash).
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from atelier.core.config import UserError
 from atelier.metrics.embeddings import Stack
 from atelier.metrics.measures import OfPairs, PairBatch
 from atelier.nn.losses import content_loss, mean_std
+from atelier.nn.picture_batches import SMALLEST, refuse_small
 from atelier.nn.pretrained.features import Features, load_features
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = {"mini": "relu4_1"}
-"""Where it is not ``relu4_2`` (Gatys et al. 2016, §2.3, here on VGG19)."""
-SMALLEST = 32
-"""Pixels a side: at stride 16, two by two positions."""
+"""Content layers of networks where it is not ``relu4_2`` (Gatys et al. 2016, §2.3)."""
 
 
 class Perceived(NamedTuple):
-    """What a network sees of B pictures.
+    """Features of B pictures.
 
     Attributes:
         content: activations of the content layer, (B, C, h, w).
@@ -38,17 +36,15 @@ class Perceived(NamedTuple):
 
 
 def content_layer(name: str) -> str:
-    """The content layer of the features called ``name``."""
+    """Return the content layer of the features called ``name``."""
     return CONTENT_LAYER.get(name, "relu4_2")
 
 
 def perceptual_features(name: str, device: str = "cpu", embedding: str | None = None) -> Features:
-    """The network ``name`` with the taps both distances need; VGGs with unit activations.
+    """Load the network ``name`` with the taps of both distances; VGGs with unit activations.
 
-    ``embedding`` is one more layer, for ``Features.embed``, out of the same pass.
-
-    Without those the layers of a VGG differ by orders of magnitude, and one of them would be all
-    of the style distance.
+    Without those, the layers of a VGG differ by orders of magnitude, and one of them would dominate
+    the style distance. ``embedding`` is one more layer, for ``Features.embed``.
 
     Raises:
         UserError: unknown features, missing weights, or a network without these layers.
@@ -58,36 +54,34 @@ def perceptual_features(name: str, device: str = "cpu", embedding: str | None = 
 
 
 def perceive(features: Features, image: Tensor) -> Perceived:
-    """(B, 3, H, W) in [0, 1] to what both distances need, with one pass of the network.
+    """Return the features of (B, 3, H, W) in [0, 1] for both distances, in one forward pass.
 
     Raises:
-        UserError: pictures so small that the deepest layer has one position, which has no spread.
+        UserError: pictures so small that the deepest layer has a single position, without
+            deviation.
     """
     return perceived(features, activations(features, Stack(image)))
 
 
 @torch.no_grad()
 def activations(features: Features, stack: Stack) -> dict[str, Tensor]:
-    """All layers of ``features``, which look at the pictures once; raises as ``perceive`` does."""
-    image = stack.image
-    if min(image.shape[2:]) < SMALLEST:
-        height, width = image.shape[2:]
-        raise UserError(f"style needs pictures of at least {SMALLEST} px, got {width}×{height}")
+    """Return all layers of ``features``, in one pass for all who ask; raises as ``perceive``."""
+    refuse_small("style", SMALLEST, stack.image)
     return stack.seen("perceptual", features)
 
 
 def perceived(features: Features, found: Mapping[str, Tensor]) -> Perceived:
-    """What both distances need of the activations."""
+    """Return what both distances need of the activations."""
     return Perceived(found[content_layer(features.name)], style_vector(found))
 
 
 def content_distance(result: Perceived, photo: Perceived) -> Tensor:
-    """Mean squared difference of the content layer: (B,), 0 for an untouched photograph.
+    """Return the mean squared difference of the content layer: (B,), 0 for the photograph itself.
 
-    Gatys et al. 2016, eq. 1, as a mean over channels and positions instead of half the sum.
+    Gatys et al. 2016, eq. 1, as the mean over channels and positions instead of half the sum.
 
     Raises:
-        ValueError: pictures of different sizes, whose positions have no counterpart.
+        ValueError: pictures of different sizes.
     """
     if result.content.shape != photo.content.shape:
         one, other = (tuple(p.content.shape) for p in (result, photo))
@@ -96,14 +90,13 @@ def content_distance(result: Perceived, photo: Perceived) -> Tensor:
 
 
 def style_vector(found: Mapping[str, Tensor]) -> Tensor:
-    """(B, D) float64 of the layers' activations: scaled channel means and standard deviations.
+    """Return (B, D) float64: scaled channel means and standard deviations of the layers.
 
-    Each entry is over √(C·L), C being its layer's channels and L = 5 the layers. So the squared
-    length of a difference of two vectors is the mean over the layers of
-    mean_c (μ - μ')² + mean_c (σ - σ')² (Huang & Belongie 2017, eq. 13, as means).
-    Moments instead of Gram matrices: the Gram distance grows with the fourth power of the
-    activations, so that its strongest channels are nearly all of it, and has C² numbers a picture
-    where this has 2C, few enough to keep for every painting.
+    Each entry is divided by √(C·L), with C channels in its layer and L = 5 layers. So the squared
+    distance of two vectors is the mean over the layers of mean_c (μ - μ')² + mean_c (σ - σ')²
+    (Huang & Belongie 2017, eq. 13, as means). Moments instead of Gram matrices: the Gram distance
+    grows with the fourth power of the activations, so that the strongest channels dominate it, and
+    needs C² numbers per picture instead of 2C, few enough to store for every painting.
     """
     parts = []
     for layer in STYLE_LAYERS:
@@ -113,26 +106,25 @@ def style_vector(found: Mapping[str, Tensor]) -> Tensor:
 
 
 def style_distance(result: Tensor, painting: Tensor) -> Tensor:
-    """To each picture's own painting: style vectors (B, D) and (B, D) or (1, D) to (B,).
+    """Return the distance (B,) to each picture's painting: style vectors (B, D), (B, D) or (1, D).
 
-    For systems that imitate one painting at a time; never in one column with
-    ``set_style_distance``.
+    For systems that take one painting at a time; never in one column with ``set_style_distance``.
     """
     return (result - painting).square().sum(1)
 
 
 def set_style_distance(result: Tensor, paintings: Tensor) -> Tensor:
-    """To all paintings, by their averaged moments: style vectors (B, D) and (N, D) to (B,).
+    """Return the distance (B,) to the mean of all paintings: style vectors (B, D), (N, D).
 
-    The mean of the distances to each of the N paintings is this plus the paintings' spread, the
-    same number for every system, which is left out: so 0 is the paintings' average, not a set as
-    varied as they are, and this says nothing about variety.
+    The mean of the distances to each of the N paintings is this plus the paintings' variance, which
+    is the same for every system and left out: so 0 is the paintings' mean, not a set as diverse as
+    they are, and this does not measure diversity.
     """
     return style_distance(result, paintings.mean(0, keepdim=True))
 
 
 def _measure(batch: PairBatch) -> dict[str, Tensor]:
-    """``style_set`` and ``style`` answer different questions; the latter only for imitators."""
+    """Return ``style_set`` and, for systems that take a painting, ``style``."""
     network = batch.networks.perceptual
     seen, photo = (
         perceived(network, activations(network, stack)) for stack in (batch.result, batch.photo)

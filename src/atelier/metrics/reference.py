@@ -1,4 +1,4 @@
-"""What is known of the paintings: vectors and styles, kept for all methods, and the noise floor."""
+"""Reference set: vectors and styles of the paintings, shared by all methods; the noise floor."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from atelier.metrics.perceptual import activations, perceived
 
 SPLITS = 10
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
-"""What vectors depend on."""
+"""Entries that the vectors depend on."""
 
 
 def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
-    """Compute all that methods are compared with."""
+    """Compute the reference that methods are compared with."""
     network, device = evaluator.networks.perceptual, evaluator.networks.device
     vectors, styles = [], []
     for stack in load_stacks(paintings, device=device, batch=evaluator.batch, what="paintings"):
@@ -35,12 +35,11 @@ def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
 
 
 def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
-    """Scores of one half of the paintings against the other, means over ``SPLITS`` random halves.
+    """Return scores of one half of the paintings against the other, means over ``SPLITS`` splits.
 
-    What is left between sets of the same kind is the noise of small numbers: no system can be
-    expected below it. The halves are smaller than the sets methods are scored with, so for equal
-    numbers it would be lower. With fewer than four paintings there are no halves to compare, only
-    a ``reason``.
+    What remains between samples of one distribution is sampling noise: no system can be expected to
+    score below it. The halves are smaller than the sets that methods are scored with; at equal n
+    the floor would be lower. With fewer than four paintings there is only a ``reason``.
     """
     if len(vectors) < 4:
         return {"reason": f"needs 4 paintings, there are {len(vectors)}"}
@@ -55,17 +54,17 @@ def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[st
 
 
 def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:
-    """Write the paintings' vectors and what they were made with, atomically."""
+    """Write the paintings' vectors and the networks they are from, atomically."""
     known = {**_signature(evaluator), "paintings": json.dumps(list(reference.styles))}
     styles = torch.stack(list(reference.styles.values()))
     save_tensors({"vectors": reference.vectors.contiguous(), "styles": styles}, path, known)
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:
-    """Read them.
+    """Read what ``save_reference`` wrote.
 
     Raises:
-        UserError: missing, broken, or made with other networks than ``evaluator``'s.
+        UserError: missing, broken, or computed with other networks than ``evaluator``'s.
     """
     try:
         with safe_open(path, "pt") as file:

@@ -1,4 +1,4 @@
-"""How close a picture is to a reference of the same content: PSNR and SSIM, one value per picture.
+"""PSNR and SSIM between pictures and references of the same content, one value per picture.
 
 Shapes: both pictures (B, C, H, W) in [0, 1] with C = 3 or 1; results (B,) in float64.
 """
@@ -21,9 +21,9 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 def psnr(image: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, -10·log10 of the mean square over pixels and channels.
+    """Return the PSNR in dB, -10·log10 of the mean squared error over pixels and channels.
 
-    Equal pictures have inf. A white picture is the peak, 1.
+    Equal pictures have inf. The peak is white, 1.
     """
     _same_shape(image, reference)
     error = (image.double() - reference.double()).square().flatten(1).mean(1)
@@ -31,10 +31,10 @@ def psnr(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def ssim(image: Tensor, reference: Tensor) -> Tensor:
-    """Structural similarity of the luminance (Wang et al. 2004, eq. 13), 1 for equal pictures.
+    """Return the structural similarity of the luminance (Wang et al. 2004, eq. 13), 1 if equal.
 
-    Gaussian window 11×11 with σ 1.5, moments of the population. Windows that stick out are left
-    out, so that the outer five pixels weigh less.
+    Gaussian window 11×11 with σ 1.5, population moments. Windows that exceed the picture are left
+    out, so the outer five pixels weigh less.
 
     Raises:
         UserError: a picture smaller than the window.
@@ -54,7 +54,7 @@ def ssim(image: Tensor, reference: Tensor) -> Tensor:
 
 
 def _luminance(image: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H, W); float64, since variances are differences of large numbers."""
+    """Map (B, C, H, W) to (B, H, W); float64, since variances are differences of large numbers."""
     exact = image.double()
     if image.shape[1] == 1:
         return exact[:, 0]
@@ -63,7 +63,7 @@ def _luminance(image: Tensor) -> Tensor:
 
 
 def _blur(maps: Tensor) -> Tensor:
-    """Gaussian means over every whole window of (B, N, H, W)."""
+    """Return the Gaussian means over every complete window of (B, N, H, W)."""
     offsets = torch.arange(WINDOW, dtype=maps.dtype, device=maps.device) - WINDOW // 2
     bell = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     bell = bell / bell.sum()

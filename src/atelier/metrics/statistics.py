@@ -1,7 +1,7 @@
-"""Mean and covariance of a stream of vectors, and the Fréchet distance between two of them.
+"""Mean and covariance of a stream of vectors, and the Fréchet distance between two streams.
 
-For sets too large to keep as vectors; shards summed apart merge to the same value. A set that is
-kept, and above all one smaller than its dimension d, is better served by ``frechet.py``.
+For sets too large to store as vectors; shards summed separately merge to the same value. For stored
+sets, above all those smaller than their dimension d, prefer ``frechet.py``.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class Statistics:
 
     @classmethod
     def of(cls, vectors: Tensor) -> Statistics:
-        """Sums of (n, d), n = 0 included: ``of(torch.empty(0, d))`` is where a stream begins."""
+        """Return the sums of (n, d); ``of(torch.empty(0, d))`` starts a stream."""
         exact = vectors.detach().cpu().double()
         return cls(len(exact), exact.sum(0), exact.mT @ exact)
 
     def update(self, vectors: Tensor) -> Statistics:
-        """These and (n, d) more; in batches of any size, the same value up to rounding."""
+        """Return the sums including (n, d) more; independent of batch sizes up to rounding."""
         return self.merge(Statistics.of(vectors))
 
     def merge(self, other: Statistics) -> Statistics:
-        """Both sets as one, in any order.
+        """Return the sums of both sets, in any order.
 
         Raises:
             UserError: vectors of different dimensions.
@@ -54,12 +54,12 @@ class Statistics:
 
     @property
     def mean(self) -> Tensor:
-        """(d,)."""
+        """Mean (d,)."""
         return self.total / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """(d, d), divisor n - 1.
+        """Return the covariance (d, d), divisor n - 1.
 
         Raises:
             UserError: fewer than two vectors.
@@ -69,15 +69,15 @@ class Statistics:
         return (self.outer - torch.outer(self.total, self.mean)) / (self.count - 1)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Named tensors for ``safetensors.torch.save_file``."""
+        """Return named tensors for ``safetensors.torch.save_file``."""
         return dict(zip(KEYS, (torch.tensor(self.count), self.total, self.outer), strict=True))
 
     @classmethod
     def read(cls, tensors: Mapping[str, Tensor]) -> Statistics:
-        """What ``tensors`` wrote.
+        """Restore what ``tensors`` returned.
 
         Raises:
-            UserError: other tensors than those, or of shapes that do not belong together.
+            UserError: other tensors, or inconsistent shapes.
         """
         if set(tensors) != set(KEYS):
             raise UserError(f"statistics hold {', '.join(KEYS)}; found {', '.join(tensors)}")
@@ -89,12 +89,12 @@ class Statistics:
 
 
 def frechet_from(a: Statistics, b: Statistics) -> float:
-    """‖μa - μb‖² + Tr(Σa) + Tr(Σb) - 2·Tr((ΣaΣb)^½) (Heusel et al. 2017, eq. 6).
+    """Return ‖μa - μb‖² + Tr(Σa) + Tr(Σb) - 2·Tr((ΣaΣb)^½) (Heusel et al. 2017, eq. 6).
 
     The last trace is the sum of the roots of the eigenvalues of Lᵀ·Σb·L with Σa = L·Lᵀ, which is
-    symmetric: nothing becomes complex as with ``scipy.linalg.sqrtm``. Directions in which a set
-    has no spread but rounding are left out, since the root of 1e-16 is 1e-8 and there may be
-    thousands of them.
+    symmetric: nothing becomes complex as with ``scipy.linalg.sqrtm``. Directions in which a set has
+        no variance beyond rounding are left out, since the root of 1e-16 is 1e-8 and there may be
+        thousands of them.
 
     Raises:
         UserError: a set of fewer than two, or vectors of different dimensions.
@@ -109,7 +109,7 @@ def frechet_from(a: Statistics, b: Statistics) -> float:
 
 
 def _thin_factor(covariance: Tensor) -> Tensor:
-    """L, (d, rank) with L·Lᵀ the covariance."""
+    """Return L, (d, rank), where L·Lᵀ is the covariance."""
     values, vectors = torch.linalg.eigh(covariance)
     kept = _above_rounding(values)
     factor: Tensor = vectors[:, kept > 0] * kept[kept > 0].sqrt()
@@ -117,7 +117,7 @@ def _thin_factor(covariance: Tensor) -> Tensor:
 
 
 def _above_rounding(values: Tensor) -> Tensor:
-    """Eigenvalues, 0 where they are rounding of the largest (NumPy's rule for a rank)."""
+    """Return the eigenvalues, 0 if within rounding of the largest (NumPy's rule for ranks)."""
     if not len(values):  # a set of equal pictures has rank 0
         return values
     rounding = torch.finfo(values.dtype).eps * len(values) * values.max()

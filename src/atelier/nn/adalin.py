@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 EPS = 1e-5
 FIRST_RHO = 0.9
-"""Share of the instance norm in AdaILN at the start; in ILN it is 0."""
+"""Initial share of the instance norm in AdaILN; in ILN it is 0."""
 
 
 class AdaILN(nn.Module):
-    """ρ·instance norm + (1 - ρ)·layer norm, then a scale and shift that come with the call."""
+    """Mixture ρ·instance norm + (1 - ρ)·layer norm, then scale and shift passed with the call."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class AdaILN(nn.Module):
 
 
 class ILN(nn.Module):
-    """The mixture of ``AdaILN`` with a scale and shift of its own."""
+    """The mixture of ``AdaILN`` with its own learnt scale and shift."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,8 +42,8 @@ class ILN(nn.Module):
 def instance_layer_norm(value: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """Return γ·(ρ·(x - μ_I)/σ_I + (1 - ρ)·(x - μ_L)/σ_L) + β, in float32, cast to ``value``'s type.
 
-    Variances are unbiased, as in the authors' PyTorch code. Those over the layer follow from those
-    of its channels, so the features are read for one mean and one sum of squares only.
+    Variances are unbiased, as in the authors' PyTorch code. Those of the layer follow from those of
+    its channels, so the features are read once per moment.
 
     Args:
         value: (B, C, H, W) of at least two positions.

@@ -1,4 +1,4 @@
-"""Adaptive attention normalisation: channel moments of a style, seen from every content position.
+"""Adaptive attention normalisation: channel moments of a style for every content position.
 
 After Liu et al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV
 2021, §3.2, and its code (Huage001/AdaAttN).
@@ -19,12 +19,12 @@ from torch import Generator, Tensor, nn
 from atelier.nn.losses import mean_std
 
 STD_EPS = 1e-6
-"""Inside the root: where all attention falls on one position the variance is 0, and the root's
-gradient there infinite (the published code has no epsilon and ends in NaN after long trainings)."""
+"""Epsilon inside the root: if all attention falls on one position, the variance is 0 and the root's
+gradient infinite (the published code has no epsilon and ends in NaN after long trainings)."""
 
 SOFT = 0.4
-"""Scale of query and key at a plain start: about that of N(0, 0.02) with VGG19's widths. Without it
-each position attends to one other alone, and no gradient reaches the projections."""
+"""Scale of query and key at initialisation: about that of N(0, 0.02) with VGG19's widths. Without
+it each position attends to a single other one, and no gradient reaches the projections."""
 
 
 def mvn(features: Tensor) -> Tensor:
@@ -48,22 +48,22 @@ def shallow_keys(features: Mapping[str, Tensor], layer: str, *, shallow: bool = 
     names = list(features)
     used = names[: names.index(layer) + 1] if shallow else [layer]
     size = features[layer].shape[2:]
-    # Nearest and before mvn, as in the authors' code: bilinear gives slightly other pictures.
+    # Nearest and before mvn, as in the authors' code; bilinear changes the pictures slightly.
     return torch.cat([mvn(F.interpolate(features[name], size)) for name in used], 1)
 
 
 def subset(count: int, limit: int, generator: Generator) -> Tensor | None:
-    """Return indices of ``limit`` random positions out of ``count``; None where all of them fit."""
+    """Return indices of ``limit`` random positions out of ``count``; None if all fit."""
     return torch.randperm(count, generator=generator)[:limit] if count > limit else None
 
 
 def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of ``value`` under softmax(query·keyᵀ), in O(N + M) memory.
+    """Return mean and std of ``value`` under softmax(query·keyᵀ), in O(N + M) memory.
 
-    Mean and second moment come from one fused attention over V‖V², so the N×M map never exists.
-    Two things are needed for that. All widths are made equal with zeros: torch silently falls back
-    to the whole map otherwise. And V is centred per channel first: E[v²] - E[v]² would cancel where
-    a channel's mean is large against its spread. In float32, whatever the precision around.
+    Mean and second moment come from one fused attention over V‖V², so the N×M map is never stored.
+    This needs two things. All widths are padded with zeros to be equal: otherwise torch silently
+    falls back to the full map. And V is centred per channel first: E[v²] - E[v]² would cancel where
+    a channel's mean is large against its deviation. Computed in float32 even under autocast.
 
     Args:
         query: (B, N, D).
@@ -75,7 +75,7 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
     """
     with torch.autocast(value.device.type, enabled=False):
         query, key, value = query.float(), key.float(), value.float()
-        centre = value.detach().mean(1, keepdim=True)  # the moments do not depend on it
+        centre = value.detach().mean(1, keepdim=True)  # the standard deviation is invariant to it
         value = value - centre
         both = torch.cat([value, value.square()], 2)
         width = max(both.shape[2], query.shape[2])
@@ -99,14 +99,14 @@ def attend(
     value: Tensor,
     positions: Tensor | None = None,
 ) -> Tensor:
-    """The sum std ⊙ mvn(content) + mean, moments of ``value`` by attention (AdaAttN, §3.2).
+    """Return std ⊙ mvn(content) + mean, moments of ``value`` by attention (AdaAttN, §3.2).
 
     Args:
         content: (B, C, h, w).
         query: (B, D, h, w).
         key: (B, D, h', w').
         value: (B, C, h', w').
-        positions: the style positions that take part, the same in all pictures; None: all.
+        positions: the style positions to attend to, the same in all pictures; None: all.
 
     Returns:
         (B, C, h, w) in float32.
@@ -122,18 +122,18 @@ def attend(
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An encoded picture; every entry by layer."""
+    """An encoded picture; each field maps layers to values."""
 
     features: Mapping[str, Tensor]
     """(B, C, h, w)."""
     keys: Mapping[str, Tensor]
     """(B, D, h, w), see ``shallow_keys``."""
     positions: Mapping[str, Tensor | None]
-    """Positions that take part when this picture is the style; see ``subset``."""
+    """Positions to attend to when this picture is the style; see ``subset``."""
 
 
 class AdaAttention(nn.Module):
-    """``attend`` at one layer, with learnt 1×1 projections of query, key and value."""
+    """Layer of ``attend`` with learnt 1×1 projections of query, key and value."""
 
     def __init__(self, layer: str, key_width: int, width: int) -> None:
         super().__init__()
@@ -144,16 +144,16 @@ class AdaAttention(nn.Module):
 
     @torch.no_grad()
     def init_identity(self) -> None:
-        """First weights of a short training: ``attend_unprojected`` with softer scores."""
+        """Initialise for a short training: ``attend_unprojected`` with softer scores."""
         for layer, scale in ((self.query, SOFT), (self.key, SOFT), (self.value, 1.0)):
             nn.init.dirac_(layer.weight)
             layer.weight.mul_(scale)
 
     def forward(self, content: EncodedImage, style: EncodedImage) -> Tensor:
-        """(B, C, h, w) of the content's grid, in float32."""
+        """Return (B, C, h, w) on the content's grid, in float32."""
         image, layer = content.features[self.layer], self.layer
-        # In float32 throughout: scores are sums over up to 1472 channels that no 1/√D makes small,
-        # so that bfloat16's rounding of query and key would pick other positions.
+        # In float32 throughout: scores are sums over up to 1472 channels without a factor 1/√D, so
+        # that rounding query and key to bfloat16 would select other positions.
         with torch.autocast(image.device.type, enabled=False):
             query, key = self.query(content.keys[layer]), self.key(style.keys[layer])
             value = self.value(style.features[layer].float())
@@ -161,7 +161,7 @@ class AdaAttention(nn.Module):
 
 
 def attend_unprojected(content: EncodedImage, style: EncodedImage, layer: str) -> Tensor:
-    """``attend`` at one layer without projections: the target of AdaAttN's local loss (§3.3)."""
+    """Apply ``attend`` at one layer without projections: target of AdaAttN's local loss (§3.3)."""
     key, value = style.keys[layer], style.features[layer]
     positions = style.positions[layer]
     return attend(content.features[layer], content.keys[layer], key, value, positions)

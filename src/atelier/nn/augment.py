@@ -1,7 +1,8 @@
-"""Random changes of style pictures, so that few paintings teach more than their own statistics.
+"""Random augmentation of style pictures, so that few paintings cover more statistics.
 
 The order and ranges of magenta's ``arbitrary_style_image_inputs`` (Ghiasi et al. 2017), its sizes
-as parts of its 256 pixels. Its own advice for a small set of styles is to leave all this out.
+as fractions of its 256 pixels. Magenta itself advises against augmentation for small sets of
+styles.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from torch import Generator, Tensor
 BRIGHTNESS = 0.8
 SATURATION = (0.5, 1.5)
 HUE = 0.2
-"""Share of a full turn."""
+"""Maximum change of hue, as a fraction of a full turn."""
 ZOOM = (258 / 256, 455 / 256)
 SIDE = (128 / 256, 299 / 256)
 
 
 def augment_styles(styles: Tensor, generator: Generator) -> Tensor:
-    """Styles with other colours, mirrored, zoomed into, and all of one other size.
+    """Return styles with changed colours, mirrored, zoomed into, and resized to one size.
 
     Args:
         styles: (S, 3, h, w) in [0, 1].
-        generator: on the CPU; the changes depend on it alone.
+        generator: on the CPU; the only source of randomness.
 
     Returns:
         (S, 3, h', w') in [0, 1], the sides 0.5 to 1.17 times the former ones.
@@ -36,12 +37,12 @@ def augment_styles(styles: Tensor, generator: Generator) -> Tensor:
     factor = _uniform(SIDE, generator)
     size = [round(side * factor) for side in styles.shape[2:]]
     resized: Tensor = _ops().resize(changed, size, antialias=True)
-    return resized.clamp(0, 1)  # a filter's weights sum to 1 but roughly
+    return resized.clamp(0, 1)  # a filter's weights sum to 1 only approximately
 
 
 def _coloured(style: Tensor, generator: Generator) -> Tensor:
-    """Brightness, saturation, hue, in this order."""
-    # Added, as TensorFlow's; torchvision's own adjust_brightness multiplies.
+    """Change brightness, saturation and hue, in this order."""
+    # Added, as in TensorFlow; torchvision's adjust_brightness multiplies.
     style = (style + _uniform((-BRIGHTNESS, BRIGHTNESS), generator)).clamp(0, 1)
     # Unlike TensorFlow's, which scales the S of HSV: a mixture with the grey picture.
     style = _ops().adjust_saturation(style, _uniform(SATURATION, generator))
@@ -50,13 +51,13 @@ def _coloured(style: Tensor, generator: Generator) -> Tensor:
 
 
 def _mirrored(style: Tensor, generator: Generator) -> Tensor:
-    """Left to right and upside down, each with probability ½."""
+    """Flip horizontally and vertically, each with probability ½."""
     axes = [axis for axis in (2, 1) if _uniform((0, 1), generator) < 0.5]
     return style.flip(axes)
 
 
 def _zoomed(style: Tensor, generator: Generator) -> Tensor:
-    """A random part, enlarged to the size of the whole."""
+    """Return a random crop, enlarged to the original size."""
     height, width = style.shape[1:]
     zoom = _uniform(ZOOM, generator)
     part_height, part_width = round(height / zoom), round(width / zoom)
@@ -69,7 +70,7 @@ def _zoomed(style: Tensor, generator: Generator) -> Tensor:
 
 @cache
 def _ops() -> Any:
-    """Operations of torchvision, imported when they are first used: it takes a while."""
+    """Return torchvision's operations, imported on first use, as that takes a while."""
     return importlib.import_module("torchvision.transforms.v2.functional")
 
 

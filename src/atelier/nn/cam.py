@@ -1,4 +1,4 @@
-"""Class activation maps (Zhou et al., CVPR 2016): as attention, and as pictures.
+"""Class activation maps (Zhou et al., CVPR 2016), as attention and as heat maps.
 
 Shapes: B pictures; features of C channels at h×w positions.
 """
@@ -18,17 +18,17 @@ CamWeight = Literal["effective", "original"]
 class ClassActivation(nn.Module):
     """Class activation maps as attention (U-GAT-IT, Kim et al., ICLR 2020, §2.1.1).
 
-    Two linear classifiers, of each channel's average and of its maximum; the features times the
-    weights of one and times those of the other are fused by a 1×1 convolution. Multiplying before
-    it is multiplying its weights, so it is one convolution of the features themselves.
+    Two linear classifiers, of average-pooled and of max-pooled channels; the features times the
+    weights of each are fused by a 1×1 convolution. Multiplying its input equals multiplying its
+    weights, so it is computed as one convolution of the features.
     """
 
     def __init__(
         self, channels: int, *, spectral: bool = False, weight: CamWeight = "effective"
     ) -> None:
-        """``weight``: with ``spectral``, which of the two kinds the features are multiplied with.
+        """``weight``: with ``spectral``, which of the two weights multiply the features.
 
-        The authors' code takes the ``original`` one, while its logits are of the ``effective``.
+        The authors' code uses the ``original`` ones, but the ``effective`` ones for its logits.
         """
         super().__init__()
         heads = [nn.Linear(channels, 1, bias=False) for _ in range(2)]
@@ -41,7 +41,7 @@ class ClassActivation(nn.Module):
         average: Tensor = self.average.weight  # type: ignore[assignment]
         maximum: Tensor = self.maximum.weight  # type: ignore[assignment]
         pools = value.float().mean((2, 3)), value.float().amax((2, 3))
-        # products and sums instead of F.linear, which autocast would take to bfloat16
+        # products and sums instead of F.linear, which autocast would run in bfloat16
         logits = [(pools[0] * average).sum(1), (pools[1] * maximum).sum(1)]
         if self.original:
             average = self.average.parametrizations.weight.original  # type: ignore[union-attr, assignment]
@@ -52,7 +52,7 @@ class ClassActivation(nn.Module):
 
 
 def spread(heat: Tensor) -> Tensor:
-    """Stretch (B, 1, h, w) from its least and largest value to [0, 1]; an even map gives zeros."""
+    """Normalise (B, 1, h, w) by its minimum and maximum to [0, 1]; a constant map gives zeros."""
     low, high = heat.amin((2, 3), keepdim=True), heat.amax((2, 3), keepdim=True)
     return (heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)
 

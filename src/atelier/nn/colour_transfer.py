@@ -1,4 +1,4 @@
-"""Colour preservation: give a painting the photograph's colours before its style is taken."""
+"""Colour preservation: give a painting the photograph's colours before style transfer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 EPS = 1e-5
-"""Added to the covariance's diagonal: a picture of one colour has none."""
+"""Added to the covariance's diagonal, as a picture of one colour has no variance."""
 
 
 def recolour(style: Tensor, content: Tensor) -> Tensor:
@@ -15,7 +15,7 @@ def recolour(style: Tensor, content: Tensor) -> Tensor:
     CORAL (Sun, Feng & Saenko 2016) as Huang & Belongie 2017 use it: whiten the style's colours
     with the root of their own covariance, colour them with that of the content's.
     Unlike naoto0804/pytorch-AdaIN, the sums are divided by the number of pixels and the diagonal
-    gets 1e-5 instead of 1, so that one colour does not swamp a small picture.
+    gets 1e-5 instead of 1, as a 1 would dominate the covariance of a small picture.
 
     Args:
         style: (B, 3, h, w) in [0, 1].

@@ -1,4 +1,4 @@
-"""A transformer whose norms are set by the style (Ghiasi et al., BMVC 2017; Dumoulin et al. 2017).
+"""Transformer with conditional instance norm (Ghiasi et al., BMVC 2017; Dumoulin et al. 2017).
 
 Shapes: B pictures of H×W, sides multiples of 4. ``scale`` and ``shift`` are (B, K): the γ and β of
 all K channels that are conditionally normalised, in the order of the layers.
@@ -26,7 +26,7 @@ EPS = 1e-5
 
 @dataclass(frozen=True)
 class Topology:
-    """Choices in which the paper (the defaults) and MindSpore's port (the others) differ."""
+    """Options in which the paper (the defaults) and MindSpore's port (the others) differ."""
 
     encoder_norm: EncoderNorm = "bn"
     pad: Pad = "reflect"
@@ -35,12 +35,12 @@ class Topology:
     conditional_affine: bool = False
 
     def conv(self, inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
-        """Return a convolution; its stride alone changes the size; a norm follows, so no bias."""
+        """Return a convolution that preserves the size at stride 1; no bias, as a norm follows."""
         mode: Literal["reflect", "zeros"] = "reflect" if self.pad == "reflect" else "zeros"
         return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode=mode)
 
     def norm(self, width: int) -> nn.Module:
-        """Return the encoder's norm, which does not see the style."""
+        """Return the encoder's norm, which does not depend on the style."""
         if self.encoder_norm == "bn":
             return ShiftNorm(width)
         return InstanceNorm(width, eps=EPS, affine=True)
@@ -51,7 +51,7 @@ class Topology:
 
 
 class ShiftNorm(nn.BatchNorm2d):
-    """Batch norm with a learnt shift only, as TensorFlow-slim's: eps 1e-3, decay 0.999."""
+    """Batch norm with a learnt shift only, as in TensorFlow-slim: eps 1e-3, decay 0.999."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=1e-3, momentum=1e-3)
@@ -62,8 +62,8 @@ class ShiftNorm(nn.BatchNorm2d):
 class StyleNorm(nn.Module):
     """Instance norm, then γ and β predicted for each picture (Ghiasi et al. 2017, §2).
 
-    Biased variance, eps 1e-5, in float32 under autocast too. ``affine`` gives it a learnt scale and
-    shift of its own below the predicted ones, as MindSpore's port has.
+    Biased variance, eps 1e-5, in float32 even under autocast. ``affine`` adds a learnt scale and
+    shift before the predicted ones, as in MindSpore's port.
     """
 
     def __init__(self, width: int, *, affine: bool) -> None:
@@ -77,7 +77,7 @@ class StyleNorm(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Convolution and conditional norm; before them, if wanted, twice the sides."""
+    """Convolution and conditional norm, after optional ×2 upsampling."""
 
     def __init__(
         self, topology: Topology, inputs: int, outputs: int, side: int = 3, *, up: bool = False
@@ -94,9 +94,9 @@ class StyledConv(nn.Module):
 
 
 class StyleTransformer(nn.Module):
-    """Down by 4, five residual blocks, up by 4; all norms after the encoder are conditional.
+    """Encoder to stride 4, five residual blocks, decoder; norms after the encoder are conditional.
 
-    1,674,432 numbers in the convolutions; 13 conditional norms of together 1379 channels.
+    1,674,432 parameters in the convolutions; 13 conditional norms with 1379 channels in total.
     """
 
     def __init__(self, topology: Topology, width: int = 32, residuals: int = 5) -> None:
@@ -132,7 +132,7 @@ class StyleTransformer(nn.Module):
 
 
 def initialise(network: StyleTransformer, std: float) -> None:
-    """Normal convolutions with ``std``: 0.01 in the paper's code, 0.02 in MindSpore's port."""
+    """Initialise convolutions by N(0, ``std``): 0.01 in the paper's code, 0.02 in the port."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.normal_(layer.weight, 0.0, std)

@@ -1,4 +1,4 @@
-"""The decoder AdaIN and AdaAttN share: a VGG encoder up to relu4_1, mirrored."""
+"""Decoder of AdaIN and AdaAttN: a VGG encoder up to relu4_1, mirrored."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers whose widths the decoder mirrors; strides 1, 2, 4, 8."""
 Layer = Literal["relu3_1", "relu4_1"]
-"""Where a decoder begins."""
+"""Layers a decoder can invert."""
 Init = Literal["published", "he"]
-"""First weights: as in the authors' code, or for short trainings (see ``init_he``)."""
+"""Initialisation: as in the authors' code, or for short trainings (see ``init_he``)."""
 LAST_SCALE = 0.1
 
 
 def conv(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
-    """Return a 3×3 convolution with reflection padding: the size stays."""
+    """Return a 3×3 convolution with reflection padding, which preserves the size."""
     return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias, padding_mode="reflect")
 
 
 class Decoder(nn.Module):
-    """Features at stride 8 to a picture: nine 3×3 convolutions, three times nearest ×2, no norm.
+    """Decoder from features at stride 8: nine 3×3 convolutions, three nearest ×2, no norm.
 
     After Huang & Belongie 2017, §6, as in naoto0804/pytorch-AdaIN; with ``skip`` the decoder of
-    AdaAttN (Liu et al. 2021, §3.3), which also sees features at stride 4.
-    With VGG19's widths 3,505,219 parameters, with ``skip`` 4,095,043. From relu3_1 on, at stride 4,
-    it is the same without its first layer.
+    AdaAttN (Liu et al. 2021, §3.3), which also takes features at stride 4. With VGG19's widths it
+    has 3,505,219 parameters, with ``skip`` 4,095,043. From relu3_1, at stride 4, it is the same
+    without its first layer.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Decoder(nn.Module):
 
 @torch.no_grad()
 def init_he(decoder: Decoder) -> None:
-    """First weights of a decoder that has to learn within a few hundred steps.
+    """Initialise a decoder that has to learn within a few hundred steps.
 
-    He's normal weights (He et al. 2015) let the features through all nine layers, to a picture of
-    middle grey with some contrast; with torch's own, or N(0, 0.02) in narrow layers, it is even and
-    the first hundred steps only find its brightness.
+    He's normal weights (He et al. 2015) pass the features through all nine layers, to a mid-grey
+    picture with some contrast; with torch's default, or N(0, 0.02) in narrow layers, the picture is
+    uniform and the first hundred steps only fit its brightness.
     """
     layers = [layer for layer in decoder.modules() if isinstance(layer, nn.Conv2d)]
     for layer in layers:
@@ -73,7 +73,7 @@ def init_he(decoder: Decoder) -> None:
 
 
 def _block(widths: list[int]) -> list[nn.Module]:
-    """Convolutions with ReLU from width to width, then ×2."""
+    """Return convolutions with ReLU from width to width, then ×2."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
         layers += [conv(inputs, outputs), nn.ReLU()]

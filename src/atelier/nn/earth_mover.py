@@ -1,8 +1,8 @@
 """Losses of style transfer by relaxed optimal transport and self-similarity (STROTSS).
 
-After Kolkin, Salavon & Shakhnarovich, CVPR 2019 (arXiv 1904.12785), §3; where the paper is silent,
-after its authors' code. Pure functions of tensors, one value per picture, in float32 whatever the
-precision around them.
+After Kolkin, Salavon & Shakhnarovich, CVPR 2019 (arXiv 1904.12785), §3; details that the paper
+omits follow its authors' code. Pure functions of tensors, one value per picture, in float32 even
+under autocast.
 
 Shapes: B pictures, N positions of the output, M of the painting, D features or 3 colours.
 """
@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NORM_EPS = 1e-6
-"""Least norm in a cosine: black pixels and dead features have none."""
+"""Minimum norm in a cosine, for black pixels and dead features."""
 SQUARE_EPS = 1e-5
-"""Least squared distance below a root, as in the authors' code: its gradient at 0 is infinite."""
+"""Minimum of a squared distance under a root, as in the authors' code: at 0 the gradient is
+infinite."""
 SUM_EPS = 1e-3
-"""Added to a column of distances, of a sum near N: in a picture of one colour all are 0."""
+"""Added to a column of distances, whose sum is near N, but 0 in a picture of one colour."""
 GUIDANCE = 5.0
-"""β of §3.4: what a cost within a pair of regions is multiplied with."""
+"""β of §3.4: factor of a cost within a pair of regions."""
 DECORRELATED = (
     (1 / sqrt(3), 1 / sqrt(3), 1 / sqrt(3)),
     (-1 / sqrt(3), (3 + sqrt(3)) / 6, (sqrt(3) - 3) / 6),
@@ -41,7 +42,7 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
 def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return |a - b| / √D between all pairs: (B, N, D) and (B, M, D) to (B, N, M).
 
-    The root of D is the authors' code's.
+    The divisor √D is from the authors' code.
     """
     a, b = a.float(), b.float()
     with torch.autocast(a.device.type, enabled=False):
@@ -50,17 +51,17 @@ def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def relaxed_emd(costs: Tensor) -> Tensor:
-    """Relaxed earth mover's distance (§3.2): the larger of two one-sided transports, (B,).
+    """Return the relaxed earth mover's distance (§3.2): the larger one-sided transport, (B,).
 
     Args:
-        costs: (B, N, M), not negative; infinite where guidance forbids a match. A position that may
-            match no other is left out of its mean.
+        costs: (B, N, M), not negative; infinite where guidance forbids a match. A position without
+            a possible match is left out of its mean.
     """
     return torch.maximum(_mean_finite(costs.amin(2)), _mean_finite(costs.amin(1)))
 
 
 def _mean_finite(least: Tensor) -> Tensor:
-    """(B, N) to (B,), over what is finite; 0 where nothing is."""
+    """Return the mean (B,) of the finite values of (B, N), or 0."""
     finite = least.isfinite()
     return torch.where(finite, least, 0).sum(1) / finite.sum(1).clamp_min(1)
 
@@ -97,7 +98,7 @@ def moment_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (B, 1, D) and covariance (B, D, D)."""
+    """Return mean (B, 1, D) and covariance (B, D, D)."""
     features = features.float()
     mean = features.mean(1, keepdim=True)
     centred = features - mean
@@ -106,10 +107,10 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
-    """Relaxed EMD between colours (§3.2, ℓp), (B,).
+    """Return the relaxed EMD between colours (§3.2, ℓp), (B,).
 
-    In a decorrelated space; the cost is Euclidean plus cosine. Unlike the paper, whose text names
-    the Euclidean distance alone, the authors' code adds the cosine.
+    Computed in a decorrelated space; the cost is Euclidean plus cosine, as in the authors' code,
+    unlike the paper's text, which names the Euclidean distance only.
 
     Args:
         output: (B, N, 3), RGB in [0, 1] or near it.
@@ -122,16 +123,16 @@ def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
 
 
 def self_similarity(features: Tensor) -> Tensor:
-    """Return the cosine distances between positions, every column over its sum: (B, N, N)."""
+    """Return the cosine distances between positions, each column divided by its sum: (B, N, N)."""
     distances = cosine_distance(features, features)
     return distances / (distances.sum(1, keepdim=True) + SUM_EPS)
 
 
 def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Return how the pattern of distances within a picture differs from the target's (§3.3), (B,).
+    """Return the difference of a picture's self-similarity from the target's (§3.3), (B,).
 
-    (1/N) Σᵢⱼ |D/ΣᵢD - D'/ΣᵢD'|. Unlike the paper's mean over N² pairs, times N as in the authors'
-    code: the terms themselves are of order 1/N, and α = 16 would count for nothing.
+    (1/N) Σᵢⱼ |D/ΣᵢD - D'/ΣᵢD'|. Unlike the paper's mean over N² pairs, multiplied by N as in the
+    authors' code: the terms are of order 1/N, and α = 16 would have no effect.
 
     Args:
         features: (B, N, D).

@@ -1,7 +1,7 @@
-"""Give a photograph's features the distribution of a painting's: what a decoder then paints.
+"""Matching of the distribution of content features to that of style features.
 
-Besides the moments of AdaIN (``methods/adain``): every value of every channel (EFDM), and the
-correlations between channels (WCT). In float32 whatever the precision around.
+Beyond the moments of AdaIN (``methods/adain``): all values of every channel (EFDM), and the
+covariances of channels (WCT). In float32 even under autocast.
 
 Shapes: content features (B, C, h, w) with N = h·w positions, style features (B, C, h', w') with M.
 """
@@ -21,8 +21,8 @@ LEAST_VARIANCE = 1e-5
 def sorted_values(features: Tensor, count: int) -> Tensor:
     """Return every channel's values in ascending order, ``count`` of them: (B, C, count).
 
-    Unlike the paper, which takes pictures of one size, another number of positions is met by
-    linear interpolation between order statistics; for the same number nothing is changed.
+    Unlike the paper, which takes pictures of one size, a different number of positions is obtained
+    by linear interpolation between order statistics; an equal number changes nothing.
     """
     values = features.flatten(2).float().sort(2).values
     if values.shape[2] == count:
@@ -31,11 +31,11 @@ def sorted_values(features: Tensor, count: int) -> Tensor:
 
 
 def match_distribution(content: Tensor, style: Tensor) -> Tensor:
-    """Exact feature distribution matching: the k-th smallest value becomes the style's k-th.
+    """Match distributions exactly (EFDM): the k-th smallest value becomes the style's k-th.
 
     Zhang et al., "Exact Feature Distribution Matching for Arbitrary Style Transfer and Domain
-    Generalization", CVPR 2022 (arXiv 2203.07740), §3.2. Equal values are told apart by their place
-    (a stable sort), so that the result has the style's values exactly.
+    Generalization", CVPR 2022 (arXiv 2203.07740), §3.2. Ties are broken by position (a stable
+    sort), so that the result has exactly the style's values.
 
     Args:
         content: (B, C, h, w).
@@ -52,16 +52,16 @@ def match_distribution(content: Tensor, style: Tensor) -> Tensor:
 
 
 def distribution_loss(features: Tensor, style: Tensor) -> Tensor:
-    """Mean squared difference to the features matched with the style, (B,): EFDM's style loss.
+    """Return the mean squared difference to the matched features, (B,): EFDM's style loss.
 
-    Zhang et al. 2022, §3.3: it is that of the sorted values, which is how it is computed.
+    Zhang et al. 2022, §3.3; computed as the difference of the sorted values, which is equal.
     """
     ours = features.flatten(2).float().sort(2).values
     return mean_square(ours, sorted_values(style, ours.shape[2]))
 
 
 def match_covariance(content: Tensor, style: Tensor, least: float = LEAST_VARIANCE) -> Tensor:
-    """Whitening and colouring transform: the content's features with the style's covariance.
+    """Apply the whitening and colouring transform: content features with the style's covariance.
 
     Li et al., "Universal Style Transfer via Feature Transforms", NeurIPS 2017 (arXiv 1705.08086),
     eq. 3 and 4: E D^-½ Eᵀ of the content, then E D^½ Eᵀ of the style, and its mean.
@@ -72,7 +72,7 @@ def match_covariance(content: Tensor, style: Tensor, least: float = LEAST_VARIAN
         least: eigenvalues below it, and their directions, are left out.
 
     Returns:
-        (B, C, h, w). Where N exceeds C and no eigenvalue is left out its covariance is the style's.
+        (B, C, h, w). If N exceeds C and no eigenvalue is left out, its covariance is the style's.
     """
     with torch.autocast(content.device.type, enabled=False):
         flat, mean, values, vectors = _principal(content)
@@ -86,7 +86,7 @@ def match_covariance(content: Tensor, style: Tensor, least: float = LEAST_VARIAN
 
 
 def _principal(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Flat features (B, C, N), their mean, and eigenvalues and -vectors of their covariance."""
+    """Return flat features (B, C, N), their mean, and the covariance's eigenvalues and -vectors."""
     flat = features.flatten(2).float()
     mean = flat.mean(2, keepdim=True)
     centred = flat - mean

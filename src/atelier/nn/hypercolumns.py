@@ -17,11 +17,11 @@ from torch import Generator, Tensor
 
 
 def random_positions(height: int, width: int, count: int, generator: Generator) -> Tensor:
-    """Return ``count`` different positions, all where there are no more: (N, 2), int64.
+    """Return ``count`` distinct positions, or all if there are fewer: (N, 2), int64.
 
-    Sampling of Kolkin et al. 2019, §3.5. Unlike the paper, which takes an even grid with a random
-    offset from the output, positions are drawn there as well, as in the authors' code: an even grid
-    leaves its period in the picture.
+    Sampling of Kolkin et al. 2019, §3.5. Unlike the paper, which takes a regular grid with a random
+    offset from the output, positions are drawn there as well, as in the authors' code: a regular
+    grid leaves its period in the picture.
     """
     chosen = torch.randperm(height * width, generator=generator)[:count]
     return torch.stack([chosen // width, chosen % width], 1)
@@ -31,12 +31,12 @@ def hypercolumns(maps: Sequence[Tensor], positions: Tensor, size: tuple[int, int
     """Return the layers at ``positions``, as if all were enlarged bilinearly to the picture.
 
     Unlike the authors' code, which takes a layer's first position for the picture's first pixel,
-    positions are centres: what the paper's bilinear enlargement gives. Nothing is enlarged.
+    positions are centres, which equals the paper's bilinear enlargement. Nothing is enlarged.
 
     Args:
         maps: layers (B, C, h, w) of any sizes, in any precision.
         positions: (N, 2), the same in all pictures.
-        size: (H, W), what the positions count in.
+        size: (H, W) of the positions' picture.
 
     Returns:
         (B, N, D) in float32.
@@ -45,7 +45,7 @@ def hypercolumns(maps: Sequence[Tensor], positions: Tensor, size: tuple[int, int
 
 
 def _sampled(layer: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, C, h, w) at (N, 2) to (B, N, C)."""
+    """Return (B, C, h, w) at positions (N, 2): (B, N, C)."""
     batch, channels, height, width = layer.shape
     rows = layer.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     above, below, down = _neighbours(positions[:, 0], size[0], height)
@@ -59,7 +59,7 @@ def _sampled(layer: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _neighbours(place: Tensor, length: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Cells before and after the centre of pixel ``place`` of ``length``, and the way between."""
+    """Return the cells around the centre of pixel ``place`` of ``length``, and the fraction."""
     exact = ((place + 0.5) * (cells / length) - 0.5).clamp(0, cells - 1)
     first = exact.floor()
     return first.long(), (first.long() + 1).clamp_max(cells - 1), exact - first
@@ -67,16 +67,16 @@ def _neighbours(place: Tensor, length: int, cells: int) -> tuple[Tensor, Tensor,
 
 @dataclass(frozen=True)
 class Regions:
-    """Masks of R regions: region r of the output is to look like region r of the painting."""
+    """Masks of R regions: region r of the output takes the style of region r of the painting."""
 
     content: Tensor
     """(B, R, H, W) in [0, 1], of any size; above ½ is inside."""
     style: Tensor
-    """(B, R, h, w), likewise. What lies in no region is free."""
+    """(B, R, h, w), likewise. Positions outside all regions are unconstrained."""
 
 
 def region_labels(masks: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return which region each position belongs to: (B, N), -1 where it belongs to none.
+    """Return the region of each position: (B, N), -1 outside all regions.
 
     Args:
         masks: (B, R, h, w) in [0, 1], one channel per region, of any size; above ½ is inside, the

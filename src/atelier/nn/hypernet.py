@@ -1,4 +1,4 @@
-"""A transformer whose filters are given with every call, and the network that makes them.
+"""Transformer whose filters are passed with every call, and the hyper-network that generates them.
 
 After Shen, Yan & Zeng, "Neural style transfer via meta networks" (CVPR 2018).
 
@@ -28,10 +28,10 @@ RESNET_BLOCKS = 5
 
 
 class GeneratedConv(nn.Module):
-    """A convolution without parameters of its own.
+    """Convolution without parameters of its own.
 
-    The numbers it is called with are plain tensors, never parameters: only so do gradients reach
-    the network that made them.
+    Its weights are passed as plain tensors, not parameters, so that gradients reach the network
+    that generated them.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class GeneratedConv(nn.Module):
 
     @property
     def size(self) -> int:
-        """Return n, how many numbers it takes."""
+        """Return n, the number of weights it takes."""
         return self.shape[0] * self.shape[1] * self.side**2 + self.outputs
 
     def forward(self, value: Tensor, numbers: Tensor) -> Tensor:
@@ -59,8 +59,8 @@ class GeneratedConv(nn.Module):
         weights = weights.reshape(-1, *self.shape, self.side, self.side)
         if len(numbers) == 1:
             return self.convolve(value, weights[0], biases[0])
-        # One by one: a grouped convolution of B groups is up to 1.4 times slower on a CPU, and this
-        # way a picture's result does not depend on its neighbours.
+        # One by one: a grouped convolution of B groups is up to 1.4 times slower on a CPU, and a
+        # picture's result must not depend on its neighbours.
         triples = zip(value.unsqueeze(1), weights, biases, strict=True)
         return torch.cat([self.convolve(*triple) for triple in triples])
 
@@ -77,7 +77,7 @@ def reflected(value: Tensor, rim: int) -> Tensor:
     """Pad (B, C, h, w) with ``rim`` mirrored pixels on every side.
 
     Raises:
-        UserError: a side is too short to be mirrored.
+        UserError: a side is too short for reflection.
     """
     height, width = value.shape[2:]
     if min(height, width) <= rim:
@@ -97,9 +97,9 @@ def cropped(value: Tensor, margin: int) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two generated 3×3 convolutions with instance norm, ReLU between them, plus the input.
+    """Residual block: two generated 3×3 convolutions with instance norm, ReLU between them.
 
-    With ``rim`` 0 they are valid, and the input is cut to its middle.
+    With ``rim`` 0 they are unpadded, and the input is cropped to its centre.
     """
 
     def __init__(self, width: int, rim: int) -> None:
@@ -116,11 +116,11 @@ class ResidualBlock(nn.Module):
 
 
 class ResNeXtBlock(nn.Module):
-    """1×1, 3×3 in equal branches (a grouped convolution), 1×1, plus the input (Xie et al. 2017).
+    """ResNeXt block: 1×1, grouped 3×3, 1×1, plus the input (Xie et al. 2017).
 
-    The two 1×1 convolutions are generated; the branches are ordinary parameters, the same for every
-    style, as in the report. It states no width of a branch: here a setting. No ReLU after the
-    sum, unlike Xie et al., as in the residual block it stands for; no bias before a norm.
+    The two 1×1 convolutions are generated; the branches are ordinary parameters, shared by all
+    styles, as in the report. It does not state the width of a branch: here it is a setting. Unlike
+    Xie et al., no ReLU after the sum, as in the residual block it replaces; no bias before a norm.
     """
 
     def __init__(self, width: int, rim: int, branches: int, branch_width: int) -> None:
@@ -140,13 +140,13 @@ class ResNeXtBlock(nn.Module):
 
 
 class TransformNet(nn.Module):
-    """9×9, down by 4, middle, up by 4, 9×9; all but the first and the last are given.
+    """Transformation network, at stride 4 inside; all but the first and last layer are generated.
 
-    ``same``: every layer keeps its size by reflection; up-sampling is nearest ×2 and a convolution
-    (CortexFoundation/StyleTransferTrilogy).
-    ``pad40``: the paper's: 40 reflected pixels first, residual blocks without padding that use them
-    up, transposed convolutions. How its other layers are padded we do not know: here by reflection.
-    With a ResNeXt middle, which loses less, 4 pixels instead of 40.
+    ``same``: every layer preserves its size by reflection; upsampling is nearest ×2 and a
+    convolution (CortexFoundation/StyleTransferTrilogy).
+    ``pad40``, as in the paper: 40 reflected pixels first, which unpadded residual blocks consume,
+    and transposed convolutions. The padding of its other layers is not stated: here reflection.
+    With a ResNeXt middle, which consumes less, 4 pixels instead of 40.
     """
 
     mean: Tensor
@@ -178,7 +178,7 @@ class TransformNet(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def sizes(self) -> list[int]:
-        """Numbers per generated convolution, in the order ``forward`` takes them."""
+        """Number of weights per generated convolution, in the order of ``forward``."""
         return [layer.size for layer in self.modules() if isinstance(layer, GeneratedConv)]
 
     def forward(self, image: Tensor, filters: Sequence[Tensor]) -> Tensor:
@@ -189,8 +189,8 @@ class TransformNet(nn.Module):
             filters: (S, n) per generated convolution, in the order of ``sizes``.
 
         Returns:
-            (B, 3, H, W), linear. The last layer speaks in ImageNet's standard deviations, as in the
-            port; unlike there, it is brought back to RGB, nominally in [0, 1].
+            (B, 3, H, W), linear. The last layer's output is standardised by ImageNet's moments, as
+            in the port; unlike there, it is converted back to RGB, nominally in [0, 1].
         """
         numbers = iter(filters)
         value = normed(self.first(reflected((image - self.mean) / self.std, self.rim)))
@@ -205,10 +205,10 @@ class TransformNet(nn.Module):
 
 
 class HyperNet(nn.Module):
-    """Statistics of a style to the numbers of every generated convolution.
+    """Hyper-network from the statistics of a style to the weights of every generated convolution.
 
-    One hidden layer in as many groups as there are convolutions; a linear head per group. One full
-    layer instead of heads would be as many times larger.
+    One hidden layer in as many groups as there are convolutions; a linear head per group. A single
+    full layer instead of heads would be larger by that factor.
     """
 
     centre: Tensor
@@ -223,10 +223,10 @@ class HyperNet(nn.Module):
 
     @torch.no_grad()
     def standardise(self, statistics: Tensor) -> None:
-        """Standardise every input from now on by mean and spread of ``statistics`` (N, D).
+        """Standardise all further inputs by mean and deviation of ``statistics`` (N, D).
 
-        Unlike paper and port. What paintings have in common is ten times what tells them apart, so
-        that for thousands of steps all of them get the same filters.
+        Unlike paper and port. What paintings have in common is ten times their differences, so that
+        without it all of them get the same filters for thousands of steps.
         """
         self.centre.copy_(statistics.mean(0))
         self.spread.copy_(statistics.std(0) + 1e-3)
@@ -234,8 +234,7 @@ class HyperNet(nn.Module):
     def forward(self, statistics: Tensor) -> list[Tensor]:
         """Map (S, D) to (S, n) per convolution.
 
-        In float32 under autocast too: with a learning rate of 1e-3 and this many parameters, less
-        does not do.
+        In float32 even under autocast: a learning rate of 1e-3 and this many parameters need it.
         """
         with torch.autocast(statistics.device.type, enabled=False):
             # ReLU as in the port; the authors' released networks have none here.
@@ -245,14 +244,14 @@ class HyperNet(nn.Module):
 
 
 class MetaNetworks(nn.ModuleDict):
-    """``transformer`` and the ``hyper``-network that makes its filters."""
+    """``transformer`` and the ``hyper``-network that generates its filters."""
 
     def __init__(self, transformer: TransformNet, statistics: int, hidden: int = 128) -> None:
         hyper = HyperNet(statistics, transformer.sizes(), hidden)
         super().__init__({"transformer": transformer, "hyper": hyper})
 
     def forward(self, content: Tensor, statistics: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map (B, 3, H, W) of any sides and (S, D) to the painted pictures and the filters."""
+        """Map (B, 3, H, W) of any size and (S, D) to the stylised pictures and the filters."""
         filters: list[Tensor] = self["hyper"](statistics)
         painted = fitted(lambda padded: self["transformer"](padded, filters), content, 4)
         return painted, filters

@@ -1,4 +1,4 @@
-"""Instance norm whose gradient is right for a single picture, too (Ulyanov et al. 2016)."""
+"""Instance norm with a correct gradient for single pictures (Ulyanov et al. 2016)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import Tensor, nn
 def instance_norm(
     value: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """``F.instance_norm`` on rows of pixels: (B, C, H, W) to the same shape.
+    """Apply ``F.instance_norm`` to flattened pixels: (B, C, H, W) to the same shape.
 
-    With torch 2.15 on a CPU the gradient of ``F.instance_norm`` is wrong if the batch is one
-    picture and the gradient that arrives lies in memory channels last, as convolutions leave it.
-    Without height and width there is no such layout; result and speed are the same.
+    With torch 2.15 on a CPU the gradient of ``F.instance_norm`` is wrong for a batch of one if the
+    incoming gradient is channels last, as convolutions return it. Flattened tensors have no such
+    layout; result and speed are the same.
     """
     rows = F.instance_norm(value.flatten(2), weight=weight, bias=bias, eps=eps)
     return rows.view(value.shape)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """``torch.nn.InstanceNorm2d`` by ``instance_norm``."""
+    """``torch.nn.InstanceNorm2d`` computed by ``instance_norm``."""
 
     def forward(self, value: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""

@@ -1,8 +1,8 @@
 """Laplacian pyramids by bilinear resizing, and their optimisation from coarse to fine.
 
 After Kolkin et al. 2019 (§3.5) and 2022: an output is optimised over the entries of its pyramid
-instead of over pixels, so that one step of an optimiser moves colours of large areas and detail
-alike. The methods that do so differ in their objective alone.
+instead of over pixels, so that one step of an optimiser changes both colours of large areas and
+detail. The methods that do so differ only in their objective.
 
 Shapes: pictures (B, 3, H, W); a pyramid is a list, finest level first.
 """
@@ -16,10 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
-from atelier.core.config import UserError
-
-SMALLEST = 32
-"""Side in pixels below which relu5_1 has fewer than 2×2 positions."""
+from atelier.nn.picture_batches import SMALLEST, refuse_nan
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -35,9 +32,9 @@ def half(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def decompose(image: Tensor, levels: int) -> list[Tensor]:
-    """Return the Laplacian pyramid of (B, C, H, W): ``levels`` residuals, then the rest.
+    """Return the Laplacian pyramid of (B, C, H, W): ``levels`` residuals, then the base.
 
-    A residual is what a picture loses when it is halved and enlarged again; halving ends at 1×1.
+    A residual is what a picture loses when halved and enlarged again; halving ends at 1×1.
     """
     pyramid = []
     for _ in range(levels):
@@ -66,7 +63,7 @@ def detail(image: Tensor) -> Tensor:
 def coarse_to_fine(height: int, width: int, coarsest: int) -> list[tuple[int, int]]:
     """Return the sizes of a picture, ascending: halved while its long side reaches ``coarsest``.
 
-    A long picture ends earlier, where its short side would fall below ``SMALLEST``.
+    The pyramid of a long picture ends earlier, before its short side falls below ``SMALLEST``.
     """
     sizes = [(height, width)]
     while max(half(sizes[0])) >= coarsest and min(half(sizes[0])) >= SMALLEST:
@@ -75,21 +72,15 @@ def coarse_to_fine(height: int, width: int, coarsest: int) -> list[tuple[int, in
 
 
 def pictures_by_size(image: Tensor, count: int) -> list[Tensor]:
-    """Return (B, C, H, W) halved ``count - 1`` times and all before it, smallest first.
+    """Return (B, C, H, W) at ``count`` sizes, each half of the next, smallest first.
 
-    A picture so small that a half would fall below ``SMALLEST`` is repeated instead.
+    A size whose half would fall below ``SMALLEST`` is repeated instead.
     """
     pictures = [image]
     for _ in range(count - 1):
         size = half((pictures[0].shape[2], pictures[0].shape[3]))
         pictures.insert(0, resize(pictures[0], size) if min(size) >= SMALLEST else pictures[0])
     return pictures
-
-
-def fill_batch(images: Tensor, batch: int) -> Tensor:
-    """Repeat the last of (B, …) until there are ``batch``."""
-    missing = max(0, batch - len(images))
-    return torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
 
 
 def optimise(
@@ -102,46 +93,27 @@ def optimise(
     """Optimise the pyramid of ``image``; yield the picture after each step, the losses before it.
 
     Args:
-        image: (B, 3, H, W), where the optimisation begins.
+        image: (B, 3, H, W), the initial value.
         levels: residuals of the pyramid.
         objective: picture with a gradient → losses, (B,) each; ``total`` is minimised. The
-            optimiser must work entry by entry: then no picture depends on its neighbours.
-        make_optimizer: gets the pyramid's levels.
-        steps: how many.
+            optimiser must be elementwise, so that no picture depends on its neighbours.
+        make_optimizer: function that takes the pyramid's levels.
+        steps: number of steps.
 
     Yields:
         The picture, detached and not clamped to [0, 1], and the detached losses.
 
     Raises:
-        UserError: a loss is not finite; names the places in the batch.
+        UserError: a loss is not finite; names the indices in the batch.
     """
     pyramid = [level.detach().clone().requires_grad_() for level in decompose(image, levels)]
     optimizer = make_optimizer(pyramid)
     current = reconstruct(pyramid)
     for step in range(steps):
         losses = objective(current)
-        _refuse_nan(losses["total"], step)
+        refuse_nan(losses["total"], step, "lower lr")
         optimizer.zero_grad()
         torch.autograd.backward(losses["total"].sum())
         optimizer.step()
         current = reconstruct(pyramid)
         yield current.detach(), {name: loss.detach() for name, loss in losses.items()}
-
-
-def _refuse_nan(total: Tensor, step: int) -> None:
-    bad = (~total.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise UserError(
-            f"the loss of picture {', '.join(map(str, bad))} of the batch is not finite at step "
-            f"{step}: lower lr"
-        )
-
-
-def refuse_small(name: str, *images: Tensor) -> None:
-    """Raise a UserError where a side of a picture is below ``SMALLEST``."""
-    for image in images:
-        height, width = image.shape[2:]
-        if min(height, width) < SMALLEST:
-            raise UserError(
-                f"{name} needs pictures of at least {SMALLEST} px, got {width}×{height}"
-            )

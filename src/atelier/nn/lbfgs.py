@@ -1,4 +1,4 @@
-"""L-BFGS for one picture among many that share a forward pass, guarded against stalls and leaps."""
+"""L-BFGS for one picture of a batch, safeguarded against stalls and divergence."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from torch import Tensor
 from torch.optim import LBFGS
 
 FIRST = 0.05
-"""Root mean square the first gradient is scaled to: what a plain gradient step moves a pixel."""
+"""RMS to which the first gradient is scaled: the change of a pixel by a plain gradient step."""
 RISE = 3.0
-"""A loss above this many times the best one is a leap."""
+"""A loss above this multiple of the best one counts as divergence."""
 PATIENCE = 5
-"""Leaps in a row that are borne: a single one teaches L-BFGS the curvature it lacked."""
+"""Diverged steps tolerated in a row: a single one gives L-BFGS the curvature it lacked."""
 
 
 class GuardedLBFGS(LBFGS):
-    """Torch's L-BFGS, one evaluation a step, without its two ways to ruin a picture.
+    """Torch's L-BFGS with one evaluation per step, without its two failure modes.
 
-    A loss that is a mean over pixels has tiny gradients. L-BFGS is indifferent to that, except
-    where it finds no positive curvature, as at a noise start: there it steps by the bare gradient,
-    and stays noise. So the loss is scaled, once, by its first gradient.
+    A loss that is a mean over pixels has tiny gradients. L-BFGS is invariant to their scale, except
+    without positive curvature, as when starting from noise: there it steps by the unscaled
+    gradient, and the picture stays noise. So the loss is scaled once, by its first gradient.
 
-    Without a line search, steps on bad curvature can throw a picture away for good (known from the
-    PyTorch tutorial's Gatys). A line search is no way out: it evaluates one picture several times,
-    while a batch shares its evaluations. So the best picture is kept, and put back when it is lost.
+    Without a line search, steps on bad curvature can destroy a picture (known from the PyTorch
+    tutorial's Gatys). A line search is not an option: it evaluates one picture several times, while
+    a batch shares its evaluations. So the best picture is kept, and restored on divergence.
     """
 
     def __init__(self, picture: Tensor, lr: float, history: int) -> None:
-        # one evaluation a step: with torch's default of 20 the closures would go uncounted
+        # one evaluation per step: torch's default of 20 would not be counted
         super().__init__([picture], lr=lr, max_iter=1, history_size=history)
         self.picture, self.best, self.kept = picture, math.inf, picture.detach().clone()
         self.scale, self.leaps = 0.0, 0
 
     @torch.no_grad()
     def advance(self, loss: float, *, last: bool) -> None:
-        """Step from the picture just evaluated; its gradient is there already.
+        """Take a step from the picture just evaluated, whose gradient is set.
 
         Args:
-            loss: of the picture as it is; may be infinite or NaN after a leap.
-            last: end on the best picture instead of one that nobody has evaluated.
+            loss: of the current picture; may be infinite or NaN after divergence.
+            last: end with the best picture instead of an unevaluated one.
         """
         if loss < self.best:
             self.best, self.kept = loss, self.picture.detach().clone()
@@ -58,7 +58,7 @@ class GuardedLBFGS(LBFGS):
         gradient = self.picture.grad
         if gradient is None:
             raise ValueError("the picture has no gradient: evaluate it first")
-        if not self.scale:  # a gradient of zero is a minimum: whatever the scale, it stays
+        if not self.scale:  # a zero gradient is a minimum at any scale
             self.scale = FIRST / max(gradient.square().mean().sqrt().item(), 1e-30)
         gradient.mul_(self.scale)
         self.step(lambda: loss * self.scale)  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 Shapes: features F are (B, C, H, W) with M = H·W positions; a loss is (B,), so that the pictures of
 a batch never mix (a batch-wide Gram matrix, as in some public code, does mix them).
-Gram matrices and moments are computed in float32 whatever the precision around them.
+Gram matrices and moments are computed in float32 even under autocast.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 
 GramNorm = Literal["positions", "all"]
 COVARIANCE_EPS = 1e-4
-"""Added to the covariance's diagonal: roots of singular matrices have no gradient."""
+"""Added to the covariance's diagonal, as roots of singular matrices have no gradient."""
 STD_EPS = 1e-5
-"""Added inside the root: a constant-colour picture has zero variance."""
+"""Added inside the root, as a picture of one colour has zero variance."""
 
 
 def gram(features: Tensor, norm: GramNorm = "all") -> Tensor:
     """Return Gram matrices (B, C, C) of (B, C, H, W).
 
     ``positions`` divides F·Fᵀ by M (Gatys; Ghiasi); ``all`` by C·M (the PyTorch tutorial and
-    pytorch/examples), which makes the weight of a layer fall with its width.
+    pytorch/examples), which reduces the weight of wide layers.
     """
     flat = features.flatten(2).float()
     size = flat.shape[2] if norm == "positions" else flat.shape[1] * flat.shape[2]
@@ -47,21 +47,22 @@ content_loss = mean_square
 
 
 def gram_loss(features: Tensor, target: Tensor, norm: GramNorm = "all") -> Tensor:
-    """Mean squared difference of Gram matrices (Gatys et al. 2016, eq. 4; mean over C²)."""
+    """Return the mean squared difference of Gram matrices (Gatys et al. 2016, eq. 4)."""
     return mean_square(gram(features, norm), target)
 
 
 def scaled_gram_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Σd² / (Σ|d| + 1e-8) with d the Gram difference: its gradient has L1 norm near one.
+    """Return Σd² / (Σ|d| + 1e-8), d the Gram difference: the gradient's L1 norm is near one.
 
-    After crowsonkb/style-transfer-pytorch (ScaledMSELoss); the weights become free of scale.
+    After crowsonkb/style-transfer-pytorch (ScaledMSELoss); it makes loss weights independent of
+    scale.
     """
     difference = (gram(features, "positions") - target).flatten(1)
     return difference.square().sum(1) / (difference.abs().sum(1) + 1e-8)
 
 
 def mean_std_loss(features: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
-    """Squared differences of channel means and standard deviations (AdaIN, Huang 2017, eq. 13)."""
+    """Return squared differences of channel means and stds (Huang & Belongie 2017, eq. 13)."""
     mean, std = mean_std(features)
     return mean_square(mean, target[0]) + mean_square(std, target[1])
 
@@ -82,12 +83,13 @@ def wasserstein_target(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def wasserstein_loss(features: Tensor, target: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Squared 2-Wasserstein distance of the features' Gaussians, averaged over channels.
+    """Return the squared 2-Wasserstein distance of the features' Gaussians, over channels.
 
     As in crowsonkb/style-transfer-pytorch: mean_c (μ-μ')² + tr(Σ' + Σ - 2(Σ'^½ Σ Σ'^½)^½) / C.
     Unlike there, the trace of the root is a sum over eigenvalues instead of Newton-Schulz
-    iterations, and its gradient needs no second iteration. Where a layer has fewer positions than
-    channels, rounding costs up to 0.01, so a style against itself can be just below zero.
+    iterations, and its gradient needs no second iteration. If a layer has fewer positions than
+    channels, rounding errors reach 0.01, so the loss of a style against itself can be slightly
+    negative.
     """
     mean_t, covariance_t, root_t = target
     mean, second = moments(features)
@@ -117,13 +119,13 @@ STYLE_LOSSES: Mapping[
     "wasserstein": (wasserstein_target, wasserstein_loss),
     "mean_std": (mean_std, mean_std_loss),
 }
-"""Name in ``params.yaml`` → (statistic of the style, loss against what that returns)."""
+"""Name in ``params.yaml`` → (statistic of the style, loss against that statistic)."""
 
 TotalVariation = Literal["l1_sum", "mean_square", "nine_point"]
 
 
 def total_variation(image: Tensor, form: TotalVariation = "l1_sum") -> Tensor:
-    """Return the roughness of (B, 3, H, W), per picture.
+    """Return the total variation of (B, 3, H, W), per picture.
 
     ``l1_sum``: Σ|Δx| + Σ|Δy| (anisotropic; grows with the number of pixels).
     ``mean_square``: ½ mean Δx² + ½ mean Δy² (magenta's, Ghiasi et al. 2017).
@@ -138,7 +140,7 @@ def total_variation(image: Tensor, form: TotalVariation = "l1_sum") -> Tensor:
 
 
 def _nine_point(image: Tensor) -> Tensor:
-    """2 · mean(Δx²/3 + Δy²/3 + diagonals²/12) on the picture with its rim repeated."""
+    """Return 2 · mean(Δx²/3 + Δy²/3 + diagonals²/12) with replicate padding."""
     padded = F.pad(image, (1, 1, 1, 1), "replicate")
     middle = padded[..., 1:-1, 1:-1]
     across, down = padded[..., 1:-1, 2:] - middle, padded[..., 2:, 1:-1] - middle

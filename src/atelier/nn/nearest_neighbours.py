@@ -1,7 +1,7 @@
 """Nearest neighbours among a painting's features, by centred cosine distance.
 
 After Kolkin et al., "Neural Neighbor Style Transfer", 2022 (arXiv 2203.13215). Pure functions, in
-float32 whatever the precision around.
+float32 even under autocast.
 
 Shapes: one picture's features (N, D) or a batch of them (B, N, D), the painting's (B, M, D).
 """
@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NORM_EPS = 1e-8
-"""Least norm in a cosine: features equal to their mean have none."""
+"""Minimum norm in a cosine, for features equal to their mean."""
 CHUNK = 2**24
-"""Entries of the distance matrix that exist at once."""
+"""Entries of the distance matrix computed at once."""
 
 
 def rotations(image: Tensor) -> Iterable[Tensor]:
@@ -33,16 +33,16 @@ def flatten(features: Tensor) -> Tensor:
 def stacked_layers(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Return hypercolumns (B, N, D), N = ``size``: layers over their width, resized bilinearly.
 
-    Over the width, so that in a cosine wide layers do not outweigh narrow ones (authors' code).
+    Divided by their width, so that wide layers do not dominate the cosine (authors' code).
     """
     scaled = (layer.float() / layer.shape[1] for layer in layers)
     return torch.cat([flatten(F.interpolate(part, size, mode="bilinear")) for part in scaled], 2)
 
 
 def nearest(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest cosine (B, N) of each query with the references, and which one it is.
+    """Return the largest cosine (B, N) of each query with the references, and its index.
 
-    A part of the matrix at a time.
+    The matrix is computed in chunks.
 
     Args:
         query: (B, N, D), centred.
@@ -57,15 +57,15 @@ def nearest(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def replace_features(content: Tensor, paintings: Sequence[Tensor]) -> Tensor:
-    """Return the painting's feature nearest to each of the content's, by centred cosine (§3.2).
+    """Return the painting's nearest feature to each content feature, by centred cosine (§3.2).
 
     Args:
         content: (B, N, D).
-        paintings: parts of the painting's features (B, M, D), say of its rotations; they are
-            centred by their common mean, the content by its own. One is searched at a time.
+        paintings: parts of the painting's features (B, M, D), such as its rotations; they are
+            centred by their common mean, the content by its own. They are searched one by one.
 
     Returns:
-        (B, N, D), rows of ``paintings``, as they are (not centred).
+        (B, N, D), rows of ``paintings``, not centred.
     """
     total = sum((part.sum(1, keepdim=True) for part in paintings), torch.zeros(()))
     centre = total / sum(part.shape[1] for part in paintings)
@@ -81,7 +81,7 @@ def replace_features(content: Tensor, paintings: Sequence[Tensor]) -> Tensor:
 
 
 def _rows(table: Tensor, index: Tensor) -> Tensor:
-    """Rows ``index`` (B, N) of (B, M, D): (B, N, D)."""
+    """Return the rows ``index`` (B, N) of (B, M, D): (B, N, D)."""
     return table.gather(1, index[..., None].expand(-1, -1, table.shape[2]))
 
 
@@ -94,8 +94,8 @@ def cosine_loss(features: Tensor, target: Tensor) -> Tensor:
 def neighbour_loss(features: Tensor, painting: Tensor) -> Tensor:
     """Return the mean centred cosine distance to the nearest of the painting's features, (B,).
 
-    Both are centred by their own mean. Neighbours are found without a gradient, which flows
-    through the pairs found: the same as through the minimum of all distances, for less memory.
+    Both are centred by their own mean. Neighbours are found without a gradient, which then flows
+    through the pairs: equal to that of the minimum of all distances, with less memory.
 
     Args:
         features: (B, N, D), with a gradient.

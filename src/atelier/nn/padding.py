@@ -11,8 +11,8 @@ from torch import Tensor
 def fitted(apply: Callable[[Tensor], Tensor], image: Tensor, multiple: int) -> Tensor:
     """Apply ``apply`` to ``image`` (B, 3, H, W) padded to multiples; crop the result to H×W.
 
-    Padding is added right and below, as little as possible. A side too short to be mirrored
-    (reflection needs more pixels than it adds) repeats its rim instead.
+    The least possible padding is added right and below. A side too short for reflection (which
+    needs more pixels than it adds) is padded by replication instead.
     """
     height, width = image.shape[2:]
     right, below = -width % multiple, -height % multiple

@@ -1,4 +1,4 @@
-"""Colours of a stylised picture: the photograph's hues moved to the painting's palette.
+"""Colour post-processing: the photograph's colours matched to the painting's palette.
 
 After the post-processing of Kolkin et al., "Neural Neighbor Style Transfer", 2022, §3.4, as its
 authors' code has it. Oklab: Björn Ottosson, "A perceptual color space for image processing", 2020.
@@ -27,33 +27,34 @@ COVARIANCE_EPS = 1e-4
 GREY = 6e-5
 """Covariance of the colour axes below which a painting counts as grey (authors' code)."""
 FILTERINGS, SHARPNESS = 5, 10.0
-"""Passes of the 3×3 bilateral filter, and e-fold per unit of lightness of its weights."""
+"""Passes of the 3×3 bilateral filter, and the decay rate of its weights with lightness."""
 
 
 def to_oklab(image: Tensor) -> Tensor:
     """RGB in [0, 1] to Oklab. As in the authors' code, the grey levels are taken for linear."""
-    cones = _mixed(TO_CONES, image.float().clamp(0, 1))
-    return _mixed(TO_LAB, cones.clamp_min(0).pow(1 / 3))
+    cones = mix_channels(TO_CONES, image.float().clamp(0, 1))
+    return mix_channels(TO_LAB, cones.clamp_min(0).pow(1 / 3))
 
 
 def from_oklab(lab: Tensor) -> Tensor:
     """Oklab to RGB, clamped to [0, 1]."""
-    cones = _mixed(torch.linalg.inv(torch.tensor(TO_LAB)), lab).pow(3)
-    return _mixed(torch.linalg.inv(torch.tensor(TO_CONES)), cones).clamp(0, 1)
+    cones = mix_channels(torch.linalg.inv(torch.tensor(TO_LAB)), lab).pow(3)
+    return mix_channels(torch.linalg.inv(torch.tensor(TO_CONES)), cones).clamp(0, 1)
 
 
-def _mixed(matrix: object, image: Tensor) -> Tensor:
-    weights = torch.as_tensor(matrix, dtype=torch.float32, device=image.device)
+def mix_channels(matrix: object, image: Tensor) -> Tensor:
+    """Channels (B, C, H, W) multiplied by a matrix (D, C): (B, D, H, W)."""
+    weights = torch.as_tensor(matrix, dtype=image.dtype, device=image.device)
     return torch.einsum("ij,bjhw->bihw", weights, image)
 
 
 def match_palette(output: Tensor, content: Tensor, style: Tensor) -> Tensor:
-    """Return ``output`` with the photograph's colours moved to the painting's mean and covariance.
+    """Return ``output`` with the photograph's colours, matched to the painting's moments.
 
-    Lightness stays the output's, within the painting's range. The colour axes are those of the
-    photograph, matched to the painting's by a linear map and filtered along the edges of the
-    lightness: strokes keep their drawing and no colour strays. Where the painting is nearly grey,
-    the output's own axes are matched.
+    Lightness is the output's, clamped to the painting's range. The colour axes are those of the
+    photograph, matched to the painting's by a linear map and filtered along edges of lightness, so
+    that colours follow the strokes. If the painting is nearly grey, the output's own axes are
+    matched.
 
     Args:
         output: (B, 3, H, W) in [0, 1].
@@ -74,7 +75,7 @@ def match_palette(output: Tensor, content: Tensor, style: Tensor) -> Tensor:
 
 
 def _within(lab: Tensor, reference: Tensor) -> Tensor:
-    """Every channel clamped to the reference's range."""
+    """Clamp every channel to the reference's range."""
     low, high = reference.amin((2, 3), keepdim=True), reference.amax((2, 3), keepdim=True)
     return torch.maximum(torch.minimum(lab, high), low)
 
@@ -85,7 +86,7 @@ def _covariance(flat: Tensor) -> Tensor:
 
 
 def _match_moments(source: Tensor, target: Tensor) -> Tensor:
-    """(B, C, H, W) with the target's mean and covariance, by symmetric roots (ZCA)."""
+    """Give (B, C, H, W) the target's mean and covariance, by symmetric roots (ZCA)."""
     flat, wanted = source.flatten(2), target.flatten(2)
     whitening, colouring = _root(_covariance(flat), -0.5), _root(_covariance(wanted), 0.5)
     moved = colouring @ whitening @ (flat - flat.mean(2, keepdim=True))
@@ -100,7 +101,7 @@ def _root(covariance: Tensor, power: float) -> Tensor:
 
 
 def _filtered(colours: Tensor, light: Tensor) -> Tensor:
-    """Colour axes (B, 2, H, W) averaged over neighbours of like lightness (B, 1, H, W), 5 times."""
+    """Filter colour axes (B, 2, H, W) bilaterally, guided by lightness (B, 1, H, W)."""
     weights = torch.exp(-SHARPNESS * (_neighbours(light) - light[:, :, None]).abs())
     weights = weights / weights.sum(2, keepdim=True)
     for _ in range(FILTERINGS):
@@ -109,7 +110,7 @@ def _filtered(colours: Tensor, light: Tensor) -> Tensor:
 
 
 def _neighbours(image: Tensor) -> Tensor:
-    """(B, C, H, W) to its 3×3 neighbourhoods (B, C, 9, H, W), the rim repeated."""
+    """Return the 3×3 neighbourhoods (B, C, 9, H, W) of (B, C, H, W), with replicate padding."""
     height, width = image.shape[2:]
     padded = F.pad(image, (1, 1, 1, 1), "replicate")
     shifts = [padded[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]

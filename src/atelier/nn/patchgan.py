@@ -21,11 +21,11 @@ Gan = Literal["lsgan", "vanilla"]
 
 
 class PatchGAN(nn.Sequential):
-    """Five 4×4 convolutions; one verdict per patch of 70×70 pixels.
+    """Discriminator of five 4×4 convolutions; one logit per patch of 70×70 pixels.
 
-    (B, 3, H, W) to (B, 1, h, w), not squashed; 256² gives 30×30, and no side may be less than 24.
-    With width 64 2,764,737 parameters, with ``antialias`` (CUT's blur-pooling instead of strides,
-    Park et al., ECCV 2020, §C.2) as many.
+    (B, 3, H, W) to (B, 1, h, w), without activation; 256² gives 30×30, and sides must be at least
+    24. With width 64 it has 2,764,737 parameters, with ``antialias`` (CUT's blur-pooling instead of
+    strides, Park et al., ECCV 2020, §C.2) as many.
     """
 
     def __init__(self, width: int = 64, *, antialias: bool = False) -> None:
@@ -49,13 +49,13 @@ def _layer(
 
 
 def adversarial(verdict: Tensor, gan: Gan, *, real: bool) -> Tensor:
-    """Return the distance of a verdict (any shape) from "real" or "fake", mean over all patches.
+    """Return the loss of logits (any shape) against "real" or "fake", mean over all patches.
 
     Args:
-        verdict: a discriminator's, not squashed.
+        verdict: output of a discriminator, without activation.
         gan: ``lsgan``: squared distance to 1 or 0 (Mao et al. 2017); ``vanilla``: cross-entropy
             (Goodfellow et al. 2014).
-        real: what it should have said.
+        real: the correct label.
     """
     wanted = torch.full_like(verdict, float(real), dtype=torch.float32)
     measure = F.mse_loss if gan == "lsgan" else F.binary_cross_entropy_with_logits
@@ -63,9 +63,9 @@ def adversarial(verdict: Tensor, gan: Gan, *, real: bool) -> Tensor:
 
 
 def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor, gan: Gan) -> Tensor:
-    """Return half the sum of both losses: of real pictures and of fakes (B, 3, H, W).
+    """Return half the sum of the losses of real pictures and of fakes (B, 3, H, W).
 
-    Both go through at once; with instance norm that is the same.
+    Both form one batch, which is equivalent with instance norm.
     """
     verdicts = discriminator(torch.cat([real, fake])).split([len(real), len(fake)])
     return (

@@ -1,4 +1,4 @@
-"""Content + style + total variation, weighted: the objective that several systems share.
+"""Weighted sum of content, style and total-variation losses: the objective of several systems.
 
 Gatys et al. 2016, eq. 7; the smoothness term after Johnson et al. 2016, §3.2.
 """
@@ -26,12 +26,12 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 
 
 class PerceptualSettings(Settings):
-    """Settings of the objective; a system overrides defaults that differ."""
+    """Settings of the objective; systems override its defaults."""
 
     content_layers: tuple[str, ...] = Field(("relu3_3",), min_length=1)
     style_layers: tuple[str, ...] = Field(STYLE_LAYERS, min_length=1)
     style_layer_weights: tuple[float, ...] | None = None
-    """One per style layer; None: all one."""
+    """One weight per style layer; None: all 1."""
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(1.0, ge=0)
     tv_weight: float = Field(0.0, ge=0)
@@ -43,7 +43,7 @@ class PerceptualSettings(Settings):
         """Return one weight per style layer.
 
         Raises:
-            UserError: there are more or fewer of them than layers.
+            UserError: there are more or fewer weights than layers.
         """
         if self.style_layer_weights is None:
             return (1.0,) * len(self.style_layers)
@@ -56,9 +56,9 @@ class PerceptualSettings(Settings):
 
 
 class PerceptualLoss:
-    """α·content + β·style + γ·TV of a batch, each picture for itself.
+    """α·content + β·style + γ·TV of a batch, separately for each picture.
 
-    Features are what the perceptual network found, layer → (B, C, h, w).
+    Features are activations of the perceptual network, layer → (B, C, h, w).
     """
 
     def __init__(self, settings: PerceptualSettings, style_loss: StyleLoss) -> None:
@@ -67,11 +67,11 @@ class PerceptualLoss:
         self.weights = settings.layer_weights()
 
     def style_targets(self, found: Mapping[str, Tensor]) -> dict[str, Target]:
-        """Return what ``style`` compares with, of the features of paintings."""
+        """Return the targets of ``style`` from the features of paintings."""
         return {layer: self.measure(found[layer]) for layer in self.settings.style_layers}
 
     def content(self, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-        """Return the sum over the content layers of the mean squared differences, (B,)."""
+        """Return the sum over content layers of mean squared differences, (B,)."""
         layers = self.settings.content_layers
         return torch.stack([content_loss(found[k], wanted[k]) for k in layers]).sum(0)
 
@@ -86,13 +86,13 @@ class PerceptualLoss:
     def weighted(
         self, image: Tensor, content: Tensor, style: Tensor, *, mean: bool = False
     ) -> dict[str, Tensor]:
-        """Return ``total``, ``content``, ``style`` and, where it has a weight, ``tv``.
+        """Return ``total``, ``content``, ``style`` and, with a weight above 0, ``tv``.
 
         Args:
-            image: (B, 3, H, W), whose total variation it is.
+            image: (B, 3, H, W), for the total variation.
             content: see ``content``.
             style: see ``style``.
-            mean: average each loss over the batch before they are weighted; otherwise (B,).
+            mean: average each loss over the batch before weighting; otherwise (B,).
         """
         s, losses = self.settings, {"content": content, "style": style}
         if s.tv_weight:

@@ -22,11 +22,11 @@ Upsample = Literal["transposed", "resize"]
 Init = Literal["normal", "xavier"]
 Want = Literal["picture", "taps", "both"]
 LAST_TAP = 5
-"""The residual block after which CUT looks last, counted from 1."""
+"""Residual block of CUT's last tap, counted from 1."""
 
 
 class Residual(nn.Module):
-    """conv, norm, ReLU, conv, norm, plus the input; nothing after the sum."""
+    """Residual block: conv, norm, ReLU, conv, norm, plus the input; no activation after the sum."""
 
     def __init__(self, width: int, *, bias: bool = True) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Residual(nn.Module):
 
 
 class BlurDown(nn.Module):
-    """(B, C, h, w) to half its sides, rounded up, after a binomial blur (Zhang 2019, blur-pool)."""
+    """Blur-pooling (Zhang 2019): binomial blur of (B, C, h, w), then stride 2, rounded up."""
 
     blur: Tensor
 
@@ -51,24 +51,24 @@ class BlurDown(nn.Module):
         self.register_buffer("blur", blur, persistent=False)
 
     def forward(self, value: Tensor) -> Tensor:
-        """Blur every channel by itself; the rim is mirrored."""
+        """Blur every channel separately, with reflection padding."""
         padded = F.pad(value, (1, 1, 1, 1), "reflect")
         return F.conv2d(padded, self.blur, stride=2, groups=value.shape[1])
 
 
 class ResNetGenerator(nn.Module):
-    """Down by 4, residual blocks, up by 4; instance norm without affine parameters.
+    """ResNet generator: to stride 4, residual blocks, to stride 1; instance norm without affine.
 
-    With width 64 and 9 blocks 11,378,179 parameters, with 6 blocks 7,837,699, whatever
-    ``upsample`` and ``antialias`` are.
+    With width 64 it has 11,378,179 parameters at 9 blocks, 7,837,699 at 6, whatever ``upsample``
+    and ``antialias`` are.
 
     Args:
         width: channels of the first layer.
-        blocks: how many residual blocks.
+        blocks: number of residual blocks.
         upsample: ``transposed`` convolutions as published, or ``resize``: nearest ×2 and a
-            convolution, which leaves no checkerboard (Odena et al. 2016).
-        antialias: CUT's: blur after stride 1 on the way down, bilinear ×2 on the way up; then
-            ``upsample`` does not matter.
+            convolution, which avoids checkerboard artefacts (Odena et al. 2016).
+        antialias: as in CUT: blur-pooling instead of strides, bilinear ×2 upsampling; ``upsample``
+            then has no effect.
     """
 
     def __init__(
@@ -92,25 +92,25 @@ class ResNetGenerator(nn.Module):
         self.tap_widths = (3, two, four, four, four)
 
     def forward(self, image: Tensor, want: Want = "picture") -> Any:
-        """(B, 3, H, W) to the same shape, in [-1, 1], float32; or what the methods below give."""
+        """Map (B, 3, H, W) to the same shape, in [-1, 1], float32; or as the methods below."""
         value, found = self._run(image, self.taps[-1] + 1 if want == "taps" else len(self.layers))
         if want == "taps":
             return found
-        # In float32 under autocast too: next to ±1 bfloat16 knows no half grey levels.
+        # In float32 even under autocast: near ±1 bfloat16 cannot resolve half a grey level.
         made = value.float().tanh()
         return made if want == "picture" else (made, found)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Return five features for CUT, from (B, 3, H, W); the later layers are not run.
+        """Return five features of (B, 3, H, W) for CUT; later layers are not run.
 
-        The padded picture (B, 3, H+6, W+6); the two convolutions that go down, before their norm
+        The padded picture (B, 3, H+6, W+6); the two down-sampling convolutions, before their norm
         (B, 2w, …) and (B, 4w, …); the first and the fifth residual block (B, 4w, H/4, W/4).
         """
         found: list[Tensor] = self(image, "taps")
         return found
 
     def tapped(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the picture, and the features of ``encode``."""
+        """Return the output picture, and the features of ``encode``."""
         found: tuple[Tensor, list[Tensor]] = self(image, "both")
         return found
 
@@ -123,11 +123,11 @@ class ResNetGenerator(nn.Module):
 
 
 def draw_weights(network: nn.Module, init: Init, gain: float) -> None:
-    """Draw the first weights of all convolutions and linear layers; their biases become 0.
+    """Initialise all convolutions and linear layers; biases become 0.
 
     Args:
         network: changed in place.
-        init: ``normal`` is N(0, gain) (CycleGAN), ``xavier`` Glorot's times ``gain`` (CUT).
+        init: ``normal`` is N(0, gain) (CycleGAN), ``xavier`` is Glorot's with ``gain`` (CUT).
         gain: 0.02 in both publications.
     """
     for layer in network.modules():
@@ -145,7 +145,7 @@ def _active(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
 
 
 def _down(inputs: int, outputs: int, *, antialias: bool) -> list[nn.Module]:
-    """Zero padding here, unlike everywhere else in the network, as published."""
+    """Return a down-sampling layer, zero-padded unlike the rest of the network, as published."""
     if antialias:
         return [*_active(nn.Conv2d(inputs, outputs, 3, 1, 1)), BlurDown(outputs)]
     return _active(nn.Conv2d(inputs, outputs, 3, 2, 1))

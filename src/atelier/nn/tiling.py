@@ -1,8 +1,8 @@
 """Tiled application of local networks: large pictures in little memory, with the same result.
 
-Exact for what mixes no far positions (convolution, pooling, upsampling; not a normalisation over
-positions). Every tile is computed with a halo of its surroundings, as wide as the network's
-receptive field reaches; only at the picture's own rim does the network's padding count.
+Exact for local operations (convolution, pooling, upsampling; not a normalisation over positions).
+Every tile is computed with a halo of its surroundings, as wide as the network's receptive field
+reaches; the network's padding only matters at the border of the picture.
 
 Reach in pixels from the 2^k × 2^k block of a position (tests measure it by gradients):
 
@@ -47,7 +47,7 @@ def tiled(
         value: (B, C, H, W), any size.
         tile: side of a tile without its halo, in positions of ``value``.
         halo: in positions of ``value``. Tile and halo times any ratio must be whole numbers.
-        ratios: size of each output against the input: 8, or 1/8.
+        ratios: size of each output relative to the input: 8, or 1/8.
     """
     height, width = value.shape[2:]
     found: list[Tensor] = []
@@ -72,7 +72,7 @@ def _reach(start: int, tile: int, halo: int, end: int) -> slice:
 
 
 def _place(start: int, reach: slice, tile: int, end: int, ratio: Fraction) -> tuple[slice, slice]:
-    """Return a tile's slice of the whole output, and of its own."""
+    """Return a tile's slice of the full output, and of its own."""
     first, last = int(start * ratio), int(min(end, start + tile) * ratio)
     offset = int(reach.start * ratio)
     return slice(first, last), slice(first - offset, last - offset)
@@ -81,13 +81,13 @@ def _place(start: int, reach: slice, tile: int, end: int, ratio: Fraction) -> tu
 def encode(
     features: Features, image: Tensor, layers: Sequence[str], tile: int | None = None
 ) -> dict[str, Tensor]:
-    """Return ``features(image)``, only ``layers``; in tiles when a side is longer than ``tile``.
+    """Return ``layers`` of ``features(image)``, in tiles if a side is longer than ``tile``.
 
     Args:
         features: tapped at layers of ``STRIDES``, the last one the deepest.
         image: (B, 3, H, W) in [0, 1].
-        layers: what is kept.
-        tile: in pixels, a multiple of 16; None: the picture at once.
+        layers: layers to return.
+        tile: in pixels, a multiple of 16; None: no tiling.
 
     Raises:
         UserError: a side has fewer than two positions in the deepest layer; reflection needs two.
@@ -119,7 +119,7 @@ def _refuse_small(image: Tensor, least: int) -> None:
 def decode(decoder: Decoder, maps: Sequence[Tensor], tile: int | None = None) -> Tensor:
     """Return ``decoder(*maps)``; the layers from stride 4 on in tiles of ``tile`` pixels.
 
-    Those hold nearly all the memory: up to 64 channels per pixel against 4 at stride 8.
+    Those take nearly all the memory: up to 64 channels per pixel against 4 at stride 8.
     """
     joined = decoder.joined(*maps)
     if tile is None or max(joined.shape[2:]) * 4 <= tile:

@@ -1,6 +1,6 @@
 """Generator and discriminators of U-GAT-IT (Kim, Kim, Kang & Lee, ICLR 2020).
 
-As in the authors' PyTorch code, znxlwm/UGATIT-pytorch; where ours departs, the line says so.
+As in the authors' PyTorch code, znxlwm/UGATIT-pytorch; departures are commented at their line.
 
 Shapes: B pictures of H×W in [-1, 1]; features of C channels at h×w positions.
 """
@@ -32,22 +32,22 @@ class Translated(NamedTuple):
     image: Tensor
     """(B, 3, H, W) in [-1, 1]."""
     logits: Tensor
-    """(B, 2), of average and maximum: is the input a picture that is to be translated?"""
+    """CAM logits (B, 2), of average and max pooling: whether the input is to be translated."""
     heat: Tensor
-    """(B, 1, H/4, W/4): the channels' sum of the features that the logits weigh."""
+    """(B, 1, H/4, W/4): sum over channels of the features weighted by the classifiers."""
 
 
 class Verdict(NamedTuple):
-    """Output of a discriminator, each near 1 for real pictures and near 0 for generated ones."""
+    """Output of a discriminator, trained to 1 for real pictures and 0 for generated ones."""
 
     patches: Tensor
     """(B, 1, h, w)."""
     logits: Tensor
-    """(B, 2), of average and maximum."""
+    """(B, 2), of average and max pooling."""
 
 
 def conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution, reflection padding, no bias; its stride alone changes the size."""
+    """Return a reflection-padded convolution without bias, which preserves the size at stride 1."""
     return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode="reflect")
 
 
@@ -62,7 +62,7 @@ def enlarge(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 class AdaptiveResidual(nn.Module):
-    """conv, AdaILN, ReLU, conv, AdaILN, plus the input."""
+    """Residual block: conv, AdaILN, ReLU, conv, AdaILN, plus the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -77,16 +77,16 @@ class AdaptiveResidual(nn.Module):
 
 
 class Generator(nn.Module):
-    """Down by 4, ``n_res`` residual blocks, attention, as many AdaILN ones, up by 4.
+    """Generator: encoder with ``n_res`` residual blocks, attention, as many AdaILN blocks, decoder.
 
-    Width 64, four blocks: 10,589,888 parameters light, 278,959,808 full at 256×256.
+    At width 64 with four blocks: 10,589,888 parameters (light), 278,959,808 (full at 256×256).
     """
 
     def __init__(self, width: int, n_res: int, crop: int | None = None) -> None:
         """``crop``: side of the pictures of a full generator, a multiple of 4; None: light.
 
-        What γ and β are computed from is flattened in a full one, and averaged over the positions
-        in a light one, which therefore takes any size.
+        A full one computes γ and β from flattened features, a light one from features averaged over
+        positions, and therefore takes any size.
         """
         super().__init__()
         channels, self.crop = 4 * width, crop
@@ -111,10 +111,10 @@ class Generator(nn.Module):
         self.decoder = nn.Sequential(*up, conv(width, 3, 7))
 
     def forward(self, image: Tensor) -> Translated:
-        """(B, 3, H, W), H and W multiples of 4 and at least 8.
+        """Translate (B, 3, H, W), H and W multiples of 4 and at least 8.
 
         Raises:
-            UserError: a full generator is given pictures of another size than its own.
+            UserError: the pictures do not have the size of a full generator.
         """
         self.check(*image.shape[2:])
         attended, logits = self.attention(self.encoder(image))
@@ -127,7 +127,7 @@ class Generator(nn.Module):
         return Translated(self.decoder(value).float().tanh(), logits, heat)
 
     def check(self, height: int, width: int) -> None:
-        """Refuse pictures of a size the generator cannot take (UserError).
+        """Refuse pictures of a size that the generator does not take.
 
         Raises:
             UserError: a full generator takes one size only.
@@ -140,14 +140,14 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """4×4 convolutions with spectral norm; judges patches, and the whole by class activation.
+    """Discriminator of 4×4 convolutions with spectral norm, for patches and class activation.
 
-    Width 64: seven layers, ``global``, judge patches of 286 pixels (53,130,176 parameters); five,
-    ``local``, of 70 (3,290,560).
+    At width 64, seven layers (``global``) see patches of 286 pixels (53,130,176 parameters), five
+    (``local``) of 70 (3,290,560).
     """
 
     def __init__(self, width: int, layers: int, weight: CamWeight = "effective") -> None:
-        """``layers``: all 4×4 ones, at least 3; all but the last two halve the sides."""
+        """``layers``: 4×4 convolutions, at least 3; all but the last two halve the sides."""
         super().__init__()
         self.layers = layers
         widths = [3, *(width * 2**n for n in range(layers - 1))]
@@ -160,14 +160,14 @@ class Discriminator(nn.Module):
         self.last = patch_conv(widths[-1], 1, 1, bias=False)
 
     def forward(self, image: Tensor) -> Verdict:
-        """(B, 3, H, W) in [-1, 1]; in training mode one power iteration of every spectral norm.
+        """Classify (B, 3, H, W) in [-1, 1]; in training mode update the spectral norms.
 
         Raises:
             UserError: the pictures are too small for so many layers.
         """
         check_side(self.layers, min(image.shape[2:]))
         with parametrize.cached():
-            # first of all, in float32, so that the iterations do not run in autocast's bfloat16
+            # first, in float32, so that the iterations do not run in autocast's bfloat16
             with torch.autocast(image.device.type, enabled=False):
                 _ = [m.weight for m in self.modules() if parametrize.is_parametrized(m)]
             attended, logits = self.attention(self.body(image))
@@ -184,7 +184,7 @@ def check_side(layers: int, side: int) -> None:
     """Refuse pictures whose shorter ``side`` the last of ``layers`` could not pad by reflection.
 
     Raises:
-        UserError: says what is large enough, and what would be few enough.
+        UserError: names the smallest side, and the largest number of layers.
     """
     if side < smallest_side(layers):
         fewer = max((n for n in range(3, layers) if smallest_side(n) <= side), default=3)
@@ -195,7 +195,7 @@ def check_side(layers: int, side: int) -> None:
 
 
 def smallest_side(layers: int) -> int:
-    """Return the smallest side: ``layers - 2`` times halved, 3 pixels are left, then 2, then 1."""
+    """Return the smallest side: halved ``layers - 2`` times it is 3 pixels, then 2, then 1."""
     result: int = 3 * 2 ** (layers - 2)
     return result
 

@@ -1,4 +1,4 @@
-"""The parts of Zero-Shot Noise2Noise: down-sampler, network, and many networks side by side.
+"""Parts of Zero-Shot Noise2Noise: down-sampler, network, and batches of independent networks.
 
 After Mansour & Heckel (CVPR 2023), §3.
 """
@@ -29,10 +29,10 @@ def pair_downsample(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pair_view(noisy: Tensor, denoised: Tensor, gain: float = 4.0) -> dict[str, Tensor]:
-    """Return views of (C, H, W) as the method sees it, by title, in [0, 1].
+    """Return views of (C, H, W) and its down-sampled pair, by title, in [0, 1].
 
-    Differences are multiplied by ``gain`` around middle grey. Where edges or strokes show in what
-    was removed, more than noise was taken away.
+    Differences are multiplied by ``gain`` around mid-grey. If edges or strokes are visible in what
+    was removed, more than noise was removed.
     """
     first, second = pair_downsample(noisy)
     views = {
@@ -58,10 +58,10 @@ def network(channels: int, width: int) -> nn.Sequential:
 
 
 class Networks(nn.Module):
-    """B independent networks side by side: every layer one convolution of B groups."""
+    """B independent networks: every layer is one convolution with B groups."""
 
     def __init__(self, alone: Sequence[nn.Sequential]) -> None:
-        """``alone`` are made by ``network``, with the same arguments."""
+        """``alone`` are built by ``network``, with the same arguments."""
         super().__init__()
         self.count = len(alone)
         stacked, _ = torch.func.stack_module_state(list(alone))
@@ -70,7 +70,7 @@ class Networks(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Noise of (N, B, C, H, W): N pictures for each network, to the same shape."""
+        """Predict the noise of (N, B, C, H, W), N pictures for each network; same shape."""
         value, layers = pictures.flatten(1, 2), list(self.weights)
         for weight, bias in zip(layers[::2], layers[1::2], strict=True):
             if weight is not layers[0]:
@@ -85,7 +85,7 @@ def mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def held_out(none: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
-    """Return masks (B, h, w), drawn by each picture's seed; at least one position in, one out."""
+    """Return masks (B, h, w), drawn by each picture's seed, neither empty nor full."""
     count = none[0].numel()
     taken = min(max(1, round(share * count)), count - 1)
     held = none.flatten(1)
@@ -96,7 +96,7 @@ def held_out(none: Tensor, share: float, seeds: Sequence[int]) -> Tensor:
 
 
 class Best:
-    """Weights of every picture at its smallest held-out loss, until its patience is over."""
+    """Early stopping: the weights of every picture at its lowest held-out loss."""
 
     def __init__(self, networks: Networks) -> None:
         self.networks = networks
@@ -108,9 +108,9 @@ class Best:
 
     @torch.no_grad()
     def watch(self, loss: Tensor, step: int, patience: int) -> None:
-        """Take the weights of the pictures whose loss is the smallest so far.
+        """Store the weights of pictures whose loss is the lowest so far.
 
-        Without a copy to the CPU, which a GPU would have to wait for in every step.
+        No copy to the CPU, for which a GPU would have to wait in every step.
         """
         better = (loss < self.loss) & ~self.ended
         self.loss = torch.where(better, loss, self.loss)
@@ -122,6 +122,6 @@ class Best:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Restore these weights to the networks."""
+        """Load the stored weights into the networks."""
         for kept, now in zip(self.weights, self.networks.weights, strict=True):
             now.copy_(kept)

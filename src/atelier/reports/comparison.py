@@ -1,4 +1,4 @@
-"""The comparison: one table, grids of pictures, one JSON that DVC can diff."""
+"""Comparison of all methods: a table, grids of pictures, and a JSON that DVC can diff."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from atelier.reports.outputs import INPUT, columns, strips
 from atelier.reports.plots import pareto
 
 GRID_ROWS = 6
-"""Test photographs in the grid; more would not be legible on a page."""
+"""Number of test photographs in the grid; more would not be legible on a page."""
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
-    *(m.key for m in METRICS if m.heading and not m.combined and m.key != HEADLINE),
+    *(m.key for m in METRICS if m.name and not m.combined and m.key != HEADLINE),
     *("n_generated", "n_reference", "features", "pretrained"),
 )
-"""What ``comparison.json`` has of a row: the metrics that are measured, and how."""
+"""Columns in ``comparison.json``: the measured metrics and their protocol."""
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> str:
     """Write tables, ``comparison.json``, ``pareto.png``, ``grid.png``, ``sheets`` below ``out``.
 
-    A method without results has its row, which says why. Returns the table for the terminal.
+    A method without results has a row that states why. Returns the table for the terminal.
     """
     known = leaderboard.comparison(root, params)
     frame = leaderboard.without_cost(known)
@@ -55,7 +55,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Row → its figures, for ``dvc metrics show`` and ``diff``; a row without has its status."""
+    """Return row → figures, for ``dvc metrics show`` and ``diff``; without figures, the status."""
     found: dict[str, dict[str, Any]] = {}
     for row in frame.sort_values("method").to_dict("records"):
         name = str(row["method"])
@@ -65,7 +65,7 @@ def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def comparison_grid(root: Path, methods: Sequence[str]) -> Image.Image:
-    """Content, style and every method's picture for the first test photographs."""
+    """Return the grid of content, style and every method's picture for some test photographs."""
     photos = outputs.test_photos(root)[:GRID_ROWS]
     if not photos:
         folder = Results(root).prepared.photos
@@ -79,7 +79,7 @@ Sheet = tuple[str, Sequence[Sequence[Image.Image | None]], list[str]]
 
 
 def _variants(root: Path, params: Params) -> Iterator[Sheet]:
-    """One sheet per system with several entries: its variants and ablations side by side."""
+    """Return a sheet per system with several entries: variants and ablations side by side."""
     entries: dict[str, list[str]] = {}
     for name in params.method_names:
         entries.setdefault(params.block("methods", name).get("class", name), []).append(name)
@@ -91,7 +91,7 @@ def _variants(root: Path, params: Params) -> Iterator[Sheet]:
 
 
 def _strips(root: Path, names: Sequence[str]) -> Iterator[Sheet]:
-    """One sheet per method and kind of strip; in front the photograph, unless it is there."""
+    """Return a sheet per method and kind of strip, with the photograph as first column."""
     photos = {path.stem: path for path in outputs.test_photos(root)}
     for name in names:
         for title, rows in strips(root, name).items():
@@ -111,7 +111,7 @@ def _row(root: Path, photo: Path, methods: Sequence[str]) -> list[Image.Image | 
 
 
 def _open(path: Path | None) -> Image.Image | None:
-    """The picture; a broken one counts as missing, which the grid shows."""
+    """Open a picture; return None for a broken one, which the grid shows as missing."""
     try:
         return images.read(path) if path else None
     except images.ImageError:

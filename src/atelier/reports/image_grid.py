@@ -1,4 +1,4 @@
-"""Contact sheets: labelled grids of pictures, for the README and for the runs' samples."""
+"""Contact sheets: labelled grids of pictures, for the README and for samples of the runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class _Grid:
-    """Measures in pixels."""
+    """Measures of a grid in pixels."""
 
     cell: int
     gap: int
@@ -39,13 +39,13 @@ def contact_sheet(
     row_labels: Sequence[str] | None = None,
     cell: int = 192,
 ) -> Image.Image:
-    """Lay pictures out in a grid on white, the labels above and to the left.
+    """Return pictures in a grid on white, with labels above and to the left.
 
     Args:
-        rows: pictures of any size, fitted whole into their cell; None is a missing one and gives
-            a hatched cell with a dash. A short row is filled up with missing ones.
-        column_labels: one for each column; too long ones are wrapped, then cut.
-        row_labels: one for each row, or None for no such column.
+        rows: pictures of any size, scaled to fit their cell; None, a missing one, gives a hatched
+            cell with a dash. A short row is filled with missing ones.
+        column_labels: one for each column; long ones are wrapped, then truncated.
+        row_labels: one for each row, or None for no row labels.
         cell: side of a cell in pixels, at least 16.
 
     Raises:
@@ -92,7 +92,7 @@ def _measure(heads: list[str], sides: list[str], font: Font, cell: int) -> _Grid
 
 
 def _extent(text: str, font: Font) -> tuple[int, int]:
-    """Width and height of ``text``; the line height does not depend on its letters."""
+    """Return width and height of ``text``; the line height does not depend on its letters."""
     draw = ImageDraw.Draw(Image.new("L", (1, 1)))
     lines = text.splitlines()
     width = max((draw.textlength(line, font=font) for line in lines), default=0)
@@ -101,7 +101,7 @@ def _extent(text: str, font: Font) -> tuple[int, int]:
 
 
 def _wrap(text: str, font: Font, width: int, most: int = 2) -> str:
-    """``text`` in at most ``most`` lines of ``width`` pixels, broken at blanks."""
+    """Return ``text`` in at most ``most`` lines of ``width`` pixels, broken at spaces."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -144,7 +144,7 @@ def _cell(picture: Image.Image | None, cell: int) -> Image.Image:
 
 
 def _missing(cell: int) -> Image.Image:
-    """Told apart from a grey or a white picture by its hatching."""
+    """Return a hatched cell, which looks unlike a grey or white picture."""
     tile = Image.new("RGB", (cell, cell), GREY)
     draw = ImageDraw.Draw(tile)
     for x in range(-cell, cell, max(6, cell // 14)):

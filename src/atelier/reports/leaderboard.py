@@ -1,6 +1,6 @@
-"""The figures of every method as one table, for the comparison, the terminal and the dashboard.
+"""Table of the figures of all methods, for the comparison, the terminal and the dashboard.
 
-A missing or broken file is no error here: the table says so.
+A missing or broken file is not an error here: the table reports it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, create_model
 
+from atelier.core.baselines import BASELINES, NOISE_FLOOR
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
-from atelier.core.paths import IDENTITY, NOISE_FLOOR, Results
+from atelier.core.paths import Results
 from atelier.core.process import is_gone
 from atelier.core.records import VARYING, cost
 from atelier.metrics.catalogue import AFTER, COSTS, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
-
-BASELINES = {IDENTITY: "Identity (photographs)", NOISE_FLOOR: "Noise floor"}
-"""Rows that are no methods, in their order, and what people are shown for their names."""
 
 
 class CompareSettings(Settings):
@@ -31,11 +29,11 @@ class CompareSettings(Settings):
     sort: str = HEADLINE
     """Column to sort by (best first)."""
     champion: str = HEADLINE
-    """Figure that decides which training of a method MLflow calls its champion."""
+    """Metric that selects the champion among a method's trainings in MLflow."""
 
     @classmethod
     def of(cls, params: Params) -> Self:
-        """Those of ``params.yaml``, which may leave them out."""
+        """Return the settings in ``params.yaml``, or their defaults."""
         return cls.build(params.scaled("compare") if "compare" in params else {}, "compare")
 
 
@@ -48,14 +46,14 @@ _FIELDS: dict[str, Any] = {
     for metric in METRICS
 }
 Scores = create_model("Scores", __base__=_Record, **_FIELDS)
-"""How one set of pictures was scored: a field per metric of the catalogue."""
+"""Scores of one set of pictures: a field per metric of the catalogue."""
 
 
 class Metrics(Scores):
-    """What ``results/metrics/<method>.json`` says of a method."""
+    """Contents of ``results/metrics/<method>.json``."""
 
     denoised: Scores | None = None
-    """The same pictures after Zero-Shot Noise2Noise."""
+    """Scores of the same pictures after Zero-Shot Noise2Noise."""
     features: str
     features_hash: str | None = None
     layer: str | None = None
@@ -71,8 +69,10 @@ class Metrics(Scores):
     kind: str | None = None
     device: str | None = None
     pretrained: str | None = None
-    """How a training that began from the zoo went: what before, then how many steps."""
+    """History of a training that began from the zoo; see ``zoo_files.history``."""
     run_id: str | None = None
+    left_out: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
+    """Metric → its values without each group of pictures, see ``paired.py``."""
 
     def row(self) -> dict[str, Any]:
         """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
@@ -89,39 +89,39 @@ TYPES = {
     **dict.fromkeys(COUNTS, "Int64"),
     **dict.fromkeys((*chain(*NETWORKS.values()), "device", "pretrained", "error"), "object"),
 }
-"""Columns of ``comparison`` and their types; texts are "" where unknown."""
+"""Columns of ``comparison`` and their types; text is "" where unknown."""
 
 
 def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFrame:
-    """One row per method, one per baseline.
+    """Return the table with one row per method and per baseline.
 
     Args:
         root: the project's folder.
-        params: names the methods, and tells whether a failure happened with these settings.
+        params: names the methods, and decides whether a failure belongs to these settings.
         sort: a column of numbers; default: ``compare.sort`` of the settings.
 
     Returns:
         The columns of ``TYPES``. ``status`` is ``ok``, ``failed``, ``running`` or ``not run``; only
         an ``ok`` row has numbers, and ``error`` says why another has none. Finished methods come
-        first, the best before the others, then the baselines, then the rest in the given order.
+        first, best first, then the baselines, then the rest in the given order.
 
     Raises:
-        UserError: ``sort`` is no column to sort by.
+        UserError: ``sort`` is not a column to sort by.
     """
     by = sort or CompareSettings.of(params).sort
     if by not in FIGURES:
-        raise UserError(f"{by!r} is no column to sort by: {', '.join(FIGURES)}")
+        raise UserError(f"{by!r} is not a column to sort by: {', '.join(FIGURES)}")
     rows = [_row(root, name, params.key(name)) for name in (*params.method_names, *BASELINES)]
     rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
         row |= {name: row.get(name) or "" for name in texts}
-        row["error"] = row["error"].replace(f"{root}/", "")  # the table leaves this machine
+        row["error"] = row["error"].replace(f"{root}/", "")  # the table is published
     return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
 
 
 def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
-    """Without a value in the column, a finished method stands behind those that have one."""
+    """Return a sort key: finished methods without a value in the column follow those with one."""
     if row["method"] in BASELINES:
         return 1, list(BASELINES).index(row["method"])
     if row["status"] != "ok":
@@ -131,7 +131,7 @@ def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
 
 
 def _row(root: Path, name: str, key: str) -> dict[str, Any]:
-    """A status record wins: the metrics beside it are those of an earlier run."""
+    """Return a method's row; a status record overrides metrics, which are of an earlier run."""
     row: dict[str, Any] = {"method": name, **_status(root, name, key)}
     if row["status"] != "ok":
         return row
@@ -144,8 +144,8 @@ def _row(root: Path, name: str, key: str) -> dict[str, Any]:
 
 
 def _no_floor(root: Path) -> str:
-    """Why there are no figures for the paintings themselves, or ""."""
-    with suppress(UserError, AttributeError):  # whatever else is wrong is told with the figures
+    """Return why the noise floor has no figures, or ""."""
+    with suppress(UserError, AttributeError):  # any other error is reported with the figures
         return str(read_json(Results(root).metrics(NOISE_FLOOR)).get("reason", ""))
     return ""
 
@@ -159,18 +159,18 @@ def _status(root: Path, name: str, key: str) -> dict[str, str]:
 
 
 def _read_status(path: Path, key: str) -> dict[str, str] | None:
-    """What the record says; None when it speaks of other settings (see ``Params.key``)."""
+    """Return a status record; None if it is of other settings (see ``Params.key``)."""
     try:
         record = read_json(path)
     except UserError as error:
         return {"status": "failed", "error": str(error)}
     if not isinstance(record, dict) or record.get("state") not in {"running", "failed"}:
-        return {"status": "failed", "error": f"{path}: is no status record; delete it"}
+        return {"status": "failed", "error": f"{path}: is not a status record; delete it"}
     if record.get("key", key) != key:
         return None
     stage = record.get("stage", "a stage")
     if record["state"] == "running" and is_gone(record.get("process")):
-        reason = f"{stage}: was killed; `dvc repro` goes on from its last save, if it had one"
+        reason = f"{stage}: was killed; `dvc repro` resumes from the last checkpoint, if any"
         return {"status": "failed", "error": reason}
     if record["state"] == "running":
         return {"status": "running", "error": f"{stage}, since {record.get('since', '?')}"}
@@ -178,10 +178,11 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
 
 
 def metrics(root: Path, method: str) -> Metrics:
-    """The figures of a method or a baseline.
+    """Return the figures of a method or a baseline.
 
     Raises:
-        UserError: naming the file, when it is missing, no JSON, or a figure is absent or no number.
+        UserError: naming the file, if it is missing or not JSON, or a figure is absent or not a
+            number.
     """
     path = Results(root).metrics(method)
     try:
@@ -195,13 +196,13 @@ def metrics(root: Path, method: str) -> Metrics:
 
 
 def without_cost(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison as DVC keeps it: the same on every machine that gets its pictures."""
+    """Return the comparison as DVC tracks it: equal on every machine with the same pictures."""
     varying = (metric.key for metric in COSTS if metric.key in VARYING)
     return frame.assign(**dict.fromkeys(varying, math.nan), device="")
 
 
 def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFrame:
-    """The rows no other row beats in both columns (less is better), by ``x``: Pareto's front."""
+    """Return the Pareto front sorted by ``x``: rows not beaten in both, lower is better."""
     ordered = methods.sort_values([x, y])
     best = ordered[y].astype(float).cummin().shift(fill_value=math.inf)
     return ordered[ordered[y] < best]
@@ -209,9 +210,10 @@ def front(methods: pd.DataFrame, x: str = PRICE, y: str = HEADLINE) -> pd.DataFr
 
 def label(row: object) -> str:
     """Return what people are shown for the name of a row."""
-    return BASELINES.get(str(row), str(row))
+    name = str(row)
+    return BASELINES[name].label if name in BASELINES else name
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """The comparison as CSV with a head line; an unknown value is an empty field."""
+    """Return the comparison as CSV with a header; an unknown value is an empty field."""
     return str(frame.to_csv(index=False, lineterminator="\n"))

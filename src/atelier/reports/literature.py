@@ -1,7 +1,7 @@
-"""Scores others have published for photographs as paintings by Van Gogh.
+"""Published scores for photographs translated to paintings by Van Gogh.
 
-They stand apart from ours, always: other data, numbers of pictures, training and networks. What
-cannot be checked in a text at hand is left out.
+They are always shown apart from ours: data, numbers of pictures, training and networks differ.
+Scores that could not be checked in their source are left out.
 """
 
 from __future__ import annotations
@@ -30,5 +30,5 @@ ROWS = (
 
 
 def published() -> pd.DataFrame:
-    """All rows, with the columns' names; of each metric the best first."""
+    """Return all rows, with the columns' names; best first for each metric."""
     return pd.DataFrame(ROWS, columns=["system", "metric", "value", "protocol", "source"])

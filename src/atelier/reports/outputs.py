@@ -6,16 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
 from atelier.core.files import read_json, read_record
 from atelier.core.paths import SNAPSHOTS, Pictures, Prepared, Results, plain
 
-# Nothing here may import torch, not even by the way of ``core.data``: that takes longer than the
-# dashboard has for its first view.
+# Nothing here may import torch, not even indirectly: that takes longer than the dashboard's first
+# view may.
 
 
 def test_photos(root: Path) -> list[Path]:
-    """Prepared test photographs, sorted; only the paired ones once there is a pairing."""
+    """Return the prepared test photographs, sorted; only paired ones once there is a pairing."""
     found = sorted(Results(root).prepared.photos.glob("*.png"))
     paired = _pairs(root)
     return [path for path in found if path.stem in paired] or found
@@ -32,9 +33,9 @@ def _pairs(root: Path) -> dict[str, str]:
 
 
 def paintings(root: Path) -> list[Path]:
-    """Every picture that can give a style, sorted: the paintings, then those by others.
+    """Return every style picture, sorted: the artist's paintings, then those by others.
 
-    Before anything has been prepared, those of the data that browsers show.
+    Before anything has been prepared, the raw ones in formats that browsers display.
     """
     for below in (Results(root).prepared, Prepared(root / "data")):
         found = [
@@ -47,19 +48,28 @@ def paintings(root: Path) -> list[Path]:
 
 
 def painting_for(root: Path, photo: str) -> Path | None:
-    """The painting that the test photograph with this stem is stylised with, if known."""
+    """Return the painting paired with the test photograph of this stem, if known."""
     name = _pairs(root).get(photo)
     return _existing(Results(root).prepared.paintings, name)
 
 
 def stylised(root: Path, method: str, photo: str) -> Path | None:
-    """The picture a method made of the test photograph with this stem, if there is one."""
+    """Return a method's stylised picture of the test photograph with this stem, or None."""
     return _made(Results(root).stylized, method, photo)
 
 
 def denoised(root: Path, method: str, photo: str) -> Path | None:
-    """The same picture after the denoising step, if there is one."""
+    """Return the same picture after denoising, or None."""
     return _made(Results(root).denoised, method, photo)
+
+
+def baseline(root: Path, key: str, photo: Path) -> Path | None:
+    """What stands for a baseline beside this test photograph, if there is such a picture."""
+    if BASELINES[key].picture == "photo":
+        return photo
+    if BASELINES[key].picture == "painting":
+        return painting_for(root, photo.stem)
+    return _made(Results(root).baseline, key, photo.stem)
 
 
 def _made(pictures: Callable[[str], Pictures], method: str, photo: str) -> Path | None:
@@ -70,7 +80,7 @@ def _made(pictures: Callable[[str], Pictures], method: str, photo: str) -> Path 
 
 
 def digest(root: Path) -> str | None:
-    """Name of the prepared data set, from its manifest."""
+    """Return the digest of the prepared data set, from its manifest."""
     name = read_record(Results(root).prepared.manifest).get("digest")
     return name if isinstance(name, str) else None
 
@@ -79,18 +89,18 @@ def _existing(folder: Path, name: Any) -> Path | None:
     try:
         path = folder / plain(name)
         return path if path.is_file() else None
-    except (UserError, OSError, ValueError):  # a name too long, or with a NUL
+    except (UserError, OSError, ValueError):  # a name that is too long or has a NUL
         return None
 
 
 Rows = dict[str, dict[str, Path]]
-"""Row → column → picture, both in the order they are shown."""
+"""Row → column → picture, in order of display."""
 INPUT = "1 input"
-"""Column of strips that begin with what went in, which may be a painting."""
+"""First column of strips that begin with their input, which may be a painting."""
 
 
 def strips(root: Path, method: str) -> dict[str, Rows]:
-    """Title → rows of everything the method left; the snapshots of its training come first."""
+    """Return title → rows of all strips of a method, training snapshots first."""
     found = {SNAPSHOTS: _rows(Results(root).snapshots(method))}
     extras = Results(root).stylized(method).extras
     found |= {folder.name: _rows(folder) for folder in _folders(extras)}
@@ -110,5 +120,5 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def columns(rows: Rows) -> list[str]:
-    """Every column of the rows, sorted."""
+    """Return every column of the rows, sorted."""
     return sorted({name for row in rows.values() for name in row})

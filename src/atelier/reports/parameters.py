@@ -1,4 +1,4 @@
-"""Read-only view of how each method was trained: its settings, and how to train it again.
+"""Read-only view of each method's settings, and commands that reproduce its results.
 
 Like ``atelier.reports.outputs`` it writes nothing and imports no torch.
 """
@@ -13,41 +13,42 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from atelier.core import records
 from atelier.core.config import Params
-from atelier.core.records import record
+from atelier.core.stage_settings import running
 from atelier.tracking.provenance import flatten
 
 STAGES = ("train", "stylize", "denoise", "evaluate")
 """Steps of the DAG that exist once per method, in order."""
 SOME_STEPS = 100
-"""Suggested where a method takes its weights as they are."""
+"""Steps suggested for a method that uses pretrained weights without training."""
 UNSET = "–"
 """Placeholder of a setting that a method does not have."""
 
 
 def settings(root: Path, params: Params, method: str) -> dict[str, Any]:
-    """Return the settings of the method's run, or its next; nested blocks as ``a.b``.
+    """Return the settings of the method's last run, else its next; nested blocks as ``a.b``.
 
-    Those on the card of its results; where there is none, those in force in ``params.yaml``.
+    These are those its results were made with or, without results, in force in ``params.yaml``.
     """
-    found = record(root, method, "card").get("parameters")
-    return flatten(found if isinstance(found, Mapping) else params.method(method))
+    return flatten(records.parameters(root, method) or params.method(method))
 
 
 def changes(root: Path, params: Params, method: str) -> dict[str, tuple[Any, Any]]:
-    """Return settings that ``params.yaml`` has changed since: (of the run, in force).
+    """Return settings changed in ``params.yaml`` since the run: (of the run, in force).
 
-    ``UNSET`` where one of the two does not have the setting.
+    ``UNSET`` stands for a missing setting. Settings on which no result depends are omitted.
     """
     had, now = settings(root, params, method), flatten(params.method(method))
     pairs = {name: (had.get(name, UNSET), now.get(name, UNSET)) for name in {**had, **now}}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    free = running(root, method)
+    return {k: pair for k, pair in pairs.items() if pair[0] != pair[1] and k not in free}
 
 
 def differences(root: Path, params: Params, methods: Sequence[str]) -> pd.DataFrame:
-    """Return settings (rows) of several methods (columns) as texts, and whether they differ.
+    """Return settings (rows) of several methods (columns) as text, and whether they differ.
 
-    Those that differ come first; among them, those that all of the methods have.
+    Those that differ come first, and among them those common to all methods.
     """
     frame = pd.DataFrame({m: _texts(settings(root, params, m)) for m in methods}, dtype="object")
     frame = frame.fillna(UNSET)
@@ -63,13 +64,13 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """``value`` as ``params.yaml`` would have it, on one line."""
+    """Return ``value`` as written in ``params.yaml``, on one line."""
     dumped: str = yaml.safe_dump(value, default_flow_style=True, width=10_000)
     return dumped.removesuffix("\n").removesuffix("\n...")
 
 
 def command(root: Path, params: Params, method: str) -> str:
-    """Return the shell line that reproduces the method's results with the settings of its run."""
+    """Return the shell command that reproduces a method's results with its settings."""
     targets = " ".join(f"{stage}@{method}" for stage in STAGES)
     changed = changes(root, params, method)
     if not changed:
@@ -77,24 +78,24 @@ def command(root: Path, params: Params, method: str) -> str:
     places = {name: _place(params, method, name) for name in changed}
     left = [n for n, (had, _) in changed.items() if had == UNSET and not places[n][1]]
     sets = [_override(*places[n], *pair) for n, pair in changed.items() if n not in left]
-    # what a block has from another one can be replaced in it, but not left out
+    # an inherited setting can be overridden in a block, but not removed
     note = f"  # and, by hand, without {', '.join(left)}" if left else ""
     lines = ["dvc exp run", *(f"-S {shlex.quote(text)}" for text in sets), targets]
     return " \\\n    ".join(lines) + note
 
 
 def _override(place: str, stands: bool, had: Any, now: Any) -> str:
-    """One change of ``params.yaml`` in the words of ``dvc exp run -S``: ``+`` adds, ``~`` drops."""
+    """Return a change of ``params.yaml`` for ``dvc exp run -S``: ``+`` adds, ``~`` removes."""
     if had == UNSET:
         return f"~{place}"
     return f"{'' if stands and now != UNSET else '+'}{place}={_text(had)}"
 
 
 def _place(params: Params, method: str, name: str) -> tuple[str, bool]:
-    """Where a setting of this method alone stands or would stand, and whether it stands there.
+    """Return the path of a setting in a block of this method alone, and whether it is set there.
 
-    What the method has from a block that it extends is not changed there, where others have it
-    too, but added to the method's own block of the same level.
+    An inherited setting is not changed in the extended block, which other methods may share, but
+    added to the method's own block of the same level.
     """
     key = name.split(".", maxsplit=1)[0]
     scaled = f"scales.{params.scale}.{method}"
@@ -104,7 +105,7 @@ def _place(params: Params, method: str, name: str) -> tuple[str, bool]:
 
 
 def experiment(params: Params, method: str) -> str:
-    """Return a shell line that tries another value of a setting: twice the steps, or some."""
+    """Return a shell command that tries another setting: twice the steps, or another seed."""
     steps = params.method(method).get("steps")
     if not isinstance(steps, int):
         return f"dvc exp run -S seed={params.seed + 1}"

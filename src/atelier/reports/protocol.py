@@ -1,4 +1,4 @@
-"""Protocol of the figures: what must stand beside every one of them."""
+"""Protocol of the figures: what must accompany every one of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from atelier.core.baselines import IDENTITY
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record
-from atelier.core.paths import IDENTITY, Results
+from atelier.core.paths import Results
 
 
 def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
-    """Return a method's protocol, as people read it: what must stand beside every figure."""
+    """Return a method's protocol for display: what must accompany every figure."""
     with suppress(UserError):
         found = read_record(Results(root).metrics(method))
         if not found:
@@ -36,7 +37,7 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
 
 
 def setting(root: Path, params: Params) -> str:
-    """What all rows share, on one line: reference set, resize, seed and scale; "" before a run."""
+    """Return what all rows share: reference set, resize, seed, scale; "" before a run."""
     names = (*params.method_names, IDENTITY)
     found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
     kept = ("Reference set", "Resize", "Seed", "Scale")

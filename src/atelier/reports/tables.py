@@ -1,9 +1,9 @@
-"""The comparison as text: for the terminal, and as Markdown with what it must not be mixed with."""
+"""Comparison as text for the terminal, and as Markdown with published scores, kept apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -18,10 +18,13 @@ from atelier.metrics.catalogue import (
     Metric,
     topics,
 )
+from atelier.reports import leaderboard
 from atelier.reports.leaderboard import label
 from atelier.reports.literature import published
 
 Cell = Callable[[dict[Any, Any]], str]
+More = Mapping[str, Sequence[str]]
+"""Further columns by their heading: a text for every row."""
 
 
 def _value(metric: Metric) -> Cell:
@@ -65,7 +68,7 @@ def _columns_of(metric: Metric) -> dict[str, Cell]:
 
 INTERVAL, CLEAN = "95 %", "denoised"
 TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
-"""The costs, here with the times beside each other."""
+"""Costs, with the two times side by side."""
 CELLS: dict[str, Cell] = {
     "method": lambda row: label(row["method"]),
     "status": lambda row: str(row["status"]),
@@ -79,14 +82,14 @@ OPTIONAL = {
     *(INTERVAL, CLEAN),
     *(_heading(m) for m in (*METRICS, *COSTS) if m.heading and not m.always),
 }
-"""Columns left out where no row has a value."""
+"""Columns left out if no row has a value."""
 
 
-def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns people read, as text; "-" where there is no value.
+def shown(frame: pd.DataFrame, more: More | None = None) -> pd.DataFrame:
+    """The columns people read, as text; "-" where there is no value. ``more`` stand at the end.
 
-    The features have a column of their own when not all rows have the same; otherwise
-    ``protocol`` names them.
+    The features have a column of their own if rows differ in them; otherwise ``protocol`` names
+    them.
     """
     rows = frame.to_dict("records")
     found = pd.DataFrame({name: [cell(row) for row in rows] for name, cell in CELLS.items()})
@@ -95,36 +98,50 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
         drop.append("status")
     if len(set(found["features"]) - {"-"}) <= 1:
         drop.append("features")
-    return found.drop(columns=drop)
+    return found.drop(columns=drop).assign(**(more or {}))
 
 
-def to_text(frame: pd.DataFrame, setting: str = "") -> str:
+def to_text(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
     """The comparison as a table of fixed width, for the terminal; reasons stand below it.
 
-    ``setting`` is that of ``runs.setting``, a line below the table.
+    ``setting`` is that of ``protocol.setting``, a line below the table.
     """
     reasons = [
         f"{label(method)}: {' '.join(reason.split())}"
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
-    parts = [_columns(shown(frame)), *protocol(frame, setting), "\n".join(reasons)]
+    parts = [_columns(shown(frame, more)), *protocol(frame, setting), "\n".join(reasons)]
     return "\n\n".join(part for part in parts if part)
 
 
-def to_markdown(frame: pd.DataFrame, setting: str = "") -> str:
+def to_latex(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
+    """The comparison as a tabular for the package booktabs; the protocol stands in comments."""
+    cells = shown(frame, more)
+    form = "".join("l" if name in LEFT else "r" for name in cells)
+    text = cells.to_latex(index=False, escape=True, column_format=form)
+    notes = [f"% {line}" for line in protocol(frame, setting) if line]
+    return "\n".join(["% needs \\usepackage{booktabs}", *notes, text])
+
+
+def to_csv(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:  # noqa: ARG001
+    """The comparison as CSV for programs: all figures in full, no protocol."""
+    return leaderboard.to_csv(frame.assign(**(more or {})))
+
+
+def to_markdown(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
     """The comparison and, apart from it, what others have published."""
     parts = [
-        _pipes(shown(frame)),
+        _pipes(shown(frame, more)),
         *map(escaped, protocol(frame, setting)),
-        "## Published, other data and protocol",
+        "## Published scores, on other data and protocols",
     ]
     parts.append("Not comparable with the table above, nor its rows with one another.")
     return "\n\n".join([*parts, _pipes(published())]) + "\n"
 
 
 def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
-    """What the figures were made with, and what they must not be compared with."""
+    """Return the protocol of the figures, and what they must not be compared with."""
     done = frame[frame["status"] == "ok"]
     lines = [_made_with(done, topics(name), *columns) for name, columns in NETWORKS.items()]
     lines += _pretrained(done)
@@ -134,7 +151,7 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
 
 
 def _pretrained(frame: pd.DataFrame) -> list[str]:
-    """Which rows did not begin from scratch, those of one history together."""
+    """Return the rows that did not begin from scratch, grouped by history."""
     begun = frame[frame["pretrained"] != ""].groupby("pretrained", sort=False)["method"]
     return [f"pretrained ({', '.join(names)}): {how}" for how, names in begun]
 
@@ -144,14 +161,14 @@ def _any(frame: pd.DataFrame, column: str) -> bool:
 
 
 def _made_with(frame: pd.DataFrame, what: str, *columns: str) -> str:
-    """``what`` and the networks named in ``columns``, all of them where rows differ."""
+    """Return ``what`` and the networks in its columns, all of them if rows differ."""
     kinds = frame[list(columns)].drop_duplicates().to_numpy().tolist()
     names = [" ".join(str(word)[:24] for word in words if word) for words in kinds if words[0]]
     return f"{what}: {', '.join(names)}" if names else ""
 
 
 def caution(frame: pd.DataFrame) -> str:
-    """What the distances must not be compared with; "" when all are FID proper."""
+    """Return what the distances must not be compared with; "" if all are true FIDs."""
     others = sorted(set(frame["features"]) - {"", "inception_fid"})
     if not others:
         return ""
@@ -167,7 +184,7 @@ def _columns(cells: pd.DataFrame) -> str:
 
 
 def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ()) -> str:
-    """Cells under one another below a rule; the columns named in ``right`` end in line."""
+    """Return aligned cells below a rule; the columns named in ``right`` are right-aligned."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     texts = [
@@ -182,8 +199,18 @@ def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ())
 
 
 def _pipes(cells: pd.DataFrame) -> str:
-    """A table in GitHub's Markdown."""
+    """Return a table in GitHub's Markdown."""
     rule = [":--" if name in LEFT else "--:" for name in cells.columns]
     rows = cells.map(escaped).to_numpy().tolist()
     lines: list[Sequence[str]] = [list(cells.columns), rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+Format = Literal["text", "markdown", "latex", "csv"]
+WRITERS: dict[Format, Callable[[pd.DataFrame, str, More | None], str]] = {
+    "text": to_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "csv": to_csv,
+}
+"""Format → the comparison in it."""

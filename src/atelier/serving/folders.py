@@ -1,7 +1,7 @@
-"""Files in, files out: any folder of pictures through methods or the denoiser.
+"""Stylisation and denoising of files and folders of pictures.
 
-A picture that cannot be done is named and the others go on; results are PNGs written atomically,
-never over a picture that went in.
+A picture that fails is named and the others continue; results are PNGs written atomically, never
+over an input.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from atelier.serving.stylizer import Applied, memory
 from atelier.tracking.progress import progress
 
 EVERY = 50
-"""Steps of the denoiser from one line of progress to the next."""
+"""Steps of the denoiser between lines of progress."""
 MessageCallback = Callable[[str], None]
-"""Told about every picture that could not be done."""
+"""Callback for a message about every picture that failed."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A picture and the file its result goes to."""
+    """A picture and the file of its result."""
 
     source: Path
     target: Path
 
 
 def gather(sources: Sequence[Path], out: Path, label: str) -> list[Task]:
-    """Every picture of files and folders, and ``out/<name>-<label>.png`` for each.
+    """Return every picture of files and folders with its target ``out/<name>-<label>.png``.
 
-    Names of nested folders become part of the name, and where pictures of several folders have one
-    name, the folders as they were given do.
+    Names of nested folders become part of the name; so do the given folders, where their pictures
+    share a name.
 
     Raises:
-        UserError: nothing there is a picture, or a result would replace a picture that goes in.
+        UserError: there is no picture, or a result would replace an input.
     """
     pairs = [pair for source in sources for pair in _pictures(source)]
-    found = {_place(path): (path, name) for path, name in pairs}  # one given twice is done once
+    found = {_place(path): (path, name) for path, name in pairs}  # duplicates are processed once
     shared = Counter(name for _, name in found.values())
     names = [path.as_posix() if shared[name] > 1 else name for path, name in found.values()]
     tasks = [
@@ -54,17 +54,17 @@ def gather(sources: Sequence[Path], out: Path, label: str) -> list[Task]:
     ]
     for task in tasks:
         if _place(task.target) in found:
-            raise UserError(f"{task.target}: would be replaced, but goes in; choose another -o")
+            raise UserError(f"{task.target}: is an input and would be replaced; choose another -o")
     return tasks
 
 
 def _place(path: Path) -> str:
-    """Where a path ends; ``Path.resolve`` raises for links that go round in a circle."""
+    """Resolve a path; ``Path.resolve`` raises for circular links."""
     return os.path.realpath(path)
 
 
 def _pictures(source: Path) -> list[tuple[Path, str]]:
-    """Picture and name; a file is taken whatever it is called, and may turn out to be none."""
+    """Yield pictures and names; a file is taken whatever its name, and may fail when read."""
     if not source.is_dir():
         if not os.path.lexists(source):
             raise UserError(f"{source}: no such file or folder")
@@ -83,7 +83,7 @@ def _name_left_out(sources: Sequence[Path], on_message: MessageCallback) -> None
 
 @dataclass(frozen=True)
 class StylizeOptions:
-    """How pictures are to be stylised; see ``Applied.stylize``."""
+    """Options of a stylisation; see ``Applied.stylize``."""
 
     style: Path | None = None
     strength: float | None = None
@@ -97,10 +97,10 @@ def stylize_files(
     options: StylizeOptions,
     on_message: MessageCallback,
 ) -> int:
-    """Stylise every picture with every method; returns how many could not be done.
+    """Stylise every picture with every method; return the number of failures.
 
     Raises:
-        UserError: what is wished for a method cannot do, or the style cannot be read.
+        UserError: a method does not support the options, or the style cannot be read.
     """
     style = images.read(options.style, max_side=options.max_side) if options.style else None
     for method in methods:
@@ -123,7 +123,7 @@ def _stylised(
 
 
 def _steps(method: Applied, path: Path, max_side: int | None) -> int:
-    """How many iterates the picture takes; one that cannot be opened is told of later."""
+    """Return the number of iterates of a picture; one that cannot be opened fails later."""
     try:
         width, height = size_of(path)
         share = min(1.0, (max_side or width + height) / max(width, height))
@@ -139,7 +139,7 @@ def denoise_files(
     device: str,
     on_message: MessageCallback,
 ) -> int:
-    """Denoise every picture by itself; returns how many could not be done."""
+    """Denoise every picture separately; return the number of failures."""
     tasks = gather(sources, out, "denoised")
     _name_left_out(sources, on_message)
     jobs = [(task, _denoised(task, settings, device)) for task in tasks]

@@ -1,4 +1,4 @@
-"""A method in a few lines of Markdown: its card, its figures, how to get the same again."""
+"""Model card of a method in Markdown: its card, its figures, how to reproduce it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from atelier.core.paths import Model, Results
 from atelier.metrics.catalogue import FIGURES
 
 JUDGES = ("loss_features", "features")
-"""Where a card names the network of the training's losses: the first that is there."""
+"""Keys of a card that may name the loss network, in order of precedence."""
 
 
 def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None = None) -> str:
-    """What MLflow shows of a method with the scores ``found``; what is not there is left out.
+    """Return MLflow's description of a method with the scores ``found``.
 
     ``model`` is the folder of its card; default: that of its training here.
     """
@@ -34,7 +34,7 @@ def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None
 
 
 def headline(system: Any) -> str:
-    """First line of the file a system stands in: its name, idea and source."""
+    """Return the first line of a system's file: its name, idea and source."""
     if not isinstance(system, str):
         return ""
     try:
@@ -56,7 +56,7 @@ def _number(value: Any) -> str:
 
 def _again(name: str) -> str:
     command = code(f"dvc repro evaluate@{name} compare")
-    return f"Again: {command}. Grid and weights are among the artifacts."
+    return f"Reproduce: {command}. Grid and weights are in the artifacts."
 
 
 def _facts(card: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
-"""The code MLflow keeps beside a registered model; it runs where the model is loaded.
+"""Code that MLflow stores with a registered model and runs where the model is loaded.
 
-Two names are all it needs, so that a model registered today loads with a later version of the
-package: ``atelier.serving.pyfunc.serve`` stays.
+It depends on one name only, ``atelier.serving.pyfunc.serve``, so that a model registered today
+loads with later versions of the package: this name must not change.
 """
 
 from atelier.serving.pyfunc import serve

@@ -1,8 +1,8 @@
-"""A trained feed-forward method as ONNX, compared with torch before it is handed out.
+"""Export of a trained feed-forward method to ONNX, verified against torch.
 
 The graph takes ``photo`` (1, 3, H, W) and, where the method takes any painting, ``style``
-(1, 3, h, w), both in [0, 1], and gives ``stylised`` (1, 3, H, W) in [0, 1]. H and W are multiples
-of what the network needs; padding is left to the caller.
+(1, 3, h, w), both in [0, 1], and returns ``stylised`` (1, 3, H, W) in [0, 1]. H and W must be
+multiples of what the network needs; padding is left to the caller.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from atelier.serving.stylizer import Applied
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TRACED, OTHER = (96, 128), (193, 81)
-"""Height and width of the photographs compared; the second is made to fit the network."""
+"""Heights and widths of the test inputs; the second is adjusted to the network."""
 STYLE_SIZE = (112, 144)
 LEAST, MOST = 64, 8192
-"""Sides in pixels the graph takes; a painting has at least ``LEAST_STYLE``."""
+"""Sides in pixels the graph accepts; a painting has at least ``LEAST_STYLE``."""
 LEAST_STYLE = 96
 STRIDE = 4
-"""Sides are multiples of at least this: where a network pads inside, the trace must not."""
+"""Sides are multiples of at least this, as traced networks must not pad inside."""
 TOLERANCE = 0.5
-"""Largest deviation from torch, in grey levels of 255: no 8-bit picture would be another one."""
+"""Largest deviation from torch, in grey levels of 255, that leaves 8-bit pictures unchanged."""
 
 
 class Graph(nn.Module):
-    """A method as one module: all it looks and paints with is below it."""
+    """A method as one module that contains all its networks."""
 
     def __init__(self, method: Trained[Any]) -> None:
         super().__init__()
         for name, part in vars(method).items():
             if isinstance(part, nn.Module):
                 self.add_module(name, part)
-        self._method = [method]  # in a list: not all of a method is a module
+        self._method = [method]  # in a list, as the method itself is not a module
         self.eval()
 
     def forward(self, photo: Tensor, style: Tensor | None = None) -> Tensor:
@@ -57,7 +57,7 @@ class Graph(nn.Module):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is traced, and with which sizes it is tried."""
+    """Module to be traced, and the sizes of its test inputs."""
 
     graph: Graph
     needs_style: bool
@@ -65,13 +65,13 @@ class Plan:
     sizes: tuple[tuple[int, int], ...]
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Noise for every input, the same every time."""
+        """Return seeded noise for every input."""
         generator = torch.Generator().manual_seed(sum(size))
         sizes = {"photo": size} | ({"style": STYLE_SIZE} if self.needs_style else {})
         return {k: torch.rand(1, 3, *size, generator=generator) for k, size in sizes.items()}
 
     def dimensions(self) -> dict[str, dict[int, Any]] | None:
-        """Which sides may change; None when none may."""
+        """Return the variable sides; None if there are none."""
         if len(self.sizes) == 1:
             return None
         step = self.multiple
@@ -85,7 +85,7 @@ def _side(name: str, least: int, most: int) -> Any:
 
 
 def export_onnx(applied: Applied, path: Path) -> Iterator[str]:
-    """Write ``path`` atomically if it does what torch does; yields what was found, line by line.
+    """Write ``path`` atomically if its outputs equal torch's; yield lines of a report.
 
     Raises:
         UserError: a package is missing, the method has no network to write, an operation of it
@@ -116,14 +116,14 @@ def _plan(applied: Applied) -> Plan:
         raise UserError(f"{name} has no network to export: it optimises every picture")
     if method.steps(*TRACED) > 1:
         raise UserError(f"{name} cannot be exported: it adapts its network to every picture")
-    if getattr(method.settings, "tile", None):  # loops over pieces cannot be traced
+    if getattr(method.settings, "tile", None):  # loops over tiles cannot be traced
         method.settings = method.settings.model_copy(update={"tile": None})
     step = max(STRIDE, method.multiple)
     return Plan(Graph(method), applied.needs_style, step, _sizes(method, step))
 
 
 def _sizes(method: Trained[Any], step: int) -> tuple[tuple[int, int], ...]:
-    """Two sizes, or the one that a network takes which has none to choose."""
+    """Return two test sizes, or the only one that the network accepts."""
     try:
         method.check(*TRACED)
     except UserError:
@@ -144,22 +144,22 @@ def _write(plan: Plan, applied: Applied, path: Path) -> None:
                 output_names=["stylised"],
                 verbose=False,
             )
-    except Exception as error:  # the exporter's own and torch's: many kinds
+    except Exception as error:  # the exporter and torch raise many kinds
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise UserError(f"{applied.name} cannot be exported: {_cause(error) or reason}") from error
-    assert program is not None  # noqa: S101 - dynamo gives a program
+    assert program is not None  # noqa: S101 - dynamo returns a program
     program.model.metadata_props.update(_metadata(plan, applied))
     program.save(str(path), external_data=False)
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what the exporter gives as the reason, which lies below its own report."""
+    """Return the first line of the cause of the exporter's error, which its own report hides."""
     cause = error.__cause__
     return str(cause).partition("\n")[0] if cause else ""
 
 
 def _metadata(plan: Plan, applied: Applied) -> Mapping[str, str]:
-    """What a reader of the file alone has to know."""
+    """Return metadata that make the file self-contained."""
     card = json.dumps(applied.method.card())
     return {"method": applied.name, "card": card, "range": "0-1", "sides": _sides(plan)}
 
@@ -172,7 +172,7 @@ def _sides(plan: Plan) -> str:
 
 
 def _deviations(plan: Plan, path: Path) -> Iterator[tuple[tuple[int, int], float]]:
-    """Largest difference to torch at every size, in grey levels of 255."""
+    """Yield every size and its largest difference from torch, in grey levels of 255."""
     import onnxruntime  # noqa: PLC0415 - an extra
 
     options = onnxruntime.SessionOptions()
@@ -188,7 +188,7 @@ def _deviations(plan: Plan, path: Path) -> Iterator[tuple[tuple[int, int], float
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's remarks on its own work are not the user's."""
+    """Suppress the exporter's remarks on its own work."""
     loggers = [logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

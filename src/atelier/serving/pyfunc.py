@@ -2,18 +2,17 @@
 
 MLflow keeps a copy of ``model_code.py`` beside ``card.json`` and ``model.safetensors`` and runs it
 where the model is loaded; nothing is pickled. The package has to be installed there, and the
-perceptual network if the method looks with one (``atelier doctor``); weights of another one are
-refused.
+perceptual network if the method uses one (``atelier doctor``); weights of another one are refused.
 
     champion = "models:/atelier-adain@champion"
     model = mlflow.pyfunc.load_model(champion, model_config={"device": "cpu"})  # or as it is
     made = model.predict({"photo": photo, "style": painting, "strength": 0.7})
 
-A picture is a uint8 array (H, W, 3), or the bytes of a picture file, or those in base64 (for JSON).
+A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in base64 (for JSON).
 ``predict`` takes one picture, a list of pictures, an array (B, H, W, 3), a mapping as above whose
 ``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
-returns what it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes stay
-as they are; ``max_side`` shrinks larger photographs first.
+returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
+are preserved; ``max_side`` shrinks larger photographs first.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ WISHES = ("style", "strength", "max_side")
 
 
 def decode(picture: Any, max_side: int | None = None) -> Image.Image:
-    """An array, bytes or base64 as a picture; ``max_side`` as ``images.read`` has it.
+    """Return an array, bytes or base64 as a picture; ``max_side`` as ``images.read`` has it.
 
     Raises:
         UserError: it is none of these.
@@ -62,7 +61,7 @@ def decode(picture: Any, max_side: int | None = None) -> Image.Image:
 
 
 def _read(data: bytes, max_side: int | None) -> Image.Image:
-    with TemporaryDirectory() as folder:  # the reader knows files only
+    with TemporaryDirectory() as folder:  # the reader takes files only
         path = Path(folder, "picture")
         path.write_bytes(data)
         try:
@@ -72,7 +71,7 @@ def _read(data: bytes, max_side: int | None) -> Image.Image:
 
 
 def encode(picture: Image.Image, like: Any) -> Any:
-    """A picture as the kind of thing that ``like`` is."""
+    """Return a picture as the kind that ``like`` is."""
     if not isinstance(like, str | bytes):
         return np.asarray(picture)
     file = BytesIO()
@@ -82,7 +81,7 @@ def encode(picture: Image.Image, like: Any) -> Any:
 
 
 def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
-    """One request: ``photo`` (one or several) and what is wished for."""
+    """Answer a request: ``photo`` (one or several) and options."""
     unknown = set(asked) - {"photo", *WISHES}
     if unknown or "photo" not in asked:
         named = ", ".join(map(str, asked))
@@ -104,7 +103,7 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
 def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    # True is a number for Python; an infinite or missing one is none for a picture
+    # True is a number in Python; infinity and NaN are not valid here
     if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
         raise UserError(f"{name} has to be a number; found {value!r}")
     return float(value)
@@ -117,14 +116,14 @@ def _side(value: float | None) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """Texts and numbers that came through JSON lie in arrays; pictures are left as they are."""
+    """Unwrap text and numbers that JSON has put into arrays; leave pictures unchanged."""
     if isinstance(value, np.ndarray) and (value.dtype != np.uint8 or value.ndim < 3):
         value = value.tolist()
     return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
 
 
 def requests(data: Any) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """The requests in what ``predict`` was given, and whether they are several."""
+    """Return the requests in the input of ``predict``, and whether there are several."""
     if isinstance(data, pd.Series):  # one column: photographs
         return [{"photo": photo} for photo in data], True
     if isinstance(data, pd.DataFrame):  # a request per row
@@ -138,7 +137,7 @@ def requests(data: Any) -> tuple[Sequence[Mapping[str, Any]], bool]:
 
 
 class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
-    """See the file's head."""
+    """See the module's docstring."""
 
     def load_context(self, context: Any) -> None:
         """Build the method from its card and its weights."""
@@ -151,16 +150,16 @@ class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
     def predict(
         self,
         context: Any,  # noqa: ARG002 - MLflow's signature
-        # Any of the head's kinds; MLflow warns about all hints but those it does not check.
+        # Any of the kinds above; MLflow warns about all type hints except those it does not check.
         model_input: np.ndarray,
         params: Any = None,  # noqa: ARG002
     ) -> Any:
-        """Stylise; see the file's head."""
+        """Stylise; see the module's docstring."""
         asked, several = requests(model_input)
         made = [stylize(self.applied, one) for one in asked]
         return made if several else made[0]
 
 
 def serve() -> None:
-    """Tell MLflow that this is the model; ``model_code.py`` calls it."""
+    """Register this as the model with MLflow; called by ``model_code.py``."""
     mlflow.models.set_model(Served())

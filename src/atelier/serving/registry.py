@@ -1,8 +1,8 @@
-"""The comparison in MLflow: its run, every method's scores in its own, a model of every method.
+"""Publication in MLflow: a run of the comparison, scores in every method's run, models.
 
 A trained method is the registered model ``atelier-<method>``: a version per training, and the alias
-``champion`` for the one that scored best. The model lies in the training's run and is what
-``pyfunc.py`` says.
+``champion`` for the one that scored best. The model is stored in the training's run, in the format
+of ``pyfunc.py``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 import pandas as pd
 
-from atelier.core import zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.config import Params, UserError
-from atelier.core.files import read_record
+from atelier.core.files import read_record, write_json
 from atelier.core.images import save_png
-from atelier.core.paths import Model, Results
+from atelier.core.paths import CARD, Model, Results
 from atelier.core.records import PICTURES, cost
 from atelier.methods.trained import weights_digest
 from atelier.metrics.catalogue import FIGURES, NETWORKS
@@ -40,22 +40,22 @@ PROTOCOL = (*NETWORKS["features"], *NETWORKS["perceptual"], "n_generated", "n_re
 
 
 def champion_metric(params: Params) -> str:
-    """``compare.champion``: which figure chooses the champion.
+    """Return ``compare.champion``, the metric that selects the champion.
 
     Raises:
-        UserError: it is none of the comparison's columns.
+        UserError: it is not one of the comparison's columns.
     """
     metric = leaderboard.CompareSettings.of(params).champion
     if metric not in leaderboard.NUMBERS:
         known = ", ".join(leaderboard.NUMBERS)
-        raise UserError(f"params.yaml: compare.champion: {metric!r} is none of {known}")
+        raise UserError(f"params.yaml: compare.champion: {metric!r} is not one of {known}")
     return metric
 
 
 def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str]:
     """Log the comparison, every method's scores in its run, and new models; a line for each model.
 
-    What a store does not take is told of in one line. With ``strict`` that is an error, too, once
+    What a store does not take is reported in one line. With ``strict`` that is an error, too, once
     all else is done.
 
     Raises:
@@ -83,18 +83,18 @@ def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str
 
 @dataclass(frozen=True)
 class _Model:
-    """A method on its way into the registry."""
+    """A method to be registered."""
 
     root: Path
     name: str
     run: Run
-    """Of the comparison."""
+    """Id of the comparison's run."""
     metric: str
     row: Mapping[Any, Any]
-    """Of the leaderboard: without figures if the method failed after an earlier success."""
+    """Row of the leaderboard: without figures if the method failed after an earlier success."""
 
     def report(self) -> None:
-        """Give the method's run its pictures in a grid, its scores and a description.
+        """Add a grid of pictures, the scores and a description to the method's run.
 
         Here and not in ``evaluate``: MLflow takes longer to load than the scores to compute.
         """
@@ -110,13 +110,13 @@ class _Model:
         report(self.run.client, own, figures, tags)
 
     def _show(self, run_id: str) -> None:
-        with suppress(UserError), TemporaryDirectory() as made:  # the photographs are gone
+        with suppress(UserError), TemporaryDirectory() as made:  # the photographs are missing
             path = Path(made, "grid.png")
             save_png(comparison_grid(self.root, [self.name]), path)
             self.run.client.log_artifact(run_id, str(path))
 
     def publish(self) -> str:
-        """Register the weights: its own training's, else the zoo's; "" when there are none."""
+        """Register the weights, of its own training or else of the zoo; return a line, or ""."""
         folder, weights = self._folder, weights_digest(self._folder)
         if weights is None or not Model(folder).card.is_file():
             return ""
@@ -131,7 +131,7 @@ class _Model:
 
     @cached_property
     def _folder(self) -> Path:
-        """Where the card and the weights lie."""
+        """Return the folder of card and weights."""
         own = Results(self.root).model(self.name)
         entry = None if own.card.is_file() else zoo_files.find(self.name, self.root)
         if entry is None:
@@ -140,13 +140,13 @@ class _Model:
 
     @property
     def _pretrained(self) -> str:
-        """How it began from the zoo, or that it is the zoo's; "" for neither."""
+        """Return how it began from the zoo, or that it is the zoo's; "" for neither."""
         card = read_record(Model(self._folder).card)
         return zoo_files.trained_on(card) if self._shipped else zoo_files.history(card)
 
     @property
     def _shipped(self) -> bool:
-        """Whether the weights are the zoo's: figures below ``results`` are then not theirs."""
+        """Return whether the weights are the zoo's, to which ``results`` does not apply."""
         return self._folder.parent != Results(self.root).models
 
     @property
@@ -156,7 +156,7 @@ class _Model:
 
     @cached_property
     def _own_run(self) -> Any:
-        """The run of the result; one that stands for it where this store lacks it; None: no result.
+        """Return the run of the result, or a substitute if this store lacks it; None: no result.
 
         A result from DVC's cache, or made while there was no store, has no run here.
         """
@@ -171,7 +171,7 @@ class _Model:
         return self._tagged() or self._stand_in(str(next(iter(named), None)))
 
     def _tagged(self) -> Any:
-        """The run whose pictures these are, if there are no records: restored from the cache."""
+        """Return the run of pictures without records, which were restored from the cache."""
         made = self._scores.get(PICTURES)
         own = self.run.client.get_run(self.run.id).info.experiment_id
         wanted = f"tags.method = '{self.name}' and tags.{PICTURES} = '{made}'"
@@ -189,27 +189,35 @@ class _Model:
             return client.get_run(made.id)
 
     def _versions(self) -> list[Any]:
-        """Those whose code still runs, newest first."""
+        """Return the versions whose code still runs, newest first."""
         found = self.run.client.search_model_versions(f"name='{self.model}'")
         return [version for version in found if version.tags.get("code") == CODE.name]
 
     def _add(self, folder: Path, weights: str) -> str:
         client, mlflow, own = self.run.client, library(), self._own_run
-        with suppress(mlflow.MlflowException):  # it is there
+        with suppress(mlflow.MlflowException):  # it exists
             client.create_registered_model(self.model, description=self._text)
         place, run_id = f"{FOLDER}/{self.name}", str(own.info.run_id if own else self.run.id)
         with TemporaryDirectory() as made:
-            _save(folder, Path(made, self.name))
+            card = Path(made, CARD)
+            write_json(card, {**read_record(Model(folder).card), **self._applied})
+            _save(card, Model(folder).weights, Path(made, self.name))
             client.log_artifacts(run_id, str(Path(made, self.name)), place)
-        # "runs:/" and not the place on disk, which changes when the project is moved
+        # "runs:/" instead of the path on disk, which changes when the project is moved
         source, tags = f"runs:/{run_id}/{place}", {"weights": weights, "code": CODE.name}
         found = client.create_model_version(
             self.model, source, run_id=run_id, tags=tags | self._tags(), description=self._text
         )
         return str(found.version)
 
+    @property
+    def _applied(self) -> dict[str, Any]:
+        """Return the settings of the results, those used to apply included; {} without results."""
+        found = {} if self._shipped else records.parameters(self.root, self.name)
+        return {records.APPLIED: found} if found else {}
+
     def _update(self, known: Any) -> None:
-        """Bring a version's figures and its description up to date."""
+        """Update a version's figures and description."""
         client = self.run.client
         for key, value in self._tags().items():
             if known.tags.get(key) != value:
@@ -217,7 +225,7 @@ class _Model:
         client.update_model_version(self.model, known.version, description=self._text)
 
     def _tags(self) -> dict[str, str]:
-        """The figures, and the protocol they belong to."""
+        """Return the figures, and their protocol."""
         known = () if self._shipped else leaderboard.NUMBERS
         row = {k: self.row[k] for k in known if not pd.isna(self.row[k])}
         began = {"pretrained": self._pretrained} if self._pretrained else {}
@@ -234,14 +242,14 @@ class _Model:
 
     @cached_property
     def _scores(self) -> Mapping[str, Any]:
-        """What `evaluate` wrote; nothing if it is not of these settings and weights."""
+        """Return the scores; {} if they are not of these settings and weights."""
         if self.row["status"] != "ok" or self._shipped:
             return {}
         found = read_record(Results(self.root).metrics(self.name))
         return {**cost(self.root, self.name, found), **found} if found else {}
 
     def _crown(self, version: str) -> str | None:
-        """Give the alias to the best of those scored as ``version`` was; returns the best."""
+        """Set the alias on the best version with the protocol of ``version``; return it."""
         tags = {str(v.version): v.tags for v in self._versions() if self.metric in v.tags}
         if version not in tags:
             return None
@@ -252,15 +260,15 @@ class _Model:
         return best
 
 
-def _save(folder: Path, target: Path) -> None:
-    """The model's files; MLflow's guesses at requirements and types take seconds and are left out.
+def _save(card: Path, weights: Path, target: Path) -> None:
+    """Write the model's files, without MLflow's inference of requirements and types, which is slow.
 
     The package is not named as a requirement: its name on the public index is not ours.
     """
     library().pyfunc.save_model(
         str(target),
         python_model=str(CODE),
-        artifacts={"card": str(Model(folder).card), "weights": str(Model(folder).weights)},
+        artifacts={"card": str(card), "weights": str(weights)},
         model_config={"device": "auto"},
         pip_requirements=[],
     )

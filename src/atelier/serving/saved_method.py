@@ -1,6 +1,6 @@
-"""What a method that can be applied is made of: settings, card, folder; before anything is read.
+"""Recipe of a method that can be applied: settings, card, folder; no weights are read.
 
-A result of one's own training comes first, then an entry of the zoo; ``Recipe.used`` says which.
+A result of the project's own training takes precedence over the zoo; ``Recipe.used`` says which.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from atelier.core import zoo_files
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, Results
+from atelier.core.purpose import of_today, split
 from atelier.core.yaml_tree import read_tree
-from atelier.methods.base import Kind, Method, method_class
+from atelier.methods.base import Kind, Method, system_of
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,23 @@ class Recipe:
     model: Path | None
     """Folder of the card and the weights; None for a system that is not trained."""
     note: str = ""
-    """In what it differs from params.yaml; "" when it does not."""
+    """Differences from params.yaml; "" if there are none."""
     entry: zoo_files.Entry | None = None
-    """The zoo's, if its weights are those."""
+    """Entry of the zoo its weights are from, if any."""
 
     @property
     def system(self) -> type[Method[Any]]:
-        """The class it configures."""
-        return system(self.block, self.name)
+        """Class that it configures."""
+        return system_of(self.block, self.name)
 
     @property
     def networks(self) -> list[str]:
-        """The perceptual networks it looks with whenever it is applied."""
+        """Perceptual networks that it needs to be applied."""
         return sorted({str(self.block[key]) for key in self.system.encoders if key in self.block})
 
     @property
     def used(self) -> str:
-        """Which weights these are, for people; "" for a system that has none."""
+        """Origin of the weights, for display; "" for a system without weights."""
         if self.entry:
             return f"pretrained weights of the zoo ({zoo_files.trained_on(self.card)})"
         if self.model is None:
@@ -57,9 +58,9 @@ class Recipe:
 
 
 def here() -> tuple[Path | None, Params | None]:
-    """Return the project's folder and settings; two times None outside a project.
+    """Return the project's folder and settings; (None, None) outside a project.
 
-    Other tools have a ``params.yaml``, too: one without ``methods`` is none of ours.
+    Other tools also use ``params.yaml``: one without ``methods`` is ignored.
 
     Raises:
         UserError: the settings cannot be read.
@@ -73,9 +74,10 @@ def here() -> tuple[Path | None, Params | None]:
 
 
 def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
-    """Return what is known of a method: of the project, or else of the zoo.
+    """Return the recipe of a method of the project, or else of the zoo.
 
-    A trained system is what its card says, whatever ``params.yaml`` says today.
+    A trained system has the settings of training on its card, whatever ``params.yaml`` says now;
+    the settings of application (``core.purpose``) are those in ``params.yaml``.
 
     Args:
         root: the project's folder; None outside one.
@@ -88,7 +90,7 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     known = params is not None and name in params.method_names
     if root is not None and params is not None and known:
         now, model = params.method(name), Results(root).model(name).folder
-        kind = system(now, f"methods.{name}").kind
+        kind = system_of(now, f"methods.{name}").kind
         if kind == "optimisation":
             return Recipe(name, kind, now, {}, None)
         if (model / CARD).is_file():
@@ -97,43 +99,40 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     if entry is not None:
         return replace(recipe_in(entry.folder), name=name, entry=entry)
     if params is not None and not known:
-        params.method(name)  # says which there are
+        params.method(name)  # lists the entries
     raise UserError(untrained(name, root))
 
 
 def _trained_here(model: Path, name: str, now: Mapping[str, Any]) -> Recipe:
+    """Return it with the settings to train of its card, and those to apply of ``now``."""
     found = replace(recipe_in(model), name=name)
-    changed = sorted(k for k in {*now, *found.block} if now.get(k) != found.block.get(k))
+    settings = found.system.Settings
+    had, wanted = split(settings, found.block)["train"], split(settings, now)
+    found = replace(found, block={**had, **wanted["apply"]})
+    changed = {k for k in {*had, *wanted["train"]} if had.get(k) != wanted["train"].get(k)}
     if not changed:
         return found
-    differs = f"params.yaml differs in {', '.join(changed)}"
+    differs = f"params.yaml differs in {', '.join(sorted(changed))}"
     return replace(found, note=f"{name} is applied as it was trained; {differs}")
 
 
 def recipe_in(model: Path) -> Recipe:
-    """What the card in a model's folder says.
+    """Return the recipe on the card in a model's folder.
 
     Raises:
-        UserError: there is none, or it is none.
+        UserError: there is no card, or it is invalid.
     """
     path = model / CARD
     card = read_json(path)
     block = card.get("parameters") if isinstance(card, dict) else None
     if not isinstance(block, dict):
-        raise UserError(f"{path}: is no card of a trained method; train it again")
-    return Recipe(str(card.get("method")), system(block, str(path)).kind, block, card, model)
-
-
-def system(block: Mapping[str, Any], where: str) -> type[Method[Any]]:
-    """Return the class that a block of settings configures."""
-    name = block.get("class")
-    if not isinstance(name, str):
-        raise UserError(f"{where}: needs `class`, the file in atelier/methods")
-    return method_class(name)
+        raise UserError(f"{path}: is not a card of a trained method; train it again")
+    block = of_today(block)
+    return Recipe(str(card.get("method")), system_of(block, str(path)).kind, block, card, model)
 
 
 def untrained(name: str, root: Path | None) -> str:
-    """What to do about a method without weights."""
+    """Return what to do about a method without weights."""
     how = zoo_files.how_to_get(root)
     if root is not None:
         either = f", or: {how}" if how else ""

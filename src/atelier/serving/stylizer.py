@@ -1,6 +1,6 @@
-"""A method that is ready for any picture: for the command line, the dashboard and MLflow.
+"""Application of a method to any picture, for the command line, the dashboard and MLflow.
 
-Pictures are ``PIL.Image`` as ``images.read`` gives them: upright, sRGB, mode RGB.
+Pictures are ``PIL.Image`` as returned by ``images.read``: upright, sRGB, mode RGB.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from atelier.nn.pretrained.weights import found_at
 from atelier.serving.saved_method import Recipe, recipe, untrained
 
 SMALLEST = 32
-"""Side in pixels below which most systems have no statistics, or nothing to mirror at the rim."""
+"""Smallest side in pixels: below it, most systems lack statistics, or pixels for padding."""
 TILE = 1024
-"""Side in pixels of the pieces in which systems that can do so compute larger pictures."""
+"""Side in pixels of the tiles in which larger pictures are processed, where supported."""
 
 IterateCallback = Callable[[Iterate], None]
 
 
 def applicable(root: Path | None, params: Params | None) -> dict[str, str]:
-    """Name → "" when the method can be applied now, else the reason, a sentence.
+    """Return name → "" if the method can be applied now, else the reason, a sentence.
 
-    The methods of the project, then what the zoo has besides; outside a project the zoo's alone.
+    The methods of the project come first, then further ones of the zoo; outside a project only
+    these.
     """
     own = params.method_names if params else []
     names = [*own, *(name for name in zoo_files.names(root) if name not in own)]
@@ -62,7 +63,7 @@ def _obstacle(root: Path | None, params: Params | None, name: str) -> str:
 def load_applied(
     root: Path | None, params: Params | None, name: str, device: str = "cpu"
 ) -> Applied:
-    """Build a method of the project, or of the zoo, and give it its weights.
+    """Build a method of the project or the zoo, and load its weights.
 
     Raises:
         UserError: unknown, not trained, weights missing, broken or of other settings.
@@ -71,7 +72,7 @@ def load_applied(
 
 
 def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
-    """The method of a recipe with its weights; see ``load_applied``."""
+    """Build the method of a recipe with its weights; see ``load_applied``."""
     method = make(_for_one_picture(found), f"methods.{found.name}", seed=seed, device=device)
     if found.entry:
         found.entry.weights()
@@ -82,10 +83,10 @@ def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
 
 
 def _for_one_picture(found: Recipe) -> dict[str, Any]:
-    """Return the settings, but for those that matter to trainings or to many pictures only."""
+    """Return the settings, except those that matter only to training or to batches."""
     fields, block = found.system.Settings.model_fields, dict(found.block)
     if found.kind == "optimisation" and "batch" in fields:
-        block["batch"] = 1  # it fills its batch up with copies
+        block["batch"] = 1  # it fills its batch with copies
     if "tile" in fields and block.get("tile") is None:
         block["tile"] = TILE
     return block
@@ -98,23 +99,23 @@ class Applied:
     name: str
     method: Method[Any]
     note: str = ""
-    """In what it differs from params.yaml, a sentence; "" when it does not."""
+    """Differences from params.yaml, a sentence; "" if there are none."""
     used: str = ""
-    """Which weights it has, for people; see ``Recipe.used``."""
+    """Origin of its weights, for display; see ``Recipe.used``."""
 
     @property
     def kind(self) -> Kind:
-        """See ``methods.base``."""
+        """Kind of the method; see ``methods.base``."""
         return self.method.kind
 
     @property
     def needs_style(self) -> bool:
-        """Whether it takes a painting; the others have learnt theirs."""
+        """Whether it takes a painting; others have a fixed style."""
         return self.kind in {"arbitrary", "optimisation"}
 
     @property
     def has_strength(self) -> bool:
-        """Whether it can be applied in part; not where it is adapted to the pair first."""
+        """Whether it has a strength; not if it is adapted to the pair first."""
         return isinstance(self.method, Arbitrary) and self.method.steps(SMALLEST, SMALLEST) == 1
 
     def stylize(
@@ -129,13 +130,14 @@ class Applied:
 
         Args:
             photo: shrunk first if a side is longer than ``max_side``.
-            style: the painting, if it ``needs_style``; shrunk to the photograph's longer side.
+            style: the painting, if it ``needs_style``; shrunk to the photograph's long side.
             strength: 0 (the photograph) to 1, if it ``has_strength``; None: as trained.
-            max_side: in pixels; None: as large as the photograph is.
-            watch: sees every iterate; kind ``optimisation`` alone has several, and takes minutes.
+            max_side: in pixels; None: the size of the photograph.
+            watch: callback for every iterate; only kind ``optimisation`` has several, and takes
+                minutes.
 
         Raises:
-            UserError: what is asked for it cannot do, or there is too little memory.
+            UserError: it does not support the options, or memory runs out.
         """
         for iterate in self.iterates(photo, style, strength, max_side):
             if watch:
@@ -149,7 +151,7 @@ class Applied:
         strength: float | None = None,
         max_side: int | None = None,
     ) -> Iterator[Iterate]:
-        """``stylize`` step by step, for those who show the progress; the last is the result."""
+        """Yield ``stylize`` step by step, to show progress; the last picture is the result."""
         self.check(style, strength)
         photo = shrunk(photo, max_side)
         _refuse_small(photo, "the photograph")
@@ -164,7 +166,7 @@ class Applied:
             raise UserError(f"{self.name}: its picture holds values that are not finite")
 
     def check(self, style: Image.Image | None, strength: float | None) -> None:
-        """Raise ``UserError`` if it cannot do what is asked for."""
+        """Raise ``UserError`` if it does not support these options."""
         if self.needs_style and style is None:
             raise UserError(f"{self.name} needs a painting; give it a style")
         if strength is not None and not self.has_strength:
@@ -173,7 +175,7 @@ class Applied:
             raise UserError(f"the strength {strength:g} is not between 0 and 1")
 
     def _made(self, content: Tensor, style: Tensor, strength: float | None) -> Iterator[Iterate]:
-        """(1, 3, H, W) and (1, 3, h, w), both in [0, 1]."""
+        """Yield the iterates of (1, 3, H, W) with (1, 3, h, w), both in [0, 1]."""
         method = self.method
         if strength is None or not isinstance(method, Arbitrary):
             yield from method.iterates(content, style)
@@ -184,14 +186,14 @@ class Applied:
 
 
 def shrunk(picture: Image.Image, max_side: int | None) -> Image.Image:
-    """``picture`` with no side longer than ``max_side`` pixels; never enlarged."""
+    """Return ``picture`` with no side longer than ``max_side`` pixels; never enlarged."""
     if max_side is None or max(picture.size) <= max_side:
         return picture
     return images.resize(picture, max_side, "fit")
 
 
 def _painting(style: Image.Image, photo: Image.Image) -> Image.Image:
-    """In the bench, too, photographs and paintings are of one size: strokes keep their scale."""
+    """Shrink a painting to the photograph's size, as in the bench: strokes keep their scale."""
     _refuse_small(style, "the painting")
     small = shrunk(style, max(photo.size))
     return style if min(small.size) < SMALLEST else small
@@ -205,7 +207,7 @@ def _refuse_small(picture: Image.Image, what: str) -> None:
 
 @contextmanager
 def memory(width: int, height: int) -> Iterator[None]:
-    """Too little memory is a sentence."""
+    """Turn out-of-memory errors into a UserError."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,6 +1,6 @@
-"""The zoo as one works with it: list its entries, verify them, make one from a finished training.
+"""Operations on the zoo: list entries, verify them, add one from a finished training.
 
-The format and where it is looked for stand in ``core.zoo_files``.
+The format and the search path are in ``core.zoo_files``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.files import atomic_folder, read_json, read_record, write_json
 from atelier.core.paths import CARD, WEIGHTS, Model, Results, plain
+from atelier.core.purpose import of_today
 from atelier.core.zoo_files import TRACKED, ZOO, Entry
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
@@ -30,14 +31,14 @@ from atelier.serving.model_card import headline
 from atelier.tracking.provenance import git_tags
 
 ENTRY_BYTES, ALL_BYTES = 12_000_000, 60_000_000
-"""The zoo is cloned by everybody, with all it ever held."""
+"""Limits of size: everybody clones the zoo with its full history."""
 LICENCE = "MIT"
 NOT_SCORES = ("method", "kind", "run_id", "denoised")
-"""Entries of ``results/metrics/NAME.json`` that are none, or of another picture."""
+"""Keys of ``results/metrics/NAME.json`` that are not scores, or are of other pictures."""
 
 
 def entries(root: Path | None) -> Iterator[Entry | str]:
-    """Yield every entry, whole; for one that is not, the sentence that says why."""
+    """Yield every valid entry, or a sentence on why it is invalid."""
     for name in zoo_files.names(root):
         try:
             yield _whole(name, root)
@@ -55,7 +56,7 @@ def known(name: str, root: Path | None) -> Entry:
     """Return the entry ``name``.
 
     Raises:
-        UserError: there is none; says which there are, or how to bring them.
+        UserError: it does not exist; lists the entries, or says how to download them.
     """
     entry = zoo_files.find(name, root)
     if entry is None:
@@ -66,12 +67,12 @@ def known(name: str, root: Path | None) -> Entry:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below ``folder``."""
+    """Return the bytes of all files below ``folder``."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def row(entry: Entry) -> list[str]:
-    """Return the main facts of a card: those of ``HEAD``."""
+    """Return the main facts of a card, the columns of ``HEAD``."""
     card = entry.card
     figures = [card.scores.get(key) for key in ("frechet", "content")]
     return [
@@ -90,11 +91,11 @@ HEAD = ["entry", "system", "steps", "hours", "MB", "frechet", "content", "featur
 
 
 def check(root: Path | None, *, apply: bool = False) -> Iterator[tuple[str, str]]:
-    """Verify every entry; yields its name and what is wrong with it, "" for nothing.
+    """Verify every entry; yield its name and its problem, or "".
 
     Args:
         root: the project's folder.
-        apply: build every system, too, and see whether it makes the pictures it made when added.
+        apply: also build every system, and compare its output with that when it was added.
     """
     for name in zoo_files.names(root):
         try:
@@ -124,9 +125,9 @@ def build(block: Mapping[str, Any], name: str) -> Trained[Any]:
     """Build the trained system of a card, without its weights.
 
     Raises:
-        UserError: its settings are wrong, or it is no system that is trained.
+        UserError: its settings are invalid, or the system is not a trained one.
     """
-    method = make(block, name, seed=0, device="cpu")
+    method = make(of_today(block), name, seed=0, device="cpu")
     if not isinstance(method, Trained):
         raise UserError(f"{name}: is not trained; the zoo is for weights")
     return method
@@ -134,21 +135,21 @@ def build(block: Mapping[str, Any], name: str) -> Trained[Any]:
 
 @dataclass(frozen=True)
 class Addition:
-    """A finished training on its way into the zoo."""
+    """A finished training to be added to the zoo."""
 
     name: str
-    """Of the entry."""
+    """Name of the entry."""
     source: Path
     """Folder with ``model.safetensors`` and ``card.json``: of the train stage, or an entry."""
     given: Mapping[str, Any]
-    """Facts of the card that are told, not found: ``data``, ``licence``."""
+    """Facts of the card given by the user: ``data``, ``licence``."""
 
     def add(self, root: Path, params: Params) -> Entry:
-        """Write ``zoo/NAME``: weights in float16, card, scores; a former entry is replaced.
+        """Write ``zoo/NAME``: weights in float16, card, scores; an existing entry is replaced.
 
         Raises:
-            UserError: something is missing, or it is too large or too coarse in float16. The zoo
-                is as it was.
+            UserError: something is missing, too large, or too inaccurate in float16. The zoo is
+                unchanged.
         """
         place = root / ZOO
         if not place.is_dir() and (root / TRACKED).is_file():
@@ -166,7 +167,7 @@ class Addition:
     def _write(self, part: Path, root: Path, params: Params) -> None:
         card = read_json(self.source / CARD)
         if not isinstance(card, dict) or not isinstance(card.get("parameters"), dict):
-            raise UserError(f"{self.source / CARD}: is no card of a trained method")
+            raise UserError(f"{self.source / CARD}: is not a card of a trained method")
         method = build(card["parameters"], self.name)
         load_weights(method.inference_networks, self.source / WEIGHTS)
         exact = probe(method)
@@ -183,10 +184,10 @@ class Addition:
             )
         done = {"sha256": zoo_files.sha256(part / WEIGHTS), "probe": found}
         write_json(part / CARD, {**facts, "method": self.name, **done})
-        Entry.read(part)  # a fact that is missing is named
+        Entry.read(part)  # a missing fact is named
 
     def _facts(self, card: Mapping[str, Any], root: Path, params: Params) -> dict[str, Any]:
-        """What the card of a training does not say yet; an entry's own card says all of it."""
+        """Return facts that the card of a training lacks; that of an entry has them."""
         block, took = card["parameters"], read_record(Model(self.source).training)
         git = git_tags()
         dirty = " and changes" if git.get("git.dirty") == "true" else ""
@@ -209,10 +210,10 @@ def _scores(root: Path, params: Params, name: str) -> dict[str, Any]:
 
 
 def halved(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file, those that are floating-point numbers as float16.
+    """Return the weights in a file, floating-point ones as float16.
 
     Raises:
-        UserError: unreadable, or a number is beyond float16.
+        UserError: unreadable, or a number exceeds the range of float16.
     """
     try:
         found = load_file(path)

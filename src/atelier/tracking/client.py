@@ -1,7 +1,7 @@
-"""Runs in MLflow; the only file that knows it. One run per method; its stages are processes.
+"""Runs in MLflow, which only this file imports. One run per method; its stages are processes.
 
-The run's id travels in the stages' output files, so a result restored from DVC's cache still finds
-it. A store that cannot be used is reported in one line, once, and all here becomes a no-op.
+The run's id is in the stages' output files, so a result restored from DVC's cache still has it. A
+store that cannot be used is reported once, in one line, and everything here becomes a no-op.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from atelier.tracking.system_metrics import Gauges
 EXPERIMENT = "atelier"
 FLUSH_SECONDS = 5.0
 NOTE = "mlflow.note.content"
-"""Tag of the description that MLflow shows, in Markdown."""
+"""Tag of the description that MLflow displays, in Markdown."""
 PROCESS = "process"
-"""Tag that tells whether the process of a run still lives."""
+"""Tag that identifies the process of a run, to tell whether it is alive."""
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 """MLflow's limits for one ``log_batch``."""
 
 log = logging.getLogger(__name__)
-_dead: set[str] = set()  # Stores found unusable by this process: not asked and not named again.
+_dead: set[str] = set()  # Stores found unusable by this process: neither used nor reported again.
 T = TypeVar("T")
 
 
@@ -58,14 +58,14 @@ def open_run(
     tags: Mapping[str, Any] | None = None,
     run_id: str | None = None,
 ) -> Run:
-    """Continue ``run_id``, or start a run where that is impossible; never raises.
+    """Resume the run ``run_id``, or start a new one if that is impossible; never raises.
 
     Args:
         method: entry of ``methods`` in ``params.yaml``.
         stage: ``train``, ``stylize`` or ``compare``; prefix of the cost figures.
         params: settings, nested; logged as ``a.b.c``. MLflow's parameters are immutable: a run that
-            holds another value of one of them is not continued, and the new run names it in its
-            tag ``continues``. So does one whose ``run_id`` is not in the store.
+            has another value of one of them is not resumed, and the new run names it in its tag
+            ``continues``; likewise if ``run_id`` is not in the store.
         tags: data digest, features and their hash, scale; git and DVC tags are added.
         run_id: what an earlier stage of this method recorded, if any.
     """
@@ -95,7 +95,7 @@ class Run:
 
     @property
     def id(self) -> str | None:
-        """Return the id for the stage's output; None when the store could not be used."""
+        """Return the id for the stage's output; None if the store could not be used."""
         return self._id
 
     def metrics(self, values: Mapping[str, SupportsFloat], step: int) -> None:
@@ -112,7 +112,7 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Send the points that wait, and what the process has used since the last time."""
+        """Send the pending points, and the system metrics since the last call."""
         now, used = time.monotonic(), self._gauges.read(FLUSH_SECONDS)
         if self._client is not None:
             step = round(now - self._began)
@@ -122,7 +122,7 @@ class Run:
         self.attempt("tracking", lambda: _send(self._client, self._id, "metrics", points))
 
     def summary(self, values: Mapping[str, SupportsFloat | None]) -> None:
-        """Log final figures, at once; None is left out."""
+        """Log final figures immediately; None is left out."""
         self.metrics({name: value for name, value in values.items() if value is not None}, 0)
         self.flush()
 
@@ -166,7 +166,7 @@ class Run:
             self.close("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
 
     def attempt(self, what: str, call: Callable[[], T]) -> T | None:
-        """Call the store; at the first failure say so and leave ``what`` alone from then on.
+        """Call the store; report the first failure, after which ``what`` is skipped.
 
         Returns:
             What ``call`` returned; None when it failed or was not called.
@@ -177,7 +177,7 @@ class Run:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # deprecations inside MLflow are not the user's
                 return call()
-        except Exception as error:  # noqa: BLE001 — no failure of the store may stop the work
+        except Exception as error:  # noqa: BLE001 — a failure of the store must not stop the work
             self._off.add(what)
             self.lost.append(what)
             log.warning("MLflow: no %s from here on, the work continues: %s", what, brief(error))
@@ -191,7 +191,7 @@ class Run:
             self._off.add("tracking")
             self.lost.append("tracking")
             return
-        _dead.add(uri)  # until the contrary is shown
+        _dead.add(uri)  # until proven otherwise
         client, experiment = connect(uri)
         close_killed(client, experiment)
         flat = {clean(key): text_of(value) for key, value in flatten(params).items()}
@@ -211,14 +211,14 @@ class Run:
 
 
 def close_killed(client: Any, experiment: str) -> None:
-    """Close runs whose process was killed and could not do it; they would run for ever."""
+    """Close runs whose process was killed; they would stay open for ever."""
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'", max_results=1000):
         if is_gone(run.data.tags.get(PROCESS)):
             client.set_terminated(run.info.run_id, "KILLED")
 
 
 def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[str, str]) -> None:
-    """Write figures and tags to a run of MLflow that has ended; what it has is not repeated."""
+    """Write figures and tags to a finished run; skip those it already has."""
     had, run_id = run.data.metrics, run.info.run_id
     points = [_metric(k, v, 0) for k, v in figures.items() if had.get(clean(k)) != v]
     _send(client, run_id, "metrics", points)
@@ -226,7 +226,7 @@ def report(client: Any, run: Any, figures: Mapping[str, float], tags: Mapping[st
 
 
 def connect(uri: str) -> tuple[Any, str]:
-    """Return client and experiment id; the first process makes the schema, the others wait."""
+    """Return client and experiment id; the first process creates the schema, others wait."""
     database = database_of(uri)
     if database is None:
         client = library().MlflowClient(uri)
@@ -244,12 +244,12 @@ def connect(uri: str) -> tuple[Any, str]:
 
 
 def library() -> Any:
-    """Return MLflow with its messages off; imported when first needed: that takes a second."""
+    """Return MLflow with its messages off, imported on first use, as that takes a second."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    # MLflow's own 7 tries of 120 s would hold the training up when a server is gone.
+    # MLflow's default of 7 tries of 120 s would delay a training when a server is gone.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each try
@@ -264,7 +264,7 @@ def _experiment(client: Any, artifacts: str | None) -> Any:
         try:
             client.create_experiment(EXPERIMENT, artifact_location=artifacts)
         except library().MlflowException as error:
-            # On a server, another process may have been first.
+            # On a server, another process may have created it first.
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         found = client.get_experiment_by_name(EXPERIMENT)
@@ -274,7 +274,7 @@ def _experiment(client: Any, artifacts: str | None) -> Any:
 
 
 def _additions(client: Any, run_id: str, params: dict[str, str]) -> dict[str, str] | None:
-    """Return parameters to add to a run, or None when it is gone or holds other values."""
+    """Return parameters to add to a run, or None if it is missing or has other values."""
     try:
         run = client.get_run(run_id)
     except library().MlflowException as error:
@@ -296,7 +296,7 @@ def _send(client: Any, run_id: str | None, kind: str, items: list[Any]) -> None:
 
 
 def _entities(kind: str, values: Mapping[str, Any]) -> list[Any]:
-    """Return ``Param`` or ``RunTag`` objects with keys and lengths that MLflow takes."""
+    """Return ``Param`` or ``RunTag`` objects with keys and lengths that MLflow accepts."""
     make = getattr(library().entities, kind)
     return [make(clean(key), text_of(value)) for key, value in values.items() if value is not None]
 

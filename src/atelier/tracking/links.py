@@ -15,7 +15,7 @@ from atelier.tracking.store import database_of, store_uri
 from atelier.tracking.ui import address
 
 TRAINED_BY = "training_run_id"
-"""Entry of records that names the training their pictures are of, as a run's id."""
+"""Key of records: run id of the training their pictures are from."""
 
 
 def training_run(root: Path, method: str) -> str | None:
@@ -24,11 +24,11 @@ def training_run(root: Path, method: str) -> str | None:
 
 
 def run_ids(root: Path, method: str) -> list[str]:
-    """Return the ids of the runs a method's results may have, the one to take first.
+    """Return the ids of the runs a method's results may have, in order of precedence.
 
-    That of the pictures: the training's own unless ``stylize`` could not continue it and opened
-    another. Then that of the training, for where the first is not in the store. Pictures and
-    scores of an earlier training do not count.
+    First that of the pictures: the training's own unless ``stylize`` could not resume it and opened
+    another. Then that of the training, in case the first is not in the store. Pictures and scores
+    of an earlier training are ignored.
     """
     results, trained = Results(root), training_run(root, method)
     made = read_record(results.stylized(method).record).get(PICTURES)
@@ -44,13 +44,13 @@ def _id(found: Mapping[str, Any]) -> str | None:
 
 
 def page_of(root: Path, method: str) -> tuple[str, str]:
-    """Return the address of the method's run, or "" and the reason why there is none."""
+    """Return the address of the method's run and "", or "" and the reason."""
     found = [run_page(run) for run in run_ids(root, method)] or [run_page(None)]
     return next((page for page in found if page[0]), found[0])
 
 
 def run_page(run: str | None) -> tuple[str, str]:
-    """Return the address of a run in MLflow's interface, or "" and the reason why there is none."""
+    """Return the address of a run in MLflow's interface and "", or "" and the reason."""
     if run is None:
         return "", "Tracking was not available when this was made: there is no MLflow run."
     uri = store_uri()
@@ -67,7 +67,7 @@ def run_page(run: str | None) -> tuple[str, str]:
 
 
 def _experiment(database: Path, run: str) -> str | None:
-    """Return the experiment a run belongs to; None when the store cannot tell."""
+    """Return the experiment a run belongs to, or None."""
     ask = "SELECT experiment_id FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'"
     with (
         suppress(sqlite3.Error),

@@ -1,4 +1,4 @@
-"""Progress of long steps: a bar with the time left in a terminal, plain lines elsewhere."""
+"""Progress of long steps: a bar with the remaining time in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 PLAIN_EVERY = 10.0
-"""Seconds between plain lines; a log of hours must stay readable."""
+"""Seconds between plain lines, which keep logs of hours readable."""
 
 
 def progress(iterable: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Pass ``iterable`` through and report its progress on stderr.
 
     Args:
-        iterable: items, steps or results as they come.
-        total: how many there will be.
-        what: name of the work, a few words.
+        iterable: items, steps or results.
+        total: number of items.
+        what: short name of the work.
     """
     if sys.stderr.isatty():
         return iter(tqdm(iterable, total=total, desc=what, dynamic_ncols=True))

@@ -1,4 +1,4 @@
-"""Provenance of a run: the commit, the DVC stage, the memory; knows no tracker."""
+"""Provenance of a run: commit, DVC stage and experiment; independent of any tracker."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def run_name(method: str) -> str:
 def context(stage: str) -> dict[str, str]:
     """Return tags of this process: commit, dirty flag, DVC stage and experiment.
 
-    The stages of a run can stem from different commits, so each that opens it has its own pair of
-    git tags; the plain pair is that of the last one.
+    The stages of a run can be from different commits, so each has its own pair of git tags; the
+    plain pair is that of the last one.
     """
     git = git_tags()
     own = {f"{stage}.{key}": value for key, value in git.items()}
@@ -32,7 +32,7 @@ def context(stage: str) -> dict[str, str]:
 
 
 def git_tags() -> dict[str, str]:
-    """Return ``git.commit`` and ``git.dirty``; nothing outside a repository.
+    """Return ``git.commit`` and ``git.dirty``; {} outside a repository.
 
     dvc.lock and results/ do not count: ``dvc repro`` itself rewrites them between the stages.
     """

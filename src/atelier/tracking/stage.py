@@ -1,4 +1,4 @@
-"""Frame of every stage script: a status record, and errors in one line."""
+"""Context of every stage script: a status record, and errors in one line."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a
 DENIED = (errno.EROFS, errno.EACCES, errno.EPERM)
 FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Names of glibc's <malloc.h>."""
+"""Constants of glibc's <malloc.h>."""
 
 
 def stage_entry() -> str:
-    """Return the method that a stage's script is run for: its argument, or the one DVC names.
+    """Return the method of a stage's script: its argument, or that of DVC's stage.
 
-    DVC names it in ``DVC_STAGE``, say ``train@adain``. On the shell line of ``dvc.yaml`` a name
-    would be read by the shell before anyone has looked at it. What is no name ends the script.
+    DVC passes it in ``DVC_STAGE``, such as ``train@adain``. In a command of ``dvc.yaml`` the shell
+    would interpret a name before it is checked. An invalid name ends the script.
     """
     named = os.environ.get("DVC_STAGE", "").rpartition("@")[2]
     name = sys.argv[1] if len(sys.argv) > 1 else named
     if not NAME.fullmatch(name):
-        sys.exit(f"error: {name!r} is no name of a method; give one of params.yaml's `methods`")
+        sys.exit(f"error: {name!r} is not a name of a method; give one of params.yaml's `methods`")
     return name
 
 
@@ -46,9 +46,9 @@ def stage_entry() -> str:
 def stage(name: str, method: str | None = None) -> Iterator[None]:
     """Run a stage's work; a user's mistake ends it with one line and exit code 1.
 
-    For a stage of a method ``results/status/<method>.json`` tells the table and the dashboard that
-    it is running or why it failed. DVC does not track it: a failed stage has no outputs, and the
-    metrics of an earlier run beside it must not be taken for its own.
+    For a stage of a method, ``results/status/<method>.json`` tells table and dashboard that it is
+    running or why it failed. DVC does not track it: a failed stage has no outputs, and metrics of
+    an earlier run must not be taken for its own.
     """
     use_plain_characters()
     interrupt_on_sigterm()
@@ -83,14 +83,14 @@ def _is_full(error: BaseException) -> bool:
 
 
 class _Note:
-    """The status record of a method's stage; none for a stage that belongs to no method."""
+    """Status record of a method's stage; none for a stage without a method."""
 
     def __init__(self, name: str, method: str | None) -> None:
         self.path = Results().status(method) if method else None
         self.what = f"{name} of {method}" if method else name
         self.fixed = {"stage": name}
         if method:
-            with suppress(UserError):  # the stage itself is about to say what params.yaml lacks
+            with suppress(UserError):  # the stage itself reports what params.yaml lacks
                 self.fixed["key"] = Params.load().key(method)
 
     def write(self, state: str, **more: str) -> None:
@@ -98,8 +98,8 @@ class _Note:
             write_json(self.path, {**self.fixed, "state": state, **more})
 
     def fail(self, reason: str) -> NoReturn:
-        """End the stage with one line: no traceback for what the user can put right."""
-        with suppress(OSError):  # a full disk takes no record either
+        """End the stage with one line: no traceback for what the user can fix."""
+        with suppress(OSError):  # a full disk cannot store a record either
             self.write("failed", error=reason)
         print(f"error: {self.what}: {reason}", file=sys.stderr)
         sys.exit(1)
@@ -110,17 +110,17 @@ class _Note:
 
 
 def tune_process() -> None:
-    """Set up a process that does one stage and ends: its memory, its garbage, its messages."""
+    """Set up the process of a stage: memory, garbage collection, log messages."""
     keep_memory()
     spare_collection()
     show_logs()
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory instead of giving it back to the kernel after every tensor.
+    """Make glibc keep freed memory instead of returning it to the kernel after every tensor.
 
     A step of Gatys' method frees and takes hundreds of MiB, and every page of newly mapped memory
-    costs a fault. Without effect where the C library is another.
+    costs a page fault. No effect with other C libraries.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -129,10 +129,10 @@ def keep_memory() -> None:
 
 
 def spare_collection() -> None:
-    """Look for garbage more rarely, and never among what is loaded by now.
+    """Run the garbage collector less often, and never on what is already loaded.
 
-    MLflow and torch's compiler make objects by the hundred thousand and no garbage; at the end all
-    modules would be looked through again. Together a second of a short stage.
+    MLflow and torch's compiler create hundreds of thousands of objects and no garbage; at exit all
+    modules would be scanned again. Together this saves a second of a short stage.
     """
     gc.freeze()
     gc.set_threshold(70_000)

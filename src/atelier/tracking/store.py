@@ -1,6 +1,6 @@
-"""Store of the runs: its address, its health, the names it takes, and moving it.
+"""Store of the runs: its address, its health, valid names, and its relocation.
 
-It knows the tables it mends, not the library that made them (see ``atelier.tracking.client``).
+It knows the tables that it updates, not the library that created them (``tracking.client``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from atelier.core.config import main_root
 
 SQLITE = "sqlite:///"
 VALUE_CHARACTERS = 5000
-"""Longer values are cut: MLflow refuses them above 6000 (parameters) or 8000 (tags)."""
+"""Longer values are truncated: MLflow refuses more than 6000 (parameters) or 8000 (tags)."""
 
 
 def store_uri() -> str:
@@ -52,12 +52,12 @@ def drop_stray_folders(uri: str) -> None:
 
 
 def default_database() -> Path:
-    """Return an absolute address: a relative one is lost with ``dvc exp run --temp``'s copy."""
+    """Return an absolute address: a relative one is lost with ``dvc exp run --temp``."""
     return main_root().resolve() / "mlflow.db"
 
 
 def probe(database: Path) -> None:
-    """Fail at once where MLflow would retry for a minute: unreadable, corrupt, locked."""
+    """Raise at once where MLflow would retry for a minute: unreadable, corrupt, locked."""
     with closing(sqlite3.connect(database, timeout=10, isolation_level=None)) as db:
         db.execute("BEGIN IMMEDIATE")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -65,9 +65,9 @@ def probe(database: Path) -> None:
 
 
 def follow_move(database: Path, experiment_id: str, old: str, new: str) -> None:
-    """Point an experiment and its runs from the artifact folder ``old`` to ``new``.
+    """Move an experiment and its runs from the artifact folder ``old`` to ``new``.
 
-    MLflow writes absolute places into the database and has no call to change them. In a moved
+    MLflow writes absolute paths into the database and has no call to change them. In a moved
     project they lead nowhere, and in a copied one into the original, so they are rewritten.
     """
     experiment = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"

@@ -1,4 +1,4 @@
-"""Present use of processor and memory, read in microseconds: no thread, no package."""
+"""Current use of processor and memory, read in microseconds, without a thread or a package."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import time
 from pathlib import Path
 
 STATM = Path("/proc/self/statm")
-"""Linux: sizes of the process in pages, the second is what it holds in memory."""
+"""Linux: sizes of the process in pages, the second is its resident memory."""
 
 
 class Gauges:
-    """Use of processor and memory; the processor's is the mean since the last reading."""
+    """Use of processor and memory; that of the processor is the mean since the last reading."""
 
     def __init__(self) -> None:
         self._at, self._cpu = time.monotonic(), _cpu_seconds()
 
     def read(self, least: float) -> dict[str, float]:
-        """Return the gauges, or nothing less than ``least`` seconds after the last reading.
+        """Return the gauges; {} less than ``least`` seconds after the last reading.
 
-        ``cpu_percent`` is 100 for one core at work all the time, ``memory_mib`` the process's own
-        and ``gpu_memory_mib`` what torch holds, each where it can be told.
+        ``cpu_percent`` is 100 for one busy core, ``memory_mib`` that of the process and
+        ``gpu_memory_mib`` that of torch, each where it is known.
         """
         now, cpu = time.monotonic(), _cpu_seconds()
         if now - self._at < max(least, 1e-3):
@@ -32,7 +32,7 @@ class Gauges:
 
 
 def _cpu_seconds() -> float:
-    """Return the seconds of all threads; worker processes count when they have ended."""
+    """Return the seconds of all threads; worker processes count after they have ended."""
     used = os.times()
     return used.user + used.system + used.children_user + used.children_system
 

@@ -231,7 +231,7 @@ def test_unknown_names_are_named(vgg16: None, name: str, layer: str, message: st
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "inception_fid"])
 def test_switches_of_the_vggs_are_refused_elsewhere(name: str) -> None:
-    with pytest.raises(UserError, match=f"{name}: pooling and first_padding are switches of the"):
+    with pytest.raises(UserError, match=f"{name}: pooling and first_padding are options of the"):
         load_features(name, ["fire9"], pooling="average")
     with pytest.raises(UserError, match="of the VGGs only"):
         load_features(name, ["fire9"], first_padding="replicate")

@@ -146,9 +146,9 @@ def test_a_missing_or_foreign_file_gives_a_sentence(
 def test_layers_and_switches_it_does_not_have_are_named() -> None:
     with pytest.raises(UserError, match=r"mini has no layer 'relu4_2'; it has relu1_1, relu2_1"):
         load_features("mini", ["relu4_2"])
-    with pytest.raises(UserError, match="mini: vector stands for whole pictures and is asked for"):
+    with pytest.raises(UserError, match="mini: vector cannot be combined with other layers"):
         load_features("mini", ["relu4_1", "vector"])
-    with pytest.raises(UserError, match="mini: pooling and first_padding are switches of the VGGs"):
+    with pytest.raises(UserError, match="mini: pooling and first_padding are options of the VGGs"):
         load_features("mini", ["relu4_1"], pooling="average")
 
 

@@ -152,7 +152,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("page.pth", b"<html>404</html>", "not a readable weight file: .*error page"),
-        ("empty.pth", b"", "not a readable weight file: it ends too early"),
+        ("empty.pth", b"", "not a readable weight file: it is truncated"),
         ("cut.pth", None, "not a readable weight file: PytorchStreamReader"),
         ("page.safetensors", b"<html>404</html>", "not a readable weight file: "),
     ],
@@ -269,7 +269,7 @@ def test_convert_writes_no_weights_that_the_network_will_not_take(tmp_path: Path
         ({"epoch": 3}, "vgg16", "odd.pth: holds no tensors by name"),
         ({"a": {"q": torch.zeros(1)}}, "vgg16", "odd.pth: a: expected q, scale and min"),
         (packed({"a": torch.rand(3)}), "vgg16", "odd.pth: an 8-bit file has to hold a VGG"),
-        (marked(1), "inception_v3", "odd.pth: is no inception_v3: it lacks Conv2d_1a_3x3"),
+        (marked(1), "inception_v3", "odd.pth: is not inception_v3: it lacks Conv2d_1a_3x3"),
     ],
 )
 def test_convert_refuses(tmp_path: Path, content: Any, name: str | None, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The design of a painting before the brush: areas, their colours and the flow of the strokes."""
+"""Design of a painting before its strokes: areas, their colours and the flow of the strokes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Design:
             angle: direction of the strokes.
             spread: how far a single stroke may leave the level.
             fine: share of small strokes, in [0, 1].
-            area: whether a dark contour may run around it.
+            area: whether a dark contour may surround it.
         """
         tones = np.stack([srgb(code) for code in palette])
         own = level + spread * self.rng.standard_normal((self.size, self.size))

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 Field = NDArray[Any]
-"""Numbers, mostly float32: a plane (H, W), colours (..., 3) or one per thing (N,)."""
+"""Numbers, mostly float32: a plane (H, W), colours (..., 3) or one per object (N,)."""
 
 
 def spectral(

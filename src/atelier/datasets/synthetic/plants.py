@@ -113,7 +113,7 @@ def _leaf_light(scene: Scene, facing: Field) -> Field:
 
 
 def flat_light(scene: Scene) -> Field:
-    """Light (3,) on a thing that faces nowhere in particular."""
+    """Return the light (3,) on an object without a facing direction."""
     return np.asarray(0.35 * scene.light.sun_colour + 0.6 * scene.light.ambient, np.float32)
 
 

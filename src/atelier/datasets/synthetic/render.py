@@ -16,7 +16,7 @@ from atelier.datasets.synthetic.noise import Field
 from atelier.tracking.progress import progress
 
 Recipe = Callable[[np.random.Generator, int], Field]
-"""Draws one picture from its own random numbers at twice the size that it returns."""
+"""Recipe: draws one picture from its own random numbers, at twice the size it returns."""
 
 LANDSCAPES: tuple[Recipe, ...] = (
     shores.mountain_lake, fields.patchwork, shores.seaside, fields.forest_edge,
@@ -37,7 +37,7 @@ KINDS: tuple[tuple[str, str, tuple[Recipe, ...]], ...] = (
 )
 SIZES = (64, 1024)
 REAL = Path(__file__).with_name("photographs")
-"""Real photographs, test pictures of every sample; CREDITS.md says whose."""
+"""Real photographs, test pictures of every sample; see CREDITS.md for their authors."""
 CREDITS = "CREDITS.md"
 
 
@@ -51,12 +51,12 @@ def render_sample(
 ) -> list[Path]:
     """Render the sample as PNG below ``folder``; files of the same name are replaced.
 
-    Every picture has random numbers of its own, so that asking for more changes none. With the
-    same library versions the files are the same bit for bit.
+    Every picture has its own random numbers, so that rendering more changes none. With the same
+    library versions the files are identical bit for bit.
 
     Args:
         folder: gets ``photos/train``, ``photos/test`` and ``paintings``.
-        seed: 0 or more; another one makes another sample.
+        seed: 0 or more.
         size: side of the square pictures in pixels, even, 64 to 1024.
         train: number of landscapes for training.
         test: number of landscapes to stylise.
@@ -92,7 +92,7 @@ def copy_photographs(folder: Path) -> list[Path]:
 
 
 def render_one(seed: int, size: int, kind: int, index: int) -> Field:
-    """Picture ``index`` of ``KINDS[kind]``: (size, size, 3) in [0, 1]."""
+    """Render picture ``index`` of ``KINDS[kind]``: (size, size, 3) in [0, 1]."""
     recipes = KINDS[kind][2]
     rng = np.random.default_rng([seed, kind, index])
     return recipes[index % len(recipes)](rng, 2 * size)
@@ -110,7 +110,7 @@ def write_one(folder: Path, seed: int, size: int, kind: int, index: int) -> Path
 
 @contextmanager
 def _written(path: Path) -> Iterator[Path]:
-    """Yield the file to write, as ``atomic``; one that cannot be written is the user's."""
+    """Yield the file to write, like ``atomic``; one that cannot be written is a UserError."""
     try:
         with atomic(path) as part:
             yield part

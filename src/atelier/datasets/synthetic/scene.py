@@ -28,7 +28,7 @@ class Light:
     zenith: Field
     horizon: Field
     haze_m: float = 9000.0
-    """Distance at which 63 % of a thing's colour is lost to the haze."""
+    """Distance at which 63 % of an object's colour is lost to haze."""
     cover: float = 0.3
     """Clouds: below 0 few, 1 overcast."""
     cloud: Field = field(default_factory=lambda: np.array([1.0, 1.0, 1.0], np.float32))
@@ -51,7 +51,7 @@ class Light:
 
 
 class Scene:
-    """One picture being made: canvas (S, S, 3) in linear light, depth (S, S) in metres."""
+    """One picture in progress: canvas (S, S, 3) in linear light, depth (S, S) in metres."""
 
     def __init__(
         self, rng: np.random.Generator, size: int, horizon: float, eye: float, light: Light

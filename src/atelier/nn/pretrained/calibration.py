@@ -1,4 +1,4 @@
-"""Scales of a VGG's layers, measured on a seeded picture: of trained kernels and of random ones."""
+"""Calibration of a VGG's layers on a seeded picture, for trained and for random kernels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def normalise_activations(chain: nn.Sequential) -> None:
     """Scale the convolutions of a VGG so that every ReLU's mean output is one.
 
     The published families differ by two orders of magnitude in scale (Caffe's VGG19 answers to
-    0-255 pixels), so a loss weight would mean something else with each. After Gatys et al. 2016,
+    0-255 pixels), so loss weights would not transfer between them. After Gatys et al. 2016,
     §2; unlike there, one factor per layer, not per filter, and measured on a smooth seeded picture
-    instead of ImageNet. What the network computes is unchanged but for those factors.
+    instead of ImageNet. Apart from those factors, the activations are unchanged.
     """
-    # A network that is first needed inside a training step would be measured in its precision.
+    # A network loaded within a training step would be measured under its autocast.
     with torch.autocast("cpu", enabled=False):
         value, scale = _smooth_noise(torch.Generator().manual_seed(SEED)), 1.0
         for layer in chain:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                layer.weight.mul_(scale)  # its input was divided by the scale so far
+                layer.weight.mul_(scale)  # its input was divided by the previous scale
                 scale = layer(value).relu().mean().item()
                 layer.weight.div_(scale)
                 layer.bias.div_(scale)
@@ -33,16 +33,16 @@ def normalise_activations(chain: nn.Sequential) -> None:
 
 
 def random_vgg19(seed: int = SEED) -> nn.Sequential:
-    """VGG19's layers with seeded Gaussian kernels, calibrated to unit second moment.
+    """Return VGG19's layers with seeded Gaussian kernels, calibrated to unit second moment.
 
     Random VGG features carry texture (He, Wang & Hopcroft 2016, "A powerful generative model using
-    random weights"), but their distances are comparable with nothing else. Each channel is scaled
-    on a smooth seeded picture (as LSUV, Mishkin & Matas 2016) so that all layers weigh alike.
-    Drawn and calibrated in float64 with rounded factors: processors differ in the last bits of a
-    float32, and the hash has to be equal on every machine.
+    random weights"), but their distances are only comparable with each other. Each channel is
+    scaled on a smooth seeded picture (as LSUV, Mishkin & Matas 2016) so that all layers count
+    equally. Drawn and calibrated in float64 with rounded factors: processors differ in the last
+    bits of a float32, and the hash must be equal on every machine.
     """
     generator = torch.Generator().manual_seed(seed)
-    with torch.device("meta"):  # no time lost on an initialisation that is overwritten
+    with torch.device("meta"):  # skip an initialisation that is overwritten
         models = importlib.import_module("torchvision.models")  # see weights.published_url
         chain: nn.Sequential = models.vgg19(weights=None, init_weights=False).features
     chain = chain.double().to_empty(device="cpu").requires_grad_(False)
@@ -55,7 +55,7 @@ def random_vgg19(seed: int = SEED) -> nn.Sequential:
 
 
 def _smooth_noise(generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(4, 3, 64, 64) with detail at all sizes: a sum of enlarged noises, unit variance."""
+    """Return (4, 3, 64, 64) noise with detail at all scales and unit variance."""
     sides = (2, 4, 8, 16, 32, 64)
     octaves = [torch.randn(4, 3, n, n, generator=generator, dtype=dtype) for n in sides]
     total = torch.stack([F.interpolate(o, 64, mode="bilinear") for o in octaves]).sum(0)

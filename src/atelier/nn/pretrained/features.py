@@ -1,7 +1,7 @@
 """Frozen perceptual networks, loaded by name and tapped by layer name.
 
-Shapes: B pictures, C channels, H×W positions. Input is RGB in [0, 1]; every network normalises
-inside, as it was trained.
+Shapes: B pictures, C channels, H×W positions. Input is RGB in [0, 1]; every network normalises it
+as in its training.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BUILDERS = {
     "inception_v3": inception_network,
     "mini": mini_network,
 }
-"""Networks that are no plain chain: weights and layers wanted → network."""
+"""Networks that are not a plain chain → function of weights and layers that builds them."""
 EMBEDDING_LAYER = {
     "inception_fid": "pool3",
     "inception_v3": "Mixed_7c",
@@ -44,17 +44,17 @@ EMBEDDING_LAYER = {
     "mini": "vector",
     "random": "relu4_1",
 }
-"""The layer whose spatial mean stands for a picture in distances; relu5_1 for the VGGs."""
+"""Layer whose spatial mean is the feature vector of a picture; relu5_1 for the VGGs."""
 
 
 class Features(nn.Module):
-    """A frozen network; calling it gives the activations of the layers it was asked for.
+    """A frozen network that returns the activations of selected layers.
 
     Attributes:
-        name: the name it was asked for by.
-        hash: digest of all its weights, to be written beside every number it produced.
-        layers: what it was asked for.
-        embedding: the layer whose spatial mean stands for a picture.
+        name: name of the network.
+        hash: digest of all its weights, to accompany every number computed with it.
+        layers: the selected layers.
+        embedding: the layer whose spatial mean represents a picture.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Features(nn.Module):
 
     @cached_property
     def channels(self) -> dict[str, int]:
-        """Return layer → its width C."""
+        """Return layer → width C."""
         device = next(self.network.parameters()).device
         with torch.no_grad():
             found = self(torch.zeros(1, 3, 96, 96, device=device))
@@ -94,9 +94,9 @@ class Features(nn.Module):
 
 
 class LossFeatures:
-    """The network of a training's losses, loaded when a loss first needs it.
+    """Loss network of a training, loaded when a loss first needs it.
 
-    A trained system is applied without it, also where its weights cannot be had.
+    A trained system is applied without it, so its weights need not be available.
     """
 
     def __init__(self, load: Callable[[], Features]) -> None:
@@ -104,7 +104,7 @@ class LossFeatures:
 
     @cached_property
     def network(self) -> Features:
-        """Return the network; from the first use on it stays in memory.
+        """Return the network, which is loaded on first use.
 
         Raises:
             UserError: see ``load_features``.
@@ -118,7 +118,7 @@ class LossFeatures:
 
 
 class Tapped(nn.Module):
-    """A chain of layers, cut after the deepest layer asked for, normalised with ImageNet's."""
+    """A chain of layers up to the deepest selected one, with ImageNet's input normalisation."""
 
     mean: Tensor
     std: Tensor
@@ -140,7 +140,7 @@ class Tapped(nn.Module):
 
 
 class RescaledPool(nn.Module):
-    """2×2 pooling other than max, times a factor that keeps the activations' scale.
+    """Average or L2 pooling (2×2), times a factor that preserves the activations' scale.
 
     Average and L2 pooling shrink a trained VGG's activations; crowsonkb/style-transfer-pytorch
     multiplies by 2 and 0.78.
@@ -199,33 +199,34 @@ def load_features(
     """Return the network ``name`` tapped at ``layers``, frozen, on ``device``.
 
     Args:
-        name: one of ``NAMES``. ``mini`` is our own small encoder, shipped with the package;
+        name: one of ``NAMES``. ``mini`` is the small encoder shipped with the package;
             ``random`` is VGG19's layout with seeded, calibrated weights.
         layers: such as ``relu4_1`` (after the ReLU) or ``conv4_1`` (before it).
-        pooling: what stands for VGG's max pooling.
-        first_padding: ``replicate`` removes the dark rim zero padding leaves in optimised pictures.
+        pooling: replacement of VGG's max pooling.
+        first_padding: ``replicate`` removes the dark frame that zero padding leaves in optimised
+            pictures.
         padding: ``reflect`` is what AdaIN's and AdaAttN's "vgg_normalised" has before every
             convolution; the VGGs, ``random`` and ``mini``, no effect on the others.
         unit_activations: rescale the layers to a mean activation of one (see
             ``normalise_activations``); only the VGGs and ``random``, no effect on the others
-            (``mini`` was taught by a VGG19 rescaled in this way).
+            (``mini`` was distilled from a VGG19 rescaled in this way).
         embedding: one more layer, for ``Features.embed``; default: the first of ``layers``.
         device: ``cpu``, ``cuda``, …
 
     Raises:
-        UserError: unknown name or layer, missing or ill-fitting weights, a switch of the VGGs
-            asked of another network.
+        UserError: unknown name or layer, missing or incompatible weights, an option of the VGGs for
+            another network.
     """
     wanted = list(dict.fromkeys(layers))
     if name not in NAMES:
         raise UserError(f"no features named {name!r}; there are {', '.join(NAMES)}")
     if name == "mini" and VECTOR in wanted and len(wanted) > 1:
-        raise UserError(f"mini: {VECTOR} stands for whole pictures and is asked for alone")
+        raise UserError(f"mini: {VECTOR} cannot be combined with other layers")
     if embedding:
         wanted = list(dict.fromkeys([*wanted, embedding]))
     is_vgg = name in VGG_BLOCKS or name == "random"
     if not is_vgg and (pooling, first_padding) != ("max", "zeros"):
-        raise UserError(f"{name}: pooling and first_padding are switches of the VGGs only")
+        raise UserError(f"{name}: pooling and first_padding are options of the VGGs only")
     if name in BUILDERS:
         state = resolve(name)
         network = BUILDERS[name](state, wanted)
@@ -249,7 +250,7 @@ def _checked(name: str, wanted: Sequence[str], known: dict[str, int]) -> Sequenc
 
 
 def _chain(name: str) -> tuple[nn.Sequential, dict[str, int], str]:
-    """Return the whole ``features`` chain with its weights, its layer names and its hash."""
+    """Return the full ``features`` chain with its weights, its layer names and its hash."""
     if name == "random":
         chain = random_vgg19()
         return chain, vgg_layers("vgg19"), digest(chain.state_dict())
@@ -282,9 +283,9 @@ def require_fit(name: str, state: StateDict) -> None:
 
 
 def reflect_rims(network: nn.Module, padding: Padding) -> None:
-    """Let the convolutions that pad with zeros pad by reflection where ``padding`` says so.
+    """Replace zero padding of convolutions by reflection if ``padding`` says so.
 
-    A decoder paints zeros at the rim of its features as a dark frame.
+    A decoder turns zeros at the border of its features into a dark frame.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":

@@ -1,4 +1,4 @@
-"""The two Inceptions: pytorch-fid's own (the one FID means) and torchvision's ImageNet one."""
+"""The two Inceptions: that of pytorch-fid, which defines FID, and torchvision's ImageNet one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FidNetwork(nn.Module):
             "pytorch_fid.inception"
         )  # see weights.published_url
         before = pytorch_fid.load_state_dict_from_url
-        # The library offers no way to hand it a file: lend it ours while it builds itself.
+        # The library cannot be given a file: replace its loader while it is built.
         pytorch_fid.load_state_dict_from_url = lambda *_, **__: state
         try:
             self.inner = pytorch_fid.InceptionV3([pytorch_fid.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
@@ -68,7 +68,7 @@ class ImageNetInception(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map (B, 3, H, W) in [0, 1], H and W at least 75, to the named activations."""
         # torchvision trained on (x - 0.5)/0.5; `transform_input` undoes ImageNet's normalisation,
-        # so feeding (x - 0.5)/0.5 at once is the same with one step less.
+        # so feeding (x - 0.5)/0.5 directly is equivalent.
         found: dict[str, Tensor] = self.inner((image - 0.5) / 0.5)
         return found
 

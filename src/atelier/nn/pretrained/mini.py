@@ -1,8 +1,8 @@
-"""``mini``: a small perceptual encoder of our own, shipped in the package.
+"""``mini``: a small perceptual encoder, distilled from VGG19 and shipped in the package.
 
-A VGG-like stack with 1.5 million numbers. Its five taps bear the names of the VGG19 layers they
-were taught by (``tools.mini``): strides 1, 2, 4, 8, 16. A sixth layer, ``vector``, stands for
-the whole picture in distances.
+A VGG-like stack with 1.5 million parameters. Its five taps have the names of the VGG19 layers they
+were distilled from (``tools.mini``): strides 1, 2, 4, 8, 16. A sixth layer, ``vector``, is the
+feature vector of a picture.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LAYERS = (*WIDTHS, VECTOR)
 
 
 class Stage(nn.Module):
-    """Halve the sides, then two 3×3 convolutions.
+    """Stage of the network: average pooling, then two 3×3 convolutions.
 
     Unlike VGG: average pooling and a smooth activation, so that a picture optimised against the
-    network gets a gradient at every pixel and no high-frequency pattern goes unseen for free.
+    network gets a gradient at every pixel and high-frequency patterns are penalised.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
@@ -42,17 +42,17 @@ class Stage(nn.Module):
 
 
 def statistics(taps: Mapping[str, Tensor]) -> Tensor:
-    """Mean and standard deviation of every channel of all taps, over the positions: (B, 2·ΣC)."""
+    """Return mean and std of every channel of all taps, over the positions: (B, 2·ΣC)."""
     flat = [value.float().flatten(2) for value in taps.values()]
     return torch.cat([part for f in flat for part in (f.mean(2), f.std(2, correction=0))], 1)
 
 
 class Vector(nn.Module):
-    """An affine map of ``statistics``: what they tell of VGG19's pooled vector, cut short.
+    """Affine map of ``statistics`` that approximates VGG19's pooled vector, truncated.
 
-    Unlike VGG19, where a layer's spatial mean stands for a picture: relu5_1 of this network orders
-    sets of pictures less as VGG19 does. Fitted in closed form (``tools.mini.head``) and never
-    trained, hence buffers.
+    For VGG19 a layer's spatial mean is the feature vector, but relu5_1 of this network orders sets
+    of pictures less like VGG19. Fitted in closed form (``tools.mini.head``) and never trained,
+    hence buffers.
     """
 
     shift: Tensor
@@ -70,7 +70,7 @@ class Vector(nn.Module):
 
     def project(self, known: Tensor) -> Tensor:
         """Map (B, 2·ΣC) statistics to (B, ``LENGTH``)."""
-        with torch.autocast(known.device.type, enabled=False):  # a thousand terms in 8 bits
+        with torch.autocast(known.device.type, enabled=False):  # long sums
             return ((known - self.shift) / self.scale) @ self.weight.mT + self.bias
 
     def forward(self, taps: Mapping[str, Tensor]) -> Tensor:
@@ -79,7 +79,7 @@ class Vector(nn.Module):
 
 
 class Mini(nn.Module):
-    """The network; input is RGB in [0, 1]."""
+    """The encoder; input is RGB in [0, 1]."""
 
     mean: Tensor
     std: Tensor
@@ -87,7 +87,7 @@ class Mini(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         names = self.taps = tuple(WIDTHS)
-        # Repeating the rim instead of zeros: optimised pictures keep no dark frame.
+        # Replicate instead of zero padding, so that optimised pictures have no dark frame.
         self.stem = nn.Conv2d(3, WIDTHS[names[0]], 3, padding=1, padding_mode="replicate")
         steps = pairwise(names)
         self.stages = nn.ModuleDict({b: Stage(WIDTHS[a], WIDTHS[b]) for a, b in steps})
@@ -98,7 +98,7 @@ class Mini(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Map (B, 3, H, W) in [0, 1] to the layers asked for."""
+        """Map (B, 3, H, W) in [0, 1] to the selected layers."""
         value = F.silu(self.stem((image - self.mean) / self.std))
         found = {"relu1_1": value}
         for tap, stage in self.stages.items():
@@ -121,7 +121,7 @@ def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
     """Return the network with the weights of ``state`` (stored as float16), tapped at ``layers``.
 
     Raises:
-        UserError: an unknown layer, or ill-fitting weights.
+        UserError: an unknown layer, or incompatible weights.
     """
     for layer in layers:
         if layer not in LAYERS:
@@ -135,7 +135,7 @@ def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
 
 @torch.no_grad()
 def initialise(network: Mini, seed: int) -> None:
-    """Draw He's normal weights (He et al. 2015) from a generator of its own; biases are zero."""
+    """Initialise by He's normal weights (He et al. 2015), seeded; biases are zero."""
     generator = torch.Generator().manual_seed(seed)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""Sources of pretrained weights: one place, one order, never a silent substitute.
+"""Sources of pretrained weights, in a fixed order, never with a silent substitute.
 
 Order: a file in the folder named by ``ATELIER_WEIGHTS``; the package itself (``mini``); torch's own
 cache; a download by the owning library's address. When none works, one message says what is
@@ -28,9 +28,9 @@ from atelier.core.torch_files import read_torch, why_unreadable
 StateDict = dict[str, Tensor]
 
 PUBLISHED = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid")
-"""Networks whose weights others publish."""
+"""Networks with published weights."""
 SHIPPED: Mapping[str, Path] = {"mini": Path(__file__).with_name("mini.safetensors")}
-"""Weights that came with the package; their card is beside them, as .json."""
+"""Weights shipped with the package; their card is beside them, as .json."""
 TIMEOUT_S = 20.0
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -43,8 +43,8 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 def published_url(name: str) -> str:
     """Return the address at which the owning library publishes the weights of ``name``.
 
-    The libraries are imported here and not above: that takes more than a second, which stages that
-    use the shipped network need not wait.
+    The libraries are imported here and not at the top: that takes more than a second, from which
+    stages that use the shipped network are spared.
     """
     if name == "inception_fid":
         return str(importlib.import_module("pytorch_fid.inception").FID_WEIGHTS_URL)
@@ -56,7 +56,7 @@ def resolve(name: str) -> StateDict:
     """Return the weights of the network ``name``, on the CPU.
 
     Raises:
-        UserError: nothing has them; the message says where to put them and what runs without.
+        UserError: no source has them; the message says where to put them and what runs without.
     """
     if name not in PUBLISHED and name not in SHIPPED:
         known = ", ".join([*PUBLISHED, *SHIPPED])
@@ -70,8 +70,8 @@ def resolve(name: str) -> StateDict:
 
 
 def found_at(name: str) -> Path | None:
-    """Return the file ``resolve`` would read; None where it had to be downloaded."""
-    if name == "random":  # seeded, of no file
+    """Return the file ``resolve`` would read; None if it would have to be downloaded."""
+    if name == "random":  # seeded, without a file
         return Path(__file__)
     return next((path for path in _places(name) if path.is_file()), None)
 
@@ -94,9 +94,9 @@ def _places(name: str) -> Iterator[Path]:
 def _download(name: str) -> StateDict:
     """Download from the owning library's address into torch's cache (hash checked by torch)."""
     url, before = published_url(name), socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none: a dead network would hang for ever
+    socket.setdefaulttimeout(TIMEOUT_S)  # torch.hub sets none, and may block for ever
     try:
-        # pytorch-fid's file name carries the start of its hash as torchvision's do
+        # pytorch-fid's file name contains the start of its hash, like torchvision's
         found: StateDict = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
         )
@@ -112,7 +112,7 @@ def _missing(name: str, error: Exception) -> str:
     return (
         f"the weights of {name} are missing ({error}): put {name}.safetensors or {published} into "
         f"a folder and set ATELIER_WEIGHTS to it, or set `features: mini` in params.yaml, "
-        f"which came with the package"
+        f"which is shipped with the package"
     )
 
 
@@ -130,7 +130,7 @@ def read_weights(path: Path) -> StateDict:
 
 
 def load_strictly(network: nn.Module, state: StateDict, name: str) -> None:
-    """Load ``state``; an error says in one line how it differs from the network ``name``."""
+    """Load ``state``; an error states in one line how it differs from the network ``name``."""
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
@@ -172,7 +172,7 @@ def convert(
     first = "Conv2d_1a_3x3.conv.weight" if name.startswith("inception") else "features.0.weight"
     if first not in tensors:
         some = ", ".join(sorted(tensors)[:3])
-        raise UserError(f"{source}: is no {name}: it lacks {first} and has {some}, …")
+        raise UserError(f"{source}: is not {name}: it lacks {first} and has {some}, …")
     try:
         check(str(name), tensors)
     except UserError as error:
@@ -192,7 +192,7 @@ def _tensors(state: Mapping[str, object], source: Path) -> StateDict:
 
 
 def _usual(key: str) -> str:
-    """A key as the owning library has it: DataParallel puts a word before, bare trunks lack one."""
+    """Return a key as in the owning library: DataParallel adds a prefix, bare trunks lack one."""
     key = key.removeprefix("module.")
     return f"features.{key}" if key[:1].isdigit() else key
 
