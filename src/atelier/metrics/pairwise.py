@@ -35,8 +35,12 @@ def pair_values(
     networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
 ) -> dict[str, Tensor]:
     """Return all that is measured of pairs, float64 (n,) in their order; see ``set_values``."""
-    ((found, _),) = set_values(networks, [pairs], styles, batch, lambda stack: stack.image)
+    ((found, _),) = set_values(networks, [pairs], styles, batch, _no_vectors)
     return found
+
+
+def _no_vectors(stack: Stack) -> Tensor:
+    return stack.image.flatten(1)[:, :0]
 
 
 def set_values(
