@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from atelier.core.baselines import BASELINES
+
 ROOT = Path(__file__).parents[2]
 METHODS = ("adain", "cyclegan", "gatys")
 OUTPUTS = ("stylized/{}/images", "stylized/{}/extras", "models/{}", "snapshots/{}", "denoised/{}")
@@ -63,11 +65,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             put(results / out.format(name) / "a")
         for out in FILES:
             put(results / out.format(name))
-    for place in ("prepared/photos/test/a", "reference.safetensors", "metrics/noise_floor.json",
-                  "metrics/identity.json", "comparison/table.csv", "comparison/table.md",
+    for place in ("prepared/photos/test/a", "reference.safetensors", "baselines/a",
+                  "comparison/table.csv", "comparison/table.md",
                   "comparison/sheets/a", "comparison/comparison.json", "comparison/pareto.png",
                   "comparison/grid.png", "status/a", "../data/a", "../zoo/a"):  # fmt: skip
         put(results / place)
+    for baseline in BASELINES:
+        put(results / f"metrics/{baseline}.json")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     dvc(folder, "repro", "settings")
     dvc(folder, "commit", "--force", "--quiet")
