@@ -246,7 +246,7 @@ def connect(uri: str) -> tuple[Any, str]:
 def library() -> Any:
     """Return MLflow with its messages off, imported on first use, as that takes a second."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # tracebacks; ``attempt`` logs
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # MLflow's default of 7 tries of 120 s would delay a training when a server is gone.
