@@ -31,12 +31,11 @@ def main(name: str) -> None:
         made_by["pretrained"] = begun
     if model.training.is_file():
         made_by["parameters_trained"] = read_json(model.training)["parameters_trained"]
-    scores, denoised = (
-        evaluator.score(
-            reference, made_pairs(folder, RESULTS.prepared.photos, record["pairs"], paintings)
-        )
+    sets = [
+        made_pairs(folder, RESULTS.prepared.photos, record["pairs"], paintings)
         for folder in (made.images, clean.images)
-    )
+    ]
+    scores, denoised = evaluator.score_sets(reference, sets)
     found = {"method": name, "kind": card["kind"], **scores, "denoised": denoised, **made_by}
     write_json(RESULTS.metrics(name), found)
 

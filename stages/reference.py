@@ -31,6 +31,7 @@ if __name__ == "__main__":
         for key in MADE:
             make_baseline(key, jobs, RESULTS.baseline(key).images)
         folders = {IDENTITY: prepared.photos, **{key: RESULTS.baseline(key).images for key in MADE}}
-        for key, folder in folders.items():
-            pairs = made_pairs(folder, prepared.photos, styles, sorted(reference.styles))
-            write_json(RESULTS.metrics(key), {"method": key, **evaluator.score(reference, pairs)})
+        paintings = sorted(reference.styles)
+        sets = [made_pairs(f, prepared.photos, styles, paintings) for f in folders.values()]
+        for key, scores in zip(folders, evaluator.score_sets(reference, sets), strict=True):
+            write_json(RESULTS.metrics(key), {"method": key, **scores})

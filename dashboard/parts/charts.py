@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from atelier.core.baselines import BASELINES
+from atelier.core.markdown import escaped
 from atelier.metrics.catalogue import FIGURES, HEADLINE, PRICE
 from atelier.reports.curves import on_log_axis, thinned
 from atelier.reports.leaderboard import front, label
@@ -69,7 +70,7 @@ def pareto(frame: pd.DataFrame, thumbnails: Sequence[str]) -> None:
     spec = _pareto_spec(x)
     spec["layer"] += [_line(name, value) for name, value in bounds.items()]
     st.vega_lite_chart(kept, spec, height=520, alt=_told(best))
-    st.caption(f"{_told(best)} Larger circles: slower. Point at one for its picture.")
+    st.caption(f"{escaped(_told(best))} Larger circles: slower. Point at one for its picture.")
 
 
 def _bounds(frame: pd.DataFrame) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from parts.pictures import address, look, magnification, thumbnail
+from parts.pictures import address, bytes_of, look, magnification, thumbnail
 
 ASSETS = Path(__file__).parent / "assets"
 WINDOW = 48
@@ -73,10 +73,13 @@ class Shown(NamedTuple):
     size: tuple[int, int]
 
     @classmethod
-    def file(cls, name: str, path: Path) -> Shown:
-        """Return a picture of ``results/`` that ``look`` has found to be valid."""
+    def file(cls, name: str, path: Path) -> Shown | str:
+        """Return a picture of ``results/``, or the reason why it cannot be shown."""
         seen = look(path)
-        return cls(name, path.read_bytes(), (seen.width, seen.height))
+        content = None if seen.problem else bytes_of(path)
+        if content is None:
+            return seen.problem or f"{path.name} is missing"
+        return cls(name, content, (seen.width, seen.height))
 
 
 def slider(left: Shown, right: Shown, key: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -39,10 +40,21 @@ def look(path: Path) -> Look:
     return Look(*_look(str(path), stamp)) if stamp else Look(0, 0, f"{path.name} is missing")
 
 
+def bytes_of(path: Path) -> bytes | None:
+    """Return a file's content; None if it has vanished since it was looked at."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
 def thumbnail(path: Path, side: int = THUMB) -> str:
     """Return a copy of at most ``side`` pixels as a data address; "" where none can be shown."""
     stamp = _stamp(path)
-    return _thumbnail(str(path), stamp, side) if stamp and not look(path).problem else ""
+    if stamp and not look(path).problem:
+        with suppress(OSError):  # it has vanished since
+            return _thumbnail(str(path), stamp, side)
+    return ""
 
 
 def _stamp(path: Path) -> Stamp | None:
@@ -60,6 +72,8 @@ def _look(path: str, stamp: Stamp) -> tuple[int, int, str]:  # noqa: ARG001 - pa
         with Image.open(path) as picture:
             picture.load()
             return picture.width, picture.height, ""
+    except FileNotFoundError:
+        reason = "is missing"
     except UnidentifiedImageError:
         reason = "is not a picture of a known kind"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -103,14 +117,17 @@ def card(
     reason: str = "no picture",
 ) -> None:
     """Draw a titled picture, ``factor`` CSS pixels for each of its own, or ``reason`` instead."""
-    seen = look(path) if path else Look(0, 0, reason)
+    seen, content = look(path) if path else Look(0, 0, reason), None
+    if path and not seen.problem:
+        content = bytes_of(path)
+        seen = seen if content else Look(0, 0, f"{path.name} is missing")
     width = seen.width * factor or SIDE
     with st.container(width=width, gap="xxsmall"):
         st.markdown(f"**{literal(head)}**")
-        if path and not seen.problem:
+        if content:
             # By default Streamlit converts it to JPEG, and without a width it shrinks wide
             # pictures.
-            st.image(str(path), width=width, output_format="PNG", alt=alt)
+            st.image(content, width=width, output_format="PNG", alt=alt)
         else:
             with st.container(height=SIDE // 2, border=True):
                 st.markdown(literal(seen.problem))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.core.config import Params, UserError, project_root
+from atelier.core.markdown import code, escaped
 from atelier.core.paths import CARD, Results
 from atelier.reports import leaderboard, outputs
 
@@ -73,11 +74,11 @@ def explain(error: UserError) -> None:
 
 def _scale(project: Project) -> None:
     digest = outputs.digest(project.root)
-    data = f"data set `{digest[:12]}`" if digest else "no data prepared"
+    data = f"data set {code(digest[:12])}" if digest else "no data prepared"
     count = len(outputs.test_photos(project.root))
     photos = f" · {count} test photographs" if count else ""
     help_ = "The scale is set in params.yaml: demo is quick, full is the setting of the reports."
-    st.caption(f"Scale `{project.params.scale}` · {data}{photos}", help=help_)
+    st.caption(f"Scale {code(project.params.scale)} · {data}{photos}", help=help_)
 
 
 def _what_to_run() -> None:
@@ -88,12 +89,12 @@ def _what_to_run() -> None:
 
 def literal(text: object) -> str:
     """Return ``text`` with Markdown escaped, as names come from files."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>()#+!|~:$" else sign for sign in str(text))
+    return escaped(text, r"_{}()#+~:$")
 
 
 def listed(names: Iterable[str]) -> str:
     """Return the names as a list, each as code."""
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(map(code, names))
 
 
 def title(name: str) -> str:

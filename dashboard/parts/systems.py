@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -13,28 +14,48 @@ from PIL import Image
 
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
-from atelier.core.images import ImageError, read
+from atelier.core.images import ImageError, read, size_of
 from atelier.methods.base import Kind
 from atelier.serving.saved_method import recipe
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
-__all__ = ["applicable", "kind", "load", "opened", "png", "shrunk", "stylised", "used"]
+__all__ = ["applicable", "kind", "load", "opened", "png", "size", "stylised", "used"]
 ONE_AT_A_TIME = Lock()
 """Visitors share the methods, their memory and the machine."""
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def opened(content: bytes, name: str) -> Image.Image:
+def opened(content: bytes, name: str, side: int) -> Image.Image:
     """Return an uploaded picture as the bench reads every picture: upright, 8-bit sRGB, no alpha.
+
+    No side is longer than ``side``; of a much larger JPEG not all is decoded.
 
     Raises:
         UserError: not a picture, broken, or too large; names the uploaded file.
     """
+    with _file(content, name) as path:
+        return shrunk(read(path, max_side=side), side)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def size(content: bytes, name: str) -> tuple[int, int]:
+    """Return width and height of an uploaded picture as it is stored, by its header alone.
+
+    Raises:
+        UserError: no picture; with the name it was uploaded under.
+    """
+    with _file(content, name) as path:
+        return size_of(path)
+
+
+@contextmanager
+def _file(content: bytes, name: str) -> Iterator[Path]:
+    """The bytes as a file, as the reader knows files only; errors name what was uploaded."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
         file.flush()
         try:
-            return read(file.name)
+            yield Path(file.name)
         except ImageError as error:
             raise UserError(f"{name} {error.reason}") from None
 

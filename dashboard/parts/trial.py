@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import streamlit as st
 from PIL import Image
 from streamlit.delta_generator import DeltaGenerator
 
 from atelier.core.config import UserError
+from atelier.core.markdown import code
 from atelier.reports import outputs
 from parts import components, project, systems
 from parts.project import Project, literal
@@ -21,6 +23,28 @@ SIDES = (256, 512, 1024, 2048)
 SHOWN = 432
 """Width in CSS pixels; downloads have the full size."""
 OWN = "a picture of my own"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture that a visitor brought; decoded when it is known how large it is wanted."""
+
+    content: bytes
+    name: str
+    size: tuple[int, int]
+    """As it is stored, upright or not."""
+
+    @property
+    def side(self) -> int:
+        """The longer one, in pixels."""
+        return max(self.size)
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells one photograph from another."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
 Made = dict[str, bytes | str]
 """Method → the bytes of its PNG, or the reason why there is none."""
 
@@ -32,26 +56,22 @@ def trial(found: Project) -> None:
         return
     st.caption("Your pictures stay on this machine and are not stored.")
     photo = upload("Your photograph", "own photo")
+    small = shrink(photo) if photo else None
     kind = {name: systems.kind(found.root, found.params, name) for name in names}
     chosen = choose_methods(names, kind)
     say_which(found, chosen)
     kinds = {kind[name] for name in chosen}
-    style = choose_style(found) if kinds & {"arbitrary", "optimisation"} else None
+    side = photo.side if photo else SIDES[-1]
+    style = choose_style(found, side) if kinds & {"arbitrary", "optimisation"} else None
     strength = choose_strength() if "arbitrary" in kinds else 1.0
-    if photo is None:
+    if photo is None or small is None:
         return
-    small = shrink(photo)
     if st.button("Stylise", type="primary", disabled=not chosen):
         made = run(found, chosen, (small, style), strength)
-        st.session_state["made"] = (digest(photo), systems.png(small), small.size, made)
+        st.session_state["made"] = (photo.digest, systems.png(small), small.size, made)
     kept = st.session_state.get("made")
-    if kept and kept[0] == digest(photo):  # discard the results of another photograph
+    if kept and kept[0] == photo.digest:  # discard the results of another photograph
         show(*kept[1:])
-
-
-def digest(photo: Image.Image) -> str:
-    """Return a digest that identifies a photograph."""
-    return hashlib.sha256(str(photo.size).encode() + photo.tobytes()).hexdigest()
 
 
 def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
@@ -71,7 +91,9 @@ def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
     """Return the methods to apply; by default a fast one."""
     quick = [name for name in names if kind[name] != "optimisation"]
     default = (quick or names)[:1]
-    chosen = st.pills("Methods", names, selection_mode="multi", default=default, key="apply")
+    chosen = st.pills(
+        "Methods", names, selection_mode="multi", default=default, key="apply", format_func=literal
+    )
     slow = [name for name in chosen if kind[name] == "optimisation"]
     if slow:
         st.caption(f"{project.listed(slow)}: optimises every picture, which takes minutes.")
@@ -81,53 +103,67 @@ def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
 def say_which(found: Project, chosen: list[str]) -> None:
     """Show which weights the chosen methods use: of the project's training, or of the zoo."""
     used = {name: systems.used(found.root, found.params, name) for name in chosen}
-    lines = [f"`{name}`: {literal(text)}" for name, text in used.items() if text]
+    lines = [f"{code(name)}: {literal(text)}" for name, text in used.items() if text]
     if lines:
         st.caption("  \n".join(lines))
 
 
-def upload(label: str, key: str) -> Image.Image | None:
+def upload(label: str, key: str) -> Upload | None:
     """Return a picture the visitor uploads; show what is wrong with it."""
     limit = f"At most {MEGABYTES} MB; {', '.join(TYPES)}."
     file = st.file_uploader(label, TYPES, key=key, max_upload_size=MEGABYTES, help=limit)
     if file is None:
         return None
+    content = file.getvalue()
     try:
-        return systems.opened(file.getvalue(), file.name)
+        return Upload(content, file.name, systems.size(content, file.name))
     except UserError as error:
         st.error(literal(error))
         return None
 
 
-def shrink(photo: Image.Image) -> Image.Image:
+def opened(picture: Upload, side: int) -> Image.Image | None:
+    """Return a picture no larger than ``side``; show what is wrong with it."""
+    try:
+        return systems.opened(picture.content, picture.name, side)
+    except UserError as error:
+        st.error(literal(error))
+        return None
+
+
+def shrink(photo: Upload) -> Image.Image | None:
     """Return the photograph, shrunk to the chosen size; show a note if it was."""
-    most = max(photo.size)
+    most = photo.side
     sides = [*(side for side in SIDES if side < most), most]
     side = most
     if len(sides) > 1:
         hint = "Larger takes longer; very large pictures are processed in tiles."
         first = sides[min(1, len(sides) - 2)]
         side = st.select_slider("Longest side in pixels", sides, first, help=hint, width=320)
-    small = systems.shrunk(photo, side)
-    if small.size != photo.size:
-        was, now = (f"{picture.width} × {picture.height}" for picture in (photo, small))
+    small = opened(photo, side)
+    if small and side < most:
+        turned = (small.width > small.height) != (photo.size[0] > photo.size[1])
+        sizes = photo.size[::-1] if turned else photo.size, small.size
+        was, now = (f"{width} × {height}" for width, height in sizes)
         st.info(f"The photograph has {was} pixels and is shrunk to {now}.")
     return small
 
 
-def choose_style(found: Project) -> Image.Image | None:
-    """Return a painting of the project, or one the visitor uploads."""
+def choose_style(found: Project, side: int) -> Image.Image | None:
+    """Return a painting of the project, or one the visitor uploads, no larger than ``side``."""
     files = {path.stem: path for path in outputs.paintings(found.root)}
     name = st.selectbox("Style", [*files, OWN], key="style", width=320)
     if files:
         components.filmstrip("Paintings", files, name, "paintings", turn)
     if name == OWN:
-        return upload("The style", "own style")
+        own = upload("The style", "own style")
+        return opened(own, side) if own else None
     try:
-        return systems.opened(files[name].read_bytes(), files[name].name)
-    except (UserError, OSError) as error:
+        content = files[name].read_bytes()
+    except OSError as error:
         st.error(literal(error))
         return None
+    return opened(Upload(content, files[name].name, (0, 0)), side)
 
 
 def turn(style: str) -> None:
@@ -163,7 +199,7 @@ def run(
 
 
 def _show_part(bar: DeltaGenerator, text: str, part: float) -> None:
-    bar.progress(part, text)
+    bar.progress(part, literal(text))
 
 
 def show(photo: bytes, size: tuple[int, int], made: Made) -> None:

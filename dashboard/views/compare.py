@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from atelier.core.markdown import code
 from atelier.core.paths import SNAPSHOTS
 from atelier.metrics.catalogue import AFTER, FIGURES, HEADLINE
 from atelier.reports import outputs
@@ -80,8 +81,8 @@ def choose_methods(found: Project, photo: str) -> list[dict[str, Any]]:
             bind="query-params", wrap=True,
         )  # fmt: skip
     if absent and not found.fresh:
-        command = f"dvc repro evaluate@{absent[0]}"
-        st.caption(f"Not run yet: {project.listed(absent)}; for one of them, `{command}`.")
+        command = code(f"dvc repro evaluate@{absent[0]}")
+        st.caption(f"Not run yet: {project.listed(absent)}; for one of them, {command}.")
     return [{str(key): value for key, value in rows[name].items()} for name in chosen]
 
 
@@ -193,14 +194,12 @@ def two(found: Project, photo: Path) -> None:
             bind="query-params",
             width=240,
         )
-    problems = [
-        seen.problem for name in (left, right) if (seen := pictures.look(sides[name])).problem
-    ]
-    if problems:
+    one, other = (components.Shown.file(name, sides[name]) for name in (left, right))
+    if isinstance(one, str) or isinstance(other, str):
+        problems = [side for side in (one, other) if isinstance(side, str)]
         st.markdown(literal("; ".join(problems)))
         return
-    both = [components.Shown.file(name, sides[name]) for name in (left, right)]
-    components.slider(both[0], both[1], "slider")
+    components.slider(one, other, "slider")
 
 
 def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from atelier.core import records, zoo_files
 from atelier.core.config import UserError
+from atelier.core.markdown import code
 from atelier.core.paths import SNAPSHOTS
 from atelier.reports import outputs, parameters
 from atelier.reports.curves import curves as loss_curves
@@ -51,9 +52,9 @@ def state(found: Project, name: str) -> None:
     card = records.record(found.root, name, "card")
     parts = [f"**{literal(row['status'])}**"]
     if "kind" in card:
-        parts.append(f"kind `{card['kind']}`")
+        parts.append(f"kind {code(card['kind'])}")
     if card.get("features"):
-        parts.append(f"features `{card['features']}` {card.get('features_hash', '')}")
+        parts.append(f"features {code(card['features'])} {code(card.get('features_hash', ''))}")
     if begun := zoo_files.history(card):
         parts.append(f"pretrained: {literal(begun)}")
     st.markdown(" · ".join(parts))
@@ -67,7 +68,7 @@ def mlflow(found: Project, name: str) -> None:
     """Draw a link to the run, or why there is none."""
     url, problem = links.page_of(found.root, name)
     if problem:
-        st.caption(problem)
+        st.caption(literal(problem))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.link_button("Run in MLflow", url, icon=":material/open_in_new:")

@@ -85,10 +85,20 @@ def test_what_needs_no_torch_does_not_wait_for_it(
 
 def test_register_tells_each_model(project: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(
-        "atelier.serving.registry.publish", lambda *_: iter(["cut: version 1", "adain: 2"])
+        "atelier.serving.registry.publish", lambda *_, **__: iter(["cut: version 1", "adain: 2"])
     )
     assert atelier(monkeypatch, "register") == 0
     assert capsys.readouterr().out == "cut: version 1\nadain: 2\n"
+
+
+def test_register_with_a_store_that_takes_nothing_fails(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/params.yaml/mlflow.db")
+    assert atelier(monkeypatch, "register") == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("error: the tracking store took nothing, see above")
+    assert len(error) == 2
 
 
 def test_weights_convert_writes_the_file_the_resolver_looks_for(

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from atelier.core.baselines import BASELINES
-from parts import sheet
+from parts import components, pictures, sheet
 from support.projects import (
     METRICS,
     alts,
@@ -252,3 +252,27 @@ def test_the_sheet_has_what_one_sees_in_rows_that_fit_a_slide(done: Path) -> Non
     assert one.tobytes() != empty.tobytes(), "the photograph is there"
     download = show().get("download_button")
     assert [block.proto.label for block in download] == ["Download as PNG"]
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "told"),
+    [
+        ("compare", {}, ["alps.png is missing"]),
+        ("runs", {"run": "cut_x"}, ["alps.png is missing", "step 000010.png is missing"]),
+        ("leaderboard", {}, []),  # its thumbnails are left out
+    ],
+)
+def test_a_picture_that_vanishes_once_it_was_looked_at_is_a_sentence(
+    done: Path, page: str, query: dict[str, str], told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked(path: Path) -> pictures.Look:
+        found = look(path)
+        path.unlink(missing_ok=True)
+        return found
+
+    app, look = show(page, **query), pictures.look
+    monkeypatch.setattr(pictures, "look", looked)
+    monkeypatch.setattr(components, "look", looked)
+    app.run()
+    assert not app.exception
+    assert [sentence for sentence in told if sentence not in words(app)] == []

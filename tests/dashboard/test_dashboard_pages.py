@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from atelier.core.baselines import BASELINES
 from parts.columns import arranged
+from support.hostile import TEXTS, brought_in
 from support.projects import METRICS, RUN, alone_in, alts, heads, put, show, words
 
 
@@ -156,3 +157,13 @@ def test_rows_are_compared_with_a_chosen_one(done: Path) -> None:
     assert table["than gatys"]["Noise floor"] == "-"
     app.selectbox(key="against").select("noise_floor").run()
     assert "no paired differences of frechet; run dvc repro evaluate" in words(app)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_card_brings_in_nothing_from_elsewhere(done: Path, text: str) -> None:
+    put(done, "models/cut_x/card.json", {"kind": text, "features": text, "features_hash": text})
+    put(done, "status/gatys.json", {"stage": "train", "state": "failed", "error": text})
+    for app in (show("runs", run="cut_x"), show("leaderboard")):
+        assert not app.exception
+        blocks = [*app.markdown, *app.caption, *app.error, *app.warning, *app.info]
+        assert [block.value for block in blocks if brought_in(block.value)] == []

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from atelier.core import zoo_files
+from atelier.core import images, zoo_files
 from support.models import project, train
 from support.pictures import ramp, save
 from support.projects import alts, component, put, show, words
@@ -135,3 +135,23 @@ def test_in_a_fresh_clone_the_zoos_weights_work_and_are_named(
     own = train(tmp_path, "adain")
     assert own.is_dir()
     assert "adain: weights of your own training (steps: 1)" in words(app.run()).replace("`", "")
+
+
+def test_of_a_large_jpeg_no_more_is_decoded_than_is_wanted(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[tuple[int, int]] = []
+
+    def seen(image: Image.Image) -> Image.Image:
+        decoded.append(image.size)
+        return real(image)
+
+    real = images.normalise
+    monkeypatch.setattr(images, "normalise", seen)
+    app = bring(show("try_it"), encoded(ramp(4200, 600), quality=90))
+    assert app.select_slider[0].value == 512
+    assert (1050, 150) in decoded
+    assert max(width for width, _ in decoded) == 1050
+    assert app.info[0].value == "The photograph has 4200 × 600 pixels and is shrunk to 512 × 73."
+    app.select_slider[0].set_value(4200).run()
+    assert decoded[-1] == (4200, 600)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -37,6 +39,23 @@ def _die(n: int) -> int:
 def test_a_dead_worker_is_told() -> None:
     with pytest.raises(UserError, match="work: a worker process died"):
         list(parallel(_die, range(64), "work", workers=2))
+
+
+def _wait(n: int) -> int:
+    time.sleep(0.05)
+    return n
+
+
+def test_what_is_stopped_says_nothing_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    work = parallel(_wait, range(2000), "work", workers=2)
+    assert next(work) == 0
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(work)
+    assert told == []
+    assert threading.excepthook == told.append, "the former one is back"
 
 
 @pytest.mark.slow
@@ -83,5 +102,6 @@ def test_ctrl_c_stops_the_pool_at_once(tmp_path: Path) -> None:
     )
     assert child.returncode != 0
     assert b"KeyboardInterrupt" in told
+    assert b"InvalidStateError" not in told
     assert not part.exists()
     assert not (tmp_path / "out").exists()

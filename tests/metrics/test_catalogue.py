@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from torch import Tensor
 
 from atelier.metrics.catalogue import COSTS, DENOISED, FIGURES, FILES, METRICS, NETWORKS, topics
 from atelier.metrics.evaluator import labelled
@@ -15,17 +14,8 @@ from atelier.metrics.pairwise import Pair
 from atelier.metrics.reference import look_at
 from atelier.reports.comparison import SHOWN
 from atelier.reports.leaderboard import Metrics
-from support.nets import evaluator
+from support.nets import Difference, evaluator
 from support.pictures import save
-
-
-class Difference:
-    """In place of LPIPS, whose weights are not there."""
-
-    name, hash = "lpips-difference", "0123456789ab"
-
-    def __call__(self, image: Tensor, other: Tensor) -> Tensor:
-        return (image - other).abs().mean((1, 2, 3))
 
 
 def test_every_entry_is_measured_and_named_with_its_network(tmp_path: Path) -> None:

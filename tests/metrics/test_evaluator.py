@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,8 @@ from atelier.metrics.perceptual import (
 )
 from atelier.metrics.reference import look_at
 from atelier.metrics.ssim import ssim
-from support.nets import evaluator, quick_random, random_features
+from atelier.nn.pretrained.features import Features
+from support.nets import Difference, evaluator, quick_random, random_features
 from support.pictures import save
 
 
@@ -184,13 +187,64 @@ def test_an_untouched_photograph_keeps_everything(tmp_path: Path) -> None:
 
 def test_lpips_is_scored_where_it_has_a_network(tmp_path: Path) -> None:
     own = evaluator()
-    networks = PerceptualNetworks(
-        own.networks.perceptual, lambda a, b: (a - b).abs().mean((1, 2, 3)), "cpu"
-    )  # type: ignore[arg-type]
+    networks = PerceptualNetworks(own.networks.perceptual, Difference(), "cpu")  # type: ignore[arg-type]
     reference = look_at(own, pictures(tmp_path / "paintings", range(4)))
     pairs = make_pairs(tmp_path)
     assert "lpips" not in pair_scores(own.networks, pairs, reference.styles, 4)
     assert pair_scores(networks, pairs, reference.styles, 4)["lpips"] > 0
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many files are decoded, and how many pictures go through each network."""
+    found: Counter[str] = Counter()
+    read, forward = images.read, Features.forward
+
+    def counted(self: Features, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        found[self.name] += len(image)
+        return forward(self, image)
+
+    monkeypatch.setattr(images, "read", lambda path: found.update(["decoded"]) or read(path))
+    monkeypatch.setattr(Features, "forward", counted)
+    return found
+
+
+@pytest.mark.parametrize("batch", [2, 8])
+def test_every_file_is_decoded_and_every_picture_seen_once(
+    tmp_path: Path, seen: Counter[str], batch: int
+) -> None:
+    own = Evaluator.load(EvaluateSettings(features="mini", batch=batch), "cpu")
+    reference = look_at(own, pictures(tmp_path / "paintings", range(4)))
+    assert seen == {"decoded": 4, "mini": 4}
+    made = make_pairs(tmp_path)
+    clean = [
+        replace(pair, picture=save(tmp_path / f"c{n}.png", n, (40, 32)))
+        for n, pair in enumerate(made)
+    ]
+    seen.clear()
+    own.score_sets(reference, [made, clean])
+    assert seen == {"decoded": 9, "mini": 9}, "photographs, pictures, denoised pictures"
+    seen.clear()
+    own.score(reference, [replace(pair, picture=pair.photo) for pair in made])
+    assert seen == {"decoded": 3, "mini": 3}, "the photographs against themselves"
+
+
+def test_what_one_pass_gives_is_what_a_pass_for_each_gives(tmp_path: Path) -> None:
+    settings = EvaluateSettings(features="mini", batch=2)
+    shared = Evaluator.load(settings, "cpu")
+    assert shared.features is shared.networks.perceptual
+    apart = replace(shared, features=evaluation_features(settings, "cpu"))
+    paintings, made = pictures(tmp_path / "paintings", range(4)), make_pairs(tmp_path)
+    one, other = (look_at(own, paintings) for own in (shared, apart))
+    assert torch.equal(one.vectors, other.vectors)
+    untouched = [replace(pair, picture=pair.photo) for pair in made]
+    sets = shared.score_sets(one, [made, untouched])
+    assert sets == [apart.score(other, pairs) for pairs in (made, untouched)]
+
+
+def test_seeded_weights_scaled_in_two_ways_are_two_networks() -> None:
+    own = Evaluator.load(EvaluateSettings(features="random", perceptual="random"), "cpu")
+    assert own.features is not own.networks.perceptual
 
 
 def test_pictures_of_other_sizes_than_their_photographs_are_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Curves for a chart: what a logarithmic axis shows, and long ones at a hundredth of their points."""
+"""Curves for a chart: what a logarithmic axis shows; long ones with a hundredth of their points."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from atelier.reports.tables import (
     to_markdown,
     to_text,
 )
+from support.hostile import TEXTS, brought_in
 from support.tables import MINI, frame, row
 
 
@@ -115,3 +116,11 @@ def test_every_format_has_the_further_columns(mixed: pd.DataFrame) -> None:
     for write in WRITERS.values():
         assert "than gatys" in write(mixed, "", {"than gatys": ["-", "worse", "better"]})
         assert "than gatys" not in write(mixed, "", None)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_record_brings_nothing_from_elsewhere_into_the_markdown(
+    mixed: pd.DataFrame, text: str
+) -> None:
+    for column in ("features", "features_hash", "pretrained", "perceptual", "method", "status"):
+        assert brought_in(to_markdown(mixed.assign(**{column: text}), text)) == []

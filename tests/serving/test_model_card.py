@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from atelier.core.files import read_json, write_json
 from atelier.serving.model_card import describe, headline
+from support.hostile import TEXTS, brought_in
 from support.models import project
 
 
@@ -44,3 +48,20 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
 def test_a_system_that_is_gone_is_named(tmp_path: Path) -> None:
     assert headline("gone") == "gone"
     assert headline(None) == ""
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_card_brings_in_nothing_from_elsewhere(tmp_path: Path, text: str) -> None:
+    project(tmp_path, "adain")
+    path = tmp_path / "results/models/adain/card.json"
+    block = {"class": text, "steps": 3}
+    named = dict.fromkeys(("kind", "loss_features", "loss_features_hash", "features"), text)
+    before = {"data": text, "steps": 5}
+    card = {**read_json(path), **named, "parameters": block, "pretrained": before}
+    for more in ({}, {"sha256": "0", "data": text, "steps": 5}):
+        write_json(path, {**card, **more})
+        scores = {"features": text, "features_hash": text, "n_generated": text, "frechet": 1.0}
+        shown = describe(tmp_path, "adain", scores)
+        assert brought_in(shown) == []
+        assert "Reproduce: `dvc repro" in shown
+    assert brought_in(describe(tmp_path, text.replace("/", ""), {}, path.parent)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,35 @@ def test_a_result_whose_run_is_not_here_gets_one(root: Path, run_id: str | None)
     assert run.data.tags["stands_for"] == str(run_id)
 
 
+def runs_of(name: str) -> list[Any]:
+    return list(mlflow_client().search_runs(["1"], f"tags.method = '{name}'"))
+
+
+def test_without_records_the_pictures_digest_tells_the_run(root: Path) -> None:
+    go(root)
+    (before,) = runs_of("adain")
+    assert before.data.tags[PICTURES] == "pictures of adain"
+    shutil.rmtree(root / "results/records")  # as a clone has it that got the results from a cache
+    score_alone = read_json(root / "results/metrics/adain.json")
+    write_json(root / "results/metrics/adain.json", {**score_alone, "frechet": 31.0})
+    shutil.rmtree(root / "results/records", ignore_errors=True)
+    go(root)
+    (after,) = runs_of("adain")
+    assert after.info.run_id == before.info.run_id
+    assert after.data.metrics["frechet_mini"] == 31
+
+
+@pytest.mark.parametrize("made", ["other pictures", "pictures of cut"])
+def test_a_run_of_other_pictures_is_not_taken(root: Path, made: str) -> None:
+    go(root)
+    shutil.rmtree(root / "results/records")
+    scores = {**read_json(root / "results/metrics/adain.json"), PICTURES: made, "frechet": 7.0}
+    write_json(root / "results/metrics/adain.json", scores)
+    go(root)
+    found = {run.data.tags[PICTURES]: run.data.metrics["frechet_mini"] for run in runs_of("adain")}
+    assert found == {"pictures of adain": 30, made: 7}
+
+
 def test_the_run_of_the_scores_comes_before_that_of_the_training(root: Path) -> None:
     with open_run("cut", "stylize", {}) as run:
         score(root, "cut", frechet=20.0, run_id=run.id)
@@ -258,15 +288,17 @@ def test_a_method_without_figures_is_registered_without_a_title(root: Path) -> N
     assert mlflow_client().get_registered_model("atelier-cut").aliases == {}
 
 
+SAVE = registry._save
+
+
+def broken_for_adain(card: Path, weights: Path, target: Path) -> None:
+    if target.name == "adain":
+        raise OSError("no room")
+    SAVE(card, weights, target)
+
+
 def test_one_that_cannot_be_registered_stops_no_other(root: Path, monkeypatch, caplog) -> None:
-    real = registry._save
-
-    def save(card: Path, weights: Path, target: Path) -> None:
-        if target.name == "adain":
-            raise OSError("no room")
-        real(card, weights, target)
-
-    monkeypatch.setattr(registry, "_save", save)
+    monkeypatch.setattr(registry, "_save", broken_for_adain)
     assert go(root) == ["cut: version 1 of atelier-cut, which is the champion"]
     (told,) = caplog.records
     assert told.getMessage().startswith(
@@ -278,6 +310,21 @@ def test_a_dead_store_is_one_line(root: Path, caplog) -> None:
     (root / "mlflow.db").write_bytes(b"this is not a database" * 100)
     assert go(root) == []
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("kind", ["dead", "one model"])
+def test_asked_for_by_hand_what_the_store_did_not_take_is_an_error(
+    kind: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "dead":
+        (root / "mlflow.db").write_bytes(b"this is no database" * 100)
+    monkeypatch.setattr(registry, "_save", broken_for_adain)
+    said = {"dead": "took nothing, see above", "one model": "took no model of adain, see above"}
+    lines: list[str] = []
+    with pytest.raises(UserError, match=said[kind]):
+        lines.extend(publish(root, Params.load(root / "params.yaml"), strict=True))
+    runs = [] if kind == "dead" else mlflow_client().search_runs(["1"], "tags.method = 'cut'")
+    assert len(runs) == (kind != "dead"), "the others are done first"
 
 
 def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
@@ -335,6 +382,17 @@ def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
     assert (np.asarray(Image.open(BytesIO(base64.b64decode(again)))) == one).all()
     sizes = [Image.open(BytesIO(base64.b64decode(t))).size for t in model.predict(frame)]
     assert sizes == [(54, 36), (72, 48)]
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow, as it is imported
+def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
+    pyfunc = import_module("atelier.serving.pyfunc")
+    file = BytesIO()
+    ramp(1024, 512).save(file, format="JPEG", quality=90)
+    text = base64.b64encode(file.getvalue()).decode()
+    for picture in (file.getvalue(), text):
+        assert pyfunc.decode(picture).size == pyfunc.decode(picture, 400).size == (1024, 512)
+        assert pyfunc.decode(picture, 64).size == (128, 64)
 
 
 @pytest.mark.parametrize(

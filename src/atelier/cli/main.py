@@ -106,11 +106,27 @@ def mend(
 
 
 @app.command()
+def verify() -> None:
+    """Compare the results with those of the last commit: which differ, by how much.
+
+    Exit code 1 if any does.
+    """
+    from atelier.cli.verify import verify  # noqa: PLC0415
+
+    differing = 0
+    for differing, line in enumerate(verify(project_root()), 1):  # noqa: B007 - the last counts
+        typer.echo(line)
+    if differing:
+        raise typer.Exit(1)
+    typer.echo("every tracked output is what the last commit records")
+
+
+@app.command()
 def register() -> None:
     """Write scores to the runs in MLflow and register trained methods; `dvc repro` does it too."""
     from atelier.serving.registry import publish  # noqa: PLC0415
 
-    for line in publish(project_root(), Params.load()):
+    for line in publish(project_root(), Params.load(), strict=True):
         typer.echo(line)
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,29 +23,38 @@ AHEAD = 2
 """Batches decoded ahead while the network processes another."""
 
 
+class Stack:
+    """Pictures of one size, and what networks have seen of them: each looks at them once."""
+
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
+        """(b, 3, H, W) in [0, 1]."""
+        self._seen: dict[str, Any] = {}
+
+    def seen(self, by: str, look: Callable[[Tensor], A]) -> A:
+        """Return ``look`` of the pictures; of what ``by`` names only the first is called."""
+        if by not in self._seen:
+            self._seen[by] = look(self.image)
+        found: A = self._seen[by]
+        return found
+
+
 def embed_files(features: Features, paths: Sequence[Path], *, device: str, batch: int) -> Tensor:
     """Return vectors (n, d) in the order of ``paths``; odd sizes are processed one by one.
 
     Raises:
         UserError: there is no picture, or one cannot be read (named).
     """
-    what = f"{features.name} features"
-    return look_at_files(features.embed, paths, device=device, batch=batch, what=what)
+    stacks = load_stacks(paths, device=device, batch=batch, what=f"{features.name} features")
+    return torch.cat([features.embed(stack.image).cpu() for stack in stacks])
 
 
-def look_at_files(
-    look: Callable[[Tensor], Tensor],
-    paths: Sequence[Path],
-    *,
-    device: str,
-    batch: int,
-    what: str,
-) -> Tensor:
-    """Apply ``look`` to stacks (b, 3, H, W) in [0, 1] and concatenate the (b, d): (n, d)."""
+def load_stacks(paths: Sequence[Path], *, device: str, batch: int, what: str) -> Iterator[Stack]:
+    """Yield pictures in the order of ``paths``, ``batch`` at a time; see ``embed_files``."""
     chunks = chunked(paths, batch)
-    found = progress(ahead(_load, chunks), len(chunks), what)
-    stacks = (stack for loaded in found for stack in same_size(loaded))
-    return torch.cat([look(stack.to(device)).cpu() for stack in stacks])
+    for loaded in progress(ahead(_load, chunks), len(chunks), what):
+        for stack in same_size(loaded):
+            yield Stack(stack.to(device))
 
 
 def chunked(items: Sequence[A], size: int) -> list[Sequence[A]]:

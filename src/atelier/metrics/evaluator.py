@@ -13,12 +13,12 @@ from torch import Tensor
 
 from atelier.core.config import Settings, UserError
 from atelier.metrics.catalogue import FIGURES
-from atelier.metrics.embeddings import embed_files
+from atelier.metrics.embeddings import Stack
 from atelier.metrics.jackknife import means_left_out
 from atelier.metrics.lpips import Lpips, load_lpips
 from atelier.metrics.measures import OfRecord, OfSets, PerceptualNetworks, measures
-from atelier.metrics.pairwise import Pair, pair_values
-from atelier.metrics.perceptual import perceptual_features
+from atelier.metrics.pairwise import Pair, set_values
+from atelier.metrics.perceptual import activations, perceptual_features
 from atelier.nn.pretrained.features import EMBEDDING_LAYER, Features, load_features
 
 log = logging.getLogger(__name__)
@@ -54,28 +54,54 @@ class Evaluator:
         Raises:
             UserError: weights are unavailable and have no substitute.
         """
-        perceptual = perceptual_features(settings.perceptual, device)
-        networks = PerceptualNetworks(perceptual, _lpips(settings.lpips, device), device)
-        return cls(evaluation_features(settings, device), networks, settings.batch)
+        name, lpips = settings.perceptual, _lpips(settings.lpips, device)
+        features = None
+        if settings.features == name:
+            layer = settings.layer or _embedding_layer(name)
+        else:
+            features = evaluation_features(settings, device)
+            layer = features.embedding
+        if name != "random" and (features is None or features.name == name):
+            # The same weights twice: one network, whose one pass gives all layers.
+            features = perceptual = perceptual_features(name, device, layer)
+        else:
+            perceptual = perceptual_features(name, device)
+            features = features or evaluation_features(settings, device)
+        return cls(features, PerceptualNetworks(perceptual, lpips, device), settings.batch)
 
     def names(self) -> dict[str, str]:
         """Return networks and hashes, to accompany every value."""
         found = {
             "features": self.features.name,
             "features_hash": self.features.hash,
-            "layer": self.features.layers[0],
+            "layer": self.features.embedding,
             "perceptual": self.networks.perceptual.name,
             "perceptual_hash": self.networks.perceptual.hash,
         }
         lpips = self.networks.lpips
         return found if lpips is None else {**found, "lpips_network": f"{lpips.name} {lpips.hash}"}
 
+    def embed(self, stack: Stack) -> Tensor:
+        """Vectors (b, d) for the distances between sets."""
+        if self.features is not self.networks.perceptual:
+            return self.features.embed(stack.image)
+        return self.features.vectors(activations(self.features, stack))
+
     def score(self, reference: Reference, pairs: Sequence[Pair]) -> dict[str, Any]:
         """Return the record of a method's pictures: set distances, pairwise means, networks."""
-        pictures, device = [pair.picture for pair in pairs], self.networks.device
-        vectors = embed_files(self.features, pictures, device=device, batch=self.batch)
+        return self.score_sets(reference, [pairs])[0]
+
+    def score_sets(
+        self, reference: Reference, sets: Sequence[Sequence[Pair]]
+    ) -> list[dict[str, Any]]:
+        """Return ``score`` of several sets of the same photographs, in the same order, at once."""
+        made = set_values(self.networks, sets, reference.styles, self.batch, self.embed)
+        return [self._record(reference, values, vectors) for values, vectors in made]
+
+    def _record(
+        self, reference: Reference, of_pairs: Mapping[str, Tensor], vectors: Tensor
+    ) -> dict[str, Any]:
         found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
-        of_pairs = pair_values(self.networks, pairs, reference.styles, self.batch)
         found |= {name: values.mean().item() for name, values in of_pairs.items()}
         without = {name: means_left_out(values) for name, values in of_pairs.items()}
         found["left_out"] = found.get("left_out", {}) | without
@@ -138,10 +164,14 @@ def evaluation_features(settings: EvaluateSettings, device: str) -> Features:
         return _load(settings.fallback_features, None, device)
 
 
+def _embedding_layer(name: str) -> str:
+    return EMBEDDING_LAYER.get(name, "relu5_1")
+
+
 def _load(name: str, layer: str | None, device: str) -> Features:
     # Two families of VGG weights differ by a factor of 100 in scale: 10⁴ in unscaled distances.
     unit = name.startswith("vgg")
-    layer = layer or EMBEDDING_LAYER.get(name, "relu5_1")
+    layer = layer or _embedding_layer(name)
     return load_features(name, [layer], unit_activations=unit, device=device)
 
 

@@ -6,7 +6,7 @@ Values depend on the network: those of AlexNet, VGG16 and SqueezeNet are three d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,10 +60,19 @@ class Lpips(nn.Module):
             UserError: pictures of different or too small sizes.
         """
         _check(image, other)
-        pairs = zip(self.features(image).values(), self.features(other).values(), strict=True)
+        return self.distance(self.see(image), self.see(other))
+
+    @torch.no_grad()
+    def see(self, image: Tensor) -> list[Tensor]:
+        """Return the layers' unit-normalised channels, (B, C, h, w) each, of (B, 3, H, W)."""
+        return [_unit(layer) for layer in self.features(image).values()]
+
+    @torch.no_grad()
+    def distance(self, one: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+        """Return (B,) of what ``see`` found in two batches of pictures of one size."""
         layers = [
-            (_unit(a) - _unit(b)).square().mul(head).sum(1).mean((1, 2))
-            for (a, b), head in zip(pairs, self.heads, strict=True)
+            (a - b).square().mul(head).sum(1).mean((1, 2))
+            for a, b, head in zip(one, other, self.heads, strict=True)
         ]
         return torch.stack(layers).sum(0)
 
@@ -104,7 +113,11 @@ def _check(image: Tensor, other: Tensor) -> None:
 
 def _measure(batch: PairBatch) -> dict[str, Tensor]:
     network = batch.networks.lpips
-    return {} if network is None else {"lpips": network(batch.result, batch.photo)}
+    if network is None:
+        return {}
+    _check(batch.result.image, batch.photo.image)
+    one, other = (stack.seen("lpips", network.see) for stack in (batch.result, batch.photo))
+    return {"lpips": network.distance(one, other)}
 
 
 MEASURE = OfPairs(_measure)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from torch import Tensor
 
 from atelier.metrics import catalogue
+from atelier.metrics.embeddings import Stack
 from atelier.nn.pretrained.features import Features
 
 if TYPE_CHECKING:  # a metric itself
@@ -36,10 +37,9 @@ class PairBatch:
     """Pictures of one size with their photographs and the style vectors of their paintings."""
 
     networks: PerceptualNetworks
-    result: Tensor
-    """(b, 3, H, W) in [0, 1]."""
-    photo: Tensor
-    """The same."""
+    result: Stack
+    photo: Stack
+    """The same one where photographs are measured against themselves."""
     painting: Tensor | None
     """Style vectors (b, D) of their paintings; None unless every picture has one."""
     paintings: Tensor

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from atelier.core import images
 from atelier.core.files import within
-from atelier.metrics.embeddings import ahead, chunked, same_size
+from atelier.metrics.embeddings import Stack, ahead, chunked, same_size
 from atelier.metrics.measures import OfPairs, PairBatch, PerceptualNetworks, measures
 from atelier.tracking.progress import progress
 
@@ -26,58 +27,108 @@ class Pair:
     """File name of the painting; None for a system that takes none."""
 
 
+Vectors = Callable[[Stack], Tensor]
+"""(b, d) of b pictures."""
+
+
 def pair_values(
     networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
 ) -> dict[str, Tensor]:
-    """Return all that is measured of pairs, float64 (n,) in their order.
+    """Return all that is measured of pairs, float64 (n,) in their order; see ``set_values``."""
+    ((found, _),) = set_values(networks, [pairs], styles, batch, _no_vectors)
+    return found
+
+
+def _no_vectors(stack: Stack) -> Tensor:
+    return stack.image.flatten(1)[:, :0]
+
+
+def set_values(
+    networks: PerceptualNetworks,
+    sets: Sequence[Sequence[Pair]],
+    styles: Mapping[str, Tensor],
+    batch: int,
+    embed: Vectors,
+) -> list[tuple[dict[str, Tensor], Tensor]]:
+    """Return all that is measured of every set's pairs, and vectors of its pictures.
+
+    Each file is read once, and each network sees each picture once.
 
     Args:
         networks: networks that compare the pictures.
-        pairs: results of one system.
+        sets: results of one system, of the same photographs in the same order.
         styles: a painting's file name → its style vector (D,), see ``perceptual.style_vector``.
-        batch: pictures at once.
+        batch: pictures of a set at once.
+        embed: see ``Vectors``.
 
     Returns:
-        Means by key, sorted: ``style`` is absent unless every pair has a painting.
+        For each set what all its pairs have, float64 (n,) by key, sorted (``style`` is absent
+        unless every pair has a painting), and (n, d).
 
     Raises:
         UserError: a picture that cannot be read, or is too small.
     """
     every = torch.stack(list(styles.values()))
-    parts = [_score(networks, some, both, styles, every) for some, both in _stacks(pairs, batch)]
+    parts: list[list[dict[str, Tensor]]] = [[] for _ in sets]
+    vectors: list[list[Tensor]] = [[] for _ in sets]
+    for some, results, photo in _stacks(networks.device, sets, batch):
+        for number, (pairs, result) in enumerate(zip(some, results, strict=True)):
+            painting = _own_styles(pairs, styles)
+            measured = PairBatch(networks, result, photo, painting, every)
+            parts[number].append(_score(measured))
+            vectors[number].append(embed(result).cpu())
+    values = [_joined(found) for found in parts]
+    return list(zip(values, map(torch.cat, vectors), strict=True))
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     common = set(parts[0]).intersection(*parts)
     return {name: torch.cat([p[name] for p in parts]) for name in sorted(common)}
 
 
-def _score(
-    networks: PerceptualNetworks,
-    pairs: Sequence[Pair],
-    both: Tensor,
-    styles: Mapping[str, Tensor],
-    every: Tensor,
-) -> dict[str, Tensor]:
-    """Return values (b,) of pictures and photographs (b, 2, 3, H, W); ``every`` is (n, D)."""
-    result, photo = both.to(networks.device).unbind(1)
+def _own_styles(pairs: Sequence[Pair], styles: Mapping[str, Tensor]) -> Tensor | None:
     own = [styles[pair.painting] for pair in pairs if pair.painting is not None]
-    painting = torch.stack(own) if len(own) == len(pairs) else None
-    batch = PairBatch(networks, result, photo, painting, every)
+    return torch.stack(own) if len(own) == len(pairs) else None
+
+
+def _score(batch: PairBatch) -> dict[str, Tensor]:
+    """Values (b,) of all that is measured of pairs."""
     found = [one.measure(batch).items() for one in measures(OfPairs)]
     return {name: values.double().cpu() for some in found for name, values in some}
 
 
-def _stacks(pairs: Sequence[Pair], batch: int) -> Iterator[tuple[Sequence[Pair], Tensor]]:
-    chunks = chunked(pairs, batch)
-    loaded = progress(ahead(_load, chunks), len(chunks), "content and style")
+Row = tuple[Pair, ...]
+"""What the sets have of one photograph."""
+
+
+def _stacks(
+    device: str, sets: Sequence[Sequence[Pair]], batch: int
+) -> Iterator[tuple[list[list[Pair]], list[Stack], Stack]]:
+    """Some pairs of every set, their results, and the photographs of all."""
+    # A set of untouched photographs is not looked at twice.
+    same = [all(pair.picture == pair.photo for pair in pairs) for pairs in sets]
+    chunks = chunked(list(zip(*sets, strict=True)), batch)
+    load = partial(_load, same)
+    loaded = progress(ahead(load, chunks), len(chunks), "content and style")
     for chunk, pictures in zip(chunks, loaded, strict=True):
         place = 0
         for stack in same_size(pictures):
-            yield chunk[place : place + len(stack)], stack
+            rows = chunk[place : place + len(stack)]
             place += len(stack)
+            *others, photo = (Stack(one.contiguous().to(device)) for one in stack.unbind(1))
+            made = iter(others)
+            results = [photo if one else next(made) for one in same]
+            yield [list(pairs) for pairs in zip(*rows, strict=True)], results, photo
 
 
-def _load(pairs: Sequence[Pair]) -> list[Tensor]:
-    """Load every pair as (2, 3, H, W)."""
-    return [images.load_batch([pair.picture, pair.photo]) for pair in pairs]
+def _load(same: Sequence[bool], rows: Sequence[Row]) -> list[Tensor]:
+    """What the sets made of every photograph, then itself, (k, 3, H, W); a file is read once."""
+    return [
+        images.load_batch(
+            [*(pair.picture for pair, one in zip(row, same, strict=True) if not one), row[0].photo]
+        )
+        for row in rows
+    ]
 
 
 def made_pairs(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from atelier.metrics.embeddings import Stack
 from atelier.metrics.measures import OfPairs, PairBatch
 from atelier.nn.losses import content_loss, mean_std
 from atelier.nn.picture_batches import SMALLEST, refuse_small
@@ -39,20 +40,19 @@ def content_layer(name: str) -> str:
     return CONTENT_LAYER.get(name, "relu4_2")
 
 
-def perceptual_features(name: str, device: str = "cpu") -> Features:
+def perceptual_features(name: str, device: str = "cpu", embedding: str | None = None) -> Features:
     """Load the network ``name`` with the taps of both distances; VGGs with unit activations.
 
     Without those, the layers of a VGG differ by orders of magnitude, and one of them would dominate
-    the style distance.
+    the style distance. ``embedding`` is one more layer, for ``Features.embed``.
 
     Raises:
         UserError: unknown features, missing weights, or a network without these layers.
     """
     wanted = [*STYLE_LAYERS, content_layer(name)]
-    return load_features(name, wanted, unit_activations=True, device=device)
+    return load_features(name, wanted, unit_activations=True, embedding=embedding, device=device)
 
 
-@torch.no_grad()
 def perceive(features: Features, image: Tensor) -> Perceived:
     """Return the features of (B, 3, H, W) in [0, 1] for both distances, in one forward pass.
 
@@ -60,8 +60,18 @@ def perceive(features: Features, image: Tensor) -> Perceived:
         UserError: pictures so small that the deepest layer has a single position, without
             deviation.
     """
-    refuse_small("style", SMALLEST, image)
-    found = features(image)
+    return perceived(features, activations(features, Stack(image)))
+
+
+@torch.no_grad()
+def activations(features: Features, stack: Stack) -> dict[str, Tensor]:
+    """Return all layers of ``features``, in one pass for all who ask; raises as ``perceive``."""
+    refuse_small("style", SMALLEST, stack.image)
+    return stack.seen("perceptual", features)
+
+
+def perceived(features: Features, found: Mapping[str, Tensor]) -> Perceived:
+    """Return what both distances need of the activations."""
     return Perceived(found[content_layer(features.name)], style_vector(found))
 
 
@@ -116,8 +126,10 @@ def set_style_distance(result: Tensor, paintings: Tensor) -> Tensor:
 def _measure(batch: PairBatch) -> dict[str, Tensor]:
     """Return ``style_set`` and, for systems that take a painting, ``style``."""
     network = batch.networks.perceptual
-    seen = perceive(network, batch.result)
-    found = {"content": content_distance(seen, perceive(network, batch.photo))}
+    seen, photo = (
+        perceived(network, activations(network, stack)) for stack in (batch.result, batch.photo)
+    )
+    found = {"content": content_distance(seen, photo)}
     vectors = seen.style.cpu()
     found["style_set"] = set_style_distance(vectors, batch.paintings)
     if batch.painting is not None:

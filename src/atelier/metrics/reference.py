@@ -14,9 +14,9 @@ from torch import Tensor
 from atelier.core.checkpoints import save_tensors
 from atelier.core.config import UserError
 from atelier.metrics.catalogue import METRICS, NETWORKS
-from atelier.metrics.embeddings import embed_files, look_at_files
+from atelier.metrics.embeddings import load_stacks
 from atelier.metrics.evaluator import Evaluator, Reference, distances
-from atelier.metrics.perceptual import perceive
+from atelier.metrics.perceptual import activations, perceived
 
 SPLITS = 10
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
@@ -25,17 +25,13 @@ NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 
 def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
     """Compute the reference that methods are compared with."""
-    device, batch = evaluator.networks.device, evaluator.batch
-    vectors = embed_files(evaluator.features, paintings, device=device, batch=batch)
-    styles = look_at_files(
-        lambda stack: perceive(evaluator.networks.perceptual, stack).style,
-        paintings,
-        device=device,
-        batch=batch,
-        what="style of the paintings",
-    )
+    network, device = evaluator.networks.perceptual, evaluator.networks.device
+    vectors, styles = [], []
+    for stack in load_stacks(paintings, device=device, batch=evaluator.batch, what="paintings"):
+        vectors.append(evaluator.embed(stack).cpu())
+        styles.append(perceived(network, activations(network, stack)).style.cpu())
     names = [path.name for path in paintings]
-    return Reference(vectors, dict(zip(names, styles, strict=True)))
+    return Reference(torch.cat(vectors), dict(zip(names, torch.cat(styles), strict=True)))
 
 
 def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:

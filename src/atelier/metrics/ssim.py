@@ -78,4 +78,4 @@ def _same_shape(image: Tensor, reference: Tensor) -> None:
         raise ValueError(f"expected (B, 3, H, W) or (B, 1, H, W) twice, found {shapes}")
 
 
-MEASURE = OfPairs(lambda batch: {"ssim": ssim(batch.result, batch.photo)})
+MEASURE = OfPairs(lambda batch: {"ssim": ssim(batch.result.image, batch.photo.image)})

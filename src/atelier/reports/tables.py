@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from atelier.core.markdown import escaped
 from atelier.metrics.catalogue import (
     AFTER,
     COSTS,
@@ -132,7 +133,7 @@ def to_markdown(frame: pd.DataFrame, setting: str = "", more: More | None = None
     """The comparison and, apart from it, what others have published."""
     parts = [
         _pipes(shown(frame, more)),
-        *protocol(frame, setting),
+        *map(escaped, protocol(frame, setting)),
         "## Published scores, on other data and protocols",
     ]
     parts.append("Not comparable with the table above, nor its rows with one another.")
@@ -200,7 +201,7 @@ def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ())
 def _pipes(cells: pd.DataFrame) -> str:
     """Return a table in GitHub's Markdown."""
     rule = [":--" if name in LEFT else "--:" for name in cells.columns]
-    rows = cells.astype(str).replace(r"\|", r"\\|", regex=True).to_numpy().tolist()
+    rows = cells.map(escaped).to_numpy().tolist()
     lines: list[Sequence[str]] = [list(cells.columns), rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -102,7 +102,7 @@ def stylize_files(
     Raises:
         UserError: a method does not support the options, or the style cannot be read.
     """
-    style = images.read(options.style) if options.style else None
+    style = images.read(options.style, max_side=options.max_side) if options.style else None
     for method in methods:
         method.check(style, options.strength)
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from atelier.core import zoo_files
 from atelier.core.files import read_record
+from atelier.core.markdown import code, escaped
 from atelier.core.paths import Model, Results
 from atelier.metrics.catalogue import FIGURES
 
@@ -26,8 +27,10 @@ def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
     rows = [(m.name, _number(found.get(m.key, card.get(m.key)))) for m in FIGURES.values()]
     table = "\n".join(f"| {text} | {value} |" for text, value in rows if text and value)
-    head = f"**{name}** · {system}" if system else f"**{name}**"
-    return "\n\n".join(part for part in (head, _table(table), *_facts(card, found, name)) if part)
+    head = " · ".join(part for part in (f"**{escaped(name)}**", escaped(system)) if part)
+    facts = [escaped(part) for part in _facts(card, found)]
+    parts = [head, _table(table), *facts, _again(name)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def headline(system: Any) -> str:
@@ -51,7 +54,12 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list[str]:
+def _again(name: str) -> str:
+    command = code(f"dvc repro evaluate@{name} compare")
+    return f"Reproduce: {command}. Grid and weights are in the artifacts."
+
+
+def _facts(card: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     counted = f"{found.get('n_generated')} pictures against {found.get('n_reference')} paintings"
     eyes = f"{found.get('features')} {str(found.get('features_hash') or '')[:8]}".strip()
     named = [f"{card.get(k)} {card.get(f'{k}_hash')}" for k in JUDGES if card.get(k)]
@@ -65,5 +73,4 @@ def _facts(card: Mapping[str, Any], found: Mapping[str, Any], name: str) -> list
         f"Pretrained: {begun}." if begun else "",
         f"Distances on {eyes}, {counted}; lower is better." if found else "",
         " ".join(about),
-        f"Reproduce: `dvc repro evaluate@{name} compare`. Grid and weights are in the artifacts.",
     ]

@@ -40,8 +40,8 @@ PythonModel: Any = mlflow.pyfunc.PythonModel
 WISHES = ("style", "strength", "max_side")
 
 
-def decode(picture: Any) -> Image.Image:
-    """Return an array, bytes or base64 as a picture.
+def decode(picture: Any, max_side: int | None = None) -> Image.Image:
+    """Return an array, bytes or base64 as a picture; ``max_side`` as ``images.read`` has it.
 
     Raises:
         UserError: it is none of these.
@@ -52,7 +52,7 @@ def decode(picture: Any) -> Image.Image:
         except ValueError:
             raise UserError("a picture that is a text has to be base64 of a file") from None
     if isinstance(picture, bytes):
-        return _read(picture)
+        return _read(picture, max_side)
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         found = f"{array.dtype} of {array.shape}"
@@ -60,12 +60,12 @@ def decode(picture: Any) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _read(data: bytes) -> Image.Image:
+def _read(data: bytes, max_side: int | None) -> Image.Image:
     with TemporaryDirectory() as folder:  # the reader takes files only
         path = Path(folder, "picture")
         path.write_bytes(data)
         try:
-            return images.read(path)
+            return images.read(path, max_side=max_side)
         except images.ImageError as error:
             raise UserError(f"the picture {error.reason}") from None
 
@@ -88,12 +88,12 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
         raise UserError(f"expected photo and {', '.join(WISHES)}; found {named}")
     photos = _plain(asked["photo"])
     style, strength, side = (_plain(asked.get(wish)) for wish in WISHES)
-    painting = None if style is None else decode(style)
     strength = _number("strength", strength)
     side = _side(_number("max_side", side))
+    painting = None if style is None else decode(style, side)
 
     def one(photo: Any) -> Any:
-        return encode(applied.stylize(decode(photo), painting, strength, side), photo)
+        return encode(applied.stylize(decode(photo, side), painting, strength, side), photo)
 
     if isinstance(photos, np.ndarray) and photos.ndim == 4:
         return np.stack([one(photo) for photo in photos])

@@ -53,10 +53,14 @@ def champion_metric(params: Params) -> str:
     return metric
 
 
-def publish(root: Path, params: Params) -> Iterator[str]:
+def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str]:
     """Log the comparison, every method's scores in its run, and new models; a line for each model.
 
-    A store that cannot be used is reported in one line, without an exception.
+    What a store does not take is reported in one line. With ``strict`` that is an error, too, once
+    all else is done.
+
+    Raises:
+        UserError: a column that does not exist is to choose the champion, or see above.
     """
     metric, frame = champion_metric(params), leaderboard.comparison(root, params)
     settings = {"scale": params.scale, "seed": params.seed, "champion": metric}
@@ -74,6 +78,9 @@ def publish(root: Path, params: Params) -> Iterator[str]:
             line = run.attempt(f"model of {name}", model.publish)
             if line:
                 yield line
+    if strict and run.lost:
+        what = "nothing" if "tracking" in run.lost else f"no {', '.join(run.lost)}"
+        raise UserError(f"the tracking store took {what}, see above; `atelier doctor` looks at it")
 
 
 @dataclass(frozen=True)
@@ -174,10 +181,12 @@ class _Model:
         return next(iter(found), None)
 
     def _stand_in(self, lost: str) -> Any:
+        """A run for a result whose own, ``lost``, is not here; one for each set of pictures."""
         client, place = self.run.client, [self.run.client.get_run(self.run.id).info.experiment_id]
         wanted = f"tags.method = '{self.name}' and tags.stands_for = '{lost}'"
-        for found in client.search_runs(place, wanted, max_results=1):
-            return found
+        for found in client.search_runs(place, wanted):
+            if found.data.tags.get(PICTURES) in {None, self._scores.get(PICTURES)}:
+                return found
         with open_run(self.name, "compare", {}, {"stands_for": lost}) as made:
             return client.get_run(made.id)
 

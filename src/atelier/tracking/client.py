@@ -84,6 +84,8 @@ class Run:
         self._client: Any = None
         self._id: str | None = None
         self._off: set[str] = set()
+        self.lost: list[str] = []
+        """What the store did not take, as it was named in the line about it."""
         self._buffer: list[Any] = []
         self._flushed = self._began = time.monotonic()
         self._gauges = Gauges()
@@ -198,6 +200,7 @@ class Run:
                 return call()
         except Exception as error:  # noqa: BLE001 — a failure of the store must not stop the work
             self._off.add(what)
+            self.lost.append(what)
             log.warning("MLflow: no %s from here on, the work continues: %s", what, brief(error))
             return None
 
@@ -207,6 +210,7 @@ class Run:
         uri = store_uri()
         if uri in _dead:
             self._off.add("tracking")
+            self.lost.append("tracking")
             return
         _dead.add(uri)  # until proven otherwise
         client, experiment = connect(uri)
@@ -263,7 +267,7 @@ def connect(uri: str) -> tuple[Any, str]:
 def library() -> Any:
     """Return MLflow with its messages off, imported on first use, as that takes a second."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # tracebacks; ``attempt`` logs
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # MLflow's default of 7 tries of 120 s would delay a training when a server is gone.

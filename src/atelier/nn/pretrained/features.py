@@ -7,7 +7,7 @@ as in its training.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from atelier.core.config import UserError
 from atelier.nn.pretrained.calibration import normalise_activations, random_vgg19
 from atelier.nn.pretrained.inception import INCEPTION_LAYERS, fid_network, inception_network
-from atelier.nn.pretrained.mini import LAYERS, mini_network
+from atelier.nn.pretrained.mini import LAYERS, VECTOR, mini_network
 from atelier.nn.pretrained.weights import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -54,13 +54,20 @@ class Features(nn.Module):
         name: name of the network.
         hash: digest of all its weights, to accompany every number computed with it.
         layers: the selected layers.
+        embedding: the layer whose spatial mean represents a picture.
     """
 
     def __init__(
-        self, name: str, network: nn.Module, weights_hash: str, layers: Sequence[str]
+        self,
+        name: str,
+        network: nn.Module,
+        weights_hash: str,
+        layers: Sequence[str],
+        embedding: str | None = None,
     ) -> None:
         super().__init__()
         self.name, self.hash, self.layers = name, weights_hash, tuple(layers)
+        self.embedding = embedding or self.layers[0]
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
@@ -78,10 +85,12 @@ class Features(nn.Module):
 
     @torch.no_grad()
     def embed(self, image: Tensor) -> Tensor:
-        """Return one vector per picture: the spatial mean of the only layer, (B, C)."""
-        layer: Tensor
-        (layer,) = self(image).values()
-        return layer.mean((2, 3))
+        """Return one vector per picture, (B, C), of (B, 3, H, W) in [0, 1]."""
+        return self.vectors(self(image))
+
+    def vectors(self, found: Mapping[str, Tensor]) -> Tensor:
+        """Return what ``embed`` does, of the activations it takes: their spatial mean, (B, C)."""
+        return found[self.embedding].mean((2, 3))
 
 
 class LossFeatures:
@@ -184,6 +193,7 @@ def load_features(
     first_padding: Literal["zeros", "replicate"] = "zeros",
     padding: Padding = "zeros",
     unit_activations: bool = False,
+    embedding: str | None = None,
     device: str = "cpu",
 ) -> Features:
     """Return the network ``name`` tapped at ``layers``, frozen, on ``device``.
@@ -200,6 +210,7 @@ def load_features(
         unit_activations: rescale the layers to a mean activation of one (see
             ``normalise_activations``); only the VGGs and ``random``, no effect on the others
             (``mini`` was distilled from a VGG19 rescaled in this way).
+        embedding: one more layer, for ``Features.embed``; default: the first of ``layers``.
         device: ``cpu``, ``cuda``, …
 
     Raises:
@@ -209,6 +220,10 @@ def load_features(
     wanted = list(dict.fromkeys(layers))
     if name not in NAMES:
         raise UserError(f"no features named {name!r}; there are {', '.join(NAMES)}")
+    if name == "mini" and VECTOR in wanted and len(wanted) > 1:
+        raise UserError(f"mini: {VECTOR} cannot be combined with other layers")
+    if embedding:
+        wanted = list(dict.fromkeys([*wanted, embedding]))
     is_vgg = name in VGG_BLOCKS or name == "random"
     if not is_vgg and (pooling, first_padding) != ("max", "zeros"):
         raise UserError(f"{name}: pooling and first_padding are options of the VGGs only")
@@ -217,14 +232,14 @@ def load_features(
         network = BUILDERS[name](state, wanted)
         if name == "mini":
             reflect_rims(network, padding)
-        return Features(name, network, digest(state), wanted).to(device)
+        return Features(name, network, digest(state), wanted, embedding).to(device)
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
         normalise_activations(chain)
     taps = {known[layer]: layer for layer in _checked(name, wanted, known)}
     _modify(chain, pooling, first_padding, padding)
     tapped = Tapped(chain, taps).to(memory_format=torch.channels_last)
-    return Features(name, tapped, weights_hash, wanted).to(device)
+    return Features(name, tapped, weights_hash, wanted, embedding).to(device)
 
 
 def _checked(name: str, wanted: Sequence[str], known: dict[str, int]) -> Sequence[str]:

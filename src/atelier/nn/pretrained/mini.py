@@ -121,13 +121,11 @@ def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
     """Return the network with the weights of ``state`` (stored as float16), tapped at ``layers``.
 
     Raises:
-        UserError: an unknown layer, ``vector`` with another one, or incompatible weights.
+        UserError: an unknown layer, or incompatible weights.
     """
     for layer in layers:
         if layer not in LAYERS:
             raise UserError(f"mini has no layer {layer!r}; it has {', '.join(LAYERS)}")
-    if VECTOR in layers and len(layers) > 1:
-        raise UserError(f"mini: {VECTOR} cannot be combined with other layers")
     with torch.device("meta"):
         network = Mini()
     load_strictly(network, {key: value.float() for key, value in state.items()}, "mini")
