@@ -50,8 +50,9 @@ docs: $(VENV)/.installed-dev  ## the documentation as a site, in site/; a broken
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
-tree: $(VENV)/.installed  ## renew the tree in docs/architecture.md
+tree: $(VENV)/.installed  ## renew what is derived: the tree in docs/architecture.md, models/dvc.yaml
 	python -m tools.tree
+	python -m tools.artifacts
 
 grid: $(VENV)/.installed  ## renew the README's picture from the comparison's grid
 	python -m tools.grid

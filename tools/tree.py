@@ -10,6 +10,7 @@ line of its docstring, a page of the documentation by its heading, everything el
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -89,6 +90,12 @@ NOTES = {
     "tests": "mirrors src/atelier; helpers in support/, fixtures in conftest.py",
     "tools": "programs that maintain the repository; not installed",
 }
+ONE_EACH = {
+    "src/atelier/methods": ("METHOD", "<class>.py", "One system per file: the table in README.md"),
+    "src/atelier/metrics": ("MEASURE", "<metric>.py", "One metric per file: `catalogue.py`"),
+}
+"""Folders of which files that define a name (the first) have one line in common: a system or a
+metric is added without a change of the tree."""
 CLOSED = frozenset({".sample", "results", "dashboard/parts/assets", "tests"})
 """Folders whose files are not listed; the tests mirror those of the package."""
 
@@ -134,8 +141,14 @@ def lines(
 ) -> Iterator[str]:
     """Yield the lines of the tree below ``folder``: its files, then its folders, sorted."""
     inside = [path for path in files if folder in path.parents]
-    for path in sorted(p for p in inside if p.parent == folder and p.name != "__init__.py"):
-        yield _line(path, path.name, root)
+    here = sorted(p for p in inside if p.parent == folder and p.name != "__init__.py")
+    alike = {path for path in here if _is_one_of_many(path, root)}
+    for path in here:
+        if path not in alike:
+            yield _line(path, path.name, root)
+    if alike:
+        _, name, note = ONE_EACH[str(folder)]
+        yield _row(folder / name, name, note)
     below = sorted({p.parents[-len(folder.parts) - 2] for p in inside if p.parent != folder})
     for path in below:
         yield _line(path, f"{path.name}/", root)
@@ -143,9 +156,19 @@ def lines(
             yield from lines(inside, root, path)
 
 
+def _is_one_of_many(path: PurePosixPath, root: Path) -> bool:
+    mark, *_ = ONE_EACH.get(str(path.parent), ("",))
+    text = (root / path).read_text(encoding="utf-8") if mark else ""
+    return bool(mark) and re.search(rf"^{mark} = ", text, re.MULTILINE) is not None
+
+
 def _line(path: PurePosixPath, name: str, root: Path) -> str:
+    return _row(path, name, describe(path, root))
+
+
+def _row(path: PurePosixPath, name: str, note: str) -> str:
     indented = "  " * (len(path.parts) - 1) + name
-    return f"{indented:<{WIDTH}} {describe(path, root)}"
+    return f"{indented:<{WIDTH}} {note}"
 
 
 def contract(root: Path = ROOT) -> list[list[str]]:

@@ -13,7 +13,7 @@ from atelier.cli.main import app
 from atelier.core.config import UserError
 from atelier.methods.base import Kind
 from atelier.nn.losses import StyleLoss
-from tools import grid, tree
+from tools import artifacts, grid, tree
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -45,6 +45,22 @@ def test_every_file_stands_in_the_tree_once(tmp_path: Path) -> None:
         ["page.md", "A page"],
         ["box/", "A box"],
         ["lid.py", "The lid"],
+    ]
+
+
+def test_files_that_are_one_of_many_share_a_line(tmp_path: Path) -> None:
+    folder = tmp_path / "src/atelier/metrics"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text('"""Metrics."""')
+    (folder / "shared.py").write_text('"""What they share."""\nTHIS_MEASURE = 1\n')
+    for name in ("colour", "shape"):
+        (folder / f"{name}.py").write_text(f'"""The {name}."""\nMEASURE = 1\n')
+    names = [path.relative_to(tmp_path).as_posix() for path in folder.glob("*.py")]
+    drawn = tree.lines(map(tree.PurePosixPath, names), tmp_path, tree.PurePosixPath("src/atelier"))
+    assert [line.split(maxsplit=1) for line in drawn] == [
+        ["metrics/", "Metrics"],
+        ["shared.py", "What they share"],
+        ["<metric>.py", "One metric per file: `catalogue.py`"],
     ]
 
 
@@ -116,12 +132,27 @@ def test_the_site_fetches_nothing() -> None:
     ]
 
 
-def test_every_entry_and_system_is_described() -> None:
-    methods = yaml.safe_load((ROOT / "params.yaml").read_text())["methods"]
-    for page in ("README.md", "docs/methods.md"):
-        for name in methods:
-            short = f"`_{name.partition('_')[2]}`"
-            assert f"`{name}`" in PAGES[page] or short in PAGES[page], f"{page}: {name}"
+def test_every_entry_has_a_line_in_the_readmes_table() -> None:
+    listed = artifacts.entries(PAGES["README.md"])
+    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())["methods"]) <= set(listed)
+    assert '--8<-- "README.md:entries"' in PAGES["docs/methods.md"], "the site shows the same table"
+
+
+def test_a_row_of_the_readmes_table_may_name_several_entries() -> None:
+    rows = "| `one` | X | k |\n| `net_one`, `_a`, `two` | Y, 2001 | k |\n"
+    table = f"{artifacts.BEGIN}| entry | system | kind |\n|---|---|---|\n{rows}{artifacts.END}"
+    found = artifacts.entries(f"Before\n{table}After | `no` | line |\n")
+    assert found == {"one": "X", "net_one": "Y, 2001", "net_a": "Y, 2001", "two": "Y, 2001"}
+    with pytest.raises(UserError, match="marks of the table of entries are missing"):
+        artifacts.entries("| `one` | X | k |")
+
+
+def test_a_trained_entry_without_a_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    rows = PAGES["README.md"].splitlines(keepends=True)
+    (tmp_path / "README.md").write_text("".join(r for r in rows if not r.startswith("| `cut` |")))
+    with pytest.raises(UserError, match=r"README\.md: the table of entries has no line for cut$"):
+        artifacts.main(tmp_path)
 
 
 def test_kinds_and_style_losses_are_explained() -> None:
@@ -160,4 +191,6 @@ def test_the_table_of_the_readme_is_marked_for_renewal() -> None:
     assert begin
     assert end
     assert table.count("```") == 2
-    assert len(PAGES["README.md"].encode()) <= 10_000
+    entries = PAGES["README.md"].partition(artifacts.BEGIN)[2].partition(artifacts.END)[0]
+    prose = PAGES["README.md"].replace(table, "").replace(entries, "")  # those grow by the entry
+    assert len(prose.encode()) <= 5_000

@@ -12,7 +12,8 @@ import torch
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.methods.base import Iterate
-from atelier.serving import stylizer
+from atelier.methods.fast import Fast
+from atelier.serving import saved_method, stylizer
 from atelier.serving.stylizer import applicable, load_applied
 from support.models import METHODS, project, train
 from support.pictures import ramp
@@ -74,6 +75,15 @@ def test_colours_are_preserved_at_every_strength(tmp_path: Path) -> None:
     assert applied.note == ""
     with_strength = applied.stylize(EVEN, STYLE, 1.0)
     assert with_strength.tobytes() == applied.stylize(EVEN, STYLE).tobytes()
+
+
+def test_a_system_without_a_training_needs_no_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="adain is not trained"):
+        load(project(tmp_path), "adain")
+    monkeypatch.setattr(saved_method, "Trained", Fast)  # as if AdaIN were none
+    assert load(tmp_path, "adain").stylize(PHOTO, STYLE).size == PHOTO.size
 
 
 def test_a_system_that_optimises_shows_its_iterates(root: Path) -> None:

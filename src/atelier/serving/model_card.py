@@ -65,7 +65,7 @@ def _facts(card: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     named = [f"{card.get(k)} {card.get(f'{k}_hash')}" for k in JUDGES if card.get(k)]
     learnt = f"Trained with {named[0]}." if named else ""
     about = [f"Kind: {card['kind']}."] if "kind" in card else []
-    about += [learnt] if learnt and card.get("kind") != "optimisation" else []
+    about += [learnt] if learnt and "parameters_trained" in card else []
     begun = zoo_files.history(card)
     if "sha256" in card:  # of an entry
         begun = f"{zoo_files.trained_on(card)}; weights of the zoo"

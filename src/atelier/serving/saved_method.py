@@ -17,6 +17,7 @@ from atelier.core.paths import CARD, Results
 from atelier.core.purpose import of_today, split
 from atelier.core.yaml_tree import read_tree
 from atelier.methods.base import Kind, Method, system_of
+from atelier.methods.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     known = params is not None and name in params.method_names
     if root is not None and params is not None and known:
         now, model = params.method(name), Results(root).model(name).folder
-        kind = system_of(now, f"methods.{name}").kind
-        if kind == "optimisation":
-            return Recipe(name, kind, now, {}, None)
+        found = system_of(now, f"methods.{name}")
+        if not issubclass(found, Trained):
+            return Recipe(name, found.kind, now, {}, None)
         if (model / CARD).is_file():
             return _trained_here(model, name, now)
     entry = zoo_files.find(name, root)
