@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -39,5 +40,6 @@ def png(shown: Sequence[tuple[str, Path | None]]) -> bytes:
 def _open(path: Path | None) -> Image.Image | None:
     if path is None or look(path).problem:
         return None
-    with Image.open(path) as picture:
+    with suppress(OSError), Image.open(path) as picture:  # OSError: it has vanished since
         return picture.convert("RGB")
+    return None

@@ -254,6 +254,16 @@ def test_the_sheet_has_what_one_sees_in_rows_that_fit_a_slide(done: Path) -> Non
     assert [block.proto.label for block in download] == ["Download as PNG"]
 
 
+def test_a_picture_that_vanishes_leaves_its_cell_of_the_sheet_empty(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = done / "results/prepared/photos/test/alps.png"
+    seen = pictures.look(photo)
+    photo.unlink()
+    monkeypatch.setattr(sheet, "look", lambda _: seen)
+    assert sheet.png([("photograph", photo)]) == sheet.png([("photograph", None)])
+
+
 @pytest.mark.parametrize(
     ("page", "query", "told"),
     [
