@@ -13,6 +13,8 @@ import torch
 
 from support.scripts import ROOT, script
 
+pytestmark = pytest.mark.slow
+
 SYSTEMS = ["cyclegan", "ugatit", "cut"]
 SMALL = {"width": 8, "crop": 64}
 Change = Callable[[Any], Any]

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from support.scripts import script
 
+pytestmark = pytest.mark.slow
+
 SYSTEMS = ["fast", "ghiasi", "adain", "adaattn", "metanet"]
 SMALL = {"crop": 32, "batch": 2}
 

@@ -108,6 +108,7 @@ def test_zoo_add_tells_what_to_commit(checkout, monkeypatch, capsys) -> None:
     assert zoo_files.names(root) == ["adain", "cut", "fast_night"]
 
 
+@pytest.mark.slow
 def test_export_takes_the_zoos_weights(checkout, monkeypatch, capsys) -> None:
     pytest.importorskip("onnxruntime")
     assert atelier(monkeypatch, "export", "cut", "--onnx", "cut.onnx") == 0

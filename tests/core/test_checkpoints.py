@@ -133,6 +133,7 @@ def test_a_readable_state_that_does_not_fit_is_passed_over(
     assert "step-00000002.pt: is odd; trying an older one" in caplog.text
 
 
+@pytest.mark.slow
 def test_equal_tensors_and_notes_are_equal_files_in_every_process(tmp_path: Path) -> None:
     code = (
         "import sys, torch; from pathlib import Path;"
@@ -161,6 +162,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_what_the_system_refuses_weights_with_is_its_own_error(tmp_path: Path) -> None:
     """A limit of the process stands for a full disk: safetensors renames over what it is given."""
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "w.safetensors")]

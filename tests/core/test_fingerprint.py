@@ -94,6 +94,7 @@ def is_text(node: ast.AST) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_file_is_the_same_program() -> None:
     compared = 0
     for path in fingerprint.PACKAGE.rglob("*.py"):
@@ -106,6 +107,7 @@ def test_what_is_left_of_a_file_is_the_same_program() -> None:
     assert compared > 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_closure_holds_what_a_training_really_loads(system: str) -> None:
     """Compared with Python's own list of modules, in a process of its own."""

@@ -159,6 +159,7 @@ def test_rows_are_compared_with_a_chosen_one(done: Path) -> None:
     assert "no paired differences of frechet; run dvc repro evaluate" in words(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_card_brings_in_nothing_from_elsewhere(done: Path, text: str) -> None:
     put(done, "models/cut_x/card.json", {"kind": text, "features": text, "features_hash": text})

@@ -49,6 +49,7 @@ def test_every_baseline_with_pictures_of_its_own_has_a_maker() -> None:
     assert list(BASELINES) == [one.key for one in BASELINES.values()]
 
 
+@pytest.mark.slow
 def test_pasted_paintings_are_the_paintings(jobs: list[Job], tmp_path: Path) -> None:
     found = scores(jobs, tmp_path / "pasted", PAINTINGS_PASTED)
     for job in jobs:

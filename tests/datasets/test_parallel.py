@@ -36,6 +36,7 @@ def _die(n: int) -> int:
     return n
 
 
+@pytest.mark.slow
 def test_a_dead_worker_is_told() -> None:
     with pytest.raises(UserError, match="work: a worker process died"):
         list(parallel(_die, range(64), "work", workers=2))
@@ -46,6 +47,7 @@ def _wait(n: int) -> int:
     return n
 
 
+@pytest.mark.slow
 def test_what_is_stopped_says_nothing_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[threading.ExceptHookArgs] = []
     monkeypatch.setattr(threading, "excepthook", told.append)

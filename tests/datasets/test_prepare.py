@@ -126,6 +126,7 @@ def test_broken_pictures_are_skipped_and_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_broken_pictures_can_be_an_error(tmp_path: Path, workers: int) -> None:
     data = data_folder(tmp_path / "data", train=40)

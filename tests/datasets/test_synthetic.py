@@ -27,6 +27,8 @@ from atelier.datasets.synthetic.render import (
 )
 from atelier.datasets.synthetic.strokes import Brush, Canvas
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 Picture = NDArray[Any]
 COUNTS = {"train": 2, "test": 1, "paintings": 2}

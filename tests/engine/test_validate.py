@@ -171,6 +171,7 @@ QUICK = settings(
 PATHS = sorted({path[:depth] for path, _ in leaves(SMALL) for depth in range(1, len(path) + 1)})
 
 
+@pytest.mark.slow
 @QUICK
 @given(path=st.sampled_from(PATHS), value=ODD, name=st.one_of(st.none(), ODD))
 def test_no_mistake_ends_in_a_traceback(
@@ -192,6 +193,7 @@ def test_no_mistake_ends_in_a_traceback(
     assert len(found) <= 101
 
 
+@pytest.mark.slow
 @QUICK
 @given(data=st.data())
 def test_no_damaged_file_ends_in_a_traceback(

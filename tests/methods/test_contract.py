@@ -84,7 +84,7 @@ def test_two_steps_have_finite_losses_and_move_every_network(name: str, tmp_path
 
 
 @every_training
-@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_resumed_training_equals_an_uninterrupted_one(
     name: str, stop: int, tmp_path: Path
 ) -> None:

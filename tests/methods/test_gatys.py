@@ -292,6 +292,7 @@ def _entries() -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scale", "name"), _entries())
 def test_every_entry_of_params_yaml_runs(
     monkeypatch: pytest.MonkeyPatch, scale: str, name: str

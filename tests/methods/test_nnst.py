@@ -25,6 +25,7 @@ def system(seed: int = 0, **settings: Any) -> Nnst:
     return small(Nnst, seed, **settings)
 
 
+@pytest.mark.slow
 def test_both_losses_fall() -> None:
     content, style = smooth(2, 48, 60), smooth(2, 40, 36, seed=1)
     found = run(system(steps=10, lr=0.01), content, style)
@@ -33,6 +34,7 @@ def test_both_losses_fall() -> None:
     assert (total(found[19]) < total(found[10])).all()
 
 
+@pytest.mark.slow
 def test_two_runs_are_bit_identical_and_the_global_generator_is_left_alone() -> None:
     content, style = smooth(1, 160, 130), smooth(1, 150, 140, seed=1)
     before = torch.get_rng_state()

@@ -160,6 +160,7 @@ def two_colours() -> Tensor:
     return image
 
 
+@pytest.mark.slow
 def test_a_region_takes_the_look_of_its_partner() -> None:
     """A red and a blue half, guided straight and crosswise: the colours follow the masks."""
     content, style = smooth(1, 32, 32), two_colours()

@@ -180,6 +180,7 @@ def test_picture_seeds() -> None:
     assert picture_seed("a", 0) == picture_seed("a", 0)
 
 
+@pytest.mark.slow
 def test_noise_goes() -> None:
     """A view of the embedded sample at 64 px, σ = 25, 150 steps: at least 6 dB, found 7.3."""
     clean = torch.from_numpy(render_one(2026, 64, 1, 0)).permute(2, 0, 1).float().unsqueeze(0)

@@ -242,6 +242,7 @@ def test_what_one_pass_gives_is_what_a_pass_for_each_gives(tmp_path: Path) -> No
     assert sets == [apart.score(other, pairs) for pairs in (made, untouched)]
 
 
+@pytest.mark.slow
 def test_seeded_weights_scaled_in_two_ways_are_two_networks() -> None:
     own = Evaluator.load(EvaluateSettings(features="random", perceptual="random"), "cpu")
     assert own.features is not own.networks.perceptual

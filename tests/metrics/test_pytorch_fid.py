@@ -82,6 +82,7 @@ def vectors(cache: Path, folders: dict[str, tuple[Path, Path]]) -> dict[str, Ten
     return found
 
 
+@pytest.mark.slow
 def test_vectors_equal_pytorch_fids(
     cache: Path,
     folders: dict[str, tuple[Path, Path]],

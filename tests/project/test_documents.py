@@ -169,6 +169,7 @@ def test_pictures_of_the_documents_are_small() -> None:
     assert not [path.name for path in pictures if path.stat().st_size > grid.LIMIT]
 
 
+@pytest.mark.slow
 def test_the_grid_becomes_a_small_picture_of_the_same_shape(tmp_path: Path) -> None:
     source, target = tmp_path / "grid.png", tmp_path / "grid.webp"
     Image.effect_noise((3000, 600), 90).convert("RGB").save(source)

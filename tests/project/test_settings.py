@@ -45,6 +45,7 @@ def override(folder: Path, changes: Mapping[str, Any]) -> Params:
     return Params(read_tree(Path(path)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", PARAMS.scales)
 @pytest.mark.parametrize("name", PARAMS.method_names)
 def test_each_setting_of_each_method_changes_alone(tmp_path: Path, name: str, scale: str) -> None:
@@ -65,6 +66,7 @@ def test_each_setting_of_each_method_changes_alone(tmp_path: Path, name: str, sc
     assert {key: after.method(name)[key] for key in wanted} == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", PARAMS.scales)
 def test_the_other_scales_are_left_alone(tmp_path: Path, scale: str) -> None:
     block = f"scales.{scale}.adain"

@@ -143,6 +143,7 @@ def test_the_command_sets_back_what_has_changed(root: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", Params.load(ROOT / "params.yaml").scales)
 def test_the_suggested_experiment_changes_its_setting_alone(tmp_path: Path, scale: str) -> None:
     """What DVC makes of the line: that setting of that method, and of those that extend it."""

@@ -27,6 +27,8 @@ from support.models import METHODS, project, train
 from support.pictures import ramp
 from support.zoo import entry
 
+pytestmark = pytest.mark.slow
+
 PHOTO, STYLE = np.asarray(ramp(72, 48)), np.asarray(ramp(64, 56, seed=3))
 SCORE = {"features": "mini", "features_hash": "b1b", "n_generated": 8, "n_reference": 16}
 

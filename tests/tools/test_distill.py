@@ -116,6 +116,7 @@ def test_log_ratio_in_closed_form() -> None:
     assert log_ratio(10 * theirs, theirs).item() == pytest.approx(math.log(10) - 0.5, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_network_agrees_with_itself_in_all_relations(pictures: Corpus) -> None:
     found = random_features(*TAPS)(pictures.draw(4, seeded()))
     agreed = relations(found, found, torch.tensor([(0, 1), (2, 3)]))

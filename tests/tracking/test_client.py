@@ -136,6 +136,7 @@ def test_an_error_passes_through_and_is_the_status(error: BaseException, status:
     assert stored(run.id).data.metrics["loss"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_next_stage_in_another_process_continues_the_run(project: Path) -> None:
     code = 'with open_run("gatys", "train", {"a": 1}) as run: print(run.id)'
     first = in_another_process(code, project)
@@ -364,6 +365,7 @@ def test_a_dead_store_is_one_line_and_nothing_else(kind, project, monkeypatch, c
     assert "\n" not in caplog.records[0].getMessage()
 
 
+@pytest.mark.slow
 def test_the_line_reaches_the_terminal(project: Path) -> None:
     (project / "mlflow.db").write_bytes(b"this is no database" * 100)
     code = 'from atelier.tracking.client import open_run\nopen_run("gatys", "train", {}).close()'
@@ -460,6 +462,7 @@ def test_a_run_that_never_opened_is_inert() -> None:
     assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
+@pytest.mark.slow
 def test_a_run_whose_process_was_killed_is_closed_by_whoever_looks_next(project: Path) -> None:
     begin = "import os\nrun = open_run('cut', 'train', {})\nprint(run.id, flush=True)\nos._exit(9)"
     text = f"from atelier.tracking.client import open_run\n{begin}"

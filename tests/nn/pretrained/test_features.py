@@ -143,6 +143,7 @@ def test_max_pooling_is_left_alone(vgg16: None) -> None:
     assert sum(isinstance(layer, RescaledPool) for layer in chain) == 5  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_on_every_machine() -> None:
     """Golden: seen with AVX2, AVX-512, ATEN_CPU_CAPABILITY=default, and without oneDNN."""
     chain = calibration.random_vgg19()
@@ -243,6 +244,7 @@ def test_weights_of_another_network_give_a_sentence(vgg16: None) -> None:
     assert "\n" not in str(got.value)
 
 
+@pytest.mark.slow
 def test_the_fid_network_is_that_of_pytorch_fid(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
