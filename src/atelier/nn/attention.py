@@ -1,7 +1,9 @@
-"""Adaptive attention normalisation: channel moments of a style for every content position.
+"""Attention from content to style positions, in linear memory: AdaAttN's and SANet's.
 
-After Liu et al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV
-2021, §3.2, and its code (Huage001/AdaAttN).
+Adaptive attention normalisation gives every content position channel moments of the style: Liu et
+al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV 2021, §3.2, and
+its code (Huage001/AdaAttN). Style attention adds the style's features: Park & Lee, "Arbitrary Style
+Transfer with Style-Attentional Networks", CVPR 2019, §3.2.
 
 Shapes: content features (B, C, h, w) with N = h·w positions, style features (B, C, h', w') with M,
 keys (B, D, …) on the same grids.
@@ -11,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from atelier.nn.decoder import conv
 from atelier.nn.losses import mean_std
 
 STD_EPS = 1e-6
@@ -61,9 +65,8 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
     """Return mean and std of ``value`` under softmax(query·keyᵀ), in O(N + M) memory.
 
     Mean and second moment come from one fused attention over V‖V², so the N×M map is never stored.
-    This needs two things. All widths are padded with zeros to be equal: otherwise torch silently
-    falls back to the full map. And V is centred per channel first: E[v²] - E[v]² would cancel where
-    a channel's mean is large against its deviation. Computed in float32 even under autocast.
+    V is centred per channel first: E[v²] - E[v]² would cancel where a channel's mean is large
+    against its deviation. Computed in float32 even under autocast.
 
     Args:
         query: (B, N, D).
@@ -74,17 +77,36 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
         Mean and std, (B, N, C) each. Scores are not divided by √D (AdaAttN's are not).
     """
     with torch.autocast(value.device.type, enabled=False):
-        query, key, value = query.float(), key.float(), value.float()
+        value = value.float()
         centre = value.detach().mean(1, keepdim=True)  # the standard deviation is invariant to it
         value = value - centre
-        both = torch.cat([value, value.square()], 2)
-        width = max(both.shape[2], query.shape[2])
-        query, key, padded = (_widened(part, width) for part in (query, key, both))
-        # one head: (B, 1, positions, width)
-        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
-        mean, second = found[..., : both.shape[2]].chunk(2, 2)
+        both = attention_mean(query, key, torch.cat([value, value.square()], 2))
+        mean, second = both.chunk(2, 2)
         variance = (second - mean.square()).clamp_min(0)
         return mean + centre, (variance + STD_EPS).sqrt()
+
+
+def attention_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return softmax(query·keyᵀ)·value in O(N + M) memory, in float32 even under autocast.
+
+    All widths are padded with zeros to be equal: otherwise torch silently falls back to the full
+    N×M map.
+
+    Args:
+        query: (B, N, D).
+        key: (B, M, D).
+        value: (B, M, C).
+
+    Returns:
+        (B, N, C). Scores are not divided by √D (AdaAttN's and SANet's are not).
+    """
+    with torch.autocast(value.device.type, enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        width = max(value.shape[2], query.shape[2])
+        query, key, padded = (_widened(part, width) for part in (query, key, value))
+        # one head: (B, 1, positions, width)
+        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
+        return found[..., : value.shape[2]]
 
 
 def _widened(value: Tensor, width: int) -> Tensor:
@@ -158,6 +180,52 @@ class AdaAttention(nn.Module):
             query, key = self.query(content.keys[layer]), self.key(style.keys[layer])
             value = self.value(style.features[layer].float())
             return attend(image, query, key, value, style.positions[layer])
+
+
+class StyleAttention(nn.Module):
+    """SANet's layer (§3.2): the style's features where they resemble the content's, added to these.
+
+    Four 1×1 convolutions: query, key and value (f, g, h of eq. 4 and 5), and the one after.
+    """
+
+    def __init__(self, layer: str, width: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.query, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
+
+    def forward(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
+        """Return (B, C, h, w) on the content's grid, in float32; arguments: layer → (B, C, …)."""
+        image, painting = content[self.layer].float(), style[self.layer].float()
+        # in float32 throughout, as in ``AdaAttention``
+        with torch.autocast(image.device.type, enabled=False):
+            query, key, value = (
+                part.flatten(2).mT
+                for part in (self.query(mvn(image)), self.key(mvn(painting)), self.value(painting))
+            )
+            carried = attention_mean(query, key, value).mT.reshape(image.shape)
+            result: Tensor = image + self.out(carried)
+            return result
+
+
+class MergedAttention(nn.Module):
+    """Attention at relu4_1 and relu5_1, summed and merged by a convolution.
+
+    SANet, §3.1, and AdaAttN, §3.1.
+    """
+
+    def __init__(self, relu4: nn.Module, relu5: nn.Module, widths: Mapping[str, int]) -> None:
+        super().__init__()
+        four, five = widths["relu4_1"], widths["relu5_1"]
+        self.relu4, self.relu5 = relu4, relu5
+        # unlike VGG19's, the two layers of `mini` differ in width and need one more 1×1 convolution
+        self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
+        self.merge = conv(four, four)
+
+    def forward(self, content: Any, style: Any) -> Tensor:
+        """Return (B, C4, H/8, W/8) for what the two layers take."""
+        four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
+        merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
+        return merged
 
 
 def attend_unprojected(content: EncodedImage, style: EncodedImage, layer: str) -> Tensor:
