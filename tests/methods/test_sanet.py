@@ -28,7 +28,7 @@ def system(seed: int = 0, **settings: Any) -> SANet:
     return method
 
 
-lively = arbitrary.lively(system)
+legible = arbitrary.legible(system)
 
 
 def count(part: torch.nn.Module) -> int:
@@ -139,7 +139,7 @@ def test_uncropped_pictures_lose_what_does_not_fit() -> None:
 
 
 def test_strength_mixes_with_the_content_in_its_own_style() -> None:
-    method, content, style = lively(), smooth(1), smooth(1, seed=1)
+    method, content, style = legible(), smooth(1), smooth(1, seed=1)
     own = method.blend(content, [content], [1.0])
     torch.testing.assert_close(method.blend(content, [style], [1.0], 0.0), own)
     seen, painting = method.features(content), method.features(style)
@@ -150,11 +150,11 @@ def test_strength_mixes_with_the_content_in_its_own_style() -> None:
 
 
 def test_one_style() -> None:
-    check_one_style(lively())
+    check_one_style(legible())
 
 
 def test_in_tiles_the_result_is_the_same() -> None:
-    check_tiles(lively(), lively(tile=64))
+    check_tiles(legible(), legible(tile=64))
 
 
 def test_the_schedule_is_the_reimplementations() -> None:
