@@ -241,7 +241,8 @@ def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.Module
         for n, layer in enumerate(LAYERS)
     }
     four, five = (AdaAttention(layer, keys[layer], widths[layer]) for layer in LAYERS[3:])
-    parts = {"transformer": MergedAttention(four, five, widths)}
+    deep = [widths[layer] for layer in LAYERS[3:]]
+    parts = {"transformer": MergedAttention(four, five, deep)}
     decoder = Decoder(widths, skip=settings.skip)
     relu3 = AdaAttention("relu3_1", keys["relu3_1"], widths["relu3_1"])
     skip = {"relu3": relu3} if settings.skip else {}

@@ -11,7 +11,7 @@ keys (B, D, …) on the same grids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,6 +193,17 @@ class StyleAttention(nn.Module):
         self.layer = layer
         self.query, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
 
+    @torch.no_grad()
+    def init_identity(self) -> None:
+        """Initialise for a short training: features are compared as they are, with soft scores.
+
+        A tenth of what attention finds is added, so that a decoder sees the photograph first.
+        """
+        scales = ((self.query, SOFT), (self.key, SOFT), (self.value, 1.0), (self.out, 0.1))
+        for layer, scale in scales:
+            nn.init.dirac_(layer.weight)
+            layer.weight.mul_(scale)
+
     def forward(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
         """Return (B, C, h, w) on the content's grid, in float32; arguments: layer → (B, C, …)."""
         image, painting = content[self.layer].float(), style[self.layer].float()
@@ -208,21 +219,22 @@ class StyleAttention(nn.Module):
 
 
 class MergedAttention(nn.Module):
-    """Attention at relu4_1 and relu5_1, summed and merged by a convolution.
+    """Attention at two layers, as published relu4_1 and relu5_1, summed and merged.
 
-    SANet, §3.1, and AdaAttN, §3.1.
+    By a convolution: SANet, §3.1, and AdaAttN, §3.1.
     """
 
-    def __init__(self, relu4: nn.Module, relu5: nn.Module, widths: Mapping[str, int]) -> None:
+    def __init__(self, relu4: nn.Module, relu5: nn.Module, widths: Sequence[int]) -> None:
+        """``widths``: of the two layers; the second has half the first's resolution."""
         super().__init__()
-        four, five = widths["relu4_1"], widths["relu5_1"]
+        four, five = widths
         self.relu4, self.relu5 = relu4, relu5
         # unlike VGG19's, the two layers of `mini` differ in width and need one more 1×1 convolution
         self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
         self.merge = conv(four, four)
 
     def forward(self, content: Any, style: Any) -> Tensor:
-        """Return (B, C4, H/8, W/8) for what the two layers take."""
+        """Return (B, C, h, w) on the first layer's grid, for what the two layers take."""
         four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
         merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
         return merged
