@@ -42,24 +42,24 @@ def test_plain_and_ours_have_the_same_losses(steps: ModuleType, tmp_path: Path) 
 
 
 def test_another_formula_is_noticed(steps: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    formula, knobs = steps.FORMULAS["adain"], {**steps.block("adain", "mini", 4), **SMALL}
+    formula, overrides = steps.FORMULAS["adain"], {**steps.block("adain", "mini", 4), **SMALL}
     monkeypatch.setitem(steps.FORMULAS, "adain", lambda own, batch: 1.01 * formula(own, batch))
     with pytest.raises(ValueError, match="adain: plain is not the same formula"):
-        steps.compare(knobs, ["float32"], 1)
+        steps.compare(overrides, ["float32"], 1)
 
 
 def test_another_optimiser_is_noticed(steps: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the loss of the second step."""
-    knobs = {**steps.block("ghiasi", "mini", 4), **SMALL, "lr": 1e-2}
+    overrides = {**steps.block("ghiasi", "mini", 4), **SMALL, "lr": 1e-2}
     monkeypatch.setattr(steps, "Adam", lambda weights, lr: torch.optim.SGD(weights, lr=lr))
     with pytest.raises(ValueError, match="ghiasi: plain is not the same formula"):
-        steps.compare(knobs, ["float32"], 1)
+        steps.compare(overrides, ["float32"], 1)
 
 
 def test_style_positions_are_those_ours_draws(steps: ModuleType) -> None:
     """AdaAttN with fewer positions than the painting has, at two layers."""
-    knobs = {**steps.block("adaattn", "mini", 4), **SMALL, "max_sample": 20}
-    assert steps.compare(knobs, ["float32"], 1)["loss difference 1"] < 1e-5
+    overrides = {**steps.block("adaattn", "mini", 4), **SMALL, "max_sample": 20}
+    assert steps.compare(overrides, ["float32"], 1)["loss difference 1"] < 1e-5
 
 
 @pytest.mark.slow

@@ -64,9 +64,9 @@ def test_shapes_names_and_range(tmp_path: Path) -> None:
         assert part.std() > 0.05
 
 
-@pytest.mark.parametrize("knobs", [{}, {"smallest_side": 0.5}, {"load_size": 24}])
-def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path, knobs: dict[str, Any]) -> None:
-    one, other = batches(tmp_path, **knobs), batches(tmp_path, **knobs)
+@pytest.mark.parametrize("overrides", [{}, {"smallest_side": 0.5}, {"load_size": 24}])
+def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path, overrides: dict[str, Any]) -> None:
+    one, other = batches(tmp_path, **overrides), batches(tmp_path, **overrides)
     torch.manual_seed(5)
     forward = [one[step] for step in range(6)]
     torch.manual_seed(6)

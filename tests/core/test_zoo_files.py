@@ -149,6 +149,8 @@ def test_a_history_says_what_was_before_and_what_came_then() -> None:
 def test_an_entry_that_began_from_another_tells_both(tmp_path: Path) -> None:
     first = Entry.read(put(tmp_path / "zoo"))
     second = Entry.read(put(tmp_path / "zoo", "adain", steps=300, pretrained=first.facts))
+    once = "12,000 steps on photographs and Van Gogh, then 300"
+    assert zoo_files.trained_on(second.facts) == once
     begun = "12,000 steps on photographs and Van Gogh, then 300 steps on the sample"
     facts = {**second.facts, "data": "the sample"}
     assert zoo_files.trained_on(facts) == begun

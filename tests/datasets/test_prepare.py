@@ -19,8 +19,8 @@ from atelier.datasets.prepare import PrepareSettings, prepare
 from support.pictures import bomb_png, data_folder, save
 
 
-def settings(**knobs: Any) -> PrepareSettings:
-    return PrepareSettings.build({"size": 32, "workers": 1, **knobs}, "prepare")
+def settings(**overrides: Any) -> PrepareSettings:
+    return PrepareSettings.build({"size": 32, "workers": 1, **overrides}, "prepare")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -76,8 +76,8 @@ def test_twice_with_other_workers_is_the_same_to_the_byte(tmp_path: Path) -> Non
 def test_digest_follows_pictures_and_settings_only(tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data")
 
-    def digest(**knobs: Any) -> str:
-        return str(prepare(data, tmp_path / "out", settings(**knobs), 0)["digest"])
+    def digest(**overrides: Any) -> str:
+        return str(prepare(data, tmp_path / "out", settings(**overrides), 0)["digest"])
 
     first = digest()
     assert digest(workers=2) == first
@@ -219,7 +219,7 @@ def test_an_interrupted_run_leaves_the_former_result(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
 
 
-def test_misspelt_knobs_are_named() -> None:
+def test_misspelt_settings_are_named() -> None:
     with pytest.raises(UserError, match=r"prepare\.sise: no such setting"):
         PrepareSettings.build({"size": 32, "sise": 1}, "prepare")
     with pytest.raises(UserError, match=r"prepare\.max_megapixels"):

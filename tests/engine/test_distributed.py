@@ -88,14 +88,14 @@ def test_two_processes_train_like_one_with_the_joint_batch(both: Any, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_like_two_that_never_stopped(both: Any, tmp_path: Path) -> None:
+def test_two_processes_resume_like_two_that_never_stopped(both: Any, tmp_path: Path) -> None:
     (whole, _), _ = both
     two(tmp_path, stop=5)  # before its state is saved: the last is that of step 4
     (parts, _), _ = two(tmp_path)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
-def test_a_training_of_two_devices_does_not_go_on_with_one(tmp_path: Path) -> None:
+def test_a_training_of_two_devices_does_not_resume_on_one(tmp_path: Path) -> None:
     one = even(tmp_path, steps=2)
     finished(one).save()
     state = next((tmp_path / "states").glob("*.pt"))

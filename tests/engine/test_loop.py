@@ -62,18 +62,16 @@ def test_states_are_saved_on_the_way_and_two_are_kept(tmp_path: Path) -> None:
     assert names == ["step-00000006.pt", "step-00000007.pt"]
 
 
-def extended(folder: Path, steps: int, **knobs: Any) -> Trainer:
+def extended(folder: Path, steps: int, **overrides: Any) -> Trainer:
     """A training of 4 steps that is finished, and one of ``steps`` that begins with its state."""
-    first = training(folder, steps=4, **knobs)
+    first = training(folder, steps=4, **overrides)
     finish(first)
     first.save_final()
-    return training(folder, steps=steps, **knobs)
+    return training(folder, steps=steps, **overrides)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_more_steps_go_on_from_fewer_as_if_they_had_been_asked_for(
-    tmp_path: Path, ema: float
-) -> None:
+def test_more_steps_continue_fewer_as_if_set_from_the_start(tmp_path: Path, ema: float) -> None:
     """The curves too: the last point of four steps, in intervals of three, is none of eight's."""
     whole = training(tmp_path / "whole", ema=ema)
     finish(whole)
@@ -125,7 +123,7 @@ class Falling(Toy):
 
 
 @pytest.mark.parametrize(("done", "goes_on"), [(4, True), (6, False)])
-def test_a_schedule_over_the_whole_goes_on_where_it_is_still_the_same(
+def test_a_schedule_over_all_steps_continues_where_it_is_still_the_same(
     tmp_path: Path, done: int, goes_on: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     method, batches = toy(tmp_path, Falling, steps=8)

@@ -163,7 +163,9 @@ def test_a_finished_run_does_nothing_again(jobs: list[Job], tmp_path: Path) -> N
     assert again.asked == []
 
 
-def test_pictures_are_delivered_and_the_checkpoint_dropped(jobs: list[Job], tmp_path: Path) -> None:
+def test_pictures_are_written_and_the_checkpoint_is_removed(
+    jobs: list[Job], tmp_path: Path
+) -> None:
     kept, out = tmp_path / "kept", tmp_path / "out"
     run(Blend(), jobs, kept)
     stylize.write_outputs(jobs, kept, out)

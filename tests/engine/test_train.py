@@ -34,9 +34,9 @@ def prepared(tmp_path: Path) -> Path:
     return folder
 
 
-def make(**knobs: object) -> Toy:
+def make(**overrides: object) -> Toy:
     known = {"steps": 6, "batch": 2, "crop": 32, "snapshots": 2, "log_every": 2, "save_minutes": 0}
-    return Toy(TrainSettings(**{**known, **knobs}), seed=1)  # type: ignore[arg-type]
+    return Toy(TrainSettings(**{**known, **overrides}), seed=1)  # type: ignore[arg-type]
 
 
 def run(method: Toy, prepared: Path, results: Path) -> list[tuple[str, int]]:
@@ -113,7 +113,7 @@ def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
     assert set(few.contents) < set(more.contents), "a smaller choice is a part of a larger one"
 
 
-def test_a_stopped_training_says_that_it_goes_on(
+def test_an_interrupted_training_says_that_it_resumes(
     prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class StopNowError(Exception):
@@ -174,7 +174,7 @@ def test_one_whose_schedule_knows_its_end_says_why_more_steps_begin_anew(
     assert f"train toy: starts again: {why}" in caplog.text
 
 
-def test_snapshots_after_the_step_it_goes_on_from_are_no_longer_there(
+def test_snapshots_after_the_step_it_resumes_from_are_removed(
     prepared: Path, tmp_path: Path
 ) -> None:
     stale = tmp_path / "results/kept/snapshots/test_0/step 000005.png"
@@ -202,7 +202,7 @@ def test_states_are_kept_apart_by_settings_but_for_the_number_of_steps(
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.usefixtures("root_here")
-def test_no_steps_deliver_the_weights_it_begins_with(tmp_path: Path, ema: float) -> None:
+def test_no_steps_write_the_initial_weights(tmp_path: Path, ema: float) -> None:
     one = Toy(TrainSettings(steps=1), seed=1)
     save_weights(one.inference_networks.state_dict(), tmp_path / WEIGHTS)
     trainer = training(tmp_path, steps=0, ema=ema, warm_start=WEIGHTS)

@@ -20,8 +20,8 @@ from atelier.nn.losses import mean_std
 from atelier.nn.pretrained import features
 from support import arbitrary
 from support.arbitrary import (
+    check_he_initialisation,
     check_identity_loss,
-    check_lively,
     check_one_style,
     check_tiles,
     two_pairs,
@@ -32,15 +32,15 @@ from support.steps import losses_of, optimise, smooth
 DEPTHS = ("relu1_1", *LOSS_LAYERS)
 
 
-def system(seed: int = 0, **knobs: Any) -> AdaAttN:
+def system(seed: int = 0, **overrides: Any) -> AdaAttN:
     # the published first weights are meant for VGG19's widths; with narrow ones all dies away
     block = {"class": "adaattn", "features": "mini", "steps": 20, "lr": 2e-3, "init_std": 0.05}
-    method = make({**block, **knobs}, "methods.adaattn", seed=seed, device="cpu")
+    method = make({**block, **overrides}, "methods.adaattn", seed=seed, device="cpu")
     assert isinstance(method, AdaAttN)
     return method
 
 
-lively = arbitrary.lively(system)
+legible = arbitrary.legible(system)
 
 
 def losses(method: AdaAttN, seen: Batch | None = None) -> dict[str, Tensor]:
@@ -147,9 +147,11 @@ def test_no_picture_is_encoded_twice_in_a_step() -> None:
     assert len(asked) == 3
 
 
-@pytest.mark.parametrize("knobs", [{}, {"skip": False}, {"shallow_keys": False}])
-def test_the_gradient_reaches_every_trained_parameter_and_no_other(knobs: dict[str, Any]) -> None:
-    method = system(**knobs)
+@pytest.mark.parametrize("overrides", [{}, {"skip": False}, {"shallow_keys": False}])
+def test_the_gradient_reaches_every_trained_parameter_and_no_other(
+    overrides: dict[str, Any],
+) -> None:
+    method = system(**overrides)
     torch.autograd.backward(losses(method)["total"])
     for name, weight in method.networks.named_parameters():
         assert weight.grad is not None
@@ -158,17 +160,17 @@ def test_the_gradient_reaches_every_trained_parameter_and_no_other(knobs: dict[s
     assert all(weight.grad is None for weight in method.features.parameters())
 
 
-@pytest.mark.parametrize("knobs", [{}, {"skip": False, "shallow_keys": False}])
-def test_training_lowers_the_loss(knobs: dict[str, Any]) -> None:
-    curve = train(system(**knobs), 10)
+@pytest.mark.parametrize("overrides", [{}, {"skip": False, "shallow_keys": False}])
+def test_training_lowers_the_loss(overrides: dict[str, Any]) -> None:
+    curve = train(system(**overrides), 10)
     assert curve[-1] < 0.8 * curve[0]
 
 
-def test_a_lively_start_lets_the_picture_through() -> None:
-    check_lively(*(system(init=init, init_std=0.02) for init in ("published", "he")))
+def test_he_initialisation_lets_the_picture_through() -> None:
+    check_he_initialisation(*(system(init=init, init_std=0.02) for init in ("published", "he")))
 
 
-def test_a_lively_start_is_attention_without_projections() -> None:
+def test_identity_initialisation_is_attention_without_projections() -> None:
     method = system(init="he")
     seen = [method._see(smooth(1, seed=n), LOSS_LAYERS, Generator()) for n in (0, 1)]
     block = method.networks["relu3"]
@@ -193,14 +195,14 @@ def test_positions_are_drawn_anew_in_every_step_from_the_batch() -> None:
     assert losses(full, two_pairs(step=0))["local"] == losses(full, two_pairs(step=1))["local"]
 
 
-@pytest.mark.parametrize("knob", ["max_sample", "max_sample_deep"])
-def test_in_use_positions_depend_on_the_seed_alone(knob: str) -> None:
+@pytest.mark.parametrize("setting", ["max_sample", "max_sample_deep"])
+def test_in_use_positions_depend_on_the_seed_alone(setting: str) -> None:
     before = torch.get_rng_state()
     content, style = smooth(1), smooth(1, 80, 64, seed=1)
-    method = lively(**{knob: 12})
+    method = legible(**{setting: 12})
     first = method.stylize(content, style)
     assert torch.equal(first, method.stylize(content, style))
-    assert not torch.allclose(first, lively().stylize(content, style), atol=1e-3)
+    assert not torch.allclose(first, legible().stylize(content, style), atol=1e-3)
     method.seed = 5
     assert not torch.equal(first, method.stylize(content, style))
     assert torch.equal(before, torch.get_rng_state()), "the global generator is left alone"
@@ -211,8 +213,8 @@ def test_losses_and_attention_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -
     kinds: list[torch.dtype] = []
     inner = F.scaled_dot_product_attention
 
-    def watched(query: Tensor, *rest: Tensor, **knobs: Any) -> Tensor:
-        found = inner(query, *rest, **knobs)
+    def watched(query: Tensor, *rest: Tensor, **overrides: Any) -> Tensor:
+        found = inner(query, *rest, **overrides)
         kinds.extend([query.dtype, found.dtype])
         return found
 
@@ -241,11 +243,11 @@ def _blend(method: AdaAttN, styles: list[Tensor], weights: list[float], share: f
 
 
 def test_one_style_with_split_weights_is_that_style() -> None:
-    check_one_style(lively())
+    check_one_style(legible())
 
 
 def test_a_mixture_decodes_the_mixed_inputs_of_the_decoder() -> None:
-    method, styles = lively(), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
+    method, styles = legible(), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
     seen = method._encode(smooth(1))
     with torch.no_grad():
         parts = [method._stylised(seen, method._encode(s)) for s in (*styles, smooth(1))]
@@ -257,7 +259,7 @@ def test_a_mixture_decodes_the_mixed_inputs_of_the_decoder() -> None:
 
 
 def test_at_strength_zero_the_content_is_its_own_style() -> None:
-    method, style = lively(), smooth(1, seed=1)
+    method, style = legible(), smooth(1, seed=1)
     found = _blend(method, [style], [1.0], 0.0)
     assert torch.equal(found, _blend(method, [smooth(1)], [1.0]))
     assert torch.equal(found, _blend(method, [smooth(1, seed=2)], [1.0], 0.0))
@@ -265,13 +267,13 @@ def test_at_strength_zero_the_content_is_its_own_style() -> None:
 
 
 def test_the_settings_strength_is_obeyed() -> None:
-    half = lively(strength=0.5).stylize(smooth(1), smooth(1, seed=1))
-    assert torch.equal(half, _blend(lively(), [smooth(1, seed=1)], [1.0], 0.5))
+    half = legible(strength=0.5).stylize(smooth(1), smooth(1, seed=1))
+    assert torch.equal(half, _blend(legible(), [smooth(1, seed=1)], [1.0], 0.5))
 
 
 @pytest.mark.parametrize("size", [(50, 37), (17, 90), (64, 64)])
 def test_any_size_is_stylised_without_the_skip_too(size: tuple[int, int]) -> None:
-    found = lively(skip=False).stylize(smooth(1, *size), smooth(1, 35, 90, seed=1))
+    found = legible(skip=False).stylize(smooth(1, *size), smooth(1, 35, 90, seed=1))
     assert found.shape == (1, 3, *size)
     assert found.isfinite().all()
     assert found.min() >= 0
@@ -279,11 +281,11 @@ def test_any_size_is_stylised_without_the_skip_too(size: tuple[int, int]) -> Non
 
 
 def test_in_tiles_the_result_is_the_same() -> None:
-    check_tiles(lively(), lively(tile=64))
+    check_tiles(legible(), legible(tile=64))
 
 
 def test_pictures_of_a_batch_do_not_mix() -> None:
-    method, content, style = lively(max_sample=40), smooth(3), smooth(3, 40, 35, seed=1)
+    method, content, style = legible(max_sample=40), smooth(3), smooth(3, 40, 35, seed=1)
     together = method.stylize(content, style)
     for n in range(3):
         alone = method.stylize(content[n : n + 1], style[n : n + 1])
@@ -293,7 +295,7 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"tile": 100}, r"methods\.adaattn\.tile: .*multiple of 16"),
         ({"local_layers": ["relu1_1"]}, r"methods\.adaattn\.local_layers\.0: .*relu2_1"),
@@ -303,13 +305,13 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
     ],
 )
 def test_wrong_settings_are_named(
-    monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any], message: str
+    monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any], message: str
 ) -> None:
     monkeypatch.setattr(features, "resolve", answer_with(vgg_state("squeezenet1_1")))
-    if "features" not in knobs:
+    if "features" not in overrides:
         monkeypatch.undo()
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_too_small_pictures_are_refused() -> None:

@@ -22,8 +22,8 @@ from atelier.nn.pretrained import features
 from atelier.nn.pretrained.features import load_features
 from support import arbitrary
 from support.arbitrary import (
+    check_he_initialisation,
     check_identity_loss,
-    check_lively,
     check_one_style,
     check_tiles,
     let_through,
@@ -33,14 +33,14 @@ from support.nets import quick_random
 from support.steps import losses_of, optimise, smooth
 
 
-def system(seed: int = 0, **knobs: Any) -> AdaIN:
-    block = {"class": "adain", "features": "mini", "steps": 20, "lr": 1e-3, **knobs}
+def system(seed: int = 0, **overrides: Any) -> AdaIN:
+    block = {"class": "adain", "features": "mini", "steps": 20, "lr": 1e-3, **overrides}
     method = make(block, "methods.adain", seed=seed, device="cpu")
     assert isinstance(method, AdaIN)
     return method
 
 
-lively = arbitrary.lively(system)
+legible = arbitrary.legible(system)
 
 
 def losses(method: AdaIN, seen: Batch | None = None) -> dict[str, Tensor]:
@@ -163,7 +163,7 @@ MATCHINGS = {"efdm": match_distribution, "wct": match_covariance}
 
 @pytest.mark.parametrize("matching", MATCHINGS)
 def test_a_matching_decodes_its_features_mixed_in_the_same_way(matching: str) -> None:
-    method, styles = lively(matching=matching), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
+    method, styles = legible(matching=matching), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
     content = method.features(smooth(1))["relu4_1"]
     match = MATCHINGS[matching]
     parts = [match(content, method.features(style)["relu4_1"]) for style in styles]
@@ -176,20 +176,20 @@ def test_a_matching_decodes_its_features_mixed_in_the_same_way(matching: str) ->
 
 @pytest.mark.parametrize("matching", MATCHINGS)
 def test_strength_and_sizes_of_the_other_matchings(matching: str) -> None:
-    method = lively(matching=matching)
+    method = legible(matching=matching)
     style, other = smooth(1, 40, 56, seed=1), smooth(1, 33, 35, seed=2)
     whole = _blend(method, [style], [1.0])
     torch.testing.assert_close(_blend(method, [style, style], [0.3, 0.7]), whole)
     assert torch.equal(_blend(method, [style], [1.0], 0.0), _blend(method, [other], [1.0], 0.0))
     assert not torch.allclose(whole, _blend(method, [style], [1.0], 0.0), atol=1e-3)
     content = smooth(1, 203, 150)
-    tiled = lively(matching=matching, tile=64).stylize(content, style)
+    tiled = legible(matching=matching, tile=64).stylize(content, style)
     torch.testing.assert_close(tiled, method.stylize(content, style), rtol=0, atol=2e-3)
 
 
 @pytest.mark.parametrize("matching", MATCHINGS)
 def test_the_other_matchings_learn(matching: str) -> None:
-    curve = train(lively(matching=matching, content_weight=2.0, identity_weight=100.0), 12)
+    curve = train(legible(matching=matching, content_weight=2.0, identity_weight=100.0), 12)
     assert curve[-1] < 0.7 * curve[0]
 
 
@@ -213,12 +213,12 @@ def test_the_gradient_reaches_every_trained_parameter_and_no_other() -> None:
 
 
 def test_training_lowers_the_loss() -> None:
-    curve = train(lively(), 12)
+    curve = train(legible(), 12)
     assert curve[-1] < 0.7 * curve[0]
 
 
-def test_a_lively_start_lets_the_picture_through() -> None:
-    check_lively(*(system(init=init) for init in ("published", "he")))
+def test_he_initialisation_lets_the_picture_through() -> None:
+    check_he_initialisation(*(system(init=init) for init in ("published", "he")))
 
 
 def test_the_learning_rate_falls_with_one_over_the_step() -> None:
@@ -234,11 +234,11 @@ def _blend(method: AdaIN, styles: list[Tensor], weights: list[float], share: flo
 
 
 def test_one_style_with_split_weights_is_that_style() -> None:
-    check_one_style(lively())
+    check_one_style(legible())
 
 
 def test_a_mixture_decodes_the_mixed_adain_outputs() -> None:
-    method, styles = lively(), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
+    method, styles = legible(), [smooth(1, seed=1), smooth(1, 33, 50, seed=2)]
     content = method.features(smooth(1))["relu4_1"]
     parts = [adain(content, *mean_std(method.features(s)["relu4_1"])) for s in styles]
     mixed = 0.6 * (0.25 * parts[0] + 0.75 * parts[1]) + 0.4 * content
@@ -249,7 +249,7 @@ def test_a_mixture_decodes_the_mixed_adain_outputs() -> None:
 
 
 def test_at_strength_zero_no_style_is_left() -> None:
-    method, styles = lively(), [smooth(1, seed=n) for n in (1, 2)]
+    method, styles = legible(), [smooth(1, seed=n) for n in (1, 2)]
     one, other = (_blend(method, [style], [1.0], 0.0) for style in styles)
     assert torch.equal(one, other)
     full = _blend(method, styles[:1], [1.0])
@@ -260,18 +260,18 @@ def test_at_strength_zero_no_style_is_left() -> None:
 
 def test_the_settings_strength_and_colour_are_obeyed() -> None:
     content, style = smooth(1), smooth(1, seed=1)
-    half = lively(strength=0.5).stylize(content, style)
-    assert torch.equal(half, _blend(lively(), [style], [1.0], 0.5))
-    kept = lively(preserve_colour=True).stylize(content, style)
-    assert torch.equal(kept, _blend(lively(), [recolour(style, content)], [1.0]))
+    half = legible(strength=0.5).stylize(content, style)
+    assert torch.equal(half, _blend(legible(), [style], [1.0], 0.5))
+    kept = legible(preserve_colour=True).stylize(content, style)
+    assert torch.equal(kept, _blend(legible(), [recolour(style, content)], [1.0]))
 
 
 def test_in_tiles_the_result_is_the_same() -> None:
-    check_tiles(lively(), lively(tile=64))
+    check_tiles(legible(), legible(tile=64))
 
 
 def test_pictures_of_a_batch_do_not_mix() -> None:
-    method, content, style = lively(), smooth(3), smooth(3, 40, 31, seed=1)
+    method, content, style = legible(), smooth(3), smooth(3, 40, 31, seed=1)
     together = method.stylize(content, style)
     for n in range(3):
         alone = method.stylize(content[n : n + 1], style[n : n + 1])
@@ -279,7 +279,7 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"tile": 100}, r"methods\.adain\.tile: .*multiple of 16"),
         ({"matching": "wtc"}, r"methods\.adain\.matching: .*'efdm'.*found 'wtc'"),
@@ -289,9 +289,9 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
         ({"features": "squeezenet"}, r"no features named 'squeezenet'"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_too_small_a_style_is_refused() -> None:
@@ -311,7 +311,7 @@ def test_with_the_real_vgg19_activations_are_about_one_on_a_picture() -> None:
     assert all(0.2 < value.mean() < 5 for value in found.values())
 
 
-def test_one_network_looks_and_another_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_encoder_and_the_loss_network_can_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_random(monkeypatch)
     method = system(loss_features="random")
     let_through(method)
@@ -329,7 +329,7 @@ def test_one_network_looks_and_another_judges(monkeypatch: pytest.MonkeyPatch) -
     torch.testing.assert_close(found["style"], style_loss)
 
 
-def test_the_judge_is_needed_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loss_network_is_needed_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise UserError(f"the weights of {name} are missing")
 

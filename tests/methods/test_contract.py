@@ -119,7 +119,7 @@ def test_the_seed_decides_weights_and_losses(name: str, tmp_path: Path) -> None:
 
 
 @every_training
-def test_the_delivered_weights_are_all_it_takes_to_stylise(name: str, tmp_path: Path) -> None:
+def test_the_final_weights_are_all_it_takes_to_stylise(name: str, tmp_path: Path) -> None:
     one, other = build_trained(name, 1), build_trained(name, 2)
     save_weights(one.inference_networks.state_dict(), tmp_path / WEIGHTS)
     restore(other, tmp_path)

@@ -22,11 +22,11 @@ from support.tensors import equal, weights
 FAST = {"nce_weight": 10.0, "identity_nce": False, "flip_equivariance": True, "constant": 0.75}
 
 
-def system(seed: int = 0, **knobs: Any) -> CUT:
+def system(seed: int = 0, **overrides: Any) -> CUT:
     """The narrowest networks."""
     block = {"class": "cut", "steps": 8, "width": 4, "blocks": 2, "crop": 32, "load_size": 36}
     block |= {"projection": 8, "patches": 16}
-    found = make(block | knobs, "methods.x", seed=seed, device="cpu")
+    found = make(block | overrides, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, CUT)
     return found
 
@@ -60,7 +60,7 @@ def test_parameter_counts() -> None:
     assert method.card() == {"kind": "unpaired", "parameters_trained": sum(counts.values())}
 
 
-def test_the_generator_is_delivered_and_nothing_else() -> None:
+def test_the_final_weights_are_the_generators_alone() -> None:
     keys = {key.rpartition(".layers")[0] for key in system().inference_networks.state_dict()}
     assert keys == {"generator.to_art"}
 
@@ -153,10 +153,10 @@ def test_the_losses_are_those_of_a_naive_formula(identity_nce: bool, batch: int)
 
 def test_a_mirrored_step_compares_with_the_upright_pictures() -> None:
     """The generator sees the photograph mirrored; its features are mirrored back."""
-    knobs: dict[str, Any] = {"flip_equivariance": True, "identity_nce": False}
-    knobs |= {"patches": 10_000, "init": "normal", "init_gain": 0.2}
-    method, judge = system(**knobs), system(**knobs).networks["discriminator"]
-    steps = {system(**knobs)._flipped(ad.batch_of(step=n)): n for n in range(20)}
+    overrides: dict[str, Any] = {"flip_equivariance": True, "identity_nce": False}
+    overrides |= {"patches": 10_000, "init": "normal", "init_gain": 0.2}
+    method, judge = system(**overrides), system(**overrides).networks["discriminator"]
+    steps = {system(**overrides)._flipped(ad.batch_of(step=n)): n for n in range(20)}
     assert set(steps) == {True, False}
     for flipped, step in steps.items():
         seen = ad.batch_of(step=step)
@@ -175,8 +175,8 @@ def test_a_mirrored_step_compares_with_the_upright_pictures() -> None:
 
 
 def test_every_other_step_is_mirrored_if_asked_for() -> None:
-    def count(**knobs: Any) -> int:
-        method = system(**knobs)
+    def count(**overrides: Any) -> int:
+        method = system(**overrides)
         batches = (Batch(n, 0, torch.zeros(1), torch.zeros(1), ()) for n in range(200))
         return sum(method._flipped(batch) for batch in batches)
 
@@ -231,10 +231,10 @@ def _held(optimizer: torch.optim.Optimizer) -> set[int]:
 
 
 @pytest.mark.parametrize("antialias", [True, False])
-@pytest.mark.parametrize("knobs", [{}, FAST], ids=["cut", "fastcut"])
-def test_the_gradient_reaches_every_parameter(antialias: bool, knobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("overrides", [{}, FAST], ids=["cut", "fastcut"])
+def test_the_gradient_reaches_every_parameter(antialias: bool, overrides: dict[str, Any]) -> None:
     """But for shifts that an instance norm takes out again."""
-    method = system(antialias=antialias, init="normal", **knobs)
+    method = system(antialias=antialias, init="normal", **overrides)
     for _, losses in method.training_losses(ad.batch_of()):
         torch.autograd.backward(losses["total"])
     assert ad.finite(method.networks)
@@ -245,10 +245,10 @@ def test_the_gradient_reaches_every_parameter(antialias: bool, knobs: dict[str, 
     assert ends <= {name for name, _ in method.networks.named_parameters()} - silent
 
 
-@pytest.mark.parametrize("knobs", [{}, FAST], ids=["cut", "fastcut"])
+@pytest.mark.parametrize("overrides", [{}, FAST], ids=["cut", "fastcut"])
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
-def test_a_few_steps_lower_the_losses(name: str, knobs: dict[str, Any]) -> None:
-    method = system(width=8, lr=2e-3, patches=64, **knobs | {"constant": 1.0})
+def test_a_few_steps_lower_the_losses(name: str, overrides: dict[str, Any]) -> None:
+    method = system(width=8, lr=2e-3, patches=64, **overrides | {"constant": 1.0})
     totals = ad.optimise(method, [ad.batch_of()] * 12, only=name)[name]
     assert sum(totals[-3:]) < 0.8 * sum(totals[:3])
 
@@ -274,12 +274,12 @@ def test_the_same_seed_mirrors_alike() -> None:
 
 
 def test_a_resumed_training_of_fastcut_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    knobs = {"log_every": 3, "steps": 5, **FAST}
-    whole = ad.training(system(**knobs), tmp_path / "whole")
+    overrides = {"log_every": 3, "steps": 5, **FAST}
+    whole = ad.training(system(**overrides), tmp_path / "whole")
     list(whole.run())
-    ad.stopped(ad.training(system(**knobs), tmp_path / "parts"), 2)
+    ad.stopped(ad.training(system(**overrides), tmp_path / "parts"), 2)
     torch.rand(7)  # somebody else draws from the global generator
-    second = ad.training(system(**knobs), tmp_path / "parts")
+    second = ad.training(system(**overrides), tmp_path / "parts")
     assert second.step == 2
     list(second.run())
     assert equal(weights(whole.method.networks), weights(second.method.networks))
@@ -311,7 +311,7 @@ def test_extras_show_the_one_direction() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"blocks": 1}, r"methods\.x\.blocks: .*greater than or equal to 2"),
         ({"temperature": 0}, r"methods\.x\.temperature: .*greater than 0"),
@@ -319,9 +319,9 @@ def test_extras_show_the_one_direction() -> None:
         ({"fast": True}, r"methods\.x\.fast: no such setting"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -19,10 +19,10 @@ from support.steps import smooth
 PUBLISHED = 2 * 11_378_179 + 2 * 2_764_737
 
 
-def system(seed: int = 0, **knobs: Any) -> CycleGAN:
+def system(seed: int = 0, **overrides: Any) -> CycleGAN:
     """The narrowest networks."""
     block = {"class": "cyclegan", "steps": 8, "width": 4, "blocks": 1, "crop": 32, "load_size": 36}
-    found = make(block | knobs, "methods.x", seed=seed, device="cpu")
+    found = make(block | overrides, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, CycleGAN)
     return found
 
@@ -37,7 +37,7 @@ def test_parameter_counts() -> None:
     assert sum(p.numel() for p in method.inference_networks.parameters()) == 2 * 11_378_179
 
 
-def test_the_generators_are_delivered_and_nothing_else() -> None:
+def test_the_final_weights_are_the_generators_alone() -> None:
     keys = {key.rpartition(".layers")[0] for key in system().inference_networks.state_dict()}
     assert keys == {"generator.to_art", "generator.to_photo"}
 
@@ -195,7 +195,7 @@ def test_a_pool_keeps_float32_in_a_training_in_bfloat16() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"gan": "wgan"}, r"methods\.x\.gan: .*'lsgan'.*found 'wgan'"),
         ({"upsample": "bilinear"}, r"methods\.x\.upsample: .*found 'bilinear'"),
@@ -205,9 +205,9 @@ def test_a_pool_keeps_float32_in_a_training_in_bfloat16() -> None:
         ({"crop": None}, r"methods\.x\.crop: "),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -35,10 +35,10 @@ VARIANTS = ("examples", "johnson")
 STYLE = ("relu1_1", "relu2_1")
 
 
-def system(seed: int = 0, **knobs: Any) -> Fast:
+def system(seed: int = 0, **overrides: Any) -> Fast:
     """The narrowest network and the shallowest layers of ``mini``."""
     block = {"features": "mini", "content_layers": ["relu2_1"], "style_layers": STYLE}
-    block |= {"class": "fast", "style": "night", "steps": 1, "width": 4, "lr": 0.01} | knobs
+    block |= {"class": "fast", "style": "night", "steps": 1, "width": 4, "lr": 0.01} | overrides
     found = make(block, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, Fast)
     return found
@@ -174,8 +174,8 @@ def test_style_layer_weights_weigh_their_layer() -> None:
 def test_gram_positions_is_gram_times_the_squared_width() -> None:
     """Divided by the positions alone, a layer of C channels weighs C² times as much."""
 
-    def style(**knobs: Any) -> Tensor:
-        return losses(system(**knobs), smooth(2), smooth(1, seed=1))["style"]
+    def style(**overrides: Any) -> Tensor:
+        return losses(system(**overrides), smooth(2), smooth(1, seed=1))["style"]
 
     weighed = style(style_layer_weights=[32**2, 64**2])
     torch.testing.assert_close(style(style_loss="gram_positions"), weighed)
@@ -307,7 +307,7 @@ def test_the_painting_is_taken_whole_and_the_photographs_are_cut(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"layout": "johnsson"}, r"methods\.x\.layout: .*'transnet'.*found 'johnsson'"),
         ({"width": 3}, r"methods\.x\.width: .*greater than or equal to 4"),
@@ -317,9 +317,9 @@ def test_the_painting_is_taken_whole_and_the_photographs_are_cut(tmp_path: Path)
         ({"content_layers": ["relu9_1"]}, r"mini has no layer 'relu9_1'"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs).training_card()
+        system(**overrides).training_card()
 
 
 def test_the_default_layers_are_those_of_the_report() -> None:

@@ -41,8 +41,8 @@ class Counted(Features):
         return super().forward(image)
 
 
-def system(seed: int = 0, features: Features | None = None, **knobs: Any) -> Gatys:
-    return small(Gatys, seed, features, **knobs)
+def system(seed: int = 0, features: Features | None = None, **overrides: Any) -> Gatys:
+    return small(Gatys, seed, features, **overrides)
 
 
 def smooth(batch: int, height: int = 32, width: int = 32, seed: int = 0) -> Tensor:
@@ -93,8 +93,8 @@ def test_an_lbfgs_step_is_one_evaluation(monkeypatch: pytest.MonkeyPatch) -> Non
     made: list[GuardedLBFGS] = []
 
     class Kept(GuardedLBFGS):
-        def __init__(self, *args: Any, **knobs: Any) -> None:
-            super().__init__(*args, **knobs)
+        def __init__(self, *args: Any, **overrides: Any) -> None:
+            super().__init__(*args, **overrides)
             made.append(self)
 
     monkeypatch.setattr(gatys, "GuardedLBFGS", Kept)
@@ -243,8 +243,10 @@ def test_starts(init: str) -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_two_runs_are_bit_identical(name: str) -> None:
-    knobs = OPTIMIZERS[name] | {"init": "noise", "steps": 3, "smallest_size": 32}
-    one, other = (system(**knobs).stylize(smooth(2, 48, 48), smooth(2, seed=1)) for _ in range(2))
+    overrides = OPTIMIZERS[name] | {"init": "noise", "steps": 3, "smallest_size": 32}
+    one, other = (
+        system(**overrides).stylize(smooth(2, 48, 48), smooth(2, seed=1)) for _ in range(2)
+    )
     assert torch.equal(one, other)
 
 
@@ -259,7 +261,7 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"style_wieght": 1.0}, r"methods\.gatys\.style_wieght: no such setting; did you mean"),
         ({"lr": 0}, r"methods\.gatys\.lr: .*greater than 0 \(found 0\)"),
@@ -274,10 +276,10 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
     ],
 )
 def test_wrong_settings_are_named(
-    monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any], message: str
+    monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any], message: str
 ) -> None:
     quick_random(monkeypatch)
-    block = {"class": "gatys", "features": "random", **knobs}
+    block = {"class": "gatys", "features": "random", **overrides}
     with pytest.raises(UserError, match=message):
         make(block, "methods.gatys", seed=0, device="cpu")
 

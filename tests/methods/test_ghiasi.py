@@ -44,19 +44,19 @@ STYLE = ("relu1_1", "relu2_1")
 untraced = pytest.mark.filterwarnings("ignore:NOTE. The nodes obtained by tracing")
 
 
-def system(seed: int = 0, **knobs: Any) -> Predicted:
+def system(seed: int = 0, **overrides: Any) -> Predicted:
     """The narrowest network and the shallowest layers of ``mini``."""
     block = {"features": "mini", "content_layers": ["relu2_1"], "style_layers": STYLE}
     block |= {"predictor_features": "mini", "predictor_layer": "relu4_1"}
-    block |= {"class": "ghiasi", "steps": 1, "width": 4, "bottleneck": 8, "lr": 0.01} | knobs
+    block |= {"class": "ghiasi", "steps": 1, "width": 4, "bottleneck": 8, "lr": 0.01} | overrides
     found = make(block, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, Predicted)
     return found
 
 
-def grown(seed: int = 0, **knobs: Any) -> Predicted:
+def grown(seed: int = 0, **overrides: Any) -> Predicted:
     """With heads as large as after a training, so that the style shows."""
-    method = system(seed, **knobs)
+    method = system(seed, **overrides)
     with torch.no_grad():
         method.networks["heads"].weight.mul_(30)
     return method
@@ -94,14 +94,14 @@ def inception_state() -> StateDict:
     return state
 
 
-def with_inception(patch: pytest.MonkeyPatch, **knobs: Any) -> Predicted:
+def with_inception(patch: pytest.MonkeyPatch, **overrides: Any) -> Predicted:
     """Full width, on an Inception without a training; its Mixed_6e has the published width."""
     patch.setattr(features, "resolve", answer_with(inception_state()))
     net = features.load_features("inception_v3", ["Mixed_6e"])
     patch.undo()
     block = {"features": "mini", "predictor_features": "inception_v3", "steps": 1,
              "predictor_layer": "Mixed_6e", "content_layers": ["relu2_1"],
-             "style_layers": STYLE, **knobs}  # fmt: skip
+             "style_layers": STYLE, **overrides}  # fmt: skip
     settings = PredictedSettings.build(block, "methods.x")
     judge = features.LossFeatures(lambda: features.load_features("mini", STYLE))
     return Predicted(settings, judge, net, 0, "cpu")
@@ -146,9 +146,9 @@ def test_missing_inception_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise UserError(f"the weights of {name} are missing")
 
     monkeypatch.setattr(features, "resolve", missing)
-    knobs = {"predictor_features": "inception_v3", "predictor_layer": "Mixed_6e"}
+    overrides = {"predictor_features": "inception_v3", "predictor_layer": "Mixed_6e"}
     with pytest.raises(UserError, match="weights of"):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_layers_of_the_two_topologies() -> None:
@@ -471,7 +471,7 @@ def test_low_precision_keeps_the_losses_about_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"encoder_norm": "batch"}, r"methods\.x\.encoder_norm: .*'bn'.*found 'batch'"),
         ({"pad": "zeros"}, r"methods\.x\.pad: .*'zero'"),
@@ -484,9 +484,9 @@ def test_low_precision_keeps_the_losses_about_as_they_are() -> None:
         ({"freeze_inception": True}, r"methods\.x\.freeze_inception: no such setting"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_the_default_layers_are_those_of_vgg16() -> None:

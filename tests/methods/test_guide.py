@@ -25,8 +25,8 @@ BLOCKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def system(name: str, **knobs: Any) -> Unpaired:
-    block = {"class": name, "steps": 8, "crop": 32, "load_size": 36, **BLOCKS[name], **knobs}
+def system(name: str, **overrides: Any) -> Unpaired:
+    block = {"class": name, "steps": 8, "crop": 32, "load_size": 36, **BLOCKS[name], **overrides}
     found = make(block, "methods.x", seed=0, device="cpu")
     assert isinstance(found, Unpaired)
     return found
@@ -66,7 +66,7 @@ def test_the_card_of_the_training_names_the_guide_and_applying_needs_none() -> N
     assert method.training_card()["loss_features"] == "mini"
 
 
-@pytest.mark.parametrize("knobs", [{"loss_features": "mini"}, {"guide_steps": 4}])
-def test_half_a_guide_is_refused(knobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("overrides", [{"loss_features": "mini"}, {"guide_steps": 4}])
+def test_half_a_guide_is_refused(overrides: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="a guide needs both loss_features and guide_steps"):
-        system("cut", **knobs)
+        system("cut", **overrides)

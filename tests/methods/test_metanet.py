@@ -28,10 +28,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def system(seed: int = 0, **knobs: Any) -> MetaNet:
+def system(seed: int = 0, **overrides: Any) -> MetaNet:
     """The smallest useful one: ``mini``'s shallow layers, the least width."""
     block = {"features": "mini", "content_layers": ["relu2_1"], "style_layers": MINI[:3]}
-    block |= {"class": "metanet", "steps": 1, "width": 4, "hidden": 16} | knobs
+    block |= {"class": "metanet", "steps": 1, "width": 4, "hidden": 16} | overrides
     found = make(block, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, MetaNet)
     return found
@@ -54,8 +54,8 @@ def blend(method: MetaNet, *args: Any) -> Tensor:
 def test_vggs_widths_give_1920_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_random(monkeypatch)
     layers = ["relu1_2", "relu2_2", "relu3_4", "relu4_4"]
-    knobs = {"content_layers": ["relu3_3"], "style_layers": layers, "width": 8, "hidden": 128}
-    method = system(features="random", **knobs)
+    overrides = {"content_layers": ["relu3_3"], "style_layers": layers, "width": 8, "hidden": 128}
+    method = system(features="random", **overrides)
     assert method.statistics(smooth(2)).shape == (2, 1920)
     assert method.card()["parameters_trained"] == 16_867_720 + 3_899
 
@@ -253,8 +253,8 @@ def test_decay_holds_the_growth() -> None:
         assert found[norm, 20.0] < found[norm, 0.0]
 
 
-def adapted(**knobs: Any) -> MetaNet:
-    return system(adapt_steps=4, adapt_lr=2e-3, **knobs)
+def adapted(**overrides: Any) -> MetaNet:
+    return system(adapt_steps=4, adapt_lr=2e-3, **overrides)
 
 
 def test_adaptation_lowers_the_loss_and_leaves_the_networks_alone() -> None:
@@ -305,7 +305,7 @@ def test_adapted_colours_can_be_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"adapt_steps": 2, "strength": 0.5}, "set strength to 1"),
         ({"style_loss": "grams"}, r"methods\.x\.style_loss: .*found 'grams'"),
@@ -316,14 +316,14 @@ def test_adapted_colours_can_be_kept() -> None:
         ({"style_every": 0}, r"methods\.x\.style_every: .*greater than or equal to 1"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_too_small_a_style_is_refused() -> None:
-    for knobs in ({}, {"adapt_steps": 1}):
-        method = system(style_layers=MINI, **knobs)
+    for overrides in ({}, {"adapt_steps": 1}):
+        method = system(style_layers=MINI, **overrides)
         assert method.stylize(smooth(1), smooth(1, 32, 32)).isfinite().all()
         with pytest.raises(UserError, match="too small for its statistics: 32 px will do"):
             method.stylize(smooth(1), smooth(1, 31, 31))

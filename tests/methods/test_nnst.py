@@ -134,7 +134,7 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"alpha": 1.5}, r"methods\.nnst\.alpha: .*less than or equal to 1"),
         ({"split_steps": -1}, r"methods\.nnst\.split_steps: .*greater than or equal to 0"),
@@ -143,10 +143,10 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
     ],
 )
 def test_wrong_settings_are_named(
-    monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any], message: str
+    monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any], message: str
 ) -> None:
     quick_random(monkeypatch)
-    block = {"class": "nnst", "features": "random", **knobs}
+    block = {"class": "nnst", "features": "random", **overrides}
     with pytest.raises(UserError, match=message):
         make(block, "methods.nnst", seed=0, device="cpu")
 

@@ -103,8 +103,8 @@ def test_alpha_is_halved_and_the_last_size_has_its_own_rate(
     rates: list[float] = []
 
     class Watched(Objective):
-        def __init__(self, *args: Any, **knobs: Any) -> None:
-            super().__init__(*args, **knobs)
+        def __init__(self, *args: Any, **overrides: Any) -> None:
+            super().__init__(*args, **overrides)
             alphas.append(self.alpha)
 
     def watched(leaves: list[Tensor], lr: float) -> RMSprop:
@@ -198,7 +198,7 @@ def test_masks_that_do_not_pair_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"content_weight": 0}, r"methods\.strotss\.content_weight: .*greater than 0"),
         ({"coarsest": 16}, r"methods\.strotss\.coarsest: .*greater than or equal to 32"),
@@ -208,10 +208,10 @@ def test_masks_that_do_not_pair_are_refused() -> None:
     ],
 )
 def test_wrong_settings_are_named(
-    monkeypatch: pytest.MonkeyPatch, knobs: dict[str, Any], message: str
+    monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any], message: str
 ) -> None:
     quick_random(monkeypatch)
-    block = {"class": "strotss", "features": "random", **knobs}
+    block = {"class": "strotss", "features": "random", **overrides}
     with pytest.raises(UserError, match=message):
         make(block, "methods.strotss", seed=0, device="cpu")
 

@@ -29,9 +29,9 @@ COLUMNS = ["1 input", "2 CAM of identity", "3 identity", "4 CAM of translation"]
 COLUMNS += ["5 translation", "6 CAM of cycle", "7 cycle"]
 
 
-def system(seed: int = 0, **knobs: Any) -> Ugatit:
+def system(seed: int = 0, **overrides: Any) -> Ugatit:
     """Narrow and shallow; crops of 32 pixels."""
-    block = {"class": "ugatit", "steps": 6, "crop": 32, "load_size": None, **SMALL, **knobs}
+    block = {"class": "ugatit", "steps": 6, "crop": 32, "load_size": None, **SMALL, **overrides}
     found = make(block, "methods.x", seed=seed, device="cpu")
     assert isinstance(found, Ugatit)
     return found
@@ -158,9 +158,14 @@ def test_the_losses_are_those_of_a_naive_formula(cam_weight: str) -> None:
 
 
 def test_weights_weigh_their_losses() -> None:
-    knobs = {"gan_weight": 2.0, "cycle_weight": 3.0, "identity_weight": 5.0, "cam_loss_weight": 7.0}
+    overrides = {
+        "gan_weight": 2.0,
+        "cycle_weight": 3.0,
+        "identity_weight": 5.0,
+        "cam_loss_weight": 7.0,
+    }
     with torch.no_grad():
-        first, second = both(system(**knobs), batch_of())
+        first, second = both(system(**overrides), batch_of())
     parts = zip((2, 3, 5, 7), ("gan", "cycle", "identity", "cam"), strict=True)
     total = sum(factor * second[f"{name}_{way}"] for factor, name in parts for way in WAYS)
     torch.testing.assert_close(second["total"], total)
@@ -322,7 +327,7 @@ def test_what_the_sheets_show(way: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"global_layers": 7}, "7 layers needs crops of 96 .*not 32: set .* to 5, or enlarge crop"),
         ({"local_layers": 6}, "6 layers needs crops of 48 pixels"),
@@ -333,9 +338,9 @@ def test_what_the_sheets_show(way: str) -> None:
         ({"cam_loss_weight": -1}, r"methods\.x\.cam_loss_weight: .*greater than or equal to 0"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        system(**knobs)
+        system(**overrides)
 
 
 def test_a_full_generator_refuses_other_sizes_before_it_is_trained() -> None:

@@ -63,12 +63,12 @@ class OneSided(Small):
     directions = ("to_art",)
 
 
-def settings(**knobs: Any) -> UnpairedSettings:
-    return UnpairedSettings(**{"steps": 10, "crop": 32, "load_size": 36, **knobs})
+def settings(**overrides: Any) -> UnpairedSettings:
+    return UnpairedSettings(**{"steps": 10, "crop": 32, "load_size": 36, **overrides})
 
 
-def small(seed: int = 0, **knobs: Any) -> Small:
-    return Small.build(settings(**knobs), seed=seed, device="cpu")
+def small(seed: int = 0, **overrides: Any) -> Small:
+    return Small.build(settings(**overrides), seed=seed, device="cpu")
 
 
 def pictures(first: int, count: int = 1) -> Tensor:
@@ -269,7 +269,7 @@ def test_a_warm_start_from_a_training_takes_all_networks(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("root_here")
-def test_a_warm_start_from_delivered_weights_takes_the_generators(tmp_path: Path) -> None:
+def test_a_warm_start_from_final_weights_takes_the_generators(tmp_path: Path) -> None:
     one, other, path = small(seed=1), small(seed=2), tmp_path / "model.safetensors"
     save_weights(one.inference_networks.state_dict(), path)
     warm = warmed(small(seed=2, warm_start=str(path)))
@@ -279,7 +279,9 @@ def test_a_warm_start_from_delivered_weights_takes_the_generators(tmp_path: Path
 
 
 @pytest.mark.usefixtures("root_here")
-def test_a_stopped_training_goes_on_from_its_state_not_from_the_warm_start(tmp_path: Path) -> None:
+def test_an_interrupted_training_resumes_from_its_checkpoint_not_from_the_warm_start(
+    tmp_path: Path,
+) -> None:
     path = save_state(tmp_path / "old", 3, {"networks": small(seed=1).networks.state_dict()})
     one = ad.stopped(ad.training(small(warm_start=str(path)), tmp_path), 2)
     kept = weights(one.method.networks)  # type: ignore[arg-type]
@@ -310,7 +312,7 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("overrides", "message"),
     [
         ({"crop": 50}, r"x\.crop: .*multiple of 4"),
         ({"crop": None}, r"x\.crop: .*whole number"),
@@ -319,9 +321,9 @@ def test_a_warm_start_that_cannot_be_is_named(tmp_path: Path) -> None:
         ({"load_size": 20}, r"x\.load_size: .*greater than or equal to 32"),
     ],
 )
-def test_wrong_settings_are_named(knobs: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        UnpairedSettings.build({"steps": 1, **knobs}, "x")
+        UnpairedSettings.build({"steps": 1, **overrides}, "x")
 
 
 @pytest.mark.usefixtures("root_here")

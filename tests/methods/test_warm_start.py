@@ -26,8 +26,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def begun(name: str, **knobs: Any) -> Trained:
-    method = make({**METHODS[name], **knobs}, name, seed=1, device="cpu")
+def begun(name: str, **overrides: Any) -> Trained:
+    method = make({**METHODS[name], **overrides}, name, seed=1, device="cpu")
     assert isinstance(method, Trained)
     warm_up(method)
     return method
@@ -44,7 +44,7 @@ def test_every_kind_begins_with_the_entrys_weights(root: Path, name: str) -> Non
     assert probe(begun(name)) != pytest.approx(known, abs=0.01)
 
 
-def test_only_what_is_delivered_is_in_the_zoo(root: Path) -> None:
+def test_only_final_weights_are_in_the_zoo(root: Path) -> None:
     """The discriminators begin anew."""
     entry(root / "zoo", "cut")
     cold, warm = begun("cut"), begun("cut", warm_start="zoo:cut")
@@ -60,7 +60,7 @@ def test_only_what_is_delivered_is_in_the_zoo(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "knobs", "said"),
+    ("name", "overrides", "said"),
     [
         ("cut", {"width": 8}, "was trained with other settings"),
         ("cut", {"blocks": 3}, "was trained with other settings"),
@@ -69,22 +69,22 @@ def test_only_what_is_delivered_is_in_the_zoo(root: Path) -> None:
     ],
 )
 def test_an_entry_for_other_settings_is_refused(
-    root: Path, name: str, knobs: dict[str, Any], said: str
+    root: Path, name: str, overrides: dict[str, Any], said: str
 ) -> None:
     entry(root / "zoo", name)
     with pytest.raises(UserError, match=rf"zoo/{name}/model\.safetensors.*{said}"):
-        begun(name, warm_start=f"zoo:{name}", **knobs)
+        begun(name, warm_start=f"zoo:{name}", **overrides)
 
 
 @pytest.mark.parametrize(
-    "knobs", [{"strength": 0.2}, {"preserve_colour": True}, {"matching": "efdm"}]
+    "overrides", [{"strength": 0.2}, {"preserve_colour": True}, {"matching": "efdm"}]
 )
 def test_settings_that_any_weights_can_be_applied_with_may_differ(
-    root: Path, knobs: dict[str, Any]
+    root: Path, overrides: dict[str, Any]
 ) -> None:
     known = json.loads((entry(root / "zoo", "adain") / "card.json").read_text())["probe"]
-    method = begun("adain", warm_start="zoo:adain", **knobs)
-    assert method.settings.model_dump().items() >= knobs.items()
+    method = begun("adain", warm_start="zoo:adain", **overrides)
+    assert method.settings.model_dump().items() >= overrides.items()
     assert probe(method) != pytest.approx(known, abs=0.01)
 
 

@@ -23,17 +23,17 @@ from support.steps import smooth
 SEEDS = [3, 4, 5]
 
 
-def settings(**knobs: Any) -> DenoiseSettings:
+def settings(**overrides: Any) -> DenoiseSettings:
     small = {"width": 8, "steps": 10, "fill_batch": False}
-    return DenoiseSettings.build({**small, **knobs}, "denoise")
+    return DenoiseSettings.build({**small, **overrides}, "denoise")
 
 
 def noisy(batch: int = 3, height: int = 16, width: int = 16, sigma: float = 25) -> Tensor:
     return gaussian(smooth(batch, height, width), sigma, Generator().manual_seed(0))
 
 
-def result(pictures: Tensor, seeds: Sequence[int], **knobs: Any) -> Denoised:
-    *_, last = denoise(pictures, settings(**knobs), seeds)
+def result(pictures: Tensor, seeds: Sequence[int], **overrides: Any) -> Denoised:
+    *_, last = denoise(pictures, settings(**overrides), seeds)
     return last
 
 
@@ -152,11 +152,11 @@ def test_the_learning_rate_falls() -> None:
     assert (further.image - three.image).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("knobs", [{}, {"patience": 2}, {"precision": "bfloat16"}, {"crop": 8}])
-def test_neighbours_change_nothing(knobs: dict[str, Any]) -> None:
+@pytest.mark.parametrize("overrides", [{}, {"patience": 2}, {"precision": "bfloat16"}, {"crop": 8}])
+def test_neighbours_change_nothing(overrides: dict[str, Any]) -> None:
     """At one batch size bit for bit, the last picture repeated where one is missing."""
     pictures = noisy()
-    same = {"fill_batch": True, "batch": 3, **knobs}
+    same = {"fill_batch": True, "batch": 3, **overrides}
     together = result(pictures, SEEDS, **same)
     other = result(pictures[[2, 0]], [5, 3], **same)
     assert torch.equal(other.image, together.image[[2, 0]])
@@ -294,8 +294,8 @@ def test_held_out_positions_are_no_targets() -> None:
 
 def test_every_picture_ends_at_its_best() -> None:
     """At a large learning rate the held-out loss soon rises; the weights before that are taken."""
-    knobs = {"steps": 60, "patience": 4, "lr": 0.02, "held_out": 0.2}
-    watched = list(denoise(noisy(), settings(**knobs), SEEDS, every=1))
+    overrides = {"steps": 60, "patience": 4, "lr": 0.02, "held_out": 0.2}
+    watched = list(denoise(noisy(), settings(**overrides), SEEDS, every=1))
     last, held = watched[-1], torch.stack([it.losses["held_out"] for it in watched[:-1]])
     assert last.step == last.total == 60
     assert len(watched) < 60, "all have ended before the last step"
@@ -317,8 +317,8 @@ def test_patience_that_never_ends() -> None:
 
 
 def test_presets() -> None:
-    def schedule(**knobs: Any) -> tuple[int, int]:
-        found = DenoiseSettings.build(knobs, "denoise")
+    def schedule(**overrides: Any) -> tuple[int, int]:
+        found = DenoiseSettings.build(overrides, "denoise")
         return found.steps, found.decay_every
 
     assert schedule() == schedule(preset="a") == (2000, 1500)
@@ -326,10 +326,12 @@ def test_presets() -> None:
     assert schedule(preset="b", steps=7) == (7, 1000)
 
 
-@pytest.mark.parametrize("knobs", [{"preset": "c"}, {"preset": []}, {"strength": 2}, {"step": 1}])
-def test_settings_that_are_wrong(knobs: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=f"denoise.{next(iter(knobs))}"):
-        DenoiseSettings.build(knobs, "denoise")
+@pytest.mark.parametrize(
+    "overrides", [{"preset": "c"}, {"preset": []}, {"strength": 2}, {"step": 1}]
+)
+def test_settings_that_are_wrong(overrides: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=f"denoise.{next(iter(overrides))}"):
+        DenoiseSettings.build(overrides, "denoise")
 
 
 def test_wrong_pictures(monkeypatch: pytest.MonkeyPatch) -> None:

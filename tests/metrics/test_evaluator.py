@@ -156,7 +156,7 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
-def test_pairs_are_judged_one_by_one_whatever_the_batch(tmp_path: Path, batch: int) -> None:
+def test_pairs_are_compared_one_by_one_whatever_the_batch(tmp_path: Path, batch: int) -> None:
     """Means of what the formulas give for every pair, of different sizes."""
     own, pairs = evaluator(), make_pairs(tmp_path)
     wide = [save(tmp_path / f"wide_{n}.png", n, (48, 36)) for n in (20, 21)]
@@ -278,8 +278,8 @@ def test_all_networks_are_those_of_the_settings(
 ) -> None:
     quick_random(monkeypatch)
     monkeypatch.setenv("ATELIER_WEIGHTS", str(tmp_path / "nowhere"))
-    knobs = {"features": "random", "perceptual": "random", "lpips": "vgg16"}
-    found = Evaluator.load(EvaluateSettings.build(knobs, "evaluate"), "cpu")
+    overrides = {"features": "random", "perceptual": "random", "lpips": "vgg16"}
+    found = Evaluator.load(EvaluateSettings.build(overrides, "evaluate"), "cpu")
     assert (found.features.name, found.networks.perceptual.name) == ("random", "random")
     assert found.networks.lpips is None
     told = caplog.text

@@ -16,6 +16,7 @@ from atelier.nn.attention import (
     EncodedImage,
     attend,
     attend_unprojected,
+    attention_mean,
     attention_moments,
     mvn,
     shallow_keys,
@@ -52,6 +53,13 @@ def test_moments_and_their_gradients_are_those_of_the_whole_map(
 
     for ours, exact in zip(run(attention_moments), run(naive), strict=True):
         torch.testing.assert_close(ours, exact, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("width", [4, 40])
+def test_the_mean_is_the_one_of_the_moments(width: int) -> None:
+    query, key, value = normal(2, 30, 8), normal(2, 20, 8, seed=1), normal(2, 20, width, seed=2)
+    found = attention_mean(query, key, value)
+    torch.testing.assert_close(found.double(), naive(query, key, value)[0], rtol=1e-4, atol=2e-5)
 
 
 class Largest(TorchDispatchMode):

@@ -26,10 +26,10 @@ from atelier.nn.hypernet import (
 from support.tensors import count, uniform
 
 
-def transformer(width: int, middle: Middle = "resnet", **knobs: Any) -> TransformNet:
-    knobs = {"padding": "same", "branches": 32, "branch_width": 4} | knobs
+def transformer(width: int, middle: Middle = "resnet", **overrides: Any) -> TransformNet:
+    overrides = {"padding": "same", "branches": 32, "branch_width": 4} | overrides
     with seeded(0):
-        return TransformNet(width, middle, **knobs)
+        return TransformNet(width, middle, **overrides)
 
 
 def filters(sizes: Sequence[int], styles: int = 1) -> list[Tensor]:

@@ -23,9 +23,9 @@ KINDS = {
 
 
 def generator(kind: str = "transposed", width: int = 4, blocks: int = 2) -> ResNetGenerator:
-    knobs: dict[str, Any] = KINDS[kind]
+    overrides: dict[str, Any] = KINDS[kind]
     with seeded(0):
-        return ResNetGenerator(width, blocks, **knobs)
+        return ResNetGenerator(width, blocks, **overrides)
 
 
 def picture(batch: int = 1, height: int = 32, width: int = 32) -> Tensor:

@@ -34,9 +34,9 @@ def generator(crop: int | None = None, width: int = 4, n_res: int = 1) -> Genera
         return Generator(width, n_res, crop)
 
 
-def discriminator(layers: int = 3, width: int = 4, **knobs: Any) -> Discriminator:
+def discriminator(layers: int = 3, width: int = 4, **overrides: Any) -> Discriminator:
     with seeded(0):
-        return Discriminator(width, layers, **knobs)
+        return Discriminator(width, layers, **overrides)
 
 
 @pytest.mark.parametrize(("crop", "expected"), [(None, 10_589_888), (256, 278_959_808)])
@@ -237,7 +237,7 @@ def test_autocast_leaves_the_spectral_norms_and_the_logits_alone() -> None:
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
 
 
-def test_pictures_of_a_batch_are_translated_and_judged_as_each_alone() -> None:
+def test_pictures_of_a_batch_are_translated_and_discriminated_as_each_alone() -> None:
     image = drawn(3, 3, 32, 32)
     for network in (generator(), discriminator(4).eval()):
         with torch.no_grad():

@@ -105,13 +105,13 @@ def test_why_a_run_has_no_address(root: Path) -> None:
     assert (root / "mlflow.db").stat().st_size
 
 
-def test_knobs_are_those_of_the_run_or_those_in_force(root: Path) -> None:
+def test_settings_are_those_of_the_run_or_those_in_force(root: Path) -> None:
     put(root, "models/cut_x/card.json", {"parameters": {"lr": 3, "nested": {"a": 1}}})
     assert parameters.settings(root, params(root), "cut_x") == {"lr": 3, "nested.a": 1}
     assert parameters.settings(root, params(root), "gatys")["steps"] == 20
 
 
-def test_knobs_that_differ_come_first_and_those_all_have_before_the_others(root: Path) -> None:
+def test_settings_that_differ_come_first_and_those_all_have_before_the_others(root: Path) -> None:
     card = {"class": "gatys", "lr": 1.0, "steps": 20, "only": [1, 2]}
     put(root, "models/cut_x/card.json", {"parameters": card})
     (root / "params.yaml").write_text((root / "params.yaml").read_text().replace("20", "30"))

@@ -32,11 +32,11 @@ def let_through(method: Arbitrary) -> None:
         layers[-1].bias.sub_(drawn.mean() * 0.2 / drawn.std() - 0.5)  # type: ignore[union-attr]
 
 
-def lively(make: Callable[..., A]) -> Callable[..., A]:
+def legible(make: Callable[..., A]) -> Callable[..., A]:
     """``make`` with a decoder that lets the picture through; see ``let_through``."""
 
-    def made(*args: Any, **knobs: Any) -> A:
-        method = make(*args, **knobs)
+    def made(*args: Any, **overrides: Any) -> A:
+        method = make(*args, **overrides)
         let_through(method)
         return method
 
@@ -54,7 +54,7 @@ def check_identity_loss(method: Arbitrary, without: Arbitrary, seen: Batch) -> N
     torch.testing.assert_close(found["total"], plain["total"] + 100 * found["identity"])
 
 
-def check_lively(first: Arbitrary, drawn: Arbitrary) -> None:
+def check_he_initialisation(first: Arbitrary, drawn: Arbitrary) -> None:
     """``drawn`` lets the picture through; ``first`` has the published weights, which give nearly
     the same for every picture: the encoder's rim, if anything."""
     content, style = smooth(2), smooth(2, seed=1)

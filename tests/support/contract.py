@@ -29,17 +29,17 @@ SMALL: dict[str, Any] = {
 """Of these, what a system knows; an average and a short pool, so that both have to be kept."""
 
 
-def build(name: str, seed: int = 0, **knobs: Any) -> Method:
-    """Return the entry ``name``, shrunk, with ``knobs`` on top."""
+def build(name: str, seed: int = 0, **overrides: Any) -> Method:
+    """Return the entry ``name``, shrunk, with ``overrides`` on top."""
     known = CLASSES[name].Settings.model_fields
     small = {key: value for key, value in SMALL.items() if key in known}
-    block = {**PARAMS.method(name), **small, **knobs}
+    block = {**PARAMS.method(name), **small, **overrides}
     return make(block, f"methods.{name}", seed=seed, device="cpu")
 
 
-def build_trained(name: str, seed: int = 0, **knobs: Any) -> Trained:
+def build_trained(name: str, seed: int = 0, **overrides: Any) -> Trained:
     """Return the same of an entry that is trained."""
-    method = build(name, seed, **knobs)
+    method = build(name, seed, **overrides)
     assert isinstance(method, Trained)
     return method
 

@@ -39,9 +39,9 @@ def project(root: Path, *trained: str) -> Path:
     return root
 
 
-def train(root: Path, name: str, **knobs: Any) -> Path:
+def train(root: Path, name: str, **overrides: Any) -> Path:
     """Card and weights of a method as the train stage leaves them; returns their folder."""
-    block, folder = {**METHODS[name], **knobs}, root / "results/models" / name
+    block, folder = {**METHODS[name], **overrides}, root / "results/models" / name
     method = make(block, name, seed=1, device="cpu")
     assert isinstance(method, Trained)
     save_weights(method.inference_networks.state_dict(), folder / "model.safetensors")

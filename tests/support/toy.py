@@ -58,21 +58,23 @@ class Even(Toy):
         yield "main", {"total": (made - batch.style.mean((2, 3), keepdim=True)).square().mean()}
 
 
-def even(root: Path, group: ProcessGroup = ALONE, folder: str = "states", **knobs: Any) -> Trainer:
+def even(
+    root: Path, group: ProcessGroup = ALONE, folder: str = "states", **overrides: Any
+) -> Trainer:
     """A training of ``Even`` in batches of 4."""
-    method, batches = toy(root / "pictures", Even, **{"batch": 4, **knobs})
+    method, batches = toy(root / "pictures", Even, **{"batch": 4, **overrides})
     return Trainer(method, batches, root / folder, group)
 
 
-def toy(folder: Path, kind: type[Toy] = Toy, **knobs: Any) -> tuple[Toy, Batches]:
+def toy(folder: Path, kind: type[Toy] = Toy, **overrides: Any) -> tuple[Toy, Batches]:
     """A toy and its batches of 32-pixel crops; ``folder`` gets the pictures."""
     paths = [save(folder / f"{n}.png", n) for n in range(6)]
     known = {"steps": 8, "batch": 2, "crop": 32, "lr": 0.01, "log_every": 3, "snapshots": 2}
-    method = kind(TrainSettings(**{**known, **knobs}), seed=3)
+    method = kind(TrainSettings(**{**known, **overrides}), seed=3)
     return method, Batches(paths[:4], paths[4:], method.plan(), seed=3)
 
 
-def training(folder: Path, **knobs: Any) -> Trainer:
+def training(folder: Path, **overrides: Any) -> Trainer:
     """A training of the toy, its states below ``folder``."""
-    method, batches = toy(folder / "pictures", **knobs)
+    method, batches = toy(folder / "pictures", **overrides)
     return Trainer(method, batches, folder / "states")

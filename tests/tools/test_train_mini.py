@@ -45,7 +45,7 @@ def stopping(phase: str, after: int, left: list[tuple[str, int]]) -> Any:
 
 
 @pytest.mark.slow
-def test_the_tool_goes_on_where_it_was_stopped_in_the_same_run(
+def test_the_tool_resumes_in_the_same_run(
     tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = many(tmp_path / "pictures")

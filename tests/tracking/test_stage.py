@@ -75,7 +75,7 @@ def test_a_stage_changes_nothing_in_its_process(monkeypatch: pytest.MonkeyPatch)
         assert known() == before
 
 
-def test_ctrl_c_says_that_it_can_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_says_that_it_can_be_resumed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as got, stage("stylize", "gatys"):
         raise KeyboardInterrupt
     assert got.value.code == 130

@@ -223,11 +223,16 @@ def project_entry(name: str, root: Path) -> Entry:
 
 
 def trained_on(facts: Mapping[str, Any]) -> str:
-    """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of an entry's card."""
+    """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of an entry's card.
+
+    Data are named once: ``…, then 600`` on the same, ``…, then 600 steps on the sample``.
+    """
     steps, before = facts.get("steps"), facts.get("pretrained")
     own = f"{steps:,} steps on {facts.get('data')}" if isinstance(steps, int) else ""
     if not isinstance(before, Mapping) or not own:
         return own
+    if before.get("data") == facts.get("data"):
+        own = f"{steps:,}"
     return f"{trained_on(before)}, then {own}" if steps else trained_on(before)
 
 

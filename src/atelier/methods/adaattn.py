@@ -13,7 +13,6 @@ from functools import partial
 from typing import ClassVar, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
@@ -23,14 +22,16 @@ from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import (
     AdaAttention,
     EncodedImage,
+    MergedAttention,
     attend_unprojected,
     mvn,
     shallow_keys,
     subset,
 )
-from atelier.nn.decoder import TAPS, Decoder, Init, conv, init_he
+from atelier.nn.decoder import TAPS, Decoder, Init, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.memory import to_device
+from atelier.nn.padding import cropped
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
@@ -84,25 +85,6 @@ class AdaAttNSettings(ArbitrarySettings):
     tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
     """Side in pixels of the tiles in which encoder and decoder process larger pictures, with the
     same result; None: no tiling."""
-
-
-class Transformer(nn.Module):
-    """Attention at relu4_1 and relu5_1, summed and merged by a convolution (§3.1)."""
-
-    def __init__(self, widths: Mapping[str, int], keys: Mapping[str, int]) -> None:
-        super().__init__()
-        four, five = widths["relu4_1"], widths["relu5_1"]
-        self.relu4 = AdaAttention("relu4_1", keys["relu4_1"], four)
-        self.relu5 = AdaAttention("relu5_1", keys["relu5_1"], five)
-        # unlike VGG19's, the two layers of `mini` differ in width and need one more 1×1 convolution
-        self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
-        self.merge = conv(four, four)
-
-    def forward(self, content: EncodedImage, style: EncodedImage) -> Tensor:
-        """Return (B, C4, H/8, W/8)."""
-        four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
-        merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
-        return merged
 
 
 class AdaAttN(Arbitrary[AdaAttNSettings]):
@@ -160,7 +142,7 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
         Both are computed on ``loss_features``, including the attention in the targets.
         """
         s, generator = self.settings, batch.generator("style positions")
-        pictures, judge = (_fitting(batch.content), batch.style), self.loss_features
+        pictures, judge = (cropped(batch.content, self.multiple), batch.style), self.loss_features
         apart = judge is not self.features
         with torch.no_grad():
             layers = self.layers if apart else LOSS_LAYERS
@@ -179,7 +161,7 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
             total = total + s.content_weight * losses["content"]
         if s.identity_weight:
             itself = self.networks["decoder"](*self._stylised(content, content))
-            losses["identity"] = content_loss(itself, _fitting(batch.content)).mean()
+            losses["identity"] = content_loss(itself, pictures[0]).mean()
             total = total + s.identity_weight * losses["identity"]
         yield "main", {"total": total, **losses}
 
@@ -258,7 +240,9 @@ def _networks(settings: AdaAttNSettings, widths: Mapping[str, int]) -> nn.Module
         layer: sum(widths[k] for k in LAYERS[: n + 1]) if settings.shallow_keys else widths[layer]
         for n, layer in enumerate(LAYERS)
     }
-    parts = {"transformer": Transformer(widths, keys)}
+    four, five = (AdaAttention(layer, keys[layer], widths[layer]) for layer in LAYERS[3:])
+    deep = [widths[layer] for layer in LAYERS[3:]]
+    parts = {"transformer": MergedAttention(four, five, deep)}
     decoder = Decoder(widths, skip=settings.skip)
     relu3 = AdaAttention("relu3_1", keys["relu3_1"], widths["relu3_1"])
     skip = {"relu3": relu3} if settings.skip else {}
@@ -278,14 +262,8 @@ def _initialise(networks: nn.ModuleDict, settings: AdaAttNSettings) -> None:
         for part in networks.modules():
             if isinstance(part, AdaAttention):
                 part.init_identity()
-            if isinstance(part, Transformer):
+            if isinstance(part, MergedAttention):
                 nn.init.dirac_(part.merge.weight)
-
-
-def _fitting(image: Tensor) -> Tensor:
-    """Crop to multiples of 16: uncropped pictures (``crop: null``) can have any size."""
-    height, width = (side - side % AdaAttN.multiple for side in image.shape[2:])
-    return image[..., :height, :width]
 
 
 METHOD = AdaAttN

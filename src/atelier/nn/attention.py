@@ -9,13 +9,15 @@ keys (B, D, …) on the same grids.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from atelier.nn.decoder import conv
 from atelier.nn.losses import mean_std
 
 STD_EPS = 1e-6
@@ -61,9 +63,8 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
     """Return mean and std of ``value`` under softmax(query·keyᵀ), in O(N + M) memory.
 
     Mean and second moment come from one fused attention over V‖V², so the N×M map is never stored.
-    This needs two things. All widths are padded with zeros to be equal: otherwise torch silently
-    falls back to the full map. And V is centred per channel first: E[v²] - E[v]² would cancel where
-    a channel's mean is large against its deviation. Computed in float32 even under autocast.
+    V is centred per channel first: E[v²] - E[v]² would cancel where a channel's mean is large
+    against its deviation. Computed in float32 even under autocast.
 
     Args:
         query: (B, N, D).
@@ -74,17 +75,36 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
         Mean and std, (B, N, C) each. Scores are not divided by √D (AdaAttN's are not).
     """
     with torch.autocast(value.device.type, enabled=False):
-        query, key, value = query.float(), key.float(), value.float()
+        value = value.float()
         centre = value.detach().mean(1, keepdim=True)  # the standard deviation is invariant to it
         value = value - centre
-        both = torch.cat([value, value.square()], 2)
-        width = max(both.shape[2], query.shape[2])
-        query, key, padded = (_widened(part, width) for part in (query, key, both))
-        # one head: (B, 1, positions, width)
-        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
-        mean, second = found[..., : both.shape[2]].chunk(2, 2)
+        both = attention_mean(query, key, torch.cat([value, value.square()], 2))
+        mean, second = both.chunk(2, 2)
         variance = (second - mean.square()).clamp_min(0)
         return mean + centre, (variance + STD_EPS).sqrt()
+
+
+def attention_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return softmax(query·keyᵀ)·value in O(N + M) memory, in float32 even under autocast.
+
+    All widths are padded with zeros to be equal: otherwise torch silently falls back to the full
+    N×M map.
+
+    Args:
+        query: (B, N, D).
+        key: (B, M, D).
+        value: (B, M, C).
+
+    Returns:
+        (B, N, C). Scores are not divided by √D (AdaAttN's are not).
+    """
+    with torch.autocast(value.device.type, enabled=False):
+        query, key, value = query.float(), key.float(), value.float()
+        width = max(value.shape[2], query.shape[2])
+        query, key, padded = (_widened(part, width) for part in (query, key, value))
+        # one head: (B, 1, positions, width)
+        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
+        return found[..., : value.shape[2]]
 
 
 def _widened(value: Tensor, width: int) -> Tensor:
@@ -158,6 +178,28 @@ class AdaAttention(nn.Module):
             query, key = self.query(content.keys[layer]), self.key(style.keys[layer])
             value = self.value(style.features[layer].float())
             return attend(image, query, key, value, style.positions[layer])
+
+
+class MergedAttention(nn.Module):
+    """Attention at two layers, as published relu4_1 and relu5_1, summed and merged.
+
+    By a convolution (AdaAttN, §3.1).
+    """
+
+    def __init__(self, relu4: nn.Module, relu5: nn.Module, widths: Sequence[int]) -> None:
+        """``widths``: of the two layers; the second has half the first's resolution."""
+        super().__init__()
+        four, five = widths
+        self.relu4, self.relu5 = relu4, relu5
+        # unlike VGG19's, the two layers of `mini` differ in width and need one more 1×1 convolution
+        self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
+        self.merge = conv(four, four)
+
+    def forward(self, content: Any, style: Any) -> Tensor:
+        """Return (B, C, h, w) on the first layer's grid, for what the two layers take."""
+        four, five = self.relu4(content, style), self.fit(self.relu5(content, style))
+        merged: Tensor = self.merge(four + F.interpolate(five, scale_factor=2))
+        return merged
 
 
 def attend_unprojected(content: EncodedImage, style: EncodedImage, layer: str) -> Tensor:

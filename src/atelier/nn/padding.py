@@ -20,3 +20,12 @@ def fitted(apply: Callable[[Tensor], Tensor], image: Tensor, multiple: int) -> T
         mode = "reflect" if right < width and below < height else "replicate"
         image = F.pad(image, (0, right, 0, below), mode)
     return apply(image)[..., :height, :width]
+
+
+def cropped(image: Tensor, multiple: int) -> Tensor:
+    """Return (B, C, H, W) without its last rows and columns: sides are multiples of ``multiple``.
+
+    For losses between a picture and its translation; uncropped ones (``crop: null``) have any size.
+    """
+    height, width = (side - side % multiple for side in image.shape[2:])
+    return image[..., :height, :width]

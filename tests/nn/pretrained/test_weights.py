@@ -66,8 +66,8 @@ def test_the_users_folder_comes_before_the_cache_and_the_cache_before_the_networ
 ) -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
 
-    def download(url: str, **knobs: Any) -> dict[str, Tensor]:
-        asked.append((url, knobs))
+    def download(url: str, **overrides: Any) -> dict[str, Tensor]:
+        asked.append((url, overrides))
         return marked(4)
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", download)
@@ -85,10 +85,10 @@ def test_the_users_folder_comes_before_the_cache_and_the_cache_before_the_networ
     assert not asked
     (hub / VGG19_FILE).unlink()
     assert mark(resolve("vgg19")) == 4
-    ((url, knobs),) = asked
+    ((url, overrides),) = asked
     assert url == published_url("vgg19")
-    assert knobs["check_hash"] is True
-    assert knobs["weights_only"] is True
+    assert overrides["check_hash"] is True
+    assert overrides["weights_only"] is True
 
 
 @pytest.mark.parametrize(
