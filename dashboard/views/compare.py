@@ -26,7 +26,6 @@ STRIPS = {
     "to_photo": "Painting → photograph → painting. CAM: the network's class activation map.",
 }
 CONTENT, STYLE, DENOISED = "content", "style", " denoised"
-SIZES = ("1", "2", "3", "4")  # text, as in the URL
 
 
 def page() -> None:
@@ -113,17 +112,14 @@ def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
 
 def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
     """Draw the controls of the view; return the magnification."""
-    default = SIZES[min(pictures.magnification(pictures.look(photo).width), len(SIZES)) - 1]
+    usual = pictures.magnification(pictures.look(photo).width)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        factor = st.segmented_control(
-            "Zoom", SIZES, default=default, required=True, key="size",
-            bind="query-params",
-        )  # fmt: skip
+        factor = pictures.zoom("size", usual)
         if any(outputs.denoised(found.root, row["method"], photo.stem) for row in rows):
             st.toggle("Denoised", key="denoised", bind="query-params")
         with st.container(key="wide-loupe"):
             components.loupe()
-    return int(factor or default)
+    return factor
 
 
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:

@@ -11,7 +11,7 @@ import io
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -57,6 +57,10 @@ class Vote:
         """The two methods."""
         return frozenset((self.left, self.right))
 
+    def answered(self, answer: Answer) -> Vote:
+        """Return the vote with this answer, given now."""
+        return replace(self, answer=answer, time=datetime.now(UTC).isoformat(timespec="seconds"))
+
     def check(self) -> Vote:
         """Return the vote itself.
 
@@ -80,11 +84,6 @@ CREATE UNIQUE INDEX IF NOT EXISTS once ON votes (
 );
 """
 _ALL = ", ".join(f'"{name}"' for name in COLUMNS)
-
-
-def now() -> str:
-    """Return the time of a vote."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def add(root: Path, vote: Vote) -> bool:
