@@ -9,8 +9,8 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
-from atelier.metrics.catalogue import HEADLINE, NOT_FID
-from atelier.reports import leaderboard, outputs, paired, protocol
+from atelier.metrics.catalogue import FIGURES, HEADLINE, NOT_FID
+from atelier.reports import leaderboard, outputs, paired, preferences, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
@@ -34,6 +34,7 @@ def page() -> None:
         plot(found, photos.get(photo))
     with right:
         card(found)
+    people(found)
     others()
 
 
@@ -145,6 +146,27 @@ def card(found: Project) -> None:
         st.header("Protocol", anchor=False)
         rows = [f"- **{literal(name)}:** {literal(text)}" for name, text in lines.items()]
         st.markdown("\n".join(rows))
+
+
+def people(found: Project) -> None:
+    """Draw how many votes there are, and which metric predicts them; nothing without votes."""
+    names = found.params.method_names
+    try:
+        known = preferences.study(found.root, names)
+    except UserError as error:
+        st.error(literal(error))
+        return
+    lines = known.summary(names)
+    if not lines:
+        return
+    st.header("People's preferences", anchor=False)
+    st.markdown("\n".join(f"- {literal(line)}" for line in lines))
+    agreement = preferences.table(known, found.frame)
+    if len(agreement):
+        st.caption(preferences.MEANING)
+        agreement["metric"] = agreement["metric"].map(lambda key: FIGURES[key].title)
+        agreement.columns = agreement.columns.map(project.title)
+        st.dataframe(agreement, hide_index=True, width="content", alt="Agreement with people")
 
 
 def others() -> None:

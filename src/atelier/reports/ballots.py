@@ -74,6 +74,8 @@ def _by_gain(
 ) -> Iterator[tuple[str, str]]:
     """Yield every pair of methods, the most telling first."""
     names = sorted({name for methods in offered.values() for name in methods})
+    if len(names) < 2:
+        return
     known = [vote for vote in votes if vote.pair <= set(names)]
     expected = gains(halved(*tallies(known, names)))
     unit = max(float(expected.max(initial=0)) * SAME, np.finfo(float).tiny)

@@ -21,7 +21,16 @@ from atelier.core.files import read_json
 from atelier.core.paths import Results
 from atelier.core.process import is_gone
 from atelier.core.records import VARYING, cost
-from atelier.metrics.catalogue import AFTER, COSTS, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
+from atelier.metrics.catalogue import (
+    AFTER,
+    COSTS,
+    FIGURES,
+    HEADLINE,
+    METRICS,
+    NETWORKS,
+    PREFERENCES,
+    PRICE,
+)
 from atelier.reports import preferences
 
 log = logging.getLogger(__name__)
@@ -86,6 +95,8 @@ class Metrics(Scores):
 
 
 NUMBERS = tuple(key for key, metric in FIGURES.items() if not metric.count)
+CHAMPIONS = tuple(key for key in NUMBERS if key not in {one.key for one in PREFERENCES})
+"""Numbers that can choose a champion: votes are not recorded with a training."""
 COUNTS = tuple(key for key, metric in FIGURES.items() if metric.count)
 TYPES = {
     **dict.fromkeys(("method", "status", "kind"), "object"),

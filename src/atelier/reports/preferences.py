@@ -207,8 +207,13 @@ class Agreement:
 
     @property
     def text(self) -> str:
-        """Return τ and its interval as people read them: ``0.62 (0.31 to 0.80)``."""
-        return f"{self.tau:.2f} ({self.low:.2f} to {self.high:.2f})"
+        """Return τ and its interval."""
+        return with_bounds(self.tau, self.low, self.high)
+
+
+def with_bounds(value: float, low: float, high: float) -> str:
+    """Return a number and its interval as people read them: ``0.62 (0.31 to 0.80)``."""
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def agreements(known: Study, frame: pd.DataFrame) -> list[Agreement]:
@@ -280,7 +285,7 @@ def ranking(known: Study) -> pd.DataFrame:
     for question, found in asked.items():
         low, high = interval(found.draws)
         for n in np.argsort(-found.theta):
-            text = f"{found.theta[n]:.2f} ({low[n]:.2f} to {high[n]:.2f})"
+            text = with_bounds(found.theta[n], low[n], high[n])
             rows.setdefault(found.methods[n], {})[question] = text
     return _filled("method", rows, list(asked))
 
