@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from atelier.reports import votes
 from support.browser import SECONDS, browser, chromium, dashboard
 from support.models import project
 from support.pictures import save
@@ -23,9 +24,13 @@ expect.set_options(timeout=1000 * SECONDS)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = finished_project(tmp_path_factory.mktemp("project"))
-    with dashboard(root, tmp_path_factory.mktemp("log") / "streamlit.log") as found:
+def project_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def url(project_here: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with dashboard(project_here, tmp_path_factory.mktemp("log") / "streamlit.log") as found:
         yield found
 
 
@@ -95,6 +100,7 @@ def loaded(page: Page, count: int) -> Locator:
     [
         ("", "Compare", f"{PICTURES} >> nth=3"),
         ("leaderboard", "Leaderboard", "canvas >> nth=1"),
+        ("vote", "Vote", f"{PICTURES} >> nth=3"),
         ("runs?run=cut_x", "Runs", "[data-testid=stVegaLiteChart] * >> nth=0"),
         ("try_it", "Try it", "input[type=file]"),
     ],
@@ -179,6 +185,32 @@ def test_a_thumbnail_turns_to_its_photograph(page: Page, url: str) -> None:
     expect(page.locator(PICTURES).first).to_have_attribute("alt", "the photograph beach")
     page.wait_for_url(re.compile("photo=beach"))
     expect(second).to_be_checked()
+
+
+def test_arrow_keys_and_clicks_vote_each_picture_once(
+    page: Page, url: str, project_here: Path
+) -> None:
+    """Of two methods on two photographs there are two questions; then all has been answered."""
+    page.goto(f"{url}/vote?voter=ann&question=Style")
+    pictures = loaded(page, 4)
+    shown = pictures.evaluate_all("all => all.map(i => [i.naturalWidth, i.clientWidth])")
+    assert shown == [[8, 8]] * 4, "as they are"
+    html = page.content()
+    assert "gatys" not in html
+    assert "cut_x" not in html
+    page.get_by_test_id("stTextInputField").press("ArrowLeft")
+    expect(page.get_by_text("Votes on this question: 0")).to_be_visible()
+    page.locator("h1").first.click()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_text("Votes on this question: 1, 1 of them yours")).to_be_visible()
+    loaded(page, 4)
+    page.get_by_role("button", name="Right", exact=False).last.click()
+    expect(page.get_by_text("You have judged every pair")).to_be_visible()
+    found = votes.stored(project_here)
+    assert [vote.answer for vote in found] == ["equal", "right"]
+    assert {vote.photo for vote in found} == {"alps", "beach"}
+    page.reload()
+    expect(page.get_by_text("You have judged every pair")).to_be_visible()
 
 
 def test_light_and_dark_follow_the_reader(open_page: Callable[..., Page], url: str) -> None:

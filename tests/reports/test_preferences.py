@@ -13,7 +13,7 @@ from atelier.reports.preferences import DRAWS, NEEDED, Strengths, Study, weighte
 from atelier.reports.votes import Vote
 from support.projects import finished_project, put
 from support.tables import frame, row
-from support.voters import say, simulated, with_digests
+from support.voters import say, simulated
 
 TOO_FEW = f"too few votes ({NEEDED} are needed on a method)"
 TRUTH = {f"m{n}": strength for n, strength in enumerate((2.0, 1.2, 0.4, -0.4, -1.2, -2.0))}
@@ -83,7 +83,6 @@ def test_the_answers_count_as_given() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     finished_project(tmp_path)
-    with_digests(tmp_path, ["gatys", "cut_x"])
     for n in range(NEEDED):
         votes.add(tmp_path, say("gatys", "cut_x", "left" if n else "equal", f"voter {n}"))
     return tmp_path

@@ -1,22 +1,14 @@
-"""People who vote at random around a known order, and projects whose pictures they vote on."""
+"""Votes on the pictures of ``finished_project``, and people who answer by a known order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
 from atelier.reports.ballots import Ballot, next_ballot
 from atelier.reports.votes import Vote
-from support.projects import put
-
-DATA = "0123456789abcdef"
-"""The digest in the manifest of ``finished_project``."""
-
-
-def digest(method: str) -> str:
-    return f"digest of {method}"
+from support.projects import DATA, digest
 
 
 def vote(ballot: Ballot, answer: str, voter: str = "ann", time: str = "2026-01-02") -> Vote:
@@ -28,12 +20,6 @@ def vote(ballot: Ballot, answer: str, voter: str = "ann", time: str = "2026-01-0
 def say(left: str, right: str, answer: str, voter: str = "ann", question: str = "overall") -> Vote:
     """One vote on the photograph *alps*."""
     return vote(Ballot(question, "alps", left, right), answer, voter)
-
-
-def with_digests(root: Path, methods: Sequence[str]) -> None:
-    """Leave beside every method's pictures what tells votes whose pictures they are."""
-    for method in methods:
-        put(root, f"stylized/{method}/record.json", {"pictures_sha256": digest(method)})
 
 
 def simulated(
