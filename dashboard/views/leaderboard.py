@@ -9,13 +9,15 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
-from atelier.metrics.catalogue import FIGURES, HEADLINE, NOT_FID
+from atelier.metrics.catalogue import FIGURES, HEADLINE, NOT_FID, PREFERENCE, QUESTIONS
 from atelier.reports import leaderboard, outputs, paired, preferences, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
 from parts.project import Project, literal
 
+PREFERRED = [PREFERENCE + question for question in QUESTIONS]
+"""Columns beside the pictures, where people have voted."""
 HOVERED = 160
 """Longer side in pixels of the picture that a point of the plot shows under the pointer."""
 
@@ -68,7 +70,7 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
     )
     verdicts = against(found)
     state = st.dataframe(
-        arranged(frame.assign(**verdicts), verdicts), placeholder="–", column_config=COLUMNS,
+        arranged(frame.assign(**verdicts), (*verdicts, *PREFERRED)), placeholder="–", column_config=COLUMNS,
         hide_index=True, height="content", row_height=56, key="rows", on_select="rerun",
         selection_mode="multi-row", alt="Figures of every method",
     )  # fmt: skip

@@ -213,7 +213,7 @@ class Agreement:
 
 def with_bounds(value: float, low: float, high: float) -> str:
     """Return a number and its interval as people read them: ``0.62 (0.31 to 0.80)``."""
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    return f"{value:z.2f} ({low:z.2f} to {high:z.2f})"  # z: no minus before zero
 
 
 def agreements(known: Study, frame: pd.DataFrame) -> list[Agreement]:
