@@ -69,8 +69,9 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
         }
     )
     verdicts = against(found)
+    shown = arranged(frame.assign(**verdicts), (*verdicts, *PREFERRED))
     state = st.dataframe(
-        arranged(frame.assign(**verdicts), (*verdicts, *PREFERRED)), placeholder="–", column_config=COLUMNS,
+        shown, placeholder="–", column_config=COLUMNS,
         hide_index=True, height="content", row_height=56, key="rows", on_select="rerun",
         selection_mode="multi-row", alt="Figures of every method",
     )  # fmt: skip
