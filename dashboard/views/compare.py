@@ -25,6 +25,7 @@ STRIPS = {
     "to_art": "Photograph → painting → photograph. CAM: the network's class activation map.",
     "to_photo": "Painting → photograph → painting. CAM: the network's class activation map.",
 }
+NO_PAINTING = "no painting is paired with it"
 CONTENT, STYLE, DENOISED = "content", "style", " denoised"
 
 
@@ -117,6 +118,7 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
         factor = pictures.zoom("size", usual)
         if any(outputs.denoised(found.root, row["method"], photo.stem) for row in rows):
             st.toggle("Denoised", key="denoised", bind="query-params")
+        components.lightbox(list(described(found.root, photo, rows).items()))
         with st.container(key="wide-loupe"):
             components.loupe()
     return factor
@@ -125,11 +127,12 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
     """Draw content, style and every method side by side."""
     painting = outputs.painting_for(found.root, photo.stem)
-    style = painting.stem if painting else "no painting is paired with it"
+    style = painting.stem if painting else NO_PAINTING
     with pictures.grid("grid", factor):
         name = photo.stem
-        pictures.card(CONTENT, photo, name, f"the photograph {name}", factor=factor)
-        pictures.card(STYLE, painting, style, f"the painting {style}", factor=factor)
+        alts = described(found.root, photo, rows)
+        pictures.card(CONTENT, photo, name, alts[CONTENT], factor=factor)
+        pictures.card(STYLE, painting, style, alts[STYLE], factor=factor)
         for row in rows:
             method(found.root, row, name, factor)
     shown = [(CONTENT, photo), (STYLE, painting)]
@@ -138,6 +141,17 @@ def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) 
         "Download as PNG", partial(sheet.png, shown), f"{photo.stem}.png", "image/png",
         icon=":material/download:", on_click="ignore", help="The pictures above, labelled.",
     )  # fmt: skip
+
+
+def described(root: Path, photo: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return name → description of each picture of the grid, in its order."""
+    painting = outputs.painting_for(root, photo.stem)
+    found = {
+        CONTENT: f"the photograph {photo.stem}",
+        STYLE: f"the painting {painting.stem if painting else NO_PAINTING}",
+    }
+    names = [str(row["method"]) for row in rows]
+    return found | {name: made(root, name, photo.stem)[1] for name in names}
 
 
 def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:

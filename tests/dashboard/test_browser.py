@@ -118,7 +118,9 @@ def test_every_page_opens_at_its_own_address_and_fits(
     expect(page).to_have_title(f"{head} · atelier")
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
     assert page.locator(PICTURES).evaluate_all("all => all.every(i => i.alt)")
-    ours = page.locator(".film input, .film button, .loupe input, .loupe button, .frame input")
+    ours = page.locator(
+        ".film input, .film button, .loupe input, .loupe button, .frame input, .open"
+    )
     assert ours.evaluate_all("all => all.every(e => e.tabIndex === 0)")
     named = "all => all.every(e => e.ariaLabel || e.labels?.length || e.innerText)"
     assert ours.evaluate_all(named)
@@ -175,6 +177,26 @@ def test_the_zoom_is_within_reach_of_the_keys(page: Page, url: str) -> None:
     open_compare(page, url).locator(".loupe input[name=zoom]").first.press("ArrowRight")
     assert value(page, "--at-zoom") == "1.5"
     assert page.locator(".loupe input[name=across]").first.is_enabled()
+
+
+def test_arrow_keys_step_through_the_pictures_in_full_screen(page: Page, url: str) -> None:
+    open_compare(page, url)
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    shown, image = page.locator("dialog .name"), page.locator("dialog img")
+    expect(shown).to_have_text("content · 1 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect(shown).to_have_text("gatys · 4 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect(shown).to_have_text("cut_x · 3 of 4")
+    expect(image).to_have_attribute("alt", "alps by cut_x")
+    sizes = image.evaluate("i => [i.clientWidth % i.naturalWidth, i.clientHeight > 700]")
+    assert sizes == [0, True], "whole multiples of its pixels"
+    page.wait_for_url(re.compile("full=cut_x"))
+    page.reload()
+    expect(shown).to_have_text("cut_x · 3 of 4")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).not_to_be_visible()
+    page.wait_for_url(lambda address: "full=" not in address)
 
 
 def test_a_thumbnail_turns_to_its_photograph(page: Page, url: str) -> None:
