@@ -35,6 +35,7 @@ def _import(module: str) -> None:
 PAGES = [
     st.Page("views/compare.py", title="Compare", default=True),
     st.Page("views/leaderboard.py", title="Leaderboard"),
+    st.Page("views/vote.py", title="Vote"),
     st.Page("views/runs.py", title="Runs"),
     st.Page("views/try_it.py", title="Try it"),
 ]

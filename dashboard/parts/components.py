@@ -1,11 +1,11 @@
-"""Custom components: a thumbnail picker, a linked zoom, an overlay slider.
+"""Custom components: a thumbnail picker, a linked zoom, a full-screen view, an overlay slider.
 
 Their HTML, CSS and JavaScript are in ``assets/`` and sent inline: nothing is fetched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,9 @@ def _component(name: str) -> st.components.v2.types.ComponentRenderer:
     return st.components.v2.component(f"atelier_{name}", html=html, css=css, js=js)
 
 
-FILMSTRIP, LOUPE, SLIDER = (_component(name) for name in ("filmstrip", "loupe", "slider"))
+FILMSTRIP, LOUPE, LIGHTBOX, SLIDER = (
+    _component(name) for name in ("filmstrip", "loupe", "lightbox", "slider")
+)
 
 
 def filmstrip(
@@ -59,10 +61,31 @@ def loupe() -> None:
     """Zoom all pictures of the page together; the position is part of the URL."""
     asked = st.query_params.get("zoom", "")
     found = LOUPE(key="loupe", data={"view": asked}, on_view_change=lambda: None)
-    if found.view:
-        st.query_params["zoom"] = found.view
-    elif found.view == "" and asked:
-        del st.query_params["zoom"]
+    _remember("zoom", found.view)
+
+
+def _remember(name: str, value: str | None) -> None:
+    """Write a component's state into the URL; None: it has not said anything yet."""
+    if value:
+        st.query_params[name] = value
+    elif value == "" and name in st.query_params:
+        del st.query_params[name]
+
+
+def lightbox(shown: Sequence[tuple[str, str]]) -> None:
+    """Draw a button that shows the page's linked pictures one by one in full screen.
+
+    Arrow keys step through them; the picture that is shown is part of the URL.
+
+    Args:
+        shown: name and description (alt) of each picture, in order.
+    """
+    data = {
+        "pictures": [{"name": name, "alt": alt} for name, alt in shown],
+        "shown": st.query_params.get("full", ""),
+    }
+    found = LIGHTBOX(key="lightbox", data=data, on_shown_change=lambda: None)
+    _remember("full", found.shown)
 
 
 class Shown(NamedTuple):

@@ -23,6 +23,8 @@ SIDE = 256
 """Width in CSS pixels up to which pictures are enlarged, by integer factors."""
 THUMB = 72
 """Long side of a thumbnail in pixels; displayed at two thirds, sharp on high-resolution screens."""
+SIZES = ("1", "2", "3", "4")
+"""Magnifications to choose from; text, as in the URL."""
 Stamp = tuple[int, int]
 
 
@@ -99,6 +101,15 @@ def address(content: bytes, kind: str = "image/png") -> str:
 def magnification(width: int, side: int = SIDE) -> int:
     """Return the integer factor that enlarges ``width`` pixels to about ``side``."""
     return max(1, side // width) if width else 1
+
+
+def zoom(key: str, usual: int) -> int:
+    """Draw the choice of a magnification, which is part of the URL; return it."""
+    default = SIZES[min(usual, len(SIZES)) - 1]
+    chosen = st.segmented_control(
+        "Zoom", SIZES, default=default, required=True, key=key, bind="query-params"
+    )
+    return int(chosen or default)
 
 
 def grid(name: str, factor: int) -> DeltaGenerator:

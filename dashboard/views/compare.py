@@ -25,8 +25,8 @@ STRIPS = {
     "to_art": "Photograph → painting → photograph. CAM: the network's class activation map.",
     "to_photo": "Painting → photograph → painting. CAM: the network's class activation map.",
 }
+NO_PAINTING = "no painting is paired with it"
 CONTENT, STYLE, DENOISED = "content", "style", " denoised"
-SIZES = ("1", "2", "3", "4")  # text, as in the URL
 
 
 def page() -> None:
@@ -113,27 +113,26 @@ def has_something(root: Path, row: Mapping[Any, Any], photo: str) -> bool:
 
 def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
     """Draw the controls of the view; return the magnification."""
-    default = SIZES[min(pictures.magnification(pictures.look(photo).width), len(SIZES)) - 1]
+    usual = pictures.magnification(pictures.look(photo).width)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        factor = st.segmented_control(
-            "Zoom", SIZES, default=default, required=True, key="size",
-            bind="query-params",
-        )  # fmt: skip
+        factor = pictures.zoom("size", usual)
         if any(outputs.denoised(found.root, row["method"], photo.stem) for row in rows):
             st.toggle("Denoised", key="denoised", bind="query-params")
+        components.lightbox(list(described(found.root, photo, rows).items()))
         with st.container(key="wide-loupe"):
             components.loupe()
-    return int(factor or default)
+    return factor
 
 
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
     """Draw content, style and every method side by side."""
     painting = outputs.painting_for(found.root, photo.stem)
-    style = painting.stem if painting else "no painting is paired with it"
+    style = painting.stem if painting else NO_PAINTING
     with pictures.grid("grid", factor):
         name = photo.stem
-        pictures.card(CONTENT, photo, name, f"the photograph {name}", factor=factor)
-        pictures.card(STYLE, painting, style, f"the painting {style}", factor=factor)
+        alts = described(found.root, photo, rows)
+        pictures.card(CONTENT, photo, name, alts[CONTENT], factor=factor)
+        pictures.card(STYLE, painting, style, alts[STYLE], factor=factor)
         for row in rows:
             method(found.root, row, name, factor)
     shown = [(CONTENT, photo), (STYLE, painting)]
@@ -142,6 +141,17 @@ def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) 
         "Download as PNG", partial(sheet.png, shown), f"{photo.stem}.png", "image/png",
         icon=":material/download:", on_click="ignore", help="The pictures above, labelled.",
     )  # fmt: skip
+
+
+def described(root: Path, photo: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return name → description of each picture of the grid, in its order."""
+    painting = outputs.painting_for(root, photo.stem)
+    found = {
+        CONTENT: f"the photograph {photo.stem}",
+        STYLE: f"the painting {painting.stem if painting else NO_PAINTING}",
+    }
+    names = [str(row["method"]) for row in rows]
+    return found | {name: made(root, name, photo.stem)[1] for name in names}
 
 
 def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:

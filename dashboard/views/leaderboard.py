@@ -9,13 +9,15 @@ import streamlit as st
 
 from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
-from atelier.metrics.catalogue import HEADLINE, NOT_FID
-from atelier.reports import leaderboard, outputs, paired, protocol
+from atelier.metrics.catalogue import FIGURES, HEADLINE, NOT_FID, PREFERENCE, QUESTIONS
+from atelier.reports import leaderboard, outputs, paired, preferences, protocol
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
 from parts.project import Project, literal
 
+PREFERRED = [PREFERENCE + question for question in QUESTIONS]
+"""Columns beside the pictures, where people have voted."""
 HOVERED = 160
 """Longer side in pixels of the picture that a point of the plot shows under the pointer."""
 
@@ -34,6 +36,7 @@ def page() -> None:
         plot(found, photos.get(photo))
     with right:
         card(found)
+    people(found)
     others()
 
 
@@ -66,8 +69,9 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
         }
     )
     verdicts = against(found)
+    shown = arranged(frame.assign(**verdicts), (*verdicts, *PREFERRED))
     state = st.dataframe(
-        arranged(frame.assign(**verdicts), verdicts), placeholder="–", column_config=COLUMNS,
+        shown, placeholder="–", column_config=COLUMNS,
         hide_index=True, height="content", row_height=56, key="rows", on_select="rerun",
         selection_mode="multi-row", alt="Figures of every method",
     )  # fmt: skip
@@ -145,6 +149,27 @@ def card(found: Project) -> None:
         st.header("Protocol", anchor=False)
         rows = [f"- **{literal(name)}:** {literal(text)}" for name, text in lines.items()]
         st.markdown("\n".join(rows))
+
+
+def people(found: Project) -> None:
+    """Draw how many votes there are, and which metric predicts them; nothing without votes."""
+    names = found.params.method_names
+    try:
+        known = preferences.study(found.root, names)
+    except UserError as error:
+        st.error(literal(error))
+        return
+    lines = known.summary(names)
+    if not lines:
+        return
+    st.header("People's preferences", anchor=False)
+    st.markdown("\n".join(f"- {literal(line)}" for line in lines))
+    agreement = preferences.table(known, found.frame)
+    if len(agreement):
+        st.caption(preferences.MEANING)
+        agreement["metric"] = agreement["metric"].map(lambda key: FIGURES[key].title)
+        agreement.columns = agreement.columns.map(project.title)
+        st.dataframe(agreement, hide_index=True, width="content", alt="Agreement with people")
 
 
 def others() -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from atelier.reports import votes
 from support.browser import SECONDS, browser, chromium, dashboard
 from support.models import project
 from support.pictures import save
@@ -23,9 +24,13 @@ expect.set_options(timeout=1000 * SECONDS)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = finished_project(tmp_path_factory.mktemp("project"))
-    with dashboard(root, tmp_path_factory.mktemp("log") / "streamlit.log") as found:
+def project_here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def url(project_here: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with dashboard(project_here, tmp_path_factory.mktemp("log") / "streamlit.log") as found:
         yield found
 
 
@@ -95,6 +100,7 @@ def loaded(page: Page, count: int) -> Locator:
     [
         ("", "Compare", f"{PICTURES} >> nth=3"),
         ("leaderboard", "Leaderboard", "canvas >> nth=1"),
+        ("vote", "Vote", f"{PICTURES} >> nth=3"),
         ("runs?run=cut_x", "Runs", "[data-testid=stVegaLiteChart] * >> nth=0"),
         ("try_it", "Try it", "input[type=file]"),
     ],
@@ -112,7 +118,9 @@ def test_every_page_opens_at_its_own_address_and_fits(
     expect(page).to_have_title(f"{head} · atelier")
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth <= main.clientWidth")
     assert page.locator(PICTURES).evaluate_all("all => all.every(i => i.alt)")
-    ours = page.locator(".film input, .film button, .loupe input, .loupe button, .frame input")
+    ours = page.locator(
+        ".film input, .film button, .loupe input, .loupe button, .frame input, .open"
+    )
     assert ours.evaluate_all("all => all.every(e => e.tabIndex === 0)")
     named = "all => all.every(e => e.ariaLabel || e.labels?.length || e.innerText)"
     assert ours.evaluate_all(named)
@@ -171,6 +179,26 @@ def test_the_zoom_is_within_reach_of_the_keys(page: Page, url: str) -> None:
     assert page.locator(".loupe input[name=across]").first.is_enabled()
 
 
+def test_arrow_keys_step_through_the_pictures_in_full_screen(page: Page, url: str) -> None:
+    open_compare(page, url)
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    shown, image = page.locator("dialog .name"), page.locator("dialog img")
+    expect(shown).to_have_text("content · 1 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect(shown).to_have_text("gatys · 4 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect(shown).to_have_text("cut_x · 3 of 4")
+    expect(image).to_have_attribute("alt", "alps by cut_x")
+    sizes = image.evaluate("i => [i.clientWidth % i.naturalWidth, i.clientHeight > 700]")
+    assert sizes == [0, True], "whole multiples of its pixels"
+    page.wait_for_url(re.compile("full=cut_x"))
+    page.reload()
+    expect(shown).to_have_text("cut_x · 3 of 4")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).not_to_be_visible()
+    page.wait_for_url(lambda address: "full=" not in address)
+
+
 def test_a_thumbnail_turns_to_its_photograph(page: Page, url: str) -> None:
     open_compare(page, url)
     assert page.locator(".strip img").evaluate_all("all => all.every(i => i.naturalWidth > 0)")
@@ -179,6 +207,32 @@ def test_a_thumbnail_turns_to_its_photograph(page: Page, url: str) -> None:
     expect(page.locator(PICTURES).first).to_have_attribute("alt", "the photograph beach")
     page.wait_for_url(re.compile("photo=beach"))
     expect(second).to_be_checked()
+
+
+def test_arrow_keys_and_clicks_vote_each_picture_once(
+    page: Page, url: str, project_here: Path
+) -> None:
+    """Of two methods on two photographs there are two questions; then all has been answered."""
+    page.goto(f"{url}/vote?voter=ann&question=Style")
+    pictures = loaded(page, 4)
+    shown = pictures.evaluate_all("all => all.map(i => [i.naturalWidth, i.clientWidth])")
+    assert shown == [[8, 8]] * 4, "as they are"
+    html = page.content()
+    assert "gatys" not in html
+    assert "cut_x" not in html
+    page.get_by_test_id("stTextInputField").press("ArrowLeft")
+    expect(page.get_by_text("Votes on this question: 0")).to_be_visible()
+    page.locator("h1").first.click()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_text("Votes on this question: 1, 1 of them yours")).to_be_visible()
+    loaded(page, 4)
+    page.get_by_role("button", name="Right", exact=False).last.click()
+    expect(page.get_by_text("You have judged every pair")).to_be_visible()
+    found = votes.stored(project_here)
+    assert [vote.answer for vote in found] == ["equal", "right"]
+    assert {vote.photo for vote in found} == {"alps", "beach"}
+    page.reload()
+    expect(page.get_by_text("You have judged every pair")).to_be_visible()
 
 
 def test_light_and_dark_follow_the_reader(open_page: Callable[..., Page], url: str) -> None:

@@ -63,6 +63,7 @@ def test_the_project_has_no_mistakes() -> None:
             "compare.sort: 'freshet' is not a column of numbers; did you m",
         ),
         ("compare/champion", "name", "compare.champion: 'name' is not a column of numbers"),
+        ("compare/champion", "preference_overall", "compare.champion: 'preference_overall' is not"),
         ("scales/full/evaluate/lpips", "vgg61", "scales.full.evaluate.lpips: 'vgg61' is not a net"),
         ("scales/full/gatys/features", "vgg61", "scales.full.gatys.features: 'vgg61' is not a net"),
         ("scales/cpu/evaluate/fallback_features", "vgg", "scales.cpu.evaluate.fallback_features"),

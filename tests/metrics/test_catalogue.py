@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from atelier.metrics.catalogue import COSTS, DENOISED, FIGURES, FILES, METRICS, NETWORKS, topics
+from atelier.metrics.catalogue import (
+    COSTS,
+    DENOISED,
+    FIGURES,
+    FILES,
+    METRICS,
+    NETWORKS,
+    PREFERENCES,
+    topics,
+)
 from atelier.metrics.evaluator import labelled
 from atelier.metrics.measures import OfPairs, OfRecord, OfSets, PerceptualNetworks, measures
 from atelier.metrics.pairwise import Pair
@@ -38,12 +47,13 @@ def test_every_file_is_of_one_kind() -> None:
 
 
 def test_what_an_entry_refers_to_exists() -> None:
-    for metric in METRICS:
+    for metric in (*METRICS, *PREFERENCES):
         ends = (metric.spread, *(metric.interval or ()))
         assert set(ends) - {""} <= set(FIGURES), metric.key
         assert metric.network in {"", *NETWORKS}, metric.key
     assert len(FIGURES) == len({*FIGURES.values()})
-    assert set(FIGURES) - {metric.key for metric in DENOISED} <= set(Metrics.model_fields)
+    derived = {metric.key for metric in (*DENOISED, *PREFERENCES)}
+    assert set(FIGURES) - derived <= set(Metrics.model_fields)
 
 
 def test_values_as_people_read_them() -> None:
@@ -74,7 +84,7 @@ def test_order_of_machine_read_tables() -> None:
     assert [metric.key for metric in DENOISED][: len(denoised)] == denoised
     costs = ["seconds_per_picture", "peak_memory_mib", "training_seconds", "parameters_trained"]
     assert list(FIGURES)[-6:] == [*costs, "n_reference", "n_generated"]
-    assert len(FIGURES) == len(METRICS) + len(DENOISED) + 6
+    assert len(FIGURES) == len(METRICS) + len(DENOISED) + len(PREFERENCES) + 6
     shown = [
         *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
         *("precision", "recall", "density", "coverage"),

@@ -2,6 +2,7 @@
 because a docstring changed. So the lists are compared with what the scripts really import."""
 
 import ast
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from atelier.core.fingerprint import OBSERVERS, closure
+from atelier.core.paths import VOTES, Results
 from atelier.core.stage_settings import STAGES as CODED
 from atelier.core.stage_settings import codes
 from atelier.methods.base import method_class
@@ -102,8 +104,8 @@ def outputs(block: dict[str, Any]) -> list[str]:
 
 def test_every_dependency_is_a_file_or_made_by_a_stage() -> None:
     made = [out for _, block in all_blocks() for out in outputs(block)]
-    # what DVC brings (data.dvc, zoo.dvc), and what whatever fails writes
-    made += [path.stem for path in ROOT.glob("*.dvc")] + ["results/status"]
+    # what DVC brings (data.dvc, zoo.dvc), what whatever fails writes, and what voters do
+    made += [path.stem for path in ROOT.glob("*.dvc")] + ["results/status", "results/votes"]
     for stage, block in all_blocks():
         for dep in block["deps"]:
             there = (ROOT / dep).exists() and not dep.startswith("results")
@@ -112,6 +114,17 @@ def test_every_dependency_is_a_file_or_made_by_a_stage() -> None:
                 or any(f"{out}/".startswith(f"{dep}/") or dep in out for out in made)
                 or (any(f"{dep}/".startswith(f"{out}/") for out in made))
             ), f"{stage}: {dep}"
+
+
+def test_votes_are_a_dependency_of_the_comparison_and_no_business_of_gits() -> None:
+    """Without votes, a folder that git keeps; with votes, files that it ignores."""
+    folder = Results().votes.parent
+    assert folder.as_posix() in DAG["compare"]["deps"]
+    assert (ROOT / folder / ".gitkeep").is_file()
+    files = [VOTES, f"{VOTES}-wal", f"{VOTES}-shm", f"{VOTES}.lock", Results().votes.as_posix()]
+    command = ["git", "check-ignore", "--no-index", *files, f"{folder.as_posix()}/.gitkeep"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == files
 
 
 def test_every_command_runs_a_script_that_is_a_dependency() -> None:

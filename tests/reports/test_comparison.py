@@ -7,10 +7,17 @@ import pytest
 from PIL import Image
 
 from atelier.core.config import Params, UserError
+from atelier.core.files import write_json
+from atelier.core.paths import Results
+from atelier.core.records import PICTURES
+from atelier.reports import votes
 from atelier.reports.comparison import as_metrics, comparison_grid, write_comparison
 from atelier.reports.leaderboard import comparison
 from atelier.reports.outputs import columns, strips
+from atelier.reports.preferences import NEEDED
+from support.projects import DATA, digest
 from support.settings import tree
+from support.voters import say
 
 PARAMS = Params(tree({"gatys": {}, "cut": {}}))
 SCORED = {
@@ -68,6 +75,35 @@ def test_what_dvc_keeps_does_not_depend_on_seconds(project: Path) -> None:
     found = json.loads(path.read_text())
     other = {"seconds_per_picture": 77.0, "peak_memory_mib": 9.0, "device": "another"}
     path.write_text(json.dumps({**found, **other}))
+    assert written() == before
+
+
+def test_votes_change_the_comparison_and_their_absence_nothing(project: Path) -> None:
+    def written() -> dict[str, str]:
+        write_comparison(project, PARAMS, project / "out")
+        return {path.name: path.read_text() for path in (project / "out").glob("[ct]*.*")}
+
+    (project / "results/metrics/cut.json").write_text(json.dumps({**SCORED, "method": "cut"}))
+    for name in ("gatys", "cut"):
+        write_json(project / f"results/stylized/{name}/record.json", {PICTURES: digest(name)})
+    write_json(project / "results/prepared/manifest.json", {"digest": DATA})
+    before = written()
+    assert "preference" not in before["comparison.json"] + before["table.md"]
+    Results(project).votes.parent.mkdir()
+    (Results(project).votes.parent / ".gitkeep").touch()
+    assert written() == before
+    for n in range(NEEDED):
+        votes.add(project, say("gatys", "cut", "left", f"voter {n}"))
+    after = written()
+    numbers = json.loads(after["comparison.json"])
+    assert numbers["gatys"]["preference_overall"] == -numbers["cut"]["preference_overall"] > 0
+    assert numbers["gatys"]["votes_overall"] == NEEDED
+    assert "preference_style" not in numbers["gatys"]
+    assert f"overall: votes: {NEEDED}, people: {NEEDED}" in after["table.md"]
+    votes.withdraw(project, votes.stored(project)[0])
+    assert "too few votes" in written()["table.md"]
+    for vote in votes.stored(project):
+        votes.withdraw(project, vote)
     assert written() == before
 
 

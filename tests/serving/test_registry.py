@@ -18,6 +18,8 @@ from PIL import Image
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json, write_json
 from atelier.core.records import PICTURES, set_aside
+from atelier.reports import votes
+from atelier.reports.preferences import NEEDED
 from atelier.serving import registry
 from atelier.serving.registry import publish
 from atelier.serving.stylizer import load_applied
@@ -25,6 +27,8 @@ from atelier.tracking import client, links, store
 from atelier.tracking.client import open_run
 from support.models import METHODS, project, train
 from support.pictures import ramp
+from support.projects import DATA, digest
+from support.voters import say
 from support.zoo import entry
 
 pytestmark = pytest.mark.slow
@@ -118,6 +122,20 @@ def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
     assert "| cut " in run.data.tags["mlflow.note.content"]
     names = {file.path for file in mlflow_client().list_artifacts(run.info.run_id)}
     assert names == {"grid.png"}, "sheets are left out"
+
+
+def test_peoples_votes_are_logged_with_the_comparison(root: Path) -> None:
+    for name in ("cut", "adain"):
+        write_json(root / f"results/stylized/{name}/record.json", {PICTURES: digest(name)})
+    write_json(root / "results/prepared/manifest.json", {"digest": DATA})
+    for n in range(NEEDED):
+        votes.add(root, say("cut", "adain", "left", f"voter {n}"))
+    go(root)
+    (run,) = mlflow_client().search_runs(["1"], "tags.method = 'comparison'")
+    assert run.data.metrics["preference_overall/cut"] > 0
+    assert run.data.metrics["votes_overall/adain"] == NEEDED
+    names = {file.path for file in mlflow_client().list_artifacts(run.info.run_id)}
+    assert names == {"grid.png", "votes.csv"}
 
 
 def test_a_methods_run_gets_its_scores_and_a_grid(root: Path) -> None:

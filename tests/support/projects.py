@@ -32,6 +32,13 @@ CARD = {
 }  # fmt: skip
 TRAINING = {"steps": 10, "training_seconds": 31.4, "parameters_trained": 766499, "file_mb": 3.1}
 RUN = "0123456789abcdef0123456789abcdef"
+DATA = "0123456789abcdef"
+"""The data set's digest in the manifest."""
+
+
+def digest(method: str) -> str:
+    """What tells whose pictures these are."""
+    return f"digest of {method}"
 
 
 def put(root: Path, where: str, content: object, seed: int = 0) -> Path:
@@ -66,9 +73,11 @@ def finished_project(root: Path) -> Path:
         put(root, f"prepared/photos/test/{photo}.png", Image, seed)
         put(root, f"stylized/gatys/images/{photo}.png", Image, seed + 2)
         put(root, f"stylized/cut_x/images/{photo}.png", Image, seed + 4)
+    for method in ("gatys", "cut_x"):
+        put(root, f"stylized/{method}/record.json", {"pictures_sha256": digest(method)})
     put(root, "prepared/paintings/iris.png", Image, 6)
     put(root, "prepared/pairing.json", {"alps": "iris.png", "beach": "iris.png"})
-    made = {"digest": "0123456789abcdef", "settings": {"size": 8, "resize": "crop"}}
+    made = {"digest": DATA, "settings": {"size": 8, "resize": "crop"}}
     put(root, "prepared/manifest.json", made)
     put(root, "metrics/gatys.json", METRICS)
     put(root, "metrics/cut_x.json", {**METRICS, "frechet": 9.25, "seconds_per_picture": 0.1})

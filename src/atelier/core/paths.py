@@ -14,6 +14,8 @@ MANIFEST, PAIRING, CURVES = "manifest.json", "pairing.json", "curves.csv"
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
 SNAPSHOTS = "snapshots"
+VOTES = "votes.db"
+"""File name of people's votes, in the project's root: nothing could make them again."""
 
 
 def plain(name: Any) -> str:
@@ -198,6 +200,11 @@ class Results:
     def records(self, method: str) -> Path:
         """Figures that vary from run to run; not tracked by DVC."""
         return self.folder / "records" / f"{plain(method)}.json"
+
+    @property
+    def votes(self) -> Path:
+        """Copy of all votes, on which the comparison depends; no file before the first vote."""
+        return self.folder / "votes" / "votes.csv"
 
     def status(self, row: str) -> Path:
         """Status of a stage that is running or failed; no file otherwise."""

@@ -21,7 +21,7 @@ from atelier.methods.zsn2n import DenoiseSettings
 from atelier.metrics.evaluator import EvaluateSettings
 from atelier.metrics.lpips import TAPS
 from atelier.nn.pretrained.features import NAMES, layer_names
-from atelier.reports.leaderboard import COUNTS, NUMBERS, CompareSettings
+from atelier.reports.leaderboard import CHAMPIONS, COUNTS, NUMBERS, CompareSettings
 
 STEP_SETTINGS: Mapping[str, type[Settings]] = {
     "prepare": PrepareSettings,
@@ -183,7 +183,7 @@ def _layers(settings: Settings) -> Iterator[Mistake]:
 def _columns(settings: Settings) -> Iterator[Mistake]:
     """Yield columns of the comparison that do not exist."""
     if isinstance(settings, CompareSettings):
-        for key, known in (("sort", (*NUMBERS, *COUNTS)), ("champion", NUMBERS)):
+        for key, known in (("sort", (*NUMBERS, *COUNTS)), ("champion", CHAMPIONS)):
             name = getattr(settings, key)
             if name not in known:
                 yield key, f"{shown(name)} is not a column of numbers{nearest(name, known)}"

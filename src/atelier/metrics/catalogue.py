@@ -156,6 +156,41 @@ METRICS = (
     ),
 )  # fmt: skip
 """Metrics of the pictures, in the order of every table."""
+QUESTIONS = {
+    "overall": "Which is the better picture of this photograph in this painting's style?",
+    "style": "Which is closer to the painting's style?",
+    "content": "Which keeps more of what the photograph shows?",
+}
+"""Questions that people answer about two pictures, in order of display."""
+PREFERENCE, VOTES = "preference_", "votes_"
+"""Prefixes of a question's strength and number of votes."""
+
+
+def _preference(question: str) -> tuple[Metric, ...]:
+    """Return a question's strength, its bounds, and the number of votes on the method."""
+    key, label = PREFERENCE + question, f"Preference ({question})"
+    low, high = f"{key}_low", f"{key}_high"
+    asks = f"people's votes on “{QUESTIONS[question]}”"
+    return (
+        Metric(
+            key, label,
+            f"Bradley–Terry strength in {asks}, in log odds; 0: the average method.",
+            2, name=f"people's preference ({question})", better="higher", interval=(low, high),
+            heading="preference" if question == "overall" else "",
+        ),
+        Metric(low, f"{label}, low", "Lower bound of its 95 % interval for other votes.",
+               2, better=None),
+        Metric(high, f"{label}, high", "Upper bound of the same interval.", 2, better=None),
+        Metric(
+            VOTES + question, f"Votes ({question})",
+            f"Number of {asks} in which it was one of the two.",
+            0, better=None, count=True,
+        ),
+    )  # fmt: skip
+
+
+PREFERENCES = tuple(metric for question in QUESTIONS for metric in _preference(question))
+"""What people prefer; no column of it where nobody has voted."""
 COSTS = (
     Metric(
         "seconds_per_picture", "s / picture", "Seconds to stylise one photograph.",
@@ -199,7 +234,7 @@ DENOISED = tuple(
     for metric in METRICS if metric.denoised
 )  # fmt: skip
 """The same metrics of the denoised pictures."""
-FIGURES = {metric.key: metric for metric in (*METRICS, *DENOISED, *COSTS, *SIZES)}
+FIGURES = {metric.key: metric for metric in (*METRICS, *DENOISED, *PREFERENCES, *COSTS, *SIZES)}
 """All numbers of the comparison, by key."""
 FILES = tuple(dict.fromkeys(metric.file for metric in METRICS))
 """Files that compute metrics, in order of evaluation."""

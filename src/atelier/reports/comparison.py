@@ -12,9 +12,10 @@ from PIL import Image
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.files import atomic, write_json
+from atelier.core.markdown import escaped
 from atelier.core.paths import Results
-from atelier.metrics.catalogue import AFTER, HEADLINE, METRICS
-from atelier.reports import leaderboard, outputs, protocol, tables
+from atelier.metrics.catalogue import AFTER, HEADLINE, METRICS, PREFERENCES
+from atelier.reports import leaderboard, outputs, preferences, protocol, tables
 from atelier.reports.image_grid import contact_sheet
 from atelier.reports.outputs import INPUT, columns, strips
 from atelier.reports.plots import pareto
@@ -24,9 +25,10 @@ GRID_ROWS = 6
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
     *(m.key for m in METRICS if m.name and not m.combined and m.key != HEADLINE),
+    *(m.key for m in PREFERENCES),
     *("n_generated", "n_reference", "features", "pretrained"),
 )
-"""Columns in ``comparison.json``: the measured metrics and their protocol."""
+"""Columns in ``comparison.json``: the measured metrics, people's preferences, the protocol."""
 
 
 def write_comparison(root: Path, params: Params, out: Path) -> str:
@@ -39,7 +41,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
     setting = protocol.setting(root, params)
     texts = {
         "table.csv": leaderboard.to_csv(frame),
-        "table.md": tables.to_markdown(frame, setting),
+        "table.md": tables.to_markdown(frame, setting) + _people(root, params, frame),
     }
     for name, text in texts.items():
         with atomic(out / name) as part:
@@ -52,6 +54,16 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
     return tables.to_text(known, setting)
+
+
+def _people(root: Path, params: Params, frame: pd.DataFrame) -> str:
+    """Return what people's votes say, as a chapter in Markdown; "" without votes."""
+    known = preferences.study(root, params.method_names)
+    lines = [escaped(line) for line in known.summary(params.method_names)]
+    agreement = preferences.table(known, frame)
+    if len(agreement):
+        lines += [preferences.MEANING, tables.pipes(agreement)]
+    return "\n\n".join(["\n## People's preferences", *lines]) + "\n" if lines else ""
 
 
 def as_metrics(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:

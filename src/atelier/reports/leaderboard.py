@@ -5,6 +5,7 @@ A missing or broken file is not an error here: the table reports it.
 
 from __future__ import annotations
 
+import logging
 import math
 from contextlib import suppress
 from itertools import chain
@@ -20,7 +21,19 @@ from atelier.core.files import read_json
 from atelier.core.paths import Results
 from atelier.core.process import is_gone
 from atelier.core.records import VARYING, cost
-from atelier.metrics.catalogue import AFTER, COSTS, FIGURES, HEADLINE, METRICS, NETWORKS, PRICE
+from atelier.metrics.catalogue import (
+    AFTER,
+    COSTS,
+    FIGURES,
+    HEADLINE,
+    METRICS,
+    NETWORKS,
+    PREFERENCES,
+    PRICE,
+)
+from atelier.reports import preferences
+
+log = logging.getLogger(__name__)
 
 
 class CompareSettings(Settings):
@@ -82,6 +95,8 @@ class Metrics(Scores):
 
 
 NUMBERS = tuple(key for key, metric in FIGURES.items() if not metric.count)
+CHAMPIONS = tuple(key for key in NUMBERS if key not in {one.key for one in PREFERENCES})
+"""Numbers that can choose a champion: votes are not recorded with a training."""
 COUNTS = tuple(key for key, metric in FIGURES.items() if metric.count)
 TYPES = {
     **dict.fromkeys(("method", "status", "kind"), "object"),
@@ -112,12 +127,23 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     if by not in FIGURES:
         raise UserError(f"{by!r} is not a column to sort by: {', '.join(FIGURES)}")
     rows = [_row(root, name, params.key(name)) for name in (*params.method_names, *BASELINES)]
+    people = _people(root, params)
+    rows = [row | (people.get(row["method"], {}) if row["status"] == "ok" else {}) for row in rows]
     rows.sort(key=lambda row: _place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
         row |= {name: row.get(name) or "" for name in texts}
         row["error"] = row["error"].replace(f"{root}/", "")  # the table is published
     return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
+
+
+def _people(root: Path, params: Params) -> dict[str, dict[str, float]]:
+    """Return method → its columns that come from votes."""
+    try:
+        return preferences.figures(root, params.method_names)
+    except UserError as error:
+        log.warning("no preferences: %s", error)
+        return {}
 
 
 def _place(row: dict[str, Any], by: str) -> tuple[int, float]:

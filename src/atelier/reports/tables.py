@@ -15,6 +15,7 @@ from atelier.metrics.catalogue import (
     HEADLINE,
     METRICS,
     NETWORKS,
+    PREFERENCES,
     Metric,
     topics,
 )
@@ -60,7 +61,8 @@ def _heading(metric: Metric) -> str:
 def _columns_of(metric: Metric) -> dict[str, Cell]:
     found = {_heading(metric): _value(metric)}
     if metric.interval:
-        found[INTERVAL] = _interval(metric.interval)
+        of = "" if metric.key == HEADLINE else f"{_heading(metric)} "
+        found[of + INTERVAL] = _interval(metric.interval)
     if metric.key == HEADLINE:
         found[CLEAN] = _value(FIGURES[AFTER + HEADLINE])
     return found
@@ -72,14 +74,15 @@ TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
 CELLS: dict[str, Cell] = {
     "method": lambda row: label(row["method"]),
     "status": lambda row: str(row["status"]),
-    **{k: v for m in METRICS if m.heading for k, v in _columns_of(m).items()},
+    **{k: v for m in (*METRICS, *PREFERENCES) if m.heading for k, v in _columns_of(m).items()},
     "n": _counts,
     "features": _network("features", "features_hash"),
     **{k: v for key in TIMES for k, v in _columns_of(FIGURES[key]).items()},
 }
-LEFT = {"method", "status", "features"}
+LEFT = {"method", "status", "features", "metric"}
 OPTIONAL = {
     *(INTERVAL, CLEAN),
+    *(name for m in PREFERENCES if m.heading for name in _columns_of(m)),
     *(_heading(m) for m in (*METRICS, *COSTS) if m.heading and not m.always),
 }
 """Columns left out if no row has a value."""
@@ -111,7 +114,7 @@ def to_text(frame: pd.DataFrame, setting: str = "", more: More | None = None) ->
         for method, reason in zip(frame["method"], frame["error"], strict=True)
         if reason
     ]
-    parts = [_columns(shown(frame, more)), *protocol(frame, setting), "\n".join(reasons)]
+    parts = [columns(shown(frame, more)), *protocol(frame, setting), "\n".join(reasons)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -132,12 +135,12 @@ def to_csv(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> 
 def to_markdown(frame: pd.DataFrame, setting: str = "", more: More | None = None) -> str:
     """The comparison and, apart from it, what others have published."""
     parts = [
-        _pipes(shown(frame, more)),
+        pipes(shown(frame, more)),
         *map(escaped, protocol(frame, setting)),
         "## Published scores, on other data and protocols",
     ]
     parts.append("Not comparable with the table above, nor its rows with one another.")
-    return "\n\n".join([*parts, _pipes(published())]) + "\n"
+    return "\n\n".join([*parts, pipes(published())]) + "\n"
 
 
 def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
@@ -178,7 +181,8 @@ def caution(frame: pd.DataFrame) -> str:
     )
 
 
-def _columns(cells: pd.DataFrame) -> str:
+def columns(cells: pd.DataFrame) -> str:
+    """Return a table of text with aligned columns, for the terminal."""
     head = list(cells.columns)
     return aligned(head, cells.to_numpy().tolist(), set(head) - LEFT)
 
@@ -198,7 +202,7 @@ def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ())
     return "\n".join([texts[0], rule, *texts[1:]])
 
 
-def _pipes(cells: pd.DataFrame) -> str:
+def pipes(cells: pd.DataFrame) -> str:
     """Return a table in GitHub's Markdown."""
     rule = [":--" if name in LEFT else "--:" for name in cells.columns]
     rows = cells.map(escaped).to_numpy().tolist()

@@ -24,7 +24,7 @@ from atelier.core.images import save_png
 from atelier.core.paths import CARD, Model, Results
 from atelier.core.records import PICTURES, cost
 from atelier.methods.trained import weights_digest
-from atelier.metrics.catalogue import FIGURES, NETWORKS
+from atelier.metrics.catalogue import FIGURES, NETWORKS, PREFERENCES
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
 from atelier.reports.comparison import comparison_grid
@@ -47,8 +47,8 @@ def champion_metric(params: Params) -> str:
         UserError: it is not one of the comparison's columns.
     """
     metric = leaderboard.CompareSettings.of(params).champion
-    if metric not in leaderboard.NUMBERS:
-        known = ", ".join(leaderboard.NUMBERS)
+    if metric not in leaderboard.CHAMPIONS:
+        known = ", ".join(leaderboard.CHAMPIONS)
         raise UserError(f"params.yaml: compare.champion: {metric!r} is not one of {known}")
     return metric
 
@@ -69,7 +69,8 @@ def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str
         run.summary({f"{metric}/{name}": value for name, value in done.items()})
         run.inputs(data_inputs(Results(root).prepared.manifest))
         run.note(tables.to_markdown(frame))
-        for path in sorted(Results(root).comparison.glob("*.*")):
+        run.summary(_people(frame))
+        for path in (*sorted(Results(root).comparison.glob("*.*")), *_votes(root)):
             run.artifact(path)
         rows = {row["method"]: row for row in frame.to_dict("records")}
         for name in params.method_names:
@@ -81,6 +82,19 @@ def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str
     if strict and run.lost:
         what = "nothing" if "tracking" in run.lost else f"no {', '.join(run.lost)}"
         raise UserError(f"the tracking store took {what}, see above; `atelier doctor` looks at it")
+
+
+def _people(frame: pd.DataFrame) -> dict[str, float]:
+    """Return people's strengths and numbers of votes, as ``figure/method``."""
+    return {
+        f"{metric.key}/{name}": float(value)
+        for metric in PREFERENCES
+        for name, value in frame.set_index("method")[metric.key].dropna().items()
+    }
+
+
+def _votes(root: Path) -> list[Path]:
+    return [path for path in (Results(root).votes,) if path.is_file()]
 
 
 @dataclass(frozen=True)
