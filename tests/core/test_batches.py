@@ -188,6 +188,32 @@ def test_pictures_smaller_than_the_crop_are_enlarged(tmp_path: Path, size: tuple
     assert all(is_crop_of(made[step].content[0], large) for step in range(4))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "side"),
+    [({"load_size": 48}, 32), ({"load_size": 20}, 20), ({"smallest_side": 0.25}, 32)],
+)
+def test_unless_it_is_told_to_a_plan_enlarges_nothing(
+    tmp_path: Path, overrides: dict[str, Any], side: int
+) -> None:
+    """Crops of enlarged pictures lack the detail of those a system is applied to."""
+    path = save(tmp_path / "a.png", 0, (40, 32))
+    crop = 32 if "smallest_side" in overrides else 16
+    made = Batches(
+        [path], [path], BatchPlan(1, crop=crop, style_crop=crop, enlarge=False, **overrides), 0
+    )
+    picture = images.to_tensor(images.resize(images.read(path), (side * 40 // 32, side), "stretch"))
+    assert all(is_crop_of(made[step].content[0], picture) for step in range(6))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "needs"),
+    [({}, 16), ({"load_size": 48}, 48), ({"load_size": 8}, 16), ({"smallest_side": 0.3}, 54),
+     ({"crop": None}, 0)],
+)  # fmt: skip
+def test_the_side_from_which_nothing_is_enlarged(overrides: dict[str, Any], needs: int) -> None:
+    assert replace(PLAN, **overrides).needs == needs
+
+
 def test_smallest_side_cuts_parts_of_all_sizes_and_resizes_them(tmp_path: Path) -> None:
     """On a ramp the range of a crop tells its side in the picture."""
     path, side = tmp_path / "a.png", 64

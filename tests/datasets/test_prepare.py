@@ -88,6 +88,24 @@ def test_digest_follows_pictures_and_settings_only(tmp_path: Path) -> None:
     assert digest() != first
 
 
+def test_pictures_to_train_on_have_a_larger_copy_that_enlarges_none(tmp_path: Path) -> None:
+    data, out = data_folder(tmp_path / "data"), tmp_path / "out"
+    sides = {"small": (20, 30), "middle": (48, 50), "large": (90, 80)}
+    for name, size in sides.items():
+        save(data / "styles" / f"{name}.png", size=size)
+    manifest = prepare(data, out, settings(training_size=64), 0)
+    plain = prepare(data, tmp_path / "plain", settings(), 0)
+    assert manifest["digest"] != plain["digest"]
+    copies = {path.stem: images.read(path).size for path in images.find(out / "training/styles")}
+    assert copies == {"small": (32, 32), "middle": (48, 48), "large": (64, 64)}
+    middle, source = out / "training/styles/middle.png", data / "styles/middle.png"
+    assert images.read(middle).tobytes() == images.read(source).crop((0, 1, 48, 49)).tobytes()
+    kept = {name for name in tree(out) if not name.startswith(("training/", "manifest"))}
+    assert kept == {name for name in tree(tmp_path / "plain") if not name.startswith("manifest")}
+    assert not (out / "training/photos/test").exists()
+    assert "training_size" not in plain["settings"], "unset, it leaves manifest and digest alone"
+
+
 def test_names_stay_apart_when_only_suffix_or_case_differ(tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data", train=1)
     train = data / "photos" / "train"
@@ -217,6 +235,11 @@ def test_an_interrupted_run_leaves_the_former_result(
         prepare(data, tmp_path / "out", settings(size=48), 0)
     assert tree(tmp_path / "out") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "out"]
+
+
+def test_a_larger_copy_has_to_be_larger() -> None:
+    with pytest.raises(UserError, match="training_size: has to be larger than size"):
+        settings(training_size=32)
 
 
 def test_misspelt_settings_are_named() -> None:

@@ -113,6 +113,22 @@ def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
     assert set(few.contents) < set(more.contents), "a smaller choice is a part of a larger one"
 
 
+def test_crops_come_from_the_larger_copies_where_smaller_pictures_would_be_enlarged(
+    prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(prepared / "photos/train", prepared / "training/photos/train")
+    shutil.copytree(prepared / "paintings", prepared / "training/paintings")
+    write_json(prepared / "manifest.json", {"settings": {"size": 40}})
+    for overrides, larger in (
+        ({}, False),
+        ({"load_size": 64}, True),
+        ({"smallest_side": 0.5}, True),
+    ):
+        state = train.start(make(**overrides), prepared, tmp_path / "kept")
+        paths = [*state.batches.contents, *state.batches.styles]
+        assert {"training" in path.relative_to(prepared).parts for path in paths} == {larger}
+
+
 def test_an_interrupted_training_says_that_it_resumes(
     prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

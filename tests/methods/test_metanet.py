@@ -13,7 +13,8 @@ from atelier.core import images
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.metanet import MetaNet
-from support.nets import quick_random
+from atelier.nn.pretrained import features
+from support.nets import answer_with, quick_random, vgg_state
 from support.steps import batch_of, losses_of, optimise, smooth
 from support.tensors import weights
 
@@ -319,6 +320,17 @@ def test_adapted_colours_can_be_kept() -> None:
 def test_wrong_settings_are_named(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         system(**overrides)
+
+
+@pytest.mark.parametrize("part", ["features", "loss_features"])
+def test_caffes_weights_as_they_are_are_refused(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    state = {key: 1e4 * value for key, value in vgg_state("vgg16").items()}
+    monkeypatch.setattr(features, "resolve", answer_with(state))
+    layers = {"content_layers": ["relu1_1"], "style_layers": ["relu1_1"], "features": "random"}
+    block = {"class": "metanet", "steps": 1, "unit_activations": False, **layers, part: "vgg16"}
+    quick_random(monkeypatch)
+    with pytest.raises(UserError, match="published loss weights do not apply"):
+        make(block, "methods.m", seed=0, device="cpu").training_card()
 
 
 def test_too_small_a_style_is_refused() -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -43,6 +44,14 @@ class BatchPlan:
     ``crop``. At 1, crops are not resized."""
     flip: bool = True
     """Whether contents and styles are mirrored at random."""
+    enlarge: bool = True
+    """Whether pictures are enlarged to ``load_size``, and crops to ``crop``; otherwise only a
+    picture that is smaller than a crop is."""
+
+    @property
+    def needs(self) -> int:
+        """Return the short side in pixels from which no picture has to be enlarged."""
+        return max(self.load_size or 0, ceil((self.crop or 0) / self.smallest_side))
 
 
 @dataclass(frozen=True)
@@ -139,12 +148,14 @@ class Batches(Dataset[Batch]):
     def _crop(self, path: Path, crop: int, generator: Generator) -> Tensor:
         picture = images.read(path)
         short, least = min(picture.size), max(crop, self.plan.load_size or crop)
+        if not self.plan.enlarge:
+            least = max(crop, min(least, short))
         if short < least or self.plan.load_size:
             size = tuple(max(least, round(side * least / short)) for side in picture.size)
             picture = images.resize(picture, (size[0], size[1]), "stretch")
         side, whole = crop, min(picture.size)
         if self.plan.smallest_side < 1:
-            low = round(self.plan.smallest_side * whole)
+            low = max(round(self.plan.smallest_side * whole), 0 if self.plan.enlarge else crop)
             side = low + _whole(whole - low + 1, generator)
         part = _cut(picture, side, generator)
         if side != crop:

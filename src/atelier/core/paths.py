@@ -55,6 +55,11 @@ class Prepared:
         return self.folder / "styles"
 
     @property
+    def larger(self) -> Prepared:
+        """Larger copies of the pictures to train on; may be missing."""
+        return Prepared(self.folder / "training")
+
+    @property
     def manifest(self) -> Path:
         """Hashes of the prepared pictures, and how they were prepared."""
         return self.folder / MANIFEST

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atelier.core import images
 from atelier.core.config import Settings, UserError
@@ -25,12 +25,18 @@ from atelier.core.purpose import RunSetting
 from atelier.datasets.parallel import cores, parallel
 from atelier.tracking.progress import progress
 
+TRAINED = ("photos/train", "paintings", "styles")
+"""Splits that systems are trained on."""
+
 
 class PrepareSettings(Settings):
     """Settings of the step; only ``workers`` has no influence on the result."""
 
     size: int = Field(ge=16, le=4096)
     """Pixels: the side of the square, or the long side with ``resize: fit``."""
+    training_size: int | None = Field(None, ge=16, le=4096)
+    """As ``size``, of a second copy of the pictures to train on, for crops that come from larger
+    pictures; none is enlarged for it beyond ``size``. None: no copy."""
     resize: images.ResizeMode = "crop"
     on_broken: Literal["skip", "fail"] = "skip"
     max_megapixels: float = Field(MAX_PIXELS / 1e6, gt=0, le=MAX_PIXELS / 1e6)
@@ -43,6 +49,17 @@ class PrepareSettings(Settings):
     """Minimum number of usable pictures in a required split."""
     workers: RunSetting[int | None] = Field(None, ge=1)
     """Processes; None: one per core."""
+
+    @model_validator(mode="after")
+    def _larger(self) -> Self:
+        if self.training_size is not None and self.training_size <= self.size:
+            raise ValueError("training_size: has to be larger than size")
+        return self
+
+    def decisive(self) -> dict[str, Any]:
+        """Return the settings on which the result depends; an unset ``training_size`` is none."""
+        without = {"workers"} | (set() if self.training_size else {"training_size"})
+        return self.model_dump(exclude=without)
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,8 @@ class _Task:
     source: Path
     target: Path
     settings: PrepareSettings
+    larger: Path | None = None
+    """File of the copy of ``training_size``, if it has one."""
 
 
 def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict[str, Any]:
@@ -88,7 +107,7 @@ def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict
         manifest = {
             "digest": _digest(entries, settings),
             "seed": seed,
-            "settings": settings.model_dump(exclude={"workers"}),
+            "settings": settings.decisive(),
             "counts": _counts(found, entries),
             "warnings": [*_warnings(entries, skipped, duplicates, settings), *_left_out(data)],
             "skipped": skipped,
@@ -161,7 +180,7 @@ def _sift(
 def _convert(
     pictures: list[_Picture], folder: Path, settings: PrepareSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    tasks = [_Task(p.path, folder / p.file, settings) for p in pictures]
+    tasks = [_Task(p.path, folder / p.file, settings, _larger(p, folder)) for p in pictures]
     entries: list[dict[str, Any]] = []
     broken: list[dict[str, str]] = []
     results = parallel(_convert_one, tasks, "prepare", settings.workers)
@@ -172,6 +191,10 @@ def _convert(
             known = {key: getattr(picture, key) for key in ("file", "split", "source", "sha256")}
             entries.append({**known, **result})
     return entries, broken
+
+
+def _larger(picture: _Picture, folder: Path) -> Path | None:
+    return Prepared(folder).larger.folder / picture.file if picture.split in TRAINED else None
 
 
 def _convert_one(task: _Task) -> dict[str, Any] | str:
@@ -185,6 +208,10 @@ def _convert_one(task: _Task) -> dict[str, Any] | str:
         return error.reason
     small = images.resize(image, settings.size, settings.resize)
     images.save_png(small, task.target)
+    if settings.training_size and task.larger:
+        own = max(image.size) if settings.resize == "fit" else min(image.size)
+        side = max(settings.size, min(settings.training_size, own))
+        images.save_png(images.resize(image, side, settings.resize), task.larger)
     return {"width": image.width, "height": image.height, "size": list(small.size)}
 
 
@@ -245,5 +272,5 @@ def _left_out(data: Path) -> list[str]:
 def _digest(entries: list[dict[str, Any]], settings: PrepareSettings) -> str:
     """Return the digest of the data set: of pictures, splits and settings, not of names."""
     sources = sorted((entry["split"], entry["sha256"]) for entry in entries)
-    decisive = settings.model_dump(exclude={"workers"})
-    return hashlib.sha256(json.dumps([sources, decisive], sort_keys=True).encode()).hexdigest()
+    text = json.dumps([sources, settings.decisive()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from atelier.core import images
-from atelier.core.batches import Batches
+from atelier.core.batches import Batches, BatchPlan
 from atelier.core.checkpoints import save_weights
-from atelier.core.files import read_record, write_json
+from atelier.core.files import read_json, read_record, write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
@@ -43,13 +43,21 @@ def start(
     method: Trained[Any], prepared: Path, folder: Path, group: ProcessGroup = ALONE
 ) -> Trainer:
     """Return a training of ``method`` on the prepared pictures, resumed from ``folder``."""
-    s = method.settings
-    below = Prepared(prepared)
+    s, plan = method.settings, method.plan()
+    below = _pictures_for(plan, Prepared(prepared))
     photos = images.find(below.training_photos)
     paintings = [*images.find(below.paintings), *images.find(below.styles)]
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
-    return Trainer(method, Batches(contents, styles, method.plan(), method.seed), folder, group)
+    return Trainer(method, Batches(contents, styles, plan, method.seed), folder, group)
+
+
+def _pictures_for(plan: BatchPlan, prepared: Prepared) -> Prepared:
+    """Return the larger copies, if there are any and smaller ones would have to be enlarged."""
+    if not prepared.larger.folder.is_dir():
+        return prepared
+    size = read_json(prepared.manifest)["settings"]["size"]
+    return prepared.larger if plan.needs > size else prepared
 
 
 def resume_folder(name: str, card: Mapping[str, Any], known: Mapping[str, Any]) -> Path:

@@ -162,7 +162,9 @@ class Fast(Trained[FastSettings]):
         """Build the network with initial weights; the loss network is loaded for training."""
         settings.layer_weights()
         s, layers = settings, (*settings.content_layers, *settings.style_layers)
-        load = partial(load_features, unit_activations=s.unit_activations, device=device)
+        load = partial(
+            load_features, unit_activations=s.unit_activations, other_scale="warn", device=device
+        )
         return cls(settings, LossFeatures(partial(load, s.features, layers)), seed, device)
 
     def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:

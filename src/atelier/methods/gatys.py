@@ -134,6 +134,7 @@ class Gatys(Optimisation[GatysSettings]):
             pooling=settings.pooling,
             first_padding=settings.first_padding,
             unit_activations=settings.unit_activations,
+            other_scale="warn",
             device=device,
         )
         return cls(settings, features, seed, device)

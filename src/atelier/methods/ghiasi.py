@@ -128,7 +128,7 @@ class Predicted(Arbitrary[PredictedSettings]):
         s, unit = settings, settings.unit_activations
         s.layer_weights()  # refused before anything is loaded
         layers = (*s.content_layers, *s.style_layers)
-        judge = partial(load_features, unit_activations=unit, device=device)
+        judge = partial(load_features, unit_activations=unit, other_scale="warn", device=device)
         loss_features = LossFeatures(partial(judge, s.loss_features or s.features, layers))
         predictor = load_features(
             s.predictor_features, [s.predictor_layer], unit_activations=True, device=device

@@ -49,8 +49,8 @@ class MetaNetSettings(PerceptualSettings, ArbitrarySettings):
     statistics_layers: tuple[str, ...] | None = Field(None, min_length=1)
     """Layers of ``features`` whose statistics the hyper-network takes; None: ``style_layers``."""
     unit_activations: bool = True
-    """False feeds unscaled statistics, as in the port. With Caffe's weights these are in the
-    hundreds: scaled features keep the hyper-network's input in range."""
+    """False feeds unscaled statistics, as in the port. Caffe's weights, whose statistics are in the
+    hundreds, are refused: the style would outweigh the content ten million times."""
     style_loss: Literal["mean_std", "gram", "gram_positions"] = "mean_std"
     """``gram`` divides by C·H·W and nearly ignores deep layers, ``gram_positions`` by H·W.
     ``mean_std`` has no layer weights: each layer counts by its width."""
@@ -139,7 +139,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         settings.layer_weights()
         s, unit = settings, settings.unit_activations
         judged, apart = (*s.content_layers, *s.style_layers), s.loss_features
-        load = partial(load_features, unit_activations=unit, device=device)
+        load = partial(load_features, unit_activations=unit, other_scale="refuse", device=device)
         features = load(s.features, s.seen_layers() if apart else (*judged, *s.seen_layers()))
         losses = LossFeatures(partial(load, apart, judged)) if apart else features
         return cls(s, features, losses, seed, device)

@@ -47,6 +47,9 @@ class TrainSettings(Settings):
     """Short side to which pictures are resized before cropping; None: not resized."""
     smallest_side: float = Field(1.0, gt=0, le=1)
     """Smallest side of a crop as a fraction of the short side; 1: crops are not resized."""
+    enlarge: bool = True
+    """Whether pictures smaller than ``load_size`` and crops smaller than ``crop`` are enlarged to
+    them. An enlarged picture lacks the detail of those the system is applied to."""
     flip: bool = True
     photos: int | None = Field(None, ge=1)
     """Number of training photographs, a seeded choice; None: all."""
@@ -178,6 +181,7 @@ class Trained(Method[T]):
             load_size=s.load_size,
             smallest_side=s.smallest_side,
             flip=s.flip,
+            enlarge=s.enlarge,
         )
 
     def training_styles(self, paintings: Sequence[Path]) -> Sequence[Path]:

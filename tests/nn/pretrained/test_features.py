@@ -194,6 +194,41 @@ def test_unit_activations_keep_the_hash(vgg16: None) -> None:
     assert not torch.allclose(one, other)
 
 
+@pytest.fixture
+def caffes(monkeypatch: pytest.MonkeyPatch, vgg16: None, vgg16_state: StateDict) -> None:
+    """The same network with activations that average 100, as those of Caffe's weights do."""
+    factor = 100 / calibration.activation_scale(features._chain("vgg16")[0])
+    large = {
+        key: value * factor if key == "features.0.weight" or key.endswith("bias") else value
+        for key, value in vgg16_state.items()
+    }
+    monkeypatch.setattr(features, "resolve", answer_with(large))
+
+
+def test_the_scale_of_activations_is_one_once_calibrated(vgg16: None) -> None:
+    chain = features._chain("vgg16")[0]
+    calibration.normalise_activations(chain)
+    assert calibration.activation_scale(chain) == pytest.approx(1, rel=1e-3)
+
+
+def test_weights_of_another_scale_are_refused_or_told(
+    caffes: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UserError, match=r"its activations average 100, .* unit_activations: true"):
+        load_features("vgg16", ["relu1_1"], other_scale="refuse")
+    assert not caplog.text
+    load_features("vgg16", ["relu1_1"], other_scale="warn")
+    assert "published loss weights do not apply" in caplog.text
+    caplog.clear()
+    load_features("vgg16", ["relu1_1"], other_scale="refuse", unit_activations=True)
+    load_features("vgg16", ["relu1_1"])
+    assert not caplog.text
+
+
+def test_weights_of_the_published_scale_pass(vgg16: None) -> None:
+    load_features("vgg16", ["relu1_1"], other_scale="refuse")
+
+
 def test_embedding_is_the_spatial_mean() -> None:
     net, image = random_features("relu4_1"), picture(2)
     torch.testing.assert_close(net.embed(image), net(image)["relu4_1"].mean((2, 3)))

@@ -32,6 +32,21 @@ def normalise_activations(chain: nn.Sequential) -> None:
             value = layer(value)
 
 
+@torch.no_grad()
+def activation_scale(chain: nn.Sequential) -> float:
+    """Return the geometric mean of all ReLUs' mean outputs on a smooth seeded picture.
+
+    About 1 for torchvision's weights; some 100 for Caffe's, which answer to 0-255 pixels.
+    """
+    with torch.autocast("cpu", enabled=False):
+        value, means = _smooth_noise(torch.Generator().manual_seed(SEED)), list[Tensor]()
+        for layer in chain:
+            value = layer(value)
+            if isinstance(layer, nn.ReLU):
+                means.append(value.mean().clamp_min(1e-12).log())
+    return torch.stack(means).mean().exp().item()
+
+
 def random_vgg19(seed: int = SEED) -> nn.Sequential:
     """Return VGG19's layers with seeded Gaussian kernels, calibrated to unit second moment.
 

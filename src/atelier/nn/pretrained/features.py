@@ -7,6 +7,7 @@ as in its training.
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Literal
@@ -15,7 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
-from atelier.nn.pretrained.calibration import normalise_activations, random_vgg19
+from atelier.nn.pretrained.calibration import (
+    activation_scale,
+    normalise_activations,
+    random_vgg19,
+)
 from atelier.nn.pretrained.inception import INCEPTION_LAYERS, fid_network, inception_network
 from atelier.nn.pretrained.mini import LAYERS, VECTOR, mini_network
 from atelier.nn.pretrained.weights import (
@@ -27,8 +32,12 @@ from atelier.nn.pretrained.weights import (
     resolve,
 )
 
+log = logging.getLogger(__name__)
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zeros", "reflect"]
+OtherScale = Literal["take", "warn", "refuse"]
+LARGEST_SCALE = 10.0
+"""``activation_scale`` above which weights are not of torchvision's family: between the two."""
 NAMES = ("vgg16", "vgg19", "squeezenet1_1", "inception_v3", "inception_fid", "mini", "random")
 VGG_BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 BUILDERS = {
@@ -193,6 +202,7 @@ def load_features(
     first_padding: Literal["zeros", "replicate"] = "zeros",
     padding: Padding = "zeros",
     unit_activations: bool = False,
+    other_scale: OtherScale = "take",
     embedding: str | None = None,
     device: str = "cpu",
 ) -> Features:
@@ -210,12 +220,14 @@ def load_features(
         unit_activations: rescale the layers to a mean activation of one (see
             ``normalise_activations``); only the VGGs and ``random``, no effect on the others
             (``mini`` was distilled from a VGG19 rescaled in this way).
+        other_scale: what to do, without ``unit_activations``, about a VGG whose activations are far
+            larger than those of torchvision's weights, for which loss weights are published.
         embedding: one more layer, for ``Features.embed``; default: the first of ``layers``.
         device: ``cpu``, ``cuda``, …
 
     Raises:
-        UserError: unknown name or layer, missing or incompatible weights, an option of the VGGs for
-            another network.
+        UserError: unknown name or layer, missing or incompatible weights, weights of another scale
+            that are refused, an option of the VGGs for another network.
     """
     wanted = list(dict.fromkeys(layers))
     if name not in NAMES:
@@ -236,10 +248,25 @@ def load_features(
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
         normalise_activations(chain)
+    _note_scale(name, chain, other_scale if name in VGG_BLOCKS else "take")
     taps = {known[layer]: layer for layer in _checked(name, wanted, known)}
     _modify(chain, pooling, first_padding, padding)
     tapped = Tapped(chain, taps).to(memory_format=torch.channels_last)
     return Features(name, tapped, weights_hash, wanted, embedding).to(device)
+
+
+def _note_scale(name: str, chain: nn.Sequential, other_scale: OtherScale) -> None:
+    """Log or refuse weights of another scale than torchvision's; calibrated ones pass."""
+    if other_scale == "take" or (scale := activation_scale(chain)) <= LARGEST_SCALE:
+        return
+    text = (
+        f"{name}: its activations average {scale:.0f}, those of torchvision's weights about 1 "
+        "(weights converted from Caffe are like this): published loss weights do not apply, and "
+        "the style outweighs the content by orders of magnitude; set unit_activations: true"
+    )
+    if other_scale == "refuse":
+        raise UserError(f"{text}, or put torchvision's weights into ATELIER_WEIGHTS")
+    log.warning("%s, unless your loss weights are for these", text)
 
 
 def _checked(name: str, wanted: Sequence[str], known: dict[str, int]) -> Sequence[str]:
