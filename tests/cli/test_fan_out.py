@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 import atelier
 from atelier.cli import fan_out
@@ -19,7 +20,8 @@ import os, sys, time
 from pathlib import Path
 if "status" in sys.argv:
     print("a warning", file=sys.stderr)
-    print(Path("stale.json").read_text())
+    asked = Path("shared.json" if "settings" in sys.argv else "stale.json")
+    print(asked.read_text())
     sys.exit()
 targets = sys.argv[sys.argv.index("repro") + 1 :]
 name = targets[-1].partition("@")[2] or "shared"
@@ -27,6 +29,8 @@ threads = os.environ.get("OMP_NUM_THREADS", "")
 if name == "busy" and not Path("asked").exists():
     Path("asked").touch()
     sys.exit("ERROR: Unable to acquire lock. Most likely another DVC process is running")
+if name == "shared" and Path("shared.json").exists():
+    sys.exit("ERROR: 'results/settings.json' is busy, it is being blocked by: (PID 7)")
 with open("calls", "a") as file:
     file.write(" ".join([*targets, threads]) + "\\n")
 if name.startswith("meets"):  # two of them, side by side or never
@@ -103,6 +107,40 @@ def test_a_busy_dvc_is_asked_again(root: Path) -> None:
     run = FanOut(["busy"], [{}], root)
     assert "done" in next(run.run())
     assert (root / "asked").exists()
+
+
+def test_a_method_that_another_run_works_on_is_waited_for(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / fan_out.LOGS).mkdir(parents=True)
+    with FileLock(root / fan_out.LOGS / "a.lock"):
+        told = FanOut(["a", "b"], [{}, {}], root).run()
+        assert next(told).startswith("b: done")
+        assert not [line for line in calls(root) if "train@a" in line]
+    assert next(told).startswith("a: done")
+    assert caplog.messages == ["a: waits for another fan-out, which is working on it"]
+
+
+def test_shared_results_that_another_run_reads_serve_this_one_too(root: Path) -> None:
+    (root / "shared.json").write_text("{}")
+    assert [line.split(" (")[0] for line in FanOut(["a"], [{}], root).run()] == ["a: done"]
+
+
+def test_shared_stages_cannot_run_again_while_another_run_reads_their_results(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fan_out, "PATIENCE", 2)
+    (root / "shared.json").write_text('{"settings": []}')
+    with pytest.raises(UserError, match="have to run again, but another run reads"):
+        list(FanOut(["a"], [{}], root).run())
+
+
+def test_a_method_that_dvc_alone_works_on_is_not_called_a_failure(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fan_out, "PATIENCE", 1)
+    told = next(FanOut(["busy"], [{}], root).run())
+    assert told.startswith("busy: is in use by another DVC, see .checkpoints/fan-out/busy.log")
 
 
 def test_without_pictures_nothing_is_begun(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

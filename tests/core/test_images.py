@@ -142,6 +142,30 @@ def test_large_pictures_are_scaled_strip_by_strip(
     assert np.array_equal(pixels(tmp_path / "a.png")[..., 0], np.rint(GREY16 / 257))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "profile", "P"])
+def test_large_pictures_are_composited_strip_by_strip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """At once, 79 megapixels with alpha would take 1.6 GiB in every worker."""
+    levels = np.linspace(0, 255, 48 * 64 * 4).astype(np.uint8).reshape(48, 64, 4)[..., [3, 0, 2, 1]]
+    picture = Image.fromarray(levels, "RGBA")
+    if mode == "profile":
+        picture.info["icc_profile"] = profile_of_linear_light()
+    elif mode == "P":
+        picture = picture.convert("RGB").quantize(16)
+        picture.info["transparency"] = bytes(range(0, 256, 16))
+    else:
+        picture = picture.convert(mode)
+    picture.save(tmp_path / "a.png", icc_profile=picture.info.get("icc_profile"))
+    at_once = pixels(tmp_path / "a.png")
+    sizes = []
+    whole = colour._to_srgb
+    monkeypatch.setattr(colour, "STRIP", 640)
+    monkeypatch.setattr(colour, "_to_srgb", lambda part: (sizes.append(part.size), whole(part))[1])
+    assert np.array_equal(pixels(tmp_path / "a.png"), at_once)
+    assert sizes == [(64, 10)] * 4 + [(64, 8)]
+
+
 def test_float_tiff_that_is_not_finite(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0.5, np.nan]], np.float32)).save(tmp_path / "a.tif")
     assert pixels(tmp_path / "a.tif")[0, :, 0].tolist() == [128, 0]

@@ -387,6 +387,27 @@ def test_a_store_that_dies_on_the_way_is_left_alone(project: Path, caplog) -> No
     assert run.id is not None
 
 
+def test_a_store_that_hangs_costs_its_time_limit_twice_whatever_is_left(caplog) -> None:
+    """Each method has two calls in `compare`: with thirty of them that was half an hour."""
+    asked = []
+
+    class Hanging:
+        def __getattr__(self, name: str) -> object:
+            asked.append(name)
+            raise TimeoutError("Read timed out. (read timeout=10)")
+
+    run = open_run("comparison", "compare", {})
+    run._client = Hanging()
+    for name in ("adain", "cut", "gatys"):
+        assert run.attempt(f"scores of {name}", lambda: run.client.search_runs(["1"])) is None
+        run.image(torch.rand(3, 8, 8), "sample", 0)
+    run.note("text")
+    run.close()
+    assert asked == ["search_runs", "get_run"]
+    assert run.lost == ["tracking"]
+    assert [r.getMessage().partition(" from")[0] for r in caplog.records] == ["MLflow: no tracking"]
+
+
 def test_lost_pictures_do_not_end_the_curves(project: Path, caplog) -> None:
     (project / "mlartifacts").write_text("a file where the folder should be")
     with open_run("gatys", "train", {}) as run:

@@ -6,6 +6,7 @@ failure does not affect the others. Shared stages run before, the comparison aft
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -13,12 +14,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json
@@ -27,6 +29,7 @@ from atelier.datasets.parallel import cores
 SHARED = ("settings", "reference", "pretrained")
 STAGES = ("train", "stylize", "denoise", "evaluate")
 LOGS = Path(".checkpoints/fan-out")
+STATUS = LOGS / "status.log"
 BUSY = ("Unable to acquire lock", "is busy")
 """Messages with which DVC gives up, before any work, while another ``dvc`` writes."""
 PATIENCE = 40
@@ -84,13 +87,16 @@ class FanOut:
     def run(self) -> Iterator[str]:
         """Run the shared stages, then every method.
 
+        Of several runs at once each waits for the other's shared stages and for a method it works
+        on, and then finds it up to date.
+
         Raises:
             UserError: a shared stage failed.
             KeyboardInterrupt: Ctrl-C; no further method starts, running ones have saved.
         """
-        if self._dvc(["repro", *SHARED], {}, LOGS / "shared.log"):
-            raise UserError(f"preparing the pictures failed; see {LOGS / 'shared.log'}")
-        stale = self._stale()
+        with self._alone("shared"):
+            self._share()
+            stale = self._stale()
         yield from (f"{name}: is up to date" for name in self.names if name not in stale)
         with ThreadPoolExecutor(self.count) as pool:
             work = [pool.submit(self._work, name) for name in self.names if name in stale]
@@ -102,35 +108,79 @@ class FanOut:
                 self.children.stop()
                 raise
 
+    def _share(self) -> None:
+        """Run the shared stages; DVC refuses while another run reads what they have written."""
+        told = LOGS / "shared.log"
+        for _ in range(PATIENCE):
+            if not self._dvc(["repro", *SHARED], {}, told, 1):
+                return
+            if not self._busy(told):
+                raise UserError(f"preparing the pictures failed; see {told}")
+            if self._dvc(["status", "--json", *SHARED], {}, STATUS) == 0 and not self._read():
+                return
+            time.sleep(1)
+        raise UserError(
+            f"{', '.join(SHARED)} have to run again, but another run reads their results; "
+            f"try again when it has ended; see {told}"
+        )
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Hold a lock that other runs in this project respect; a killed run holds none."""
+        lock = FileLock(self.root / LOGS / f"{name}.lock")
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logging.getLogger(__name__).warning(
+                "%s: waits for another fan-out, which is working on it", name
+            )
+        while not lock.is_locked and not self.children.stopped:
+            with suppress(Timeout):
+                lock.acquire(timeout=1)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _read(self) -> dict[str, Any]:
+        """Return what ``dvc status --json`` wrote."""
+        return dict(read_json(self.root / STATUS))
+
+    def _busy(self, log: Path) -> bool:
+        return any(word in (self.root / log).read_text() for word in BUSY)
+
     def _stale(self) -> set[str]:
         """Return the methods that are not up to date, by one call of DVC."""
-        if self._dvc(["status", "--json"], {}, LOGS / "status.log"):
+        if self._dvc(["status", "--json"], {}, STATUS):
             return set(self.names)  # then each run finds out itself
-        return {name.partition("@")[2] for name in read_json(self.root / LOGS / "status.log")}
+        return {name.partition("@")[2] for name in self._read()}
 
     def _work(self, name: str) -> str:
         """Run a method on a free lane; return a line about how it ended."""
         lane, began, log = self.free.get(), time.monotonic(), LOGS / f"{name}.log"
         targets = [f"{stage}@{name}" for stage in STAGES]
-        code = self._dvc(["repro", "--single-item", *targets], lane, log)
+        with self._alone(name):
+            code = self._dvc(["repro", "--single-item", *targets], lane, log)
         self.free.put(lane)
         if code:
             self.failed.append(name)
-        ended = f"failed, see {log}" if code else "done"
+        why = "is in use by another DVC" if code and self._busy(log) else "failed"
+        ended = f"{why}, see {log}" if code else "done"
         return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
 
-    def _dvc(self, arguments: Sequence[str], lane: Lane, log: Path) -> int:
+    def _dvc(self, arguments: Sequence[str], lane: Lane, log: Path, tries: int = PATIENCE) -> int:
         """Return the exit code of ``dvc``, with output to ``log`` and retries while it is busy."""
         path = self.root / log
         path.parent.mkdir(parents=True, exist_ok=True)
         command = [*ENDING, sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
         errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
-        for _ in range(PATIENCE):
+        for _ in range(tries):
             with path.open("w", encoding="utf-8") as out:
                 code = self.children.run(
                     command, cwd=self.root, env={**os.environ, **lane}, stdout=out, stderr=errors
                 )
-            if not code or not any(word in path.read_text() for word in BUSY):
+            if not code or not self._busy(log):
                 break
             time.sleep(1)
         return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from io import BytesIO
 
@@ -18,7 +19,7 @@ BROKEN = (
     *(Image.DecompressionBombError, Warning),
 )
 STRIP = 2**20
-"""Number of samples scaled at once."""
+"""Number of samples that are scaled, or composited, at once."""
 NO_DATA = 1e30
 """Floats of a larger magnitude mean "no data": geographic rasters use ±3.4e38."""
 OUTLIERS = 1e-3
@@ -43,20 +44,28 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Composite on white.
+    """Composite on white, strip by strip: five copies of a large picture would take gigabytes.
 
     The colour under transparent pixels is arbitrary, often black; cut-outs are made for white
     pages.
     """
     if not image.has_transparency_data or image.mode.startswith("I"):
         return _to_srgb(image)
-    rgba = image.convert("RGBA")
-    # Grey stays grey: its profile, if any, describes grey samples.
-    colour = image.convert("L") if image.mode == "LA" else rgba.convert("RGB")
-    colour.info = {"icc_profile": image.info.get("icc_profile")}
     white = Image.new("RGB", image.size, "white")
-    white.paste(_to_srgb(colour), mask=rgba.getchannel("A"))
+    for box in _strips(image):
+        rgba = (strip := image.crop(box)).convert("RGBA")
+        # Grey stays grey: its profile, if any, describes grey samples.
+        colour = strip.convert("L") if image.mode == "LA" else rgba.convert("RGB")
+        colour.info = {"icc_profile": image.info.get("icc_profile")}
+        white.paste(_to_srgb(colour), box, mask=rgba.getchannel("A"))
     return white
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the boxes of strips of about ``STRIP`` pixels, from top to bottom."""
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -92,15 +101,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """
     if not image.mode.startswith(("I", "F")):
         return image
-    rows = max(1, STRIP // image.width)
-    tops = range(0, image.height, rows)
     white = _white_of(image)
     grey = np.empty((image.height, image.width), np.uint8)
-    for top in tops:
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        values = np.nan_to_num(np.asarray(strip, dtype=np.float64), posinf=white, neginf=0)
+    for box in _strips(image):
+        values = np.asarray(image.crop(box), dtype=np.float64)
+        values = np.nan_to_num(values, posinf=white, neginf=0)
         np.clip(np.rint(values * (255.0 / white)), 0, 255, out=values)
-        grey[top : top + rows] = values
+        grey[box[1] : box[3]] = values
     return Image.fromarray(grey)
 
 

@@ -199,10 +199,22 @@ class Run:
                 warnings.simplefilter("ignore")  # deprecations inside MLflow are not the user's
                 return call()
         except Exception as error:  # noqa: BLE001 — a failure of the store must not stop the work
+            if what != "tracking" and not self._answers():
+                what = "tracking"
             self._off.add(what)
             self.lost.append(what)
             log.warning("MLflow: no %s from here on, the work continues: %s", what, brief(error))
             return None
+
+    def _answers(self) -> bool:
+        """Return whether the store still knows this run.
+
+        Each call to a store that hangs takes its time limit, so nothing of another kind is tried.
+        """
+        try:
+            return self._client is not None and bool(self._client.get_run(self._id))
+        except Exception:  # noqa: BLE001 — whatever it is, the store is of no use
+            return False
 
     def _start(
         self, method: str, params: Mapping[str, Any], tags: Mapping[str, Any], old: str | None
