@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,20 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def sources(manifest: dict[str, Any], key: str) -> list[str]:
     return [entry["source"] for entry in manifest[key]]
+
+
+def test_preparing_loads_no_torch(tmp_path: Path) -> None:
+    """It would be most of the start of the stage, and of every process it works with."""
+    script = (
+        "import sys; from pathlib import Path;"
+        "from atelier.datasets.prepare import PrepareSettings, prepare;"
+        "settings = PrepareSettings(size=32, workers=1);"
+        f"prepare(Path({str(data_folder(tmp_path / 'data'))!r}), Path('out'), settings, 0);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "out/manifest.json").is_file()
 
 
 def test_what_comes_out(tmp_path: Path) -> None:

@@ -87,6 +87,16 @@ def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> Non
     assert "params.yaml" in DAG["settings"]["deps"]
 
 
+def test_workers_do_not_prepare_again_and_everything_else_does(tmp_path: Path) -> None:
+    assert DAG["prepare"]["params"] == ["seed", {"results/settings.json": ["prepare"]}]
+    before = validate.resolved(PARAMS)["prepare"]
+    for key, value in {"workers": 3, "on_broken": "fail", "max_megapixels": 7}.items():
+        after = validate.resolved(override(tmp_path, {f"prepare.{key}": value}))["prepare"]
+        assert differing(before, after) == (set() if key == "workers" else {key})
+    sizes = validate.resolved(override(tmp_path, {"scales.demo.prepare.size": 99}))["prepare"]
+    assert differing(before, sizes) == {"size"}
+
+
 def test_no_name_stands_on_a_line_of_the_shell() -> None:
     for block in DAG.values():
         assert "$" not in block.get("do", block)["cmd"]

@@ -7,9 +7,9 @@ import resource
 import sys
 from pathlib import Path
 
-import torch
-
 from atelier.core.config import Params, UserError
+
+# torch is imported where a device is asked for: not all stages need it, and it takes seconds
 
 
 def pick_device(params: Params | None) -> str:
@@ -18,6 +18,8 @@ def pick_device(params: Params | None) -> str:
     Raises:
         UserError: this machine does not have the device.
     """
+    import torch  # noqa: PLC0415
+
     wanted, lacks = params.device if params else "auto", "set auto or cpu"
     if wanted.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -34,6 +36,8 @@ def pick_device(params: Params | None) -> str:
 
 def device_name(device: str) -> str:
     """Return a readable name of the device, such as ``NVIDIA H100`` or ``CPU …, 2 threads``."""
+    import torch  # noqa: PLC0415
+
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     if device == "cpu":

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from atelier.core.colour import BROKEN, normalise
 from atelier.core.config import UserError
@@ -30,6 +28,10 @@ from atelier.core.decoders import (
 )
 from atelier.core.filenames import readable
 from atelier.core.files import atomic
+
+# torch is imported where tensors are made: `prepare` and its processes would wait seconds for it
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PNG_LEVEL = 1
 """zlib level: on photographs three times faster than the default 6, for 2 % more bytes."""
@@ -123,6 +125,8 @@ def resize(
 
 def to_tensor(image: Image.Image) -> Tensor:
     """Return ``image`` as (3, H, W) float32 in [0, 1]."""
+    import torch  # noqa: PLC0415
+
     array = np.array(image.convert("RGB"))  # (H, W, 3)
     return torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div_(255)
 
@@ -133,6 +137,8 @@ def to_image(tensor: Tensor) -> Image.Image:
     Raises:
         ValueError: another shape, or a value that is not finite.
     """
+    import torch  # noqa: PLC0415
+
     picture = tensor.detach()[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor.detach()
     if picture.ndim != 3 or picture.shape[0] != 3:
         raise ValueError(f"expected (3, H, W) or (1, 3, H, W), found {tuple(tensor.shape)}")
@@ -153,6 +159,8 @@ def load_batch(paths: Sequence[Path | str]) -> Tensor:
     Raises:
         UserError: no picture, or two of different sizes, both named.
     """
+    import torch  # noqa: PLC0415
+
     if not paths:
         raise UserError("no pictures to load: the list is empty")
     pictures = [load(path) for path in paths]
@@ -166,7 +174,7 @@ def load_batch(paths: Sequence[Path | str]) -> Tensor:
 
 def save_png(image: Image.Image | Tensor, path: Path | str) -> None:
     """Write an RGB PNG atomically, without metadata: equal pixels give equal bytes."""
-    picture = to_image(image) if isinstance(image, Tensor) else image
+    picture = image if isinstance(image, Image.Image) else to_image(image)
     clean = picture.convert("RGB")  # always a copy
     clean.info = {}
     with atomic(path) as part:

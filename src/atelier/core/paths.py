@@ -146,7 +146,7 @@ class Results:
 
     @property
     def settings(self) -> Path:
-        """Method → its settings at the scale in force, resolved."""
+        """Method → its settings at the scale in force, resolved; also those of ``prepare``."""
         return self.folder / "settings.json"
 
     @property

@@ -132,9 +132,11 @@ def resolved(params: Params) -> dict[str, dict[str, Any]]:
     """Return entry → what its stages depend on: its settings by purpose, and its code.
 
     The settings used to run, on which no stage depends, are complete, with defaults; see
-    ``core.stage_settings``.
+    ``core.stage_settings``. ``prepare``, the step that has such a setting, too, is without it.
     """
-    return {name: _resolved(params, name) for name in params.method_names}
+    prepare = split(PrepareSettings, params.settings("prepare"))
+    entries = {name: _resolved(params, name) for name in params.method_names}
+    return {"prepare": prepare["train"], **entries}
 
 
 def _resolved(params: Params, name: str) -> dict[str, Any]:
