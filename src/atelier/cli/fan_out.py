@@ -169,13 +169,15 @@ class FanOut:
         ended = f"{why}, see {log}" if code else "done"
         return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
 
-    def _dvc(self, arguments: Sequence[str], lane: Lane, log: Path, tries: int = PATIENCE) -> int:
+    def _dvc(
+        self, arguments: Sequence[str], lane: Lane, log: Path, tries: int | None = None
+    ) -> int:
         """Return the exit code of ``dvc``, with output to ``log`` and retries while it is busy."""
         path = self.root / log
         path.parent.mkdir(parents=True, exist_ok=True)
         command = [*ENDING, sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
         errors = subprocess.STDOUT if arguments[0] == "repro" else subprocess.DEVNULL
-        for _ in range(tries):
+        for _ in range(tries or PATIENCE):
             with path.open("w", encoding="utf-8") as out:
                 code = self.children.run(
                     command, cwd=self.root, env={**os.environ, **lane}, stdout=out, stderr=errors
