@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from atelier.core import zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.files import write_json
+from atelier.methods.trained import weights_digest
 from atelier.serving import zoo
 from atelier.serving.model_card import describe
 from atelier.serving.saved_method import here, recipe
@@ -125,7 +127,10 @@ def added(root: Path, name: str = "cut", source: Path | None = None, **given: st
 @pytest.fixture
 def finished(root: Path) -> Path:
     """A training with all it leaves."""
-    write_json(train(root, "cut") / "training.json", {"steps": 1, "training_seconds": 5400})
+    folder = train(root, "cut")
+    card = json.loads((folder / "card.json").read_text())
+    write_json(folder / "card.json", {**card, records.WEIGHTS: weights_digest(folder)})
+    write_json(folder / "training.json", {"steps": 1, "training_seconds": 5400})
     scores = {"method": "cut", "kind": "unpaired", "frechet": 12.5, "content": 0.5}
     more = {"features": "mini", "features_hash": "abcd", "n_generated": 8, "n_reference": 16}
     write_json(root / "results/metrics/cut.json", {**scores, **more, "run_id": "x"})
@@ -147,6 +152,21 @@ def test_an_entry_is_made_of_a_finished_training(finished: Path) -> None:
     assert {value.dtype for value in half.values()} == {torch.float16}
     assert all(torch.equal(half[key], whole[key].half()) for key in whole)
     assert dict(zoo.check(finished, apply=True)) == {"cut": ""}
+
+
+@pytest.mark.parametrize("digest_of_its_training", [False, True])
+def test_an_entry_made_of_a_finished_training_is_applied(
+    finished: Path, digest_of_its_training: bool
+) -> None:
+    """Rounding changed the weights; cards written before name the digest of both."""
+    folder = added(finished, data="some").folder
+    card = json.loads((folder / "card.json").read_text())
+    assert records.WEIGHTS not in card
+    if digest_of_its_training:
+        write_json(folder / "card.json", {**card, records.WEIGHTS: "0" * 64})
+    shutil.rmtree(finished / "results/models/cut")
+    applied = load_applied(finished, params(finished), "cut")
+    assert applied.stylize(ramp(40, 48)).size == (40, 48)
 
 
 def test_an_entry_made_elsewhere_is_taken_with_its_card(root: Path) -> None:

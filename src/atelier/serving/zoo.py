@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from atelier.core import zoo_files
+from atelier.core import records, zoo_files
 from atelier.core.checkpoints import load_weights, save_weights
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
@@ -182,6 +182,7 @@ class Addition:
             raise UserError(
                 f"{self.name} has no scores; run `dvc repro evaluate@{self.name}` first"
             )
+        facts.pop(records.WEIGHTS, None)  # of the weights before they were rounded
         done = {"sha256": zoo_files.sha256(part / WEIGHTS), "probe": found}
         write_json(part / CARD, {**facts, "method": self.name, **done})
         Entry.read(part)  # a missing fact is named
