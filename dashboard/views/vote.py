@@ -36,7 +36,11 @@ def page() -> None:
     with below:
         factor = pictures.zoom("vote_size", 1)
         voter = who()
-    known = preferences.study(found.root, list(digests), votes.stored(found.root)).on(question)
+    try:
+        known = preferences.study(found.root, list(digests), votes.stored(found.root)).on(question)
+    except UserError as error:
+        st.error(literal(error))
+        return
     ballot = held(found, question, offered, known, voter)
     with above:
         if ballot:

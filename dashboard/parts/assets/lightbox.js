@@ -13,11 +13,16 @@ export default function ({ parentElement, data, setStateValue }) {
     const found = data.pictures.map((one) => ({ ...one, img: all.find((i) => i.alt === one.alt) }));
     return found.filter((one) => one.img);
   };
-  let timer;
+  // Streamlit calls again after every run of the page; what lasts stands on the element.
+  const kept = (parentElement.kept ??= { told: data.shown, shown: "" });
 
   const remember = (shown) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => setStateValue("shown", shown), WAIT);
+    clearTimeout(kept.timer);
+    if (shown === kept.told) return; // telling runs the page
+    kept.timer = setTimeout(() => {
+      kept.told = shown;
+      setStateValue("shown", shown);
+    }, WAIT);
   };
   const fit = () => {
     const [width, height] = [image.naturalWidth, image.naturalHeight];
@@ -34,11 +39,11 @@ export default function ({ parentElement, data, setStateValue }) {
     const one = all[at];
     Object.assign(image, { src: one.img.src, alt: one.alt });
     name.textContent = `${one.name} · ${at + 1} of ${all.length}`;
-    parentElement.shown = one.name;
+    kept.shown = one.name;
     if (!dialog.open) dialog.showModal();
     remember(one.name);
   };
-  const place = () => pictures().findIndex((one) => one.name === parentElement.shown);
+  const place = () => pictures().findIndex((one) => one.name === kept.shown);
   const step = (by) => show(place() + by);
 
   image.onload = fit;
@@ -56,18 +61,18 @@ export default function ({ parentElement, data, setStateValue }) {
   const look = (left) => {
     const at = pictures().findIndex((one) => one.name === data.shown);
     if (at >= 0) show(at);
-    else if (left) parentElement.late = setTimeout(look, LATE, left - 1);
+    else if (left) kept.late = setTimeout(look, LATE, left - 1);
   };
-  if (!parentElement.begun && data.shown) look(LOOKS);
+  if (!kept.begun && data.shown) look(LOOKS);
   else if (dialog.open) show(Math.max(0, place())); // another photograph, or other pictures
-  parentElement.begun = true;
+  kept.begun = true;
 
-  window.removeEventListener("resize", parentElement.fit);
+  window.removeEventListener("resize", kept.fit);
   window.addEventListener("resize", fit);
-  parentElement.fit = fit;
+  kept.fit = fit;
   return () => {
-    clearTimeout(timer);
-    clearTimeout(parentElement.late);
+    clearTimeout(kept.timer);
+    clearTimeout(kept.late);
     window.removeEventListener("resize", fit);
   };
 }
