@@ -130,8 +130,8 @@ def cast(root: Path, vote: Vote, answer: Answer) -> None:
     given = vote.answered(answer)
     st.session_state.pop(BALLOT, None)
     try:
-        votes.add(root, given)
-        st.session_state[LAST] = given
+        if votes.add(root, given):
+            st.session_state[LAST] = given
     except UserError as error:
         st.session_state[PROBLEM] = str(error)
 

@@ -162,7 +162,7 @@ QUESTIONS = {
     "content": "Which keeps more of what the photograph shows?",
 }
 """Questions that people answer about two pictures, in order of display."""
-PREFERENCE, VOTES = "preference_", "votes_"
+PREFERENCE, VOTES_ON = "preference_", "votes_"
 """Prefixes of a question's strength and number of votes."""
 
 
@@ -182,7 +182,7 @@ def _preference(question: str) -> tuple[Metric, ...]:
                2, better=None),
         Metric(high, f"{label}, high", "Upper bound of the same interval.", 2, better=None),
         Metric(
-            VOTES + question, f"Votes ({question})",
+            VOTES_ON + question, f"Votes ({question})",
             f"Number of {asks} in which it was one of the two.",
             0, better=None, count=True,
         ),

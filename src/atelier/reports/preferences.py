@@ -20,7 +20,7 @@ from atelier.core.files import read_record
 from atelier.core.intervals import LEVEL
 from atelier.core.paths import Results
 from atelier.core.records import PICTURES
-from atelier.metrics.catalogue import METRICS, PREFERENCE, QUESTIONS, VOTES
+from atelier.metrics.catalogue import METRICS, PREFERENCE, QUESTIONS, VOTES_ON
 from atelier.reports import bradley_terry, outputs
 from atelier.reports import votes as ballot_box
 from atelier.reports.bradley_terry import Array
@@ -55,7 +55,7 @@ class Strengths:
     def figures(self, question: str) -> dict[str, dict[str, float]]:
         """Return method → its columns of the table."""
         found: dict[str, dict[str, float]] = {
-            name: {VOTES + question: count} for name, count in self.counts.items()
+            name: {VOTES_ON + question: count} for name, count in self.counts.items()
         }
         if not self.methods:
             return found
@@ -120,7 +120,7 @@ def study(root: Path, methods: Sequence[str], votes: Sequence[Vote] | None = Non
     known = ballot_box.read(root) if votes is None else votes
     if not known:
         return Study((), 0)
-    data, now = outputs.digest(root), pictures(root, methods)
+    data, now = outputs.digest(root) or "", pictures(root, methods)
     counted = tuple(
         vote
         for vote in known
