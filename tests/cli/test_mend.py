@@ -59,3 +59,19 @@ def test_damaged_objects_leave_the_cache(
     assert f"{kept[1]}: has changed since DVC stored it; removed" in told.err
     assert "1 damaged files removed" in told.out
     assert [path.exists() for path in kept] == [True, False, True]
+
+
+def test_half_copied_files_leave_the_cache_unless_dvc_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = [root / module.CACHE / "51/.j0G9xsY6.tmp", root / ".dvc/cache/runs/2a/2a2a/.r85.tmp"]
+    for path in half:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    with monkeypatch.context() as running:
+        running.setattr(module, "dvc_at_work", lambda _: [17])
+        assert list(mend_cache(root)) == []
+    assert list(mend_cache(root)) == [
+        f"{path}: left by an interrupted copy; removed" for path in half
+    ]
+    assert not any(path.exists() for path in half)

@@ -484,16 +484,19 @@ def test_a_run_that_never_opened_is_inert() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_whose_process_was_killed_is_closed_by_whoever_looks_next(project: Path) -> None:
-    begin = "import os\nrun = open_run('cut', 'train', {})\nprint(run.id, flush=True)\nos._exit(9)"
-    text = f"from atelier.tracking.client import open_run\n{begin}"
-    done = subprocess.run(
-        [sys.executable, "-c", text], cwd=project, capture_output=True, text=True, check=False
-    )
-    killed = done.stdout.strip()
-    assert stored(killed).info.status == "RUNNING"
+@pytest.mark.parametrize("when", ["at work", "as it opens"])
+def test_a_run_whose_process_was_killed_is_closed_by_whoever_looks_next(
+    project: Path, when: str
+) -> None:
+    kill = "client._send = lambda *_: os._exit(9)\n" if when == "as it opens" else ""
+    begin = "import os\nfrom atelier.tracking import client\nclient.open_run('cut', 'train', {})\n"
+    text = begin.replace("client.open_run", f"{kill}client.open_run") + "os._exit(9)"
+    done = subprocess.run([sys.executable, "-c", text], cwd=project, check=False)
+    assert done.returncode == 9
+    (killed,) = open_store().search_runs(["1"])
+    assert killed.info.status == "RUNNING"
     with open_run("comparison", "compare", {}) as living:
-        assert stored(killed).info.status == "KILLED"
+        assert stored(killed.info.run_id).info.status == "KILLED"
         client.close_killed(open_store(), stored(living.id).info.experiment_id)
         assert stored(living.id).info.status == "RUNNING"
 

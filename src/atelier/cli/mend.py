@@ -11,6 +11,8 @@ from pathlib import Path
 from atelier.core.process import dvc_at_work
 
 RWLOCK, CACHE = Path(".dvc/tmp/rwlock"), Path(".dvc/cache/files/md5")
+PARTS = ".*.tmp"
+"""Names of files that DVC has not finished copying into its cache."""
 
 
 def mend(root: Path) -> list[str]:
@@ -51,8 +53,13 @@ def _mend_rwlock(root: Path) -> str:
 def mend_cache(root: Path) -> Iterator[str]:
     """Remove objects in DVC's cache that do not match their hash; yield a line about each.
 
-    DVC trusts its cache: it would keep restoring a damaged object as up to date.
+    DVC trusts its cache: it would keep restoring a damaged object as up to date. What it was
+    copying when it was killed or the disk was full has another name, and nothing else removes it.
     """
+    if not dvc_at_work(root):
+        for path in sorted((root / CACHE.parents[1]).rglob(PARTS)):
+            path.unlink()
+            yield f"{path}: left by an interrupted copy; removed"
     for path in sorted((root / CACHE).glob("??/*")):
         name = path.parent.name + path.name.removesuffix(".dir")
         if not re.fullmatch(r"[0-9a-f]{32}", name) or not path.is_file():

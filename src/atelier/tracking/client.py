@@ -229,13 +229,16 @@ class Run:
         close_killed(client, experiment)
         flat = {clean(key): text_of(value) for key, value in flatten(params).items()}
         new = flat if old is None else _additions(client, old, flat)
+        process = {PROCESS: identity()}  # first, so that no run is ever open without its process
         if old is not None and new is not None:
+            _send(client, old, "tags", _entities("RunTag", process))
             client.update_run(old, status="RUNNING")
             run_id = old
         else:
-            run_id = client.create_run(experiment, run_name=run_name(method)).info.run_id
+            made = client.create_run(experiment, run_name=run_name(method), tags=process)
+            run_id = made.info.run_id
             tags = tags if old is None else {**tags, "continues": old}
-        tags = {"method": method, **context(self._stage), **tags, PROCESS: identity()}
+        tags = {"method": method, **context(self._stage), **tags}
         _send(client, run_id, "params", _entities("Param", flat if new is None else new))
         _send(client, run_id, "tags", _entities("RunTag", tags))
         self._client, self._id = client, run_id
