@@ -164,10 +164,10 @@ def test_too_few_gpus_are_told_before_anything_is_begun(
 def test_a_fault_of_one_process_stops_all_for_the_same_reason(tmp_path: Path) -> None:
     class Two(ProcessGroup):
         def gather(self, value: object) -> list[object]:
-            return [value, "the loss 'total'"]
+            return [value, "step 1: the loss 'total' is not finite"]
 
     one = even(tmp_path, steps=2)
-    one.group = Two()
+    one.guard.group = Two()
     with pytest.raises(UserError, match="step 1: the loss 'total' is not finite"):
         finished(one)
 

@@ -31,6 +31,7 @@ from atelier.core.batches import Batch, Batches, loader
 from atelier.core.checkpoints import newest_state, save_final_state, save_state
 from atelier.core.config import UserError
 from atelier.engine.distributed import ALONE, ProcessGroup
+from atelier.engine.guard import Guard, exact, read
 from atelier.engine.schedule import why_anew
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import warm_up
@@ -66,10 +67,14 @@ class Trainer:
             for name, optimizer in self.optimizers.items()
         }
         self.average = self._average() if self.settings.ema else None
+        s = self.settings
+        self.snapshot_steps = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
+        """Steps after which the caller may apply the method: their losses are finite."""
         self.step = 0
         self.seconds = {"data": 0.0, "step": 0.0}
         self.history: dict[str, list[float]] = {"step": []}
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, Tensor | float] = {}  # on the device: see Guard
+        self.guard = Guard(method.device, group)
         self.unfinished: set[str] = set()
         self.final_extra: list[Any] = []
         if not self._restored():
@@ -88,8 +93,8 @@ class Trainer:
         """Train up to ``steps``, yielding every step.
 
         Raises:
-            UserError: a loss or a gradient is not finite; names step and files. The weights before
-                it and the last checkpoint are unchanged.
+            UserError: a loss or a gradient is not finite; names step and files. The last checkpoint
+                is unchanged, and on a CPU so are the weights before it; see ``Guard``.
             KeyboardInterrupt: Ctrl-C, after the step is finished and saved.
         """
         settings = self.settings
@@ -146,7 +151,7 @@ class Trainer:
         self, runs: Sequence[Iterator[tuple[str, Mapping[str, Tensor]]]], batch: Batch
     ) -> bool:
         """Update by one optimiser with the mean gradient of all parts; False if none is left."""
-        name, sums = "", dict[str, float]()
+        name, sums = "", dict[str, Tensor]()
         for run in runs:
             found = next(run, None)
             if found is None:
@@ -154,19 +159,16 @@ class Trainer:
             first, (name, losses) = not name, found
             if first:
                 self.optimizers[name].zero_grad()
-            for key, value in self._values(losses, batch).items():
-                sums[key] = sums.get(key, 0.0) + value / len(runs)
+            self._check({f"the loss {key!r}": value for key, value in losses.items()}, batch)
+            for key, value in losses.items():
+                share = exact(value, self.method.device) / len(runs)
+                sums[key] = sums[key] + share if key in sums else share
             torch.autograd.backward(losses["total"] / len(runs))
         if name:
             self._update(name, sums, batch)
         return bool(name)
 
-    def _values(self, losses: Mapping[str, Tensor], batch: Batch) -> dict[str, float]:
-        values = {key: float(value.detach()) for key, value in losses.items()}
-        self._check({f"the loss {key!r}": value for key, value in values.items()}, batch)
-        return values
-
-    def _update(self, name: str, losses: Mapping[str, float], batch: Batch) -> None:
+    def _update(self, name: str, losses: Mapping[str, Tensor], batch: Batch) -> None:
         for key, value in losses.items():
             label = name if key == "total" and len(self.optimizers) > 1 else key
             self.sums[label] = self.sums.get(label, 0.0) + value
@@ -182,30 +184,26 @@ class Trainer:
         grads = [w.grad for w in weights]
         self.group.average(grads)
         norm = get_total_norm(grads)
-        self._check({"the gradient": float(norm)}, batch)
+        self._check({"the gradient": norm}, batch)
         if self.settings.clip_norm:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
 
-    def _check(self, values: Mapping[str, float], batch: Batch) -> None:
-        """Raise before the weights are changed, for the same reason in every process."""
-        # x - x is not 0 for NaN and infinity
-        own = next((what for what, value in values.items() if value - value != 0), None)
-        if found := [what for what in self.group.gather(own) if what]:
-            raise UserError(
-                f"step {self.step + 1}: {found[0]} is not finite; lower lr, or set clip_norm "
-                f"(the batch: {', '.join(batch.names)})"
-            )
+    def _check(self, values: Mapping[str, Tensor], batch: Batch) -> None:
+        self.guard.note(self.step + 1, batch.names, values)
 
     def _point(self) -> dict[str, float]:
         """Return the means of an interval of the curves at its end, else {}.
 
         The training may end before an interval does.
         """
+        if self.step in self.snapshot_steps:
+            self.guard.settle()
         whole = self.step % self.settings.log_every == 0
         if not whole and self.step != self.settings.steps:
             return {}
+        self.guard.settle()
         count = self.step - int(next(reversed(self.history["step"]), 0))
-        found = self.group.means({name: total / count for name, total in self.sums.items()})
+        found = self.group.means({name: total / count for name, total in read(self.sums).items()})
         for name, value in {"step": self.step, **found}.items():
             self.history.setdefault(name, []).append(value)
         if whole:
@@ -235,7 +233,12 @@ class Trainer:
             networks.load_state_dict(own)
 
     def save(self) -> None:
-        """Write the full state atomically, in the main process of the group."""
+        """Write the full state atomically, in the main process of the group.
+
+        Raises:
+            UserError: a loss or a gradient since the last point of the curves was not finite.
+        """
+        self.guard.settle()
         extra = self.group.gather(self.method.extra_state())
         if self.group.is_main:
             save_state(self.folder, self.step, self._state(extra))
@@ -257,7 +260,7 @@ class Trainer:
                 name: points[:-1] if name in self.unfinished else points
                 for name, points in self.history.items()
             },
-            "sums": self.sums,
+            "sums": read(self.sums),
             "extra": extra,
         }
 

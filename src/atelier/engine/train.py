@@ -110,14 +110,13 @@ def train(
     trainer: Trainer, prepared: Path, name: str, watch: StepCallback, show: SnapshotCallback
 ) -> None:
     """Run ``trainer`` to its end; draw snapshots meanwhile, below its folder."""
-    jobs, s = list_jobs(prepared)[:SNAPSHOT_PHOTOS], trainer.settings
+    jobs, steps = list_jobs(prepared)[:SNAPSHOT_PHOTOS], trainer.settings.steps
     _tell_how_it_begins(trainer, name)
     _forget_snapshots(trainer)
     trainer.method.check(*size_of(jobs[0].content)[::-1])
-    due = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
-    for result in progress(trainer.run(), s.steps - trainer.step, f"train {name}"):
+    for result in progress(trainer.run(), steps - trainer.step, f"train {name}"):
         watch(result)
-        if result.step in due:
+        if result.step in trainer.snapshot_steps:
             for photo, image in draw_snapshot(trainer, jobs):
                 show(photo, result.step, image)
 
