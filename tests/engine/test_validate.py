@@ -135,7 +135,7 @@ def test_params_prints_where_each_setting_comes_from(
     monkeypatch.chdir(ROOT)
     assert atelier(monkeypatch, "params", "metanet_a", "--scale", "cpu") == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[2:]}
-    assert "scales.cpu.metanet_improved (extended)" in rows["steps"]
+    assert "scales.cpu.metanet_improved (extended)" in rows["style_loss"]
     assert rows["style_layer_weights"].split("  ")[-1] == "scales.cpu.metanet_a"
     assert rows["class"].split()[-1] == "methods.metanet_a"
     assert rows["flip"].split() == ["flip", "true", "train", "default", "of", "the", "class"]
