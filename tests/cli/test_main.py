@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from atelier.cli import main
+from atelier.reports import document
 from support.nets import vgg_state
 from support.settings import tree
 
@@ -44,6 +45,17 @@ def test_table_prints_every_method_and_why_one_failed(
     shown = capsys.readouterr().out
     assert "7.2" in shown
     assert "cut: train: no weights" in shown
+
+
+def test_a_full_disk_is_a_sentence_for_commands_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    monkeypatch.setattr(document, "write_report", lambda *_: full.write_text("x"))
+    assert atelier(monkeypatch, "report") == 1
+    assert capsys.readouterr().err.startswith("error: the disk is full; make room")
 
 
 def test_table_is_sorted_as_asked(

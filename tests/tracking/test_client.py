@@ -435,6 +435,19 @@ def test_what_the_process_uses_is_sampled_with_the_points(monkeypatch) -> None:
     assert found.get("system/train.memory_mib", 100) > 50
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("(raised as a result of autoflush)\n(sqlite3.OperationalError) disk is full\n[SQL: x",
+         "ValueError: (sqlite3.OperationalError) disk is full"),
+        ("one\ntwo", "ValueError: one"),
+        ("", "ValueError: "),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_message_that_names_the_cause(text: str, line: str) -> None:
+    assert store.brief(ValueError(text)) == line
+
+
 def test_an_attempt_gives_what_the_store_gave_or_nothing(caplog) -> None:
     with open_run("gatys", "train", {}) as run:
         assert run.attempt("name", lambda: run.client.get_run(run.id).info.run_name)

@@ -15,6 +15,7 @@ import typer
 from atelier.cli import apply, data, settings, votes, zoo
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
+from atelier.core.files import disk_reason
 from atelier.core.logs import show_logs
 from atelier.core.process import die_with_parent, interrupt_on_sigterm
 from atelier.reports import protocol
@@ -191,7 +192,7 @@ def main() -> None:
     try:
         app()
     except (UserError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {disk_reason(error) or error}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

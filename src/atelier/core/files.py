@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.config import UserError
+
+FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
+DENIED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -101,3 +105,15 @@ def read_record(path: Path | str) -> dict[str, Any]:
         found = read_json(path)
         return found if isinstance(found, dict) else {}
     return {}
+
+
+def disk_reason(error: BaseException) -> str:
+    """Return why the disk did not take a file, and what to do; "" for any other error."""
+    if isinstance(error, shutil.Error):  # of a folder: (from, to, text) of every file
+        return FULL if os.strerror(errno.ENOSPC) in str(error) else ""
+    if not isinstance(error, OSError):
+        return ""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return FULL
+    denied = error.errno in DENIED and error.filename
+    return f"{error.filename}: {error.strerror}; check who may write there" if denied else ""

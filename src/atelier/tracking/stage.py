@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import gc
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,15 +14,13 @@ from typing import NoReturn
 from atelier.core.config import Params, UserError
 from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
-from atelier.core.files import write_json
+from atelier.core.files import disk_reason, write_json
 from atelier.core.logs import show_logs
 from atelier.core.paths import Results
 from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
 from atelier.core.structure import NAME
 
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
-DENIED = (errno.EROFS, errno.EACCES, errno.EPERM)
-FULL = "the disk is full; make room (`dvc gc -w` drops old results) and run it again"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Constants of glibc's <malloc.h>."""
 
@@ -64,22 +60,14 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     except UserError as error:
         note.fail(str(error))
     except BaseException as error:
-        if _is_full(error):
-            note.fail(FULL)
-        if isinstance(error, OSError) and error.errno in DENIED and error.filename:
-            note.fail(f"{error.filename}: {error.strerror}; check who may write there")
+        if reason := disk_reason(error):
+            note.fail(reason)
         if out_of_memory(error):
             note.fail(MEMORY)
         with suppress(OSError):
             note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, shutil.Error):  # of a folder: (from, to, text) of every file
-        return os.strerror(errno.ENOSPC) in str(error)
-    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 class _Note:

@@ -89,6 +89,10 @@ def text_of(value: Any) -> str:
 
 
 def brief(error: Exception) -> str:
-    """Return the first line of a message that may hold a whole SQL statement."""
+    """Return the line of a message that names the cause; it may hold a whole SQL statement.
+
+    That is the database's own, where a remark of SQLAlchemy stands above it, else the first.
+    """
     lines = str(error).strip().splitlines() or [""]
+    lines.sort(key=lambda line: not re.match(r"\(\w+\.\w*Error\)", line))
     return f"{type(error).__name__}: {lines[0]}"[:300]
