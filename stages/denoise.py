@@ -27,7 +27,7 @@ def main(name: str) -> None:
     if missing := sorted(set(pairs) - {path.stem for path in pictures}):
         raise UserError(f"{', '.join(missing)}: not stylised; run dvc repro stylize@{name} --force")
     before = digest_of(pictures)
-    key = {"parameters": block, "seed": params.seed, "pictures": before}
+    key = {"parameters": block, "seed": params.seed, "pictures": before, "card": method.card()}
     kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
     write_outputs(jobs, kept, out.images)

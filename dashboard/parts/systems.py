@@ -84,7 +84,7 @@ def load(root: Path, params: Params, name: str) -> Applied:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _load(root: Path, _params: Params, name: str, stamp: object) -> Applied:  # noqa: ARG001 - key
-    return load_applied(root, _params, name, pick_device(_params))
+    return load_applied(root, _params, name, pick_device(_params), "auto")
 
 
 def stylised(

@@ -359,6 +359,60 @@ def test_bfloat16_is_for_the_convolutions_alone(tmp_path: Path) -> None:
     assert all(p.dtype == torch.float32 for p in method.networks.parameters())
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_reduced_precision_trains_about_as_float32_and_resumes_bit_for_bit(
+    tmp_path: Path, precision: str
+) -> None:
+    exact = training(tmp_path / "exact")
+    finish(exact)
+    whole = training(tmp_path / "whole", precision=precision)
+    finish(whole)
+    assert whole.history["total"] == pytest.approx(exact.history["total"], rel=0.1)
+    first = training(tmp_path / "parts", precision=precision)
+    next(result for result in first.run() if result.step == 4)
+    first.save()
+    second = training(tmp_path / "parts", precision=precision)
+    finish(second)
+    assert equal(weights(whole.method.networks), weights(second.method.networks))
+    assert whole.scalers["main"].state_dict() == second.scalers["main"].state_dict()
+
+
+class Steep(Toy):
+    """Its gradient overflows at its first two steps, or always; its loss never does."""
+
+    first = 2
+
+    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
+        for name, losses in super().training_losses(batch):
+            total = losses["total"]
+            if batch.step < self.first:
+                total = total + (total - total.detach()) * 1e36
+            yield name, {**losses, "total": total}
+
+
+def steep(folder: Path, first: int) -> Trainer:
+    method, batches = toy(folder, precision="float16", steps=40, log_every=40)
+    method.__class__ = Steep
+    method.first = first  # type: ignore[attr-defined]
+    return Trainer(method, batches, folder / "states")
+
+
+def test_in_float16_an_update_that_overflows_is_left_out(tmp_path: Path) -> None:
+    one = steep(tmp_path, 2)
+    before = weights(one.method.networks)
+    changed, scale = [], one.scalers["main"].get_scale()
+    for result in one.run():
+        changed.append(not equal(before, weights(one.method.networks)))
+        if result.step == 2:
+            assert one.scalers["main"].get_scale() == scale / 4
+    assert changed[:3] == [False, False, True]
+
+
+def test_in_float16_a_gradient_that_overflows_at_any_scale_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"step 40: the gradient \(main\) is not finite in float16"):
+        finish(steep(tmp_path, 40))
+
+
 def test_two_optimisers_take_turns_and_their_curves_bear_their_names(tmp_path: Path) -> None:
     class Rivals(Toy):
         def __init__(self, *given: Any) -> None:

@@ -131,6 +131,19 @@ def test_the_content_loss_is_watched_but_not_descended_by_default() -> None:
     assert found["content"] > 0
 
 
+def test_a_sample_of_the_local_loss_is_the_same_on_average() -> None:
+    method, few = system(), system(local_samples=16)
+    whole = losses(method)
+    seen = [losses(few, two_pairs(step=step)) for step in range(40)]
+    exact = [losses(method, two_pairs(step=step))["local"].item() for step in range(40)]
+    found = [one["local"].item() for one in seen]
+    assert len({*found}) > 1
+    assert sum(found) == pytest.approx(sum(exact), rel=0.05)
+    torch.testing.assert_close(seen[0]["global"], whole["global"])
+    everywhere = losses(system(local_samples=10**6))
+    assert torch.equal(everywhere["local"], whole["local"]), "more than there are: all"
+
+
 def test_fewer_local_layers_are_part_of_all() -> None:
     parts = [losses(system(local_layers=[k]))["local"] for k in LOSS_LAYERS]
     torch.testing.assert_close(torch.stack(parts).sum(), losses(system())["local"])

@@ -56,6 +56,18 @@ def test_it_is_the_method_itself(root: Path) -> None:
     assert made.tobytes() == images.to_image(applied.method.stylize(content, style)).tobytes()
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_precision_replaces_that_of_the_settings(root: Path, name: str) -> None:
+    params = Params.load(root / "params.yaml")
+    exact, rough, auto = (
+        load_applied(root, params, name, precision=p) for p in ("float32", "bfloat16", "auto")
+    )
+    made = [one.stylize(PHOTO, STYLE if one.needs_style else None) for one in (exact, rough)]
+    assert 0 < np.abs(grey(made[0]) - grey(made[1])).mean() < 8
+    assert exact.method.card() == load(root, name).method.card()
+    assert auto.method.card() != exact.method.card(), "it says what auto stood for"
+
+
 def test_strength_goes_from_the_photograph_to_the_style(root: Path) -> None:
     applied = load(root, "adain")
     whole, half, none = (grey(applied.stylize(EVEN, STYLE, share)) for share in (1.0, 0.5, 0.0))

@@ -6,7 +6,7 @@ Heavy imports are deferred so that ``atelier --help`` is instant.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from atelier.serving.stylizer import Applied
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, as PNG.")]
 
 
@@ -80,6 +81,9 @@ def stylize(
     max_side: Annotated[
         int | None, typer.Option(min=32, help="Shrink larger pictures to this many pixels first.")
     ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the convolutions; auto: bfloat16 where it is fast.")
+    ] = "auto",
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
@@ -96,7 +100,7 @@ def stylize(
 
     root, params = here()
     device, names = pick_device(params), list(dict.fromkeys(method))
-    loaded = [load_applied(root, params, name, device) for name in names]
+    loaded = [load_applied(root, params, name, device, precision) for name in names]
     for applied in loaded:
         _tell(applied)
     options = folders.StylizeOptions(style, strength, max_side)

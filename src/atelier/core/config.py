@@ -106,6 +106,16 @@ class Params:
         return int(self._tree.get("devices", 1))
 
     @property
+    def tf32(self) -> bool:
+        """Whether NVIDIA's GPUs may round the factors in convolutions to TensorFloat-32."""
+        return bool(self._tree.get("tf32", True))
+
+    @property
+    def cudnn_benchmark(self) -> bool:
+        """Whether cuDNN times its algorithms and takes the fastest for each size."""
+        return bool(self._tree.get("cudnn_benchmark", False))
+
+    @property
     def method_names(self) -> list[str]:
         """Names of all entries of ``methods``, in the order of the file."""
         return list(self.block("methods"))

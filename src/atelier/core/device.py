@@ -15,11 +15,19 @@ from atelier.core.config import Params, UserError
 def pick_device(params: Params | None) -> str:
     """Return ``device`` of params.yaml; ``auto``, also used outside a project, prefers a GPU.
 
+    Also sets what the settings say of NVIDIA's GPUs; without one it has no effect.
+
     Raises:
         UserError: this machine does not have the device.
     """
     import torch  # noqa: PLC0415
 
+    if params:
+        # Convolutions alone: Gram matrices, covariances and attention stay in float32.
+        convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+        convolutions.fp32_precision = "tf32" if params.tf32 else "ieee"
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.benchmark = params.cudnn_benchmark
     wanted, lacks = params.device if params else "auto", "set auto or cpu"
     if wanted.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

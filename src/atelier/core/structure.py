@@ -34,6 +34,8 @@ class TopLevel(Settings):
     seed: int = Field(ge=0)
     device: str = Field("auto", pattern=DEVICE)
     devices: int = Field(1, ge=1)
+    tf32: bool = True
+    cudnn_benchmark: bool = False
 
 
 def structure_problems(tree: Mapping[str, Any]) -> list[str]:

@@ -12,8 +12,6 @@ computed one after another. Gradients are averaged over all parts, so that only 
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -30,8 +29,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from atelier.core.batches import Batch, Batches, loader
 from atelier.core.checkpoints import newest_state, save_final_state, save_state
 from atelier.core.config import UserError
+from atelier.core.precision import lowered
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.guard import Guard, exact, read
+from atelier.engine.interruption import interruptible
+from atelier.engine.scaling import gradient_scalers, refuse_lost
 from atelier.engine.schedule import why_anew
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import warm_up
@@ -62,6 +64,7 @@ class Trainer:
                 f"parts ({group.size} devices × accumulate {self.settings.accumulate})"
             )
         self.optimizers = dict(method.optimizers())
+        self.scalers = gradient_scalers(self.optimizers, self.settings.precision, method.device)
         self.rates = {
             name: [group["lr"] for group in optimizer.param_groups]
             for name, optimizer in self.optimizers.items()
@@ -101,7 +104,7 @@ class Trainer:
         self.method.networks.train()
         if self.step == settings.steps and self.sums:  # interrupted at the very last step
             self._point()
-        with _interruptible() as asked:
+        with interruptible() as asked:
             made = loader(self.batches, self.step, settings.steps, settings.workers)
             saved = time.monotonic()
             while self.step < settings.steps:
@@ -136,12 +139,11 @@ class Trainer:
 
     def _training_losses(self, batch: Batch) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
         """Yield the method's losses; forward passes run in the precision of the settings."""
-        low = self.settings.precision == "bfloat16"
         # draws from the global generator (dropout) are a function of the step as well
         torch.manual_seed(int(batch.generator("global").initial_seed()))
         phases = self.method.training_losses(batch)
         while True:
-            with torch.autocast(torch.device(self.method.device).type, torch.bfloat16, low):
+            with lowered(self.settings.precision, self.method.device):
                 found = next(phases, None)
             if found is None:
                 return
@@ -163,7 +165,7 @@ class Trainer:
             for key, value in losses.items():
                 share = exact(value, self.method.device) / len(runs)
                 sums[key] = sums[key] + share if key in sums else share
-            torch.autograd.backward(losses["total"] / len(runs))
+            torch.autograd.backward(self.scalers[name].scale(losses["total"]) / len(runs))
         if name:
             self._update(name, sums, batch)
         return bool(name)
@@ -172,19 +174,22 @@ class Trainer:
         for key, value in losses.items():
             label = name if key == "total" and len(self.optimizers) > 1 else key
             self.sums[label] = self.sums.get(label, 0.0) + value
-        optimizer = self.optimizers[name]
-        self._clip(optimizer, batch)
+        optimizer, scaler = self.optimizers[name], self.scalers[name]
+        self._clip(optimizer, scaler, batch)
         factor = self.method.lr_factor(self.step)
         for group, rate in zip(optimizer.param_groups, self.rates[name], strict=True):
             group["lr"] = rate * factor
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
 
-    def _clip(self, optimizer: Optimizer, batch: Batch) -> None:
+    def _clip(self, optimizer: Optimizer, scaler: GradScaler, batch: Batch) -> None:
         weights = [w for g in optimizer.param_groups for w in g["params"] if w.grad is not None]
         grads = [w.grad for w in weights]
         self.group.average(grads)
+        scaler.unscale_(optimizer)
         norm = get_total_norm(grads)
-        self._check({"the gradient": norm}, batch)
+        if not scaler.is_enabled():  # a scaled one may overflow: the update is then left out
+            self._check({"the gradient": norm}, batch)
         if self.settings.clip_norm:
             clip_grads_with_norm_(weights, self.settings.clip_norm, norm)
 
@@ -202,6 +207,7 @@ class Trainer:
         if not whole and self.step != self.settings.steps:
             return {}
         self.guard.settle()
+        refuse_lost(self.scalers, self.step)
         count = self.step - int(next(reversed(self.history["step"]), 0))
         found = self.group.means({name: total / count for name, total in read(self.sums).items()})
         for name, value in {"step": self.step, **found}.items():
@@ -254,6 +260,7 @@ class Trainer:
             "steps": self.settings.steps,
             "networks": self.method.networks.state_dict(),
             "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+            "scalers": {name: one.state_dict() for name, one in self.scalers.items()},
             "average": self.average.state_dict() if self.average else None,
             "seconds": self.seconds,
             "history": {
@@ -288,6 +295,9 @@ class Trainer:
         self.method.networks.load_state_dict(state["networks"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+        for name, scale in state.get("scalers", {}).items():
+            if scale:  # none unless in float16
+                self.scalers[name].load_state_dict(scale)
         if self.average:
             self.average.load_state_dict(state["average"])
         if len(state["extra"]) != self.group.size:
@@ -308,29 +318,3 @@ def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
     """Yield the networks that are called, as a ModuleDict is not."""
     for part in networks.values():
         yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Any]:
-    """Yield a function that returns whether Ctrl-C was pressed, or SIGTERM sent.
-
-    A second signal stops at once.
-    """
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # only the main thread receives signals
-        return
-
-    def note(number: int, frame: Any) -> None:  # noqa: ARG001 - the signature of a handler
-        pressed.set()
-        restore()
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield pressed.is_set
-    finally:
-        restore()

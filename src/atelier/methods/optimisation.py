@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from atelier.core.config import Settings
+from atelier.core.precision import Precision, lowered, noted
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.nn.picture_batches import SMALLEST, fill_batch, refuse_small
 from atelier.nn.pretrained.features import Features
@@ -26,7 +26,7 @@ class OptimisationSettings(Settings):
     """Settings that every such system has; a system overrides defaults that differ."""
 
     features: str
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the network's convolutions; losses and pictures stay in float32."""
     batch: int = Field(8, ge=1)
     """Pictures that are optimised at once."""
@@ -58,7 +58,8 @@ class Optimisation(Method[P]):
     def card(self) -> dict[str, Any]:
         """Return kind, features and their hash."""
         named = {"features": self.features.name, "features_hash": self.features.hash}
-        return {"kind": self.kind, **named}
+        lower = noted("precision", self.settings.precision, self.device)
+        return {"kind": self.kind, **named, **lower}
 
     @abstractmethod
     def optimise(self, content: Tensor, style: Tensor) -> Steps:
@@ -89,8 +90,8 @@ class Optimisation(Method[P]):
         return fill_batch(images, self.batch) if self.settings.fill_batch else images
 
 
-def activations(features: Features, image: Tensor, precision: str) -> dict[str, Tensor]:
+def activations(features: Features, image: Tensor, precision: Precision) -> dict[str, Tensor]:
     """Return the layers of (B, 3, H, W) in [0, 1] by name, computed in ``precision``."""
-    with torch.autocast(image.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    with lowered(precision, str(image.device)):
         layers: dict[str, Tensor] = features(image)
     return layers

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -22,6 +22,7 @@ from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
+from atelier.core.precision import Precision, lowered, noted
 from atelier.core.purpose import ApplySetting, RunSetting
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
@@ -60,8 +61,10 @@ class TrainSettings(Settings):
     weights."""
     clip_norm: float | None = Field(None, gt=0)
     """Norm to which gradients are clipped, over all parameters of an optimiser."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Precision of the convolutions in training; the losses' statistics stay in float32."""
+    apply_precision: ApplySetting[Precision] = "float32"
+    """Precision of the convolutions when the method is applied."""
     accumulate: int = Field(1, ge=1)
     """Parts of the batch computed one after another to save memory (gradient accumulation)."""
     compile: bool = False
@@ -195,7 +198,7 @@ class Trained(Method[T]):
 
     def apply_network(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply ``network`` to (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
-        with self.inference_mode():
+        with self.inference_mode(), lowered(self.settings.apply_precision, self.device):
             made = fitted(network, image.to(self.device), self.multiple)
         return made.float().clamp(0, 1)
 
@@ -207,15 +210,17 @@ class Trained(Method[T]):
         """Return kind, number of trained parameters and, if any, the features."""
         count = sum(p.numel() for p in self.networks.parameters())
         named = {} if self.features is None else _named("features", self.features)
-        return {"kind": self.kind, "parameters_trained": count, **named}
+        applied = noted("apply_precision", self.settings.apply_precision, self.device)
+        return {"kind": self.kind, "parameters_trained": count, **named, **applied}
 
     def training_card(self) -> dict[str, Any]:
-        """Return ``card`` and the loss network, which is loaded for its hash."""
+        """Return ``card``, the precision and the loss network, which is loaded for its hash."""
+        card = {**self.card(), **noted("precision", self.settings.precision, self.device)}
         judge = self.loss_features
         if judge is None or judge is self.features:
-            return self.card()
+            return card
         network = judge.network if isinstance(judge, LossFeatures) else judge
-        return {**self.card(), **_named("loss_features", network)}
+        return {**card, **_named("loss_features", network)}
 
     @property
     def batch(self) -> int:

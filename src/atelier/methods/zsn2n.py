@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import StepLR
 from atelier.core.batches import seed_of
 from atelier.core.config import Settings, UserError
 from atelier.core.pairing import Job
+from atelier.core.precision import Precision, lowered, noted
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
 from atelier.nn.picture_batches import fill_batch, refuse_small
@@ -59,7 +60,7 @@ class DenoiseSettings(Settings):
     fitting its noise, which the training loss cannot."""
     held_out: float = Field(0.05, gt=0, lt=1)
     """Fraction of the down-sampled positions held out; no effect without ``patience``."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Precision of the convolutions; losses, weights and pictures stay in float32."""
     crop: int | None = Field(None, ge=SMALLEST)
     """Side of the random square that each step trains on; None: the entire picture, as in the
@@ -129,8 +130,7 @@ class Descent:
             window: rows and columns to process, with even bounds; all by default.
         """
         noisy, pair, held = self._inside(window)
-        low = self.settings.precision == "bfloat16"
-        with torch.autocast(noisy.device.type, torch.bfloat16, enabled=low):
+        with lowered(self.settings.precision, str(noisy.device)):
             noise = self.networks(noisy.unsqueeze(0))[0].float()
             halves = pair - self.networks(pair).float()
         clean = torch.stack(pair_downsample(noisy - noise))
@@ -276,6 +276,10 @@ class Denoiser(Method[DenoiseSettings]):
     def batch(self) -> int:
         """Number of pictures denoised at once."""
         return self.settings.batch
+
+    def card(self) -> dict[str, Any]:
+        """Return the kind, and the precision that ``auto`` stands for."""
+        return {**super().card(), **noted("precision", self.settings.precision, self.device)}
 
     def steps(self, height: int, width: int) -> int:  # noqa: ARG002 - the same for every size
         """Return the number of iterates, the result included; early stopping yields fewer."""

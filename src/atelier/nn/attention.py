@@ -118,6 +118,7 @@ def attend(
     key: Tensor,
     value: Tensor,
     positions: Tensor | None = None,
+    places: Tensor | None = None,
 ) -> Tensor:
     """Return std ⊙ mvn(content) + mean, moments of ``value`` by attention (AdaAttN, §3.2).
 
@@ -127,17 +128,21 @@ def attend(
         key: (B, D, h', w').
         value: (B, C, h', w').
         positions: the style positions to attend to, the same in all pictures; None: all.
+        places: the n content positions to compute, the same in all pictures; None: all.
 
     Returns:
-        (B, C, h, w) in float32.
+        (B, C, h, w) in float32; with ``places`` (B, C, n).
     """
     key, value = key.flatten(2), value.flatten(2)
+    query, normal = query.flatten(2), mvn(content).flatten(2)
+    if places is not None:
+        query, normal = query[..., places], normal[..., places]
     if positions is not None:
         positions = positions.to(key.device)
         key, value = key[..., positions], value[..., positions]
-    moments = attention_moments(query.flatten(2).mT, key.mT, value.mT)
-    mean, std = (part.mT.reshape(content.shape) for part in moments)
-    return std * mvn(content) + mean
+    mean, std = (part.mT for part in attention_moments(query.mT, key.mT, value.mT))
+    found = std * normal + mean
+    return found if places is not None else found.reshape(content.shape)
 
 
 @dataclass(frozen=True)
@@ -202,8 +207,10 @@ class MergedAttention(nn.Module):
         return merged
 
 
-def attend_unprojected(content: EncodedImage, style: EncodedImage, layer: str) -> Tensor:
+def attend_unprojected(
+    content: EncodedImage, style: EncodedImage, layer: str, places: Tensor | None = None
+) -> Tensor:
     """Apply ``attend`` at one layer without projections: target of AdaAttN's local loss (§3.3)."""
     key, value = style.keys[layer], style.features[layer]
     positions = style.positions[layer]
-    return attend(content.features[layer], content.keys[layer], key, value, positions)
+    return attend(content.features[layer], content.keys[layer], key, value, positions, places)

@@ -20,7 +20,14 @@ def recolour(style: Tensor, content: Tensor) -> Tensor:
     Args:
         style: (B, 3, h, w) in [0, 1].
         content: (B, 3, H, W) in [0, 1].
+
+    Computed in float32 even under autocast.
     """
+    with torch.autocast(style.device.type, enabled=False):
+        return _recoloured(style, content)
+
+
+def _recoloured(style: Tensor, content: Tensor) -> Tensor:
     flat, target = style.flatten(2).float(), content.flatten(2).float()
     whiten, colour = _root(_covariance(flat), inverse=True), _root(_covariance(target))
     centred = flat - flat.mean(2, keepdim=True)

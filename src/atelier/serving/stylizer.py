@@ -18,6 +18,7 @@ from atelier.core import images, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
 from atelier.core.paths import WEIGHTS
+from atelier.core.precision import Precision
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained, restore
 from atelier.methods.warm_start import refuse_other_features
@@ -61,19 +62,31 @@ def _obstacle(root: Path | None, params: Params | None, name: str) -> str:
 
 
 def load_applied(
-    root: Path | None, params: Params | None, name: str, device: str = "cpu"
+    root: Path | None,
+    params: Params | None,
+    name: str,
+    device: str = "cpu",
+    precision: Precision | None = None,
 ) -> Applied:
     """Build a method of the project or the zoo, and load its weights.
+
+    ``precision`` replaces that of the settings.
 
     Raises:
         UserError: unknown, not trained, weights missing, broken or of other settings.
     """
-    return build(recipe(root, params, name), seed=params.seed if params else 0, device=device)
+    found, seed = recipe(root, params, name), params.seed if params else 0
+    return build(found, seed=seed, device=device, precision=precision)
 
 
-def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
+def build(
+    found: Recipe, *, seed: int = 0, device: str = "cpu", precision: Precision | None = None
+) -> Applied:
     """Build the method of a recipe with its weights; see ``load_applied``."""
-    method = make(_for_one_picture(found), f"methods.{found.name}", seed=seed, device=device)
+    block = _for_one_picture(found)
+    if precision:
+        block["apply_precision" if "apply_precision" in _fields(found) else "precision"] = precision
+    method = make(block, f"methods.{found.name}", seed=seed, device=device)
     if found.entry:
         found.entry.weights()
     if found.model:
@@ -84,12 +97,16 @@ def build(found: Recipe, *, seed: int = 0, device: str = "cpu") -> Applied:
 
 def _for_one_picture(found: Recipe) -> dict[str, Any]:
     """Return the settings, except those that matter only to training or to batches."""
-    fields, block = found.system.Settings.model_fields, dict(found.block)
+    fields, block = _fields(found), dict(found.block)
     if found.kind == "optimisation" and "batch" in fields:
         block["batch"] = 1  # it fills its batch with copies
     if "tile" in fields and block.get("tile") is None:
         block["tile"] = TILE
     return block
+
+
+def _fields(found: Recipe) -> frozenset[str]:
+    return frozenset(found.system.Settings.model_fields)
 
 
 @dataclass(frozen=True)
