@@ -20,7 +20,7 @@ def _as_before() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "convolutions", "trial"),
+    ("overrides", "convolutions", "trial"),
     [
         ({}, "tf32", False),
         ({"tf32": False}, "ieee", False),
@@ -28,9 +28,9 @@ def _as_before() -> Iterator[None]:
     ],
 )
 def test_only_convolutions_are_rounded_and_only_if_asked_for(
-    knobs: dict[str, bool], convolutions: str, trial: bool
+    overrides: dict[str, bool], convolutions: str, trial: bool
 ) -> None:
-    assert pick_device(Params({"device": "cpu", **knobs})) == "cpu"
+    assert pick_device(Params({"device": "cpu", **overrides})) == "cpu"
     assert torch.backends.cudnn.conv.fp32_precision == convolutions
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
     assert torch.backends.cudnn.benchmark is trial

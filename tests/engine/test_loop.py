@@ -242,16 +242,16 @@ def test_what_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path,
     assert training(tmp_path).step == 2, "the state before it is there"
 
 
-def broken(root: Path, **knobs: Any) -> Trainer:
+def broken(root: Path, **overrides: Any) -> Trainer:
     """A training not finite at step 3, whose values wait on the device as on a GPU."""
-    method, batches = toy(root / "pictures", Broken, **knobs)
+    method, batches = toy(root / "pictures", Broken, **overrides)
     one = Trainer(method, batches, root / "states")
     one.guard.defers = True
     return one
 
 
 @pytest.mark.parametrize(
-    ("knobs", "seen"),
+    ("overrides", "seen"),
     [
         ({"log_every": 5, "snapshots": 0}, [1, 2, 3, 4]),  # at a point of the curves
         ({"log_every": 8, "snapshots": 2}, [1, 2, 3]),  # before a picture is drawn
@@ -260,22 +260,22 @@ def broken(root: Path, **knobs: Any) -> Trainer:
     ],
 )
 def test_where_values_wait_on_the_device_they_are_refused_before_they_matter(
-    tmp_path: Path, knobs: dict[str, Any], seen: list[int]
+    tmp_path: Path, overrides: dict[str, Any], seen: list[int]
 ) -> None:
     told: list[int] = []
     with pytest.raises(UserError, match=r"step 3: the loss 'total' is not finite.*\d\.png"):
-        told.extend(result.step for result in broken(tmp_path, **knobs).run())
-    saved = "save_minutes" in knobs
+        told.extend(result.step for result in broken(tmp_path, **overrides).run())
+    saved = "save_minutes" in overrides
     assert training(tmp_path).step == (2 if saved else 0), "the last good state is there"
 
 
 def test_waiting_changes_nothing_and_reads_at_the_points_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    knobs: dict[str, Any] = {"ema": 0.9, "clip_norm": 0.1, "accumulate": 2}
-    whole = training(tmp_path / "a", **knobs)
+    overrides: dict[str, Any] = {"ema": 0.9, "clip_norm": 0.1, "accumulate": 2}
+    whole = training(tmp_path / "a", **overrides)
     finish(whole)
-    one = training(tmp_path / "b", **knobs)
+    one = training(tmp_path / "b", **overrides)
     one.guard.defers = True
     reads: list[int] = []
     for name in ("item", "tolist", "__float__", "__int__"):

@@ -188,9 +188,9 @@ def test_a_picture_of_any_size_keeps_it(name: str, size: tuple[int, int]) -> Non
 @every_training
 def test_a_method_is_applied_in_bfloat16_to_nearly_the_same_picture(name: str) -> None:
     # as published, an untrained decoder of AdaIN paints black
-    knobs = {"init": "he"} if CLASSES[name].__name__ == "AdaIN" else {}
-    exact = build(name, 3, **knobs).stylize(*pair())
-    found = build(name, 3, apply_precision="bfloat16", **knobs).stylize(*pair())
+    overrides = {"init": "he"} if CLASSES[name].__name__ == "AdaIN" else {}
+    exact = build(name, 3, **overrides).stylize(*pair())
+    found = build(name, 3, apply_precision="bfloat16", **overrides).stylize(*pair())
     assert found.dtype == torch.float32
     assert not torch.equal(found, exact), "nothing was computed in bfloat16"
     assert (found - exact).abs().mean() < 0.02
