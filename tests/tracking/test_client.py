@@ -405,6 +405,7 @@ def test_a_store_that_hangs_costs_its_time_limit_twice_whatever_is_left(caplog) 
     run.close()
     assert asked == ["search_runs", "get_run"]
     assert run.lost == ["tracking"]
+    assert open_run("adain", "compare", {}).id is None
     assert [r.getMessage().partition(" from")[0] for r in caplog.records] == ["MLflow: no tracking"]
 
 
@@ -433,6 +434,14 @@ def test_what_the_process_uses_is_sampled_with_the_points(monkeypatch) -> None:
     found = stored(run.id).data.metrics
     assert found["system/train.cpu_percent"] >= 0
     assert found.get("system/train.memory_mib", 100) > 50
+
+
+def test_a_run_stops_asking_a_store_that_another_of_its_process_found_dead(caplog) -> None:
+    with open_run("comparison", "compare", {}) as run:
+        client._dead.add(store.store_uri())  # by a run that could not be opened
+        assert run.attempt("scores", lambda: 1) is None
+    assert run.lost == ["tracking"]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ class _Model:
             if found.data.tags.get(PICTURES) in {None, self._scores.get(PICTURES)}:
                 return found
         with open_run(self.name, "compare", {}, {"stands_for": lost}) as made:
-            return client.get_run(made.id)
+            return client.get_run(made.id) if made.id else None
 
     def _versions(self) -> list[Any]:
         """Return the versions whose code still runs, newest first."""

@@ -192,6 +192,8 @@ class Run:
         Returns:
             What ``call`` returned; None when it failed or was not called.
         """
+        if self._client is not None and store_uri() in _dead and "tracking" not in self._off:
+            self._give_up("tracking")  # another run of this process has found out, and told
         if self._off & {"tracking", what}:
             return None
         try:
@@ -201,10 +203,15 @@ class Run:
         except Exception as error:  # noqa: BLE001 — a failure of the store must not stop the work
             if what != "tracking" and not self._answers():
                 what = "tracking"
-            self._off.add(what)
-            self.lost.append(what)
+            self._give_up(what)
             log.warning("MLflow: no %s from here on, the work continues: %s", what, brief(error))
             return None
+
+    def _give_up(self, what: str) -> None:
+        self._off.add(what)
+        self.lost.append(what)
+        if what == "tracking":
+            _dead.add(store_uri())
 
     def _answers(self) -> bool:
         """Return whether the store still knows this run.
@@ -221,8 +228,7 @@ class Run:
     ) -> None:
         uri = store_uri()
         if uri in _dead:
-            self._off.add("tracking")
-            self.lost.append("tracking")
+            self._give_up("tracking")
             return
         _dead.add(uri)  # until proven otherwise
         client, experiment = connect(uri)
@@ -284,6 +290,7 @@ def library() -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # tracebacks; ``attempt`` logs
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # a server's, per run
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     # MLflow's default of 7 tries of 120 s would delay a training when a server is gone.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
