@@ -17,6 +17,7 @@ from atelier.datasets.synthetic.render import render_one
 from atelier.methods.trained import seeded
 from atelier.methods.zsn2n import Denoised, DenoiseSettings, Descent, denoise, picture_seed
 from atelier.metrics.ssim import psnr
+from atelier.nn import zsn2n as zsn2n_parts
 from atelier.nn.zsn2n import Networks, network, pair_downsample, pair_view
 from support.steps import smooth
 
@@ -47,6 +48,26 @@ def test_parameters_of_the_paper(channels: int, expected: int) -> None:
 def test_parameters_of_a_batch() -> None:
     together = Networks([network(3, 48) for _ in SEEDS])
     assert sum(p.numel() for p in together.parameters()) == 3 * 22_275
+
+
+@pytest.mark.parametrize("least", [0, 10**9])
+def test_a_batch_of_networks_equals_each_alone(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether as one convolution with groups or, of large pictures, one after another."""
+    monkeypatch.setattr(zsn2n_parts, "LARGE", least)
+    alone = [network(3, 8) for _ in SEEDS]
+    together, pictures = (
+        Networks(alone),
+        torch.stack([smooth(3, 20, 24), smooth(3, 20, 24, seed=1)]),
+    )
+    found = together(pictures)
+    torch.autograd.backward(found.square().sum())
+    for n, one in enumerate(alone):
+        expected = one(pictures[:, n])
+        torch.testing.assert_close(found[:, n], expected)
+        torch.autograd.backward(expected.square().sum())
+    gradients = zip(*(part.parameters() for part in alone), strict=True)
+    for weight, parts in zip(together.weights, gradients, strict=True):
+        torch.testing.assert_close(weight.grad, torch.cat([part.grad for part in parts]))
 
 
 def test_down_samplers_are_the_papers_convolutions() -> None:
