@@ -42,12 +42,15 @@ def test_the_text_is_aligned_and_names_the_reasons(mixed: pd.DataFrame) -> None:
     assert reasons == "cut: train: no memory"
 
 
-def test_what_did_not_begin_from_scratch_is_told_once_for_all_of_one_history() -> None:
-    begun = "12,000 steps on photographs and Van Gogh, then 20"
-    rows = [row(name, frechet=1.0, pretrained=begun, **MINI) for name in ("adain", "cut")]
+def test_rows_that_did_not_begin_from_scratch_stand_by_their_data_and_steps() -> None:
+    first = "12,000 steps on photographs and Van Gogh"
+    rows = [row(name, frechet=1.0, pretrained=f"{first}, then 20", **MINI) for name in ("a", "b")]
+    rows.append(row("c", frechet=1.5, pretrained=first, **MINI))
+    rows.append(row("d", frechet=1.6, pretrained="30 steps on noise", **MINI))
     table = frame(*rows, row("gatys", frechet=2.0, **MINI))
+    data = "pretrained on photographs and Van Gogh: a, b (12,000 steps, then 20), c (12,000 steps)"
     for text in (to_text(table), to_markdown(table)):
-        assert text.count(f"pretrained (adain, cut): {begun}") == 1
+        assert text.count(f"{data} · pretrained on noise: d (30 steps)") == 1
     assert "pretrained" not in to_text(table[table["method"] == "gatys"])
 
 

@@ -154,9 +154,15 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
 
 
 def _pretrained(frame: pd.DataFrame) -> list[str]:
-    """Return the rows that did not begin from scratch, grouped by history."""
+    """Return the rows that did not begin from scratch, by the data they began with and by steps."""
+    by_data: dict[str, list[str]] = {}
     begun = frame[frame["pretrained"] != ""].groupby("pretrained", sort=False)["method"]
-    return [f"pretrained ({', '.join(names)}): {how}" for how, names in begun]
+    for history, names in begun:  # see ``zoo_files.trained_on``
+        steps, _, rest = str(history).partition(" on ")
+        data, _, then = rest.partition(", then ")
+        more = f", then {then}" if then else ""
+        by_data.setdefault(data, []).append(f"{', '.join(names)} ({steps}{more})")
+    return [f"pretrained on {data}: {', '.join(parts)}" for data, parts in by_data.items()]
 
 
 def _any(frame: pd.DataFrame, column: str) -> bool:
