@@ -436,6 +436,18 @@ def test_what_the_process_uses_is_sampled_with_the_points(monkeypatch) -> None:
     assert found.get("system/train.memory_mib", 100) > 50
 
 
+@pytest.mark.parametrize(
+    "odd", ["/a", "a/", "a//b", "./a", "a/../../b", "..", "<img src='//x'>", ""]
+)
+def test_any_name_becomes_one_that_the_store_takes(odd: str, caplog) -> None:
+    with open_run("gatys", "train", {odd: 1}, {odd: 2}) as run:
+        run.metrics({odd: 3.0}, 0)
+    found = stored(run.id).data
+    assert found.params == {store.clean(odd): "1"}
+    assert found.metrics[store.clean(odd)] == 3.0
+    assert not caplog.records
+
+
 def test_a_run_stops_asking_a_store_that_another_of_its_process_found_dead(caplog) -> None:
     with open_run("comparison", "compare", {}) as run:
         client._dead.add(store.store_uri())  # by a run that could not be opened

@@ -79,8 +79,9 @@ def follow_move(database: Path, experiment_id: str, old: str, new: str) -> None:
 
 
 def clean(key: str) -> str:
-    """Return ``key`` with the characters MLflow allows in names."""
-    return re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)[:250]
+    """Return ``key`` as MLflow allows names: of certain characters, and a path without detours."""
+    parts = re.sub(r"[^\w\-. /]", "_", key, flags=re.ASCII)[:250].split("/")
+    return "/".join("_" if part in {"", ".", ".."} else part for part in parts)
 
 
 def text_of(value: Any) -> str:
