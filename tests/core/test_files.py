@@ -1,9 +1,11 @@
-"""Names that come from files never lead out of their folder."""
+"""Names that come from files never lead out of their folder; what the disk refuses is named."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,15 @@ import torch
 
 from atelier.core.checkpoints import save_state, save_weights
 from atelier.core.config import UserError
-from atelier.core.files import atomic, read_json, read_record, within, write_json
+from atelier.core.files import (
+    FULL,
+    atomic,
+    disk_reason,
+    read_json,
+    read_record,
+    within,
+    write_json,
+)
 from atelier.core.images import save_png
 from atelier.core.pairing import list_jobs
 from atelier.metrics.pairwise import made_pairs
@@ -75,3 +85,25 @@ def test_whatever_writes_a_file_the_umask_says_who_may_read_it(tmp_path: Path, u
     files = sorted(tmp_path.iterdir())
     assert len(files) == 5
     assert {oct(path.stat().st_mode & 0o777) for path in files} == {oct(0o666 & ~umask)}
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_folder_that_may_not_be_written_is_told_by_the_files_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OSError, match=r"card\.json") as found:
+        write_json(tmp_path / "card.json", {})
+    assert disk_reason(found.value) == (
+        f"{tmp_path / 'card.json'}: {os.strerror(number)}; check who may write there"
+    )
+
+
+def test_other_errors_are_not_the_disks() -> None:
+    assert disk_reason(ValueError("x")) == disk_reason(FileNotFoundError(2, "no", "a")) == ""
+    assert disk_reason(shutil.Error([("a", "b", "no such file")])) == ""
+    assert disk_reason(OSError(errno.EDQUOT, "quota")) == FULL

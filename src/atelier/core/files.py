@@ -38,8 +38,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
         if part.stat().st_mode != mode:
             part.chmod(mode)
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(part):
+            error.filename = str(path)  # the name that a person knows
+        with suppress(OSError):  # a read-only folder: the first error says so
+            part.unlink(missing_ok=True)
         raise
 
 
