@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,20 @@ def test_a_sound_one_stays(root: Path) -> None:
     assert mend(root) == []
     assert broken_rwlock(root) == ""
     assert (root / ".dvc/tmp/rwlock").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc")
+def test_a_number_that_another_process_has_got_holds_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"pid": os.getpid(), "cmd": "dvc repro"}
+    for mode, value in (("write", entry), ("read", [entry])):
+        (root / ".dvc/tmp/rwlock").write_text(json.dumps({mode: {"results/a": value}}))
+        monkeypatch.setattr(module, "dvc_at_work", lambda _: [os.getpid()])
+        assert mend(root) == []
+        monkeypatch.setattr(module, "dvc_at_work", lambda _: [])
+        assert f"names process {os.getpid()}, which is not DVC any more; removed" in mend(root)[0]
+        assert not (root / ".dvc/tmp/rwlock").exists()
 
 
 def test_nothing_is_removed_while_dvc_runs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,16 +27,26 @@ def mend(root: Path) -> list[str]:
 
 
 def broken_rwlock(root: Path) -> str:
-    """Return why DVC would refuse its list of files in use; "" if it is valid or missing."""
+    """Return why DVC would refuse its list of files in use; "" if it is valid or missing.
+
+    DVC itself drops the entries of processes that have ended, unless another process has got the
+    number of one in the meantime, as after a restart: it would wait for that one.
+    """
     path = root / RWLOCK
     try:
-        if isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
-            return ""
+        text = path.read_text(encoding="utf-8")
+        valid = isinstance(json.loads(text), dict)
     except FileNotFoundError:
         return ""
     except (OSError, ValueError):
-        pass
-    return f"{path}: was truncated when DVC was killed"
+        valid = False
+    if not valid:
+        return f"{path}: was truncated when DVC was killed"
+    named = {int(number) for number in re.findall(r'"pid": (\d+)', text)}
+    alive = {pid for pid in named if Path(f"/proc/{pid}").exists()}
+    if others := alive - set(dvc_at_work(root) if alive else ()):
+        return f"{path}: names process {min(others)}, which is not DVC any more"
+    return ""
 
 
 def _mend_rwlock(root: Path) -> str:
