@@ -64,7 +64,10 @@ def test_a_block_falls_into_three_parts() -> None:
     }
 
 
-APPLY = {"strength", "preserve_colour", "tile", "stylize_batch", "adapt_steps", "adapt_lr"}
+APPLY = {
+    *("strength", "preserve_colour", "tile", "stylize_batch", "adapt_steps", "adapt_lr"),
+    "apply_precision",
+}
 RUN = {"workers", "save_minutes", "snapshots", "log_every"}
 
 

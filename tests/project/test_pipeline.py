@@ -211,7 +211,7 @@ def test_a_comment_in_a_picture_sheet_retrains_nothing(project: Path) -> None:
     sheet = project / "src/atelier/reports/image_grid.py"
     sheet.write_text(sheet.read_text() + "# a remark\n")
     changed = json.loads(run(project, "dvc", "status", "--json").stdout)
-    assert set(changed) == {"compare"}
+    assert set(changed) == {"settings", "compare"}
 
 
 def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path) -> None:
