@@ -68,7 +68,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place in ("prepared/photos/test/a", "reference.safetensors", "baselines/a",
                   "comparison/table.csv", "comparison/table.md",
                   "comparison/sheets/a", "comparison/comparison.json", "comparison/pareto.png",
-                  "comparison/grid.png", "status/a", "votes/a", "../data/a", "../zoo/a"):  # fmt: skip
+                  "comparison/grid.png", "status/a", "votes/a", "../data/a",
+                  "../zoo/a"):  # fmt: skip
         put(results / place)
     for baseline in BASELINES:
         put(results / f"metrics/{baseline}.json")
