@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
+from tools.tree import renew
+
 from atelier.core.config import Params, UserError
-from atelier.core.files import atomic
 from atelier.core.structure import CLASS
 from atelier.methods.base import method_class
 from atelier.methods.trained import Trained
@@ -73,9 +73,4 @@ def _artifact(name: str, system: str) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        text = main()
-    except UserError as error:
-        sys.exit(str(error))
-    with atomic(ROOT / PAGE) as part:
-        part.write_text(text, encoding="utf-8")
+    renew(ROOT / PAGE, main)

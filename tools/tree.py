@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from atelier.core.config import UserError
@@ -213,10 +213,15 @@ def main(root: Path = ROOT) -> str:
     return drawn(page, "tree", lines(tracked(root), root))
 
 
-if __name__ == "__main__":
+def renew(path: Path, make: Callable[[], str]) -> None:
+    """Write what ``make`` returns into ``path``; end with the reason if it cannot."""
     try:
-        page = main()
+        text = make()
     except UserError as error:
         sys.exit(str(error))
-    with atomic(ROOT / PAGE) as part:
-        part.write_text(page, encoding="utf-8")
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    renew(ROOT / PAGE, main)

@@ -23,6 +23,7 @@ SIDE = 256
 """Width in CSS pixels up to which pictures are enlarged, by integer factors."""
 THUMB = 72
 """Long side of a thumbnail in pixels; displayed at two thirds, sharp on high-resolution screens."""
+NO_PAINTING = "no painting is paired with it"
 SIZES = ("1", "2", "3", "4")
 """Magnifications to choose from; text, as in the URL."""
 Stamp = tuple[int, int]

@@ -25,7 +25,6 @@ STRIPS = {
     "to_art": "Photograph → painting → photograph. CAM: the network's class activation map.",
     "to_photo": "Painting → photograph → painting. CAM: the network's class activation map.",
 }
-NO_PAINTING = "no painting is paired with it"
 CONTENT, STYLE, DENOISED = "content", "style", " denoised"
 
 
@@ -127,7 +126,7 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
     """Draw content, style and every method side by side."""
     painting = outputs.painting_for(found.root, photo.stem)
-    style = painting.stem if painting else NO_PAINTING
+    style = painting.stem if painting else pictures.NO_PAINTING
     with pictures.grid("grid", factor):
         name = photo.stem
         alts = described(found.root, photo, rows)
@@ -148,7 +147,7 @@ def described(root: Path, photo: Path, rows: list[dict[str, Any]]) -> dict[str, 
     painting = outputs.painting_for(root, photo.stem)
     found = {
         CONTENT: f"the photograph {photo.stem}",
-        STYLE: f"the painting {painting.stem if painting else NO_PAINTING}",
+        STYLE: f"the painting {painting.stem if painting else pictures.NO_PAINTING}",
     }
     names = [str(row["method"]) for row in rows]
     return found | {name: made(root, name, photo.stem)[1] for name in names}

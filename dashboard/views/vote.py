@@ -103,7 +103,7 @@ def ask(found: Project, photo: Path, ballot: Ballot, factor: int) -> None:
     painting = outputs.painting_for(found.root, ballot.photo)
     with pictures.grid("vote", factor):
         pictures.card("Photograph", photo, ballot.photo, "the photograph", factor=factor)
-        style = painting.stem if painting else "no painting is paired with it"
+        style = painting.stem if painting else pictures.NO_PAINTING
         pictures.card("Painting", painting, style, "the painting", factor=factor)
         for side, name in (("Left", ballot.left), ("Right", ballot.right)):
             path = outputs.stylised(found.root, name, ballot.photo)

@@ -53,12 +53,14 @@ def test_what_is_stopped_says_nothing_of_the_pool(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(threading, "excepthook", told.append)
     # of a process started in the background, Ctrl-C is ignored
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    work = parallel(_wait, range(2000), "work", workers=2)
-    assert next(work) == 0
-    threading.Timer(0.3, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        list(work)
-    signal.signal(signal.SIGINT, before)
+    try:
+        work = parallel(_wait, range(2000), "work", workers=2)
+        assert next(work) == 0
+        threading.Timer(0.3, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert told == []
     assert threading.excepthook == told.append, "the former one is back"
 

@@ -25,6 +25,7 @@ LOST = "differs; what was recorded is neither in DVC's cache nor in a remote"
 GONE = "is missing; `dvc checkout` brings it if the cache has it, else `dvc repro`"
 NEW = "is not recorded in the commit"
 PLACE, PIPELINE = Path(".checkpoints"), "dvc.yaml"
+DVC = (sys.executable, "-m", "dvc")
 
 
 def verify(root: Path) -> Iterator[str]:
@@ -91,9 +92,6 @@ def _checkout(clone: Path, names: Sequence[str]) -> bool:
     """
     _try(clone, *DVC, "checkout", "--quiet", "--allow-missing", PIPELINE)
     return not all((clone / name).exists() for name in names)
-
-
-DVC = (sys.executable, "-m", "dvc")
 
 
 def _run(where: Path, *command: str) -> str:
