@@ -11,8 +11,14 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 
 from atelier.nn import losses
-from atelier.nn.losses import COVARIANCE_EPS, STYLE_LOSSES, gram, total_variation
-from support.tensors import normal
+from atelier.nn.losses import (
+    COVARIANCE_EPS,
+    STYLE_LOSSES,
+    gram,
+    total_variation,
+    wasserstein_target,
+)
+from support.tensors import equal, normal
 
 
 def test_gram_of_constant_channels_is_the_product_of_their_values() -> None:
@@ -135,6 +141,28 @@ def test_gradient_is_the_slope(name: str) -> None:
     way = gradient / gradient.norm()
     ahead, behind = (loss(features + step * way, target).item() for step in (0.05, -0.05))
     assert (ahead - behind) / 0.1 == pytest.approx(gradient.norm().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_a_gram_matrix_is_torchs_in_the_format_of_the_features(
+    layout: torch.memory_format,
+) -> None:
+    features = normal(2, 5, 6, 7).contiguous(memory_format=layout)
+    weight = normal(2, 5, 5, seed=1)  # not symmetric
+    found, expected = (features.clone().requires_grad_() for _ in range(2))
+    torch.autograd.backward((gram(found) * weight).sum())
+    flat = expected.flatten(2)
+    torch.autograd.backward((flat @ flat.mT / (5 * 42) * weight).sum())
+    torch.testing.assert_close(found.grad, expected.grad)
+    assert found.grad is not None
+    assert found.grad.is_contiguous(memory_format=layout)
+
+
+def test_gram_matrices_are_exact_under_autocast() -> None:
+    features = normal(1, 4, 32, 32)
+    exact = gram(features), wasserstein_target(features)[2]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert equal((gram(features), wasserstein_target(features)[2]), exact)
 
 
 def test_losses_keep_float32_below_reduced_precision() -> None:

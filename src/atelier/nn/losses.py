@@ -27,9 +27,36 @@ def gram(features: Tensor, norm: GramNorm = "all") -> Tensor:
     ``positions`` divides F·Fᵀ by M (Gatys; Ghiasi); ``all`` by C·M (the PyTorch tutorial and
     pytorch/examples), which reduces the weight of wide layers.
     """
-    flat = features.flatten(2).float()
-    size = flat.shape[2] if norm == "positions" else flat.shape[1] * flat.shape[2]
-    return flat @ flat.mT / size
+    channels, positions = features.shape[1], features.shape[2:].numel()
+    size = positions if norm == "positions" else channels * positions
+    found: Tensor = _Products.apply(features.float())
+    return found / size
+
+
+class _Products(torch.autograd.Function):
+    """F·Fᵀ of (B, C, H, W), in float32 even under autocast; torch's own has a slower gradient.
+
+    As F·Fᵀ is symmetric, one product does for its gradient instead of two, and it is written in the
+    memory format of F. Torch's is contiguous beside channels-last features: sums with the gradients
+    of other layers, and what follows them, then take several times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        flat = features.flatten(2)
+        with torch.autocast(features.device.type, enabled=False):
+            found: Tensor = flat @ flat.mT
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        flat, both = features.flatten(2), gradient + gradient.mT
+        channels_last = flat.stride(1) == 1
+        found = (flat.mT @ both).mT if channels_last else both @ flat
+        result: Tensor = found.view(features.shape)
+        return result
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,7 +105,8 @@ def wasserstein_target(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     mean, second = moments(features)
     covariance = _covariance(mean, second)
     values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.mT
+    with torch.autocast(mean.device.type, enabled=False):
+        root = (vectors * values.clamp_min(0).sqrt().unsqueeze(1)) @ vectors.mT
     return mean, covariance, root
 
 
@@ -94,7 +122,8 @@ def wasserstein_loss(features: Tensor, target: tuple[Tensor, Tensor, Tensor]) ->
     mean_t, covariance_t, root_t = target
     mean, second = moments(features)
     covariance = _covariance(mean, second)
-    eigenvalues: Tensor = torch.linalg.eigvalsh(root_t @ covariance @ root_t)
+    with torch.autocast(mean.device.type, enabled=False):
+        eigenvalues: Tensor = torch.linalg.eigvalsh(root_t @ covariance @ root_t)
     cross = eigenvalues.clamp_min(1e-12).sqrt().mean(1)
     diagonals = (covariance + covariance_t).diagonal(dim1=1, dim2=2).mean(1)
     return mean_square(mean, mean_t) + diagonals - 2 * cross
