@@ -14,9 +14,10 @@ warm-up. In float32 the losses of the first two steps must agree; later rounding
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from copy import deepcopy
 from functools import partial
 from itertools import count, product
@@ -211,20 +212,54 @@ def ours(method: Any, held: Held) -> Run:
             yield result.losses
 
 
+def race(
+    runs: Mapping[str, Generator[Any, None, None]], repeats: int
+) -> tuple[pd.DataFrame, dict[str, float], dict[str, list[Any]]]:
+    """Take a step of each run in turn, the first as a warm-up.
+
+    Returns:
+        Seconds by step and run, on one thread of the processor's time, which other programs change
+        less; the most memory that a step of each run takes for itself, in MiB (Linux only,
+        elsewhere NaN); and what each step yielded.
+    """
+    seconds, told = pd.DataFrame(columns=[*runs], dtype=float), {key: list[Any]() for key in runs}
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    peaks = dict.fromkeys(runs, 0.0 if RESET.exists() else math.nan)
+    with ExitStack() as stack:
+        for run in runs.values():  # closed in reverse: each restores the former Ctrl-C
+            stack.enter_context(closing(run))
+        for step, key in product(range(repeats + 1), runs):
+            held = forget_peak()
+            began = clock()
+            told[key].append(next(runs[key]))
+            seconds.loc[step, key] = clock() - began
+            peaks[key] = max(peaks[key], peak_mib() - held)
+    return seconds, peaks, told
+
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def forget_peak() -> float:
+    """Set the peak of the process to what it holds now, and return it in MiB."""
+    with suppress(OSError):
+        RESET.write_text("5")
+    return peak_mib()
+
+
+def peak_mib() -> float:
+    """Return the highest resident memory since ``forget_peak``; not on Linux NaN."""
+    rows = STATUS.read_text().splitlines() if STATUS.is_file() else []
+    return next((int(row.split()[1]) / 2**10 for row in rows if row.startswith("VmHWM")), math.nan)
+
+
 def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain) -> dict[Any, Any]:
     """Return a system's median seconds: plain, and ours in each precision; losses must agree."""
     name, build = knobs["class"], partial(make, where="training_step", seed=0, device="cpu")
     methods: dict[str, Any] = {p: build({**knobs, "precision": p}) for p in precisions}
     held, plain = Held(methods["float32"]), kind(methods["float32"], name)
     runs = {"plain": plain.run(held), **{p: ours(m, held) for p, m in methods.items()}}
-    seconds, told = pd.DataFrame(columns=[*runs], dtype=float), {key: list[Any]() for key in runs}
-    with ExitStack() as stack:
-        for run in runs.values():  # closed in reverse: each restores the former Ctrl-C
-            stack.enter_context(closing(run))
-        for step, key in product(range(repeats + 1), runs):
-            began = time.perf_counter()
-            told[key].append(next(runs[key]))
-            seconds.loc[step, key] = time.perf_counter() - began
+    seconds, peaks, told = race(runs, repeats)
     losses, wanted = pd.DataFrame(told["float32"]), pd.DataFrame(told["plain"])
     apart = (losses[wanted.columns] / wanted - 1).abs()
     differences = apart.max(axis=1, skipna=False).to_list()
@@ -233,6 +268,7 @@ def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain
     medians = seconds[1:].median()
     ratios = (medians / medians["plain"])[precisions].add_suffix("/plain")
     rest = {f"loss difference {n}": difference for n, difference in enumerate(differences[:2], 1)}
+    rest |= {f"{key} peak MiB": peak for key, peak in peaks.items()}
     rest["parameters"] = sum(p.numel() for p in plain.networks.parameters())
     return {**medians.to_dict(), **ratios.to_dict(), **rest}
 
