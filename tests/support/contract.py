@@ -29,12 +29,12 @@ SMALL: dict[str, Any] = {
 """Of these, what a system knows; an average and a short pool, so that both have to be kept."""
 
 
-def build(name: str, seed: int = 0, **overrides: Any) -> Method:
+def build(name: str, seed: int = 0, device: str = "cpu", **overrides: Any) -> Method:
     """Return the entry ``name``, shrunk, with ``overrides`` on top."""
     known = CLASSES[name].Settings.model_fields
     small = {key: value for key, value in SMALL.items() if key in known}
     block = {**PARAMS.method(name), **small, **overrides}
-    return make(block, f"methods.{name}", seed=seed, device="cpu")
+    return make(block, f"methods.{name}", seed=seed, device=device)
 
 
 def build_trained(name: str, seed: int = 0, **overrides: Any) -> Trained:
