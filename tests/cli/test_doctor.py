@@ -47,6 +47,8 @@ def test_where_all_is_there_nothing_is_wrong(root: Path, monkeypatch, capsys) ->
     assert found["distance"].found == "on features of inception_fid (or vgg19)"
     assert found["torch"].found.startswith("2.")
     assert "cores" in found["CPU"].found
+    assert "bfloat16" in found["CPU"].found
+    assert "OMP_WAIT_POLICY=PASSIVE" in found["threads"].found
     assert found["device"].found.startswith("cpu: CPU")
     assert atelier(monkeypatch, "doctor") == 0
     assert capsys.readouterr().out.splitlines()[0].split() == ["what", "state", "found"]

@@ -18,6 +18,7 @@ from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.layout import counts, splits
+from atelier.core.precision import has_bfloat16
 from atelier.datasets.importer import NEW, OLD
 from atelier.datasets.parallel import cores
 from atelier.engine import validate
@@ -84,13 +85,24 @@ def _devices(params: Params) -> Iterator[Line]:
         free, total = (size / 2**30 for size in torch.cuda.mem_get_info(n))
         name = torch.cuda.get_device_name(n)
         yield Line(f"GPU {n}", "ok", f"{name}, {free:.1f} of {total:.1f} GiB free")
-    yield Line("CPU", "ok", f"{cores()} cores{_memory()}")
+    lowest = "bfloat16" if has_bfloat16("cpu") else "no bfloat16"
+    yield Line("CPU", "ok", f"{cores()} cores{_memory()}, {lowest}")
+    yield _waiting()
     try:
         device = pick_device(params)
     except UserError as error:
         yield Line("device", "wrong", str(error))
     else:
         yield Line("device", "ok", f"{params.device}: {device_name(device)}")
+
+
+def _waiting() -> Line:
+    """Return how threads of torch wait: spinning they take cores from other trainings."""
+    policy = os.environ.get("OMP_WAIT_POLICY", "")
+    if policy.upper() == "PASSIVE":
+        return Line("threads", "ok", "sleep while they wait (OMP_WAIT_POLICY=PASSIVE)")
+    advice = "on a shared machine set OMP_WAIT_POLICY=PASSIVE, as make and fan-out do"
+    return Line("threads", "ok", f"spin while they wait; {advice}")
 
 
 def _memory() -> str:
