@@ -141,7 +141,8 @@ def draw_weights(network: nn.Module, init: Init, gain: float) -> None:
 
 
 def _active(layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Module]:
-    return [layer, InstanceNorm(layer.out_channels), nn.ReLU()]
+    # in place: the norm keeps its input, and no tap is behind it
+    return [layer, InstanceNorm(layer.out_channels), nn.ReLU(inplace=True)]
 
 
 def _down(inputs: int, outputs: int, *, antialias: bool) -> list[nn.Module]:
