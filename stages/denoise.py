@@ -9,25 +9,34 @@ from atelier.core.fingerprint import stage_code
 from atelier.core.images import find
 from atelier.core.paths import Results
 from atelier.core.records import digest_of, set_aside
+from atelier.core.stage_settings import denoise_settings
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
-from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs
+from atelier.methods.zsn2n import CHOICE, Denoiser, DenoiseSettings, denoise_jobs
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 
 def main(name: str) -> None:
     params, out = Params.load(), Results().denoised(name)
-    block, device = params.scaled("denoise"), pick_device(params)
+    block, device = denoise_settings(params, name), pick_device(params)
     settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
+    if not settings.wanted(name):
+        print(f"{name}: is not among the entries to be denoised (denoise.on)")
+        write_json(out.record, {"method": name})
+        return
     source = Results().stylized(name)
     pictures = find(source.images)
-    jobs, method = denoise_jobs(pictures), Denoiser(settings, params.seed, device)
+    jobs = denoise_jobs(pictures, settings.pictures, params.seed)
+    method = Denoiser(settings, params.seed, device)
     pairs = read_json(source.record)["pairs"]
     if missing := sorted(set(pairs) - {path.stem for path in pictures}):
         raise UserError(f"{', '.join(missing)}: not stylised; run dvc repro stylize@{name} --force")
     before = digest_of(pictures)
-    key = {"parameters": block, "seed": params.seed, "pictures": before, "card": method.card()}
+    own = {key: value for key, value in block.items() if key not in CHOICE}
+    names = [job.photo for job in jobs]
+    key = {"parameters": own, "seed": params.seed, "pictures": before, "chosen": names}
+    key["card"] = method.card()
     kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
     records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
     write_outputs(jobs, kept, out.images)
@@ -36,7 +45,7 @@ def main(name: str) -> None:
     seconds = sum(record.seconds for record in records) / len(jobs)
     record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
     record = set_aside(Path(), name, "denoise", record, before)
-    write_json(out.record, {**record, "parameters": settings.model_dump()})
+    write_json(out.record, {**record, "parameters": settings.model_dump(exclude={*CHOICE})})
     drop(kept)
 
 

@@ -65,7 +65,7 @@ NOTES = {
     "docs/grid.webp": "The README's picture; updated by `make grid`",
     "docs/tables.css": "Style of the site's tables",
     "dvc.lock": "State of DVC's last runs: hashes of all inputs and outputs",
-    "dvc.yaml": "The DAG: prepare → train@m → stylize@m → denoise@m → evaluate@m → compare",
+    "dvc.yaml": "The DAG: prepare → train@m → stylize@m → evaluate@m → compare; denoise@m beside",
     "mkdocs.yml": "The documentation site; `make docs` builds it",
     "models": "models as DVC artifacts",
     "models/dvc.yaml": "Models as DVC artifacts: one line per trained method",

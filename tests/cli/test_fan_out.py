@@ -70,7 +70,8 @@ def test_shared_work_first_then_the_stages_of_each_method(root: Path) -> None:
     first, *others = calls(root)
     assert first.startswith("settings reference")
     assert others == [
-        f"--single-item train@{m} stylize@{m} denoise@{m} evaluate@{m} 3" for m in "ab"
+        f"--single-item train@{m} stylize@{m} evaluate@{m} denoise@{m} evaluate_denoised@{m} 3"
+        for m in "ab"
     ]
     assert [line.split(" (")[0] for line in told] == ["a: done", "b: done"]
 

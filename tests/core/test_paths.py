@@ -45,6 +45,7 @@ def test_dvc_knows_the_same_places() -> None:
         "stylize": {made.images, made.extras, made.record, made.curves},
         "denoise": {results.denoised("m").folder},
         "evaluate": {results.metrics("m")},
+        "evaluate_denoised": {results.denoised_metrics("m")},
         "compare": {
             table / name
             for name in (
@@ -63,7 +64,7 @@ def test_names_stay_inside(name: str) -> None:
     results = Results()
     asked = (
         *(results.model, results.snapshots, results.curves, results.stylized),
-        *(results.denoised, results.metrics, results.status),
+        *(results.denoised, results.metrics, results.denoised_metrics, results.status),
     )
     for ask in asked:
         with pytest.raises(UserError, match="is not a plain file name"):

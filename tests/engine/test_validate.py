@@ -56,6 +56,11 @@ def test_the_project_has_no_mistakes() -> None:
         ("scales/full/fast_night/style", True, "scales.full.fast_night.style: has to be text or a"),
         ("scales/cpu/prepare/size", 0, "scales.cpu.prepare.size: has to be greater than or equal"),
         ("prepare/resize", "krop", "prepare.resize: has to be 'crop', 'fit' or 'stretch'; did you"),
+        (
+            "denoise/on",
+            ["gatis"],
+            "denoise.on: 'gatis' is not an entry of methods; did you mean `gatys`?",
+        ),
         ("denoise/patience", 3, "scales.demo.denoise: patience watches whole pictures"),
         (
             "compare/sort",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,22 @@ def test_files_become_what_each_is_alone(pictures: list[Path], tmp_path: Path) -
         expected = images.to_image(alone.image)
         assert images.read(tmp_path / "out" / path.name).tobytes() == expected.tobytes()
     assert sorted(name for record in records for name in record.photos) == ["0", "1", "2", "3"]
+
+
+def test_a_seeded_choice_of_the_pictures(pictures: list[Path]) -> None:
+    chosen = [[job.photo for job in denoise_jobs(pictures, count, 1)] for count in (1, 2, 3, 9)]
+    assert [len(names) for names in chosen] == [1, 2, 3, 4]
+    assert all(set(few) < set(more) for few, more in pairwise(chosen))
+    others = {tuple(job.photo for job in denoise_jobs(pictures, 2, seed)) for seed in range(9)}
+    assert len(others) > 1
+
+
+@pytest.mark.parametrize(
+    ("on", "wanted"),
+    [("all", True), ("none", False), (["gatys"], True), (["cut"], False), ([], False)],
+)
+def test_the_entries_that_are_denoised(on: object, *, wanted: bool) -> None:
+    assert DenoiseSettings.build({"on": on}, "denoise").wanted("gatys") == wanted
 
 
 def test_what_is_there_is_not_done_again(pictures: list[Path], tmp_path: Path) -> None:

@@ -223,6 +223,7 @@ def test_a_methods_parameter_reruns_that_method_and_the_comparison(project: Path
             "stylize@gatys",
             "denoise@gatys",
             "evaluate@gatys",
+            "evaluate_denoised@gatys",
             "compare",
         )
     }

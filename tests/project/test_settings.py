@@ -67,6 +67,23 @@ def test_each_setting_of_each_method_changes_alone(tmp_path: Path, name: str, sc
 
 
 @pytest.mark.slow
+def test_what_is_denoised_changes_for_the_entries_named_alone(tmp_path: Path) -> None:
+    before, demo = validate.resolved(PARAMS), "scales.demo.denoise"
+    every = set(PARAMS.method_names)
+
+    def changed(**knobs: Any) -> set[str]:
+        made = {f"+{demo}.{key}": value for key, value in knobs.items()}
+        found = differing(before, validate.resolved(override(tmp_path, made)))
+        assert all(path.split(".")[1] == "denoise" for path in found)
+        return {path.split(".")[0] for path in found}
+
+    assert changed(on="all") == set()
+    assert changed(on="none") == every
+    assert changed(on=["gatys", "cut"]) == every - {"gatys", "cut"}
+    assert changed(pictures=3) == every
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", PARAMS.scales)
 def test_the_other_scales_are_left_alone(tmp_path: Path, scale: str) -> None:
     block = f"scales.{scale}.adain"
@@ -83,6 +100,8 @@ def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> Non
     for stage, parts in (("train", ["train"]), ("stylize", ["train", "apply"])):
         wanted = [f"${{key}}.{part}" for part in (*parts, f"code.{stage}")]
         assert DAG[stage]["do"]["params"] == ["seed", {"results/settings.json": wanted}]
+    wanted = [{"results/settings.json": ["${key}.denoise"]}]
+    assert DAG["denoise"]["do"]["params"] == ["seed", *wanted]
     assert DAG["settings"]["outs"] == ["results/settings.json"]
     assert "params.yaml" in DAG["settings"]["deps"]
 

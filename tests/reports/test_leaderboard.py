@@ -38,8 +38,10 @@ def project(tmp_path: Path) -> Path:
     put(
         tmp_path,
         "metrics/gatys.json",
-        {**GOOD, "kid": 0.0123, "kid_sd": 0.001, "ssim": 0.5, "denoised": AFTER},
+        {**GOOD, "kid": 0.0123, "kid_sd": 0.001, "ssim": 0.5},
     )
+    put(tmp_path, "metrics/denoised/gatys.json", {"method": "gatys", **AFTER})
+    put(tmp_path, "metrics/denoised/slow.json", {"method": "slow"})
     put(tmp_path, "metrics/identity.json", {**GOOD, "frechet": 16.0, **dict.fromkeys(COST)})
     put(tmp_path, "metrics/noise_floor.json", {**GOOD, "frechet": 1.5, **dict.fromkeys(COST)})
     put(tmp_path, "metrics/cut.json", GOOD)
@@ -87,6 +89,15 @@ def test_the_denoised_pictures_have_columns_of_their_own(project: Path) -> None:
     assert frame.loc["gatys", ["denoised_frechet", "denoised_content"]].tolist() == [11.0, 0.3]
     assert frame.loc["gatys", "frechet"] == 12.5
     assert pd.isna(frame.loc["slow", "denoised_frechet"])
+
+
+def test_the_distance_of_fewer_denoised_pictures_is_not_compared(project: Path) -> None:
+    """A Fréchet distance grows as pictures become fewer; means and the kernel distance do not."""
+    for count, shown in ((24, True), (23, False)):
+        put(project, "metrics/denoised/gatys.json", {**AFTER, "n_generated": count})
+        row = leaderboard.comparison(project, METHODS).set_index("method").loc["gatys"]
+        assert row["denoised_kid"] == 0.02
+        assert pd.notna(row["denoised_frechet"]) == shown
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from atelier.core.files import read_json
 from atelier.datasets.parallel import cores
 
 SHARED = ("settings", "reference", "pretrained")
-STAGES = ("train", "stylize", "denoise", "evaluate")
+STAGES = ("train", "stylize", "evaluate", "denoise", "evaluate_denoised")
 LOGS = Path(".checkpoints/fan-out")
 STATUS = LOGS / "status.log"
 BUSY = ("Unable to acquire lock", "is busy")

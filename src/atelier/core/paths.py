@@ -202,6 +202,10 @@ class Results:
         """Scores of a method or a baseline."""
         return self.folder / "metrics" / f"{plain(row)}.json"
 
+    def denoised_metrics(self, method: str) -> Path:
+        """Scores of a method's denoised pictures."""
+        return self.folder / "metrics" / "denoised" / f"{plain(method)}.json"
+
     def records(self, method: str) -> Path:
         """Figures that vary from run to run; not tracked by DVC."""
         return self.folder / "records" / f"{plain(method)}.json"

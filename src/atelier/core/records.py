@@ -27,6 +27,7 @@ VARYING = frozenset(
 )
 """Entries that may differ for equal results."""
 OF = "of"
+DENOISED = "denoised"
 APPLIED = "parameters"
 """Key of the settings: on a card, of the training; in a record of pictures, of the application."""
 PICTURES, WEIGHTS = "pictures_sha256", "weights_sha256"
@@ -65,6 +66,16 @@ def cost(root: Path, method: str, scores: Mapping[str, Any]) -> dict[str, Any]:
     made = aside(root, method, "stylize", scores.get(PICTURES))
     kept = {k: v for k, v in training.items() if k == "training_seconds"}
     return {**kept, **made}
+
+
+def scores(root: Path, row: str) -> dict[str, Any]:
+    """Return the scores of a method or a baseline and, as ``denoised``, of the denoised pictures.
+
+    {} without scores; no ``denoised`` where the method's pictures are not denoised.
+    """
+    results = Results(root)
+    found, after = read_record(results.metrics(row)), read_record(results.denoised_metrics(row))
+    return {**found, DENOISED: after} if found and len(after) > 1 else found
 
 
 def digest_of(pictures: Iterable[Path]) -> str:

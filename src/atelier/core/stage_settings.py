@@ -22,7 +22,7 @@ from atelier.core.structure import CLASS
 
 SETTINGS = Results().settings
 """From the project's root."""
-CODE = "code"
+CODE, DENOISE = "code", "denoise"
 STAGES = ("train", "stylize")
 """Stages that depend on a method's file."""
 
@@ -46,6 +46,21 @@ def stage_settings(params: Params, name: str) -> dict[str, Any]:
             raise UserError(f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first")
         if noted.get(CODE) != codes(settings[CLASS]):
             raise UserError(f"{SETTINGS} is older than the code; run `dvc repro settings` first")
+    return settings
+
+
+def denoise_settings(params: Params, name: str) -> dict[str, Any]:
+    """Return the settings with which a method's pictures are denoised, as DVC tracks them.
+
+    Raises:
+        UserError: DVC runs the stage alone, and would record earlier settings.
+    """
+    settings = params.scaled(DENOISE)
+    if "DVC_STAGE" in os.environ:
+        noted = read_record(SETTINGS).get(name, {}).get(DENOISE)
+        own = {key: value for key, value in settings.items() if key != "on"}
+        if noted is not None and noted != own:
+            raise UserError(f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first")
     return settings
 
 

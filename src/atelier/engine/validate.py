@@ -12,7 +12,7 @@ from typing import Any
 from atelier.core.config import Params, Settings, UserError
 from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
-from atelier.core.stage_settings import CODE, codes
+from atelier.core.stage_settings import CODE, DENOISE, codes
 from atelier.core.structure import CLASS, STEPS
 from atelier.datasets.prepare import PrepareSettings
 from atelier.methods.base import method_class
@@ -81,6 +81,7 @@ def block_problems(params: Params, name: str) -> list[str]:
         return found
     places, where = params.places(name), _where(params, name)
     mistakes = [*_networks(valid), *_layers(valid), *_columns(valid), *_devices(valid, params)]
+    mistakes += _entries(valid, params)
     return found + [
         f"params.yaml: {places.get(key, where)}.{key}: {text}"
         for key, text in mistakes
@@ -135,7 +136,14 @@ def resolved(params: Params) -> dict[str, dict[str, Any]]:
     ``core.stage_settings``. ``prepare``, the step that has such a setting, too, is without it.
     """
     prepare = split(PrepareSettings, params.settings("prepare"))
-    entries = {name: _resolved(params, name) for name in params.method_names}
+    denoise, block = typed(params, DENOISE), params.settings(DENOISE)
+    assert isinstance(denoise, DenoiseSettings)  # noqa: S101 - of its step
+    # `on` decides for which entries the others count, so that adding one leaves the others alone
+    own = {key: value for key, value in block.items() if key != "on"}
+    entries = {
+        name: {**_resolved(params, name), DENOISE: own if denoise.wanted(name) else None}
+        for name in params.method_names
+    }
     return {"prepare": prepare["train"], **entries}
 
 
@@ -189,6 +197,15 @@ def _columns(settings: Settings) -> Iterator[Mistake]:
             name = getattr(settings, key)
             if name not in known:
                 yield key, f"{shown(name)} is not a column of numbers{nearest(name, known)}"
+
+
+def _entries(settings: Settings, params: Params) -> Iterator[Mistake]:
+    """Yield entries to be denoised that do not exist."""
+    if isinstance(settings, DenoiseSettings) and isinstance(settings.on, tuple):
+        known = params.method_names
+        for name in settings.on:
+            if name not in known:
+                yield "on", f"{shown(name)} is not an entry of methods{nearest(name, known)}"
 
 
 def _devices(settings: Settings, params: Params) -> Iterator[Mistake]:

@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import StepLR
 
 from atelier.core.batches import seed_of
 from atelier.core.config import Settings, UserError
-from atelier.core.pairing import Job
+from atelier.core.pairing import Job, choose
 from atelier.core.precision import Precision, lowered, noted
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
@@ -40,6 +40,10 @@ PRESETS = {"a": {"steps": 2000, "decay_every": 1500}, "b": {"steps": 3000, "deca
 class DenoiseSettings(Settings):
     """Settings of ``denoise`` in ``params.yaml``."""
 
+    on: Literal["all", "none"] | tuple[str, ...] = "all"
+    """Entries whose pictures are denoised and scored once more."""
+    pictures: int | None = Field(None, ge=1)
+    """Number of pictures of each entry, a seeded choice; None: all."""
     preset: Literal["a", "b"] = "a"
     """Defaults of ``steps`` and ``decay_every``: 2000 and 1500, or 3000 and 1000."""
     steps: int = Field(2000, ge=1)
@@ -81,6 +85,10 @@ class DenoiseSettings(Settings):
             return block
         preset = block.get("preset", "a")
         return {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **block}
+
+    def wanted(self, entry: str) -> bool:
+        """Return whether the pictures of an entry of ``methods`` are denoised."""
+        return self.on == "all" or entry in self.on
 
     @model_validator(mode="after")
     def _whole_to_watch(self) -> Self:
@@ -298,6 +306,11 @@ class Denoiser(Method[DenoiseSettings]):
         yield from denoise(content.to(self.device), self.settings, seeds, self.every)
 
 
-def denoise_jobs(pictures: Sequence[Path]) -> list[Job]:
-    """Return one denoising job per picture, by name."""
-    return [Job(path.stem, path, path) for path in pictures]
+CHOICE = ("on", "pictures")
+"""Settings of what is denoised, on which no denoised picture depends."""
+
+
+def denoise_jobs(pictures: Sequence[Path], count: int | None = None, seed: int = 0) -> list[Job]:
+    """Return one denoising job per picture, of at most ``count`` of them, by name."""
+    kept = set(choose([path.stem for path in pictures], count, seed))
+    return [Job(path.stem, path, path) for path in pictures if path.stem in kept]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from atelier.core.checkpoints import save_tensors
-from atelier.core.config import UserError
+from atelier.core.config import Params, UserError
+from atelier.core.device import pick_device
+from atelier.core.files import read_json
+from atelier.core.paths import Results
 from atelier.metrics.catalogue import METRICS, NETWORKS
 from atelier.metrics.embeddings import load_stacks
-from atelier.metrics.evaluator import Evaluator, Reference, distances
+from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, distances
+from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import activations, perceived
 
 SPLITS = 10
@@ -51,6 +55,30 @@ def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[st
     spread = {f"{key}_sd": value.std().item() for key, value in values.items()}
     means = {key: value.mean().item() for key, value in values.items()}
     return {**found[0], **means, **spread, **evaluator.names()}
+
+
+def score_made(
+    params: Params, name: str, made: Path, pairs: Mapping[str, str | int]
+) -> dict[str, Any]:
+    """Return the record of the pictures in ``made``, of a method of the project.
+
+    Args:
+        params: its settings.
+        name: an entry of ``methods``.
+        made: a folder of ``<photo>.png``.
+        pairs: photograph → painting, of all that are scored.
+    """
+    results = Results()
+    settings = EvaluateSettings.build(
+        params.scaled("evaluate"), "evaluate", params.places("evaluate")
+    )
+    evaluator = Evaluator.load(settings, pick_device(params))
+    reference = load_reference(evaluator, results.reference)
+    # An unpaired system does not take a single painting.
+    unpaired = read_json(results.model(name).card)["kind"] == "unpaired"
+    paintings = [] if unpaired else sorted(reference.styles)
+    found = made_pairs(made, results.prepared.photos, pairs, paintings)
+    return evaluator.score(reference, found)
 
 
 def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:

@@ -20,7 +20,7 @@ from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import Results
 from atelier.core.process import is_gone
-from atelier.core.records import VARYING, cost
+from atelier.core.records import VARYING, cost, scores
 from atelier.metrics.catalogue import (
     AFTER,
     COSTS,
@@ -62,11 +62,15 @@ Scores = create_model("Scores", __base__=_Record, **_FIELDS)
 """Scores of one set of pictures: a field per metric of the catalogue."""
 
 
+class _Denoised(Scores):
+    n_generated: int | None = None
+
+
 class Metrics(Scores):
     """Contents of ``results/metrics/<method>.json``."""
 
-    denoised: Scores | None = None
-    """Scores of the same pictures after Zero-Shot Noise2Noise."""
+    denoised: _Denoised | None = None
+    """Scores of the same pictures, or some of them, after Zero-Shot Noise2Noise."""
     features: str
     features_hash: str | None = None
     layer: str | None = None
@@ -91,6 +95,9 @@ class Metrics(Scores):
         """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
         found: dict[str, Any] = self.model_dump(include=set(TYPES))
         after = self.denoised.model_dump() if self.denoised else {}
+        count = self.denoised.n_generated if self.denoised else None
+        if count is not None and count < (self.n_generated or 0):
+            after[HEADLINE] = None  # that of fewer pictures is larger
         return found | {AFTER + k: v for k, v in after.items() if AFTER + k in TYPES}
 
 
@@ -213,6 +220,8 @@ def metrics(root: Path, method: str) -> Metrics:
     path = Results(root).metrics(method)
     try:
         found = read_json(path)
+        if isinstance(found, dict):
+            found = {**found, **scores(root, method)}
         known = cost(root, method, found) if isinstance(found, dict) else {}
         return Metrics.model_validate({**known, **found} if known else found)
     except ValidationError as error:

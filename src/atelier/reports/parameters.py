@@ -18,7 +18,7 @@ from atelier.core.config import Params
 from atelier.core.stage_settings import running
 from atelier.tracking.provenance import flatten
 
-STAGES = ("train", "stylize", "denoise", "evaluate")
+STAGES = ("train", "stylize", "evaluate", "denoise", "evaluate_denoised")
 """Steps of the DAG that exist once per method, in order."""
 SOME_STEPS = 100
 """Steps suggested for a method that uses pretrained weights without training."""

@@ -22,7 +22,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.files import read_record, write_json
 from atelier.core.images import save_png
 from atelier.core.paths import CARD, Model, Results
-from atelier.core.records import PICTURES, cost
+from atelier.core.records import PICTURES, cost, scores
 from atelier.methods.trained import weights_digest
 from atelier.metrics.catalogue import FIGURES, NETWORKS, PREFERENCES
 from atelier.metrics.evaluator import labelled
@@ -261,7 +261,7 @@ class _Model:
         """Return the scores; {} if they are not of these settings and weights."""
         if self.row["status"] != "ok" or self._shipped:
             return {}
-        found = read_record(Results(self.root).metrics(self.name))
+        found = scores(self.root, self.name)
         return {**cost(self.root, self.name, found), **found} if found else {}
 
     def _crown(self, version: str) -> str | None:

@@ -1,0 +1,23 @@
+"""Score one method's denoised pictures, if there are any; nothing else depends on them."""
+
+from atelier.core.config import Params
+from atelier.core.files import read_json, write_json
+from atelier.core.paths import Results
+from atelier.metrics.reference import score_made
+from atelier.tracking.stage import stage, stage_entry, tune_process
+
+RESULTS = Results()
+
+
+def main(name: str) -> None:
+    clean, pairs = RESULTS.denoised(name).images, read_json(RESULTS.stylized(name).record)["pairs"]
+    kept = {photo: style for photo, style in pairs.items() if (clean / f"{photo}.png").is_file()}
+    scores = score_made(Params.load(), name, clean, kept) if kept else {}
+    write_json(RESULTS.denoised_metrics(name), {"method": name, **scores})
+
+
+if __name__ == "__main__":
+    tune_process()
+    entry = stage_entry()
+    with stage("evaluate_denoised", entry):
+        main(entry)
