@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -16,10 +17,27 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.images import ImageError, read, size_of
 from atelier.methods.base import Kind
+from atelier.methods.unpaired import Unpaired
+from atelier.nn.colour_transfer import COLOURS
+from atelier.serving.look import DIRECTIONS, Look, Style
 from atelier.serving.saved_method import recipe
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
-__all__ = ["applicable", "kind", "load", "opened", "png", "size", "stylised", "used"]
+__all__ = [
+    "COLOURS",
+    "DIRECTIONS",
+    "Look",
+    "Style",
+    "applicable",
+    "directions",
+    "kind",
+    "load",
+    "opened",
+    "png",
+    "size",
+    "stylised",
+    "used",
+]
 ONE_AT_A_TIME = Lock()
 """Visitors share the methods, their memory and the machine."""
 
@@ -65,6 +83,12 @@ def kind(root: Path, params: Params, name: str) -> Kind:
     return recipe(root, params, name).kind
 
 
+def directions(root: Path, params: Params, name: str) -> tuple[str, ...]:
+    """Return the directions of an unpaired system; of others none."""
+    system = recipe(root, params, name).system
+    return system.directions if issubclass(system, Unpaired) else ()
+
+
 def used(root: Path, params: Params, name: str) -> str:
     """Return the origin of a method's weights, for display; "" if it has none."""
     return recipe(root, params, name).used
@@ -90,8 +114,8 @@ def _load(root: Path, _params: Params, name: str, stamp: object) -> Applied:  # 
 def stylised(
     applied: Applied,
     photo: Image.Image,
-    style: Image.Image | None,
-    strength: float,
+    style: Style,
+    look: Look,
     progress: Callable[[float], None],
 ) -> Image.Image:
     """Return the result, of the photograph's size; call ``progress`` with the finished fraction.
@@ -102,10 +126,21 @@ def stylised(
     with ONE_AT_A_TIME:
         return applied.stylize(
             photo,
-            style if applied.needs_style else None,
-            strength=strength if applied.has_strength else None,
+            _taken(applied, style),
+            replace(
+                look,
+                strength=look.strength if applied.has_strength else None,
+                direction=look.direction if look.direction in applied.directions else None,
+            ),
             watch=lambda iterate: progress(iterate.step / iterate.total),
         )
+
+
+def _taken(applied: Applied, style: Style) -> Style:
+    """Return what a method takes of the paintings: all, the first, or none."""
+    if not applied.needs_style or style is None or isinstance(style, Image.Image):
+        return style if applied.needs_style else None
+    return style if applied.mixes else style[:1]
 
 
 def png(picture: Image.Image) -> bytes:

@@ -22,7 +22,7 @@ MEGABYTES = 50
 SIDES = (256, 512, 1024, 2048)
 SHOWN = 432
 """Width in CSS pixels; downloads have the full size."""
-OWN = "a picture of my own"
+OWN, NOTHING = "a picture of my own", "nothing"
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,13 @@ def trial(found: Project) -> None:
     kinds = {kind[name] for name in chosen}
     side = photo.side if photo else SIDES[-1]
     style = choose_style(found, side) if kinds & {"arbitrary", "optimisation"} else None
-    strength = choose_strength() if "arbitrary" in kinds else 1.0
+    styles = mixed(found, style, side) if style and "arbitrary" in kinds else style
+    both = any("to_photo" in systems.directions(found.root, found.params, n) for n in chosen)
+    look = choose_look(strength="arbitrary" in kinds, direction=both)
     if photo is None or small is None:
         return
     if st.button("Stylise", type="primary", disabled=not chosen):
-        made = run(found, chosen, (small, style), strength)
+        made = run(found, chosen, (small, styles), look)
         st.session_state["made"] = (photo.digest, systems.png(small), small.size, made)
     kept = st.session_state.get("made")
     if kept and kept[0] == photo.digest:  # discard the results of another photograph
@@ -171,17 +173,41 @@ def turn(style: str) -> None:
     st.session_state["style"] = style
 
 
-def choose_strength() -> float:
-    """Return the strength, for methods that have one."""
-    hint = "For methods that take any painting. 0: the photograph; 1: the full style."
-    return float(st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320))
+def mixed(found: Project, style: Image.Image, side: int) -> systems.Style:
+    """Return the style, or a mixture with a second painting of the project."""
+    files = {path.stem: path for path in outputs.paintings(found.root)}
+    hint = "For methods that take any painting; the others take the first alone."
+    name = st.selectbox("Mixed with", [NOTHING, *files], key="second", help=hint, width=320)
+    if name == NOTHING:
+        return style
+    share = st.slider("Its weight", 0.0, 1.0, 0.3, 0.05, key="share", width=320)
+    try:
+        other = opened(Upload(files[name].read_bytes(), files[name].name, (0, 0)), side)
+    except OSError as error:
+        st.error(literal(error))
+        return style
+    return [(style, 1 - share), (other, share)] if other else style
+
+
+def choose_look(*, strength: bool, direction: bool) -> systems.Look:
+    """Return the options, of which those are asked for that a chosen method has."""
+    share, way = None, None
+    if strength:
+        hint = "For methods that take any painting. 0: the photograph; 1: the full style."
+        share = st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320)
+    if direction:
+        hint = "Of systems trained in both. to_photo makes a photograph of a painting."
+        way = st.selectbox("Direction", systems.DIRECTIONS, key="direction", help=hint, width=320)
+    hint = "keep: the method's. Others: the photograph's, by chroma, CORAL or histogram."
+    colour = st.selectbox("Colour", systems.COLOURS, key="colour", help=hint, width=320)
+    return systems.Look(share, way, None if colour == systems.COLOURS[0] else colour)
 
 
 def run(
     found: Project,
     names: list[str],
-    pictures: tuple[Image.Image, Image.Image | None],
-    strength: float,
+    pictures: tuple[Image.Image, systems.Style],
+    look: systems.Look,
 ) -> Made:
     """Apply the methods one by one; a failure does not stop the others."""
     made: Made = {}
@@ -191,7 +217,7 @@ def run(
         show_part(0.0)
         try:
             applied = systems.load(found.root, found.params, name)
-            made[name] = systems.png(systems.stylised(applied, *pictures, strength, show_part))
+            made[name] = systems.png(systems.stylised(applied, *pictures, look, show_part))
         except UserError as error:
             made[name] = str(error)
     bar.empty()

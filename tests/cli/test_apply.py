@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
+from atelier.cli import apply
 from atelier.core import images
+from atelier.nn.colour_transfer import COLOURS
+from atelier.serving.look import DIRECTIONS
 from support.cli import atelier
 from support.models import project, train
 from support.pictures import ramp, save
@@ -63,6 +67,36 @@ def test_stylize_takes_files_and_folders_and_keeps_sizes(root: Path, monkeypatch
     told = capsys.readouterr()
     assert "the results are in out" in told.out
     assert "stylize: 6/6" in told.err, "a picture that is given twice is done once"
+
+
+def test_mixtures_colours_and_directions_by_the_names_of_try_it(
+    root: Path, monkeypatch, capsys
+) -> None:
+    for seed, name in enumerate(("a.png", "b:2.png", "c.png"), 5):
+        save(root / name, seed=seed)
+
+    def made(out: str, *options: str) -> bytes:
+        assert (
+            atelier(monkeypatch, "stylize", "in/one.png", "-m", "adain", "-o", out, *options) == 0
+        )
+        return (root / out / "one-adain.png").read_bytes()
+
+    mixed = made("1", "--style", "a.png:0.75", "--style", "c.png:0.25")
+    assert mixed == made("2", "-s", "a.png:3", "-s", "c.png")
+    assert mixed != made("3", "-s", "a.png") == made("4", "-s", "a.png:0.1", "-s", "b:2.png:0")
+    assert len({made(n, "-s", "a.png", "--colour", n) for n in COLOURS}) == 4
+    assert made("5", "-s", "a.png", "--colour", "keep") == made("3", "-s", "a.png")
+    given = ["in", "-o", "6", "-m", "cut", "--direction"]
+    assert atelier(monkeypatch, "stylize", *given, "to_art") == 0
+    assert atelier(monkeypatch, "stylize", *given, "to_photo") == 1
+    assert "cut has no direction to_photo" in capsys.readouterr().err
+
+
+def test_the_command_line_offers_what_the_package_has() -> None:
+    """It does not import them, as that takes seconds."""
+    offered = get_type_hints(apply.stylize)
+    for option, known in (("colour", COLOURS), ("direction", DIRECTIONS)):
+        assert get_args(get_args(offered[option])[0]) == known
 
 
 def test_stylize_reads_any_type_upright(root: Path, monkeypatch) -> None:

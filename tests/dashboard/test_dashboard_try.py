@@ -102,10 +102,34 @@ def test_a_method_that_fails_leaves_the_others(ready: Path) -> None:
 def test_the_style_and_the_strength_are_asked_for_where_they_matter(ready: Path) -> None:
     app = show("try_it")
     assert app.selectbox(key="style").options[0] == "night"
-    assert app.slider
+    assert [one.key for one in app.selectbox] == ["style", "second", "colour"]
+    assert [one.key for one in app.slider] == ["strength"]
+    app.selectbox(key="second").set_value("night").run()
+    assert [one.key for one in app.slider] == ["share", "strength"]
     app.button_group(key="apply").set_value(["cut"]).run()
     assert not app.slider
-    assert not app.selectbox
+    assert [one.key for one in app.selectbox] == ["colour"]
+
+
+def test_a_mixture_and_colours_are_those_of_the_command_line(ready: Path) -> None:
+    ramp(40, 40, 8).save(ready / "results/prepared/paintings/roots.png")
+    app = bring(show("try_it"), encoded(ramp(64, 40), "PNG"))
+    app.selectbox(key="style").set_value("night").run()
+    sources = [component(stylise(app, ["adain"]), "slider")["right"]["src"]]
+    for key, value in (("second", "roots"), ("colour", "luminance")):
+        app.selectbox(key=key).set_value(value).run()
+        sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
+    assert len(set(sources)) == 3
+
+
+def test_a_system_trained_in_both_directions_asks_for_one(ready: Path) -> None:
+    path = ready / "params.yaml"
+    path.write_text(path.read_text().replace("class: cut", "class: cyclegan"))
+    train(ready, "cut", **{"class": "cyclegan"})
+    app = bring(show("try_it"), encoded(ramp(64, 40)))
+    first = component(stylise(app, ["cut"]), "slider")["right"]["src"]
+    app.selectbox(key="direction").set_value("to_photo").run()
+    assert component(stylise(app, ["cut"]), "slider")["right"]["src"] != first
 
 
 def test_a_style_of_ones_own_is_taken(ready: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from atelier.nn.colour_transfer import recolour
+from atelier.nn.colour_transfer import keep_chroma, match_histogram, recolour
 
 
 def picture(*shape: int, seed: int = 0) -> Tensor:
@@ -89,3 +89,21 @@ def test_pictures_of_a_batch_do_not_mix() -> None:
     for n in range(3):
         alone = recolour(style[n : n + 1], content[n : n + 1])
         torch.testing.assert_close(together[n : n + 1], alone)
+
+
+def test_a_histogram_is_matched_to_the_last_level() -> None:
+    style, content = picture(2, 3, 9, 14), picture(2, 3, 14, 9, seed=1)
+    found = match_histogram(style, content)
+    assert torch.equal(found.flatten(2).sort(2).values, content.flatten(2).sort(2).values)
+    assert torch.equal(found.flatten(2).argsort(2), style.flatten(2).argsort(2)), "drawing is kept"
+
+
+def test_chroma_is_the_contents_and_luminance_the_results() -> None:
+    """By the matrix of YIQ, as in the paper."""
+    yiq = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+    result, content = (0.3 + 0.4 * picture(2, 3, 8, 9, seed=seed) for seed in (0, 1))
+    found = keep_chroma(result, content)
+    there, own, theirs = (torch.einsum("ij,bjhw->bihw", yiq, x) for x in (found, result, content))
+    torch.testing.assert_close(there[:, :1], own[:, :1])
+    torch.testing.assert_close(there[:, 1:], theirs[:, 1:])
+    assert keep_chroma(torch.ones(1, 3, 4, 4), content[:1, :, :4, :4]).amax() <= 1

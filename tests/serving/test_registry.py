@@ -21,6 +21,7 @@ from atelier.core.records import PICTURES, set_aside
 from atelier.reports import votes
 from atelier.reports.preferences import NEEDED
 from atelier.serving import registry
+from atelier.serving.look import Look
 from atelier.serving.registry import publish
 from atelier.serving.stylizer import load_applied
 from atelier.tracking import client, links, store
@@ -351,7 +352,7 @@ def test_a_loaded_model_paints_as_the_method_does(root: Path) -> None:
     go(root)
     made = load("atelier-adain").predict({"photo": PHOTO, "style": STYLE, "strength": 0.5})
     applied = load_applied(root, Params.load(), "adain")
-    wanted = applied.stylize(Image.fromarray(PHOTO), Image.fromarray(STYLE), 0.5)
+    wanted = applied.stylize(Image.fromarray(PHOTO), Image.fromarray(STYLE), Look(0.5))
     assert (made == np.asarray(wanted)).all()
     assert made.dtype == np.uint8
 
@@ -419,7 +420,10 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
     ("asked", "message"),
     [
         (np.zeros((4, 4)), "a picture is uint8"),
-        ({"picture": PHOTO}, "expected photo and style, strength, max_side; found picture"),
+        (
+            {"picture": PHOTO},
+            "expected photo and style, strength, max_side, direction, colour; found picture",
+        ),
         ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
         ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
         ({"photo": PHOTO, "strength": True}, "strength has to be a number"),
@@ -427,7 +431,9 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         ({"photo": PHOTO, "max_side": "48"}, "max_side has to be a number"),
         ({"photo": PHOTO, "max_side": 0}, "max_side is 0; no side may be below 32 px"),
         ({"photo": PHOTO, "max_side": -5}, "max_side is -5; no side"),
-        ({3: PHOTO}, "expected photo and style, strength, max_side; found 3"),
+        ({"photo": PHOTO, "direction": "to_photo"}, "cut has no direction to_photo"),
+        ({"photo": PHOTO, "colour": 3}, "colour 3 is none of keep"),
+        ({3: PHOTO}, "expected photo and style, strength, max_side, direction, colour; found 3"),
         (b"no picture", "the picture is not a picture of a known kind"),
         ("no base64!", "has to be base64"),
     ],

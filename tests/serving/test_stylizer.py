@@ -13,7 +13,9 @@ from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.methods.base import Iterate
 from atelier.methods.fast import Fast
+from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
 from atelier.serving import saved_method, stylizer
+from atelier.serving.look import Look, Style
 from atelier.serving.stylizer import applicable, load_applied
 from support.models import METHODS, project, train
 from support.pictures import ramp
@@ -70,7 +72,9 @@ def test_a_precision_replaces_that_of_the_settings(root: Path, name: str) -> Non
 
 def test_strength_goes_from_the_photograph_to_the_style(root: Path) -> None:
     applied = load(root, "adain")
-    whole, half, none = (grey(applied.stylize(EVEN, STYLE, share)) for share in (1.0, 0.5, 0.0))
+    whole, half, none = (
+        grey(applied.stylize(EVEN, STYLE, Look(share))) for share in (1.0, 0.5, 0.0)
+    )
     own = grey(applied.stylize(EVEN, EVEN))
     assert (whole == grey(applied.stylize(EVEN, STYLE))).all()
     assert np.abs(none - own).max() <= 1, "the photograph in its own style"
@@ -85,8 +89,79 @@ def test_colours_are_preserved_at_every_strength(tmp_path: Path) -> None:
     applied = load(tmp_path, "adain")
     assert applied.method.settings.preserve_colour, "no setting of the training"
     assert applied.note == ""
-    with_strength = applied.stylize(EVEN, STYLE, 1.0)
+    with_strength = applied.stylize(EVEN, STYLE, Look(1.0))
     assert with_strength.tobytes() == applied.stylize(EVEN, STYLE).tobytes()
+
+
+def test_a_mixture_is_the_methods_own_and_weights_are_shares(root: Path) -> None:
+    applied = load(root, "adain")
+
+    def made(*parts: tuple[Style, float]) -> bytes:
+        return applied.stylize(EVEN, parts).tobytes()
+
+    one, other = ramp(70, 60, seed=3), ramp(60, 60, seed=9)
+    half = made((one, 2.0), (other, 2.0))
+    assert half == made((one, 0.5), (other, 0.5)) == made((other, 1.0), (one, 1.0))
+    assert made((one, 1.0), (other, 0.0)) == applied.stylize(EVEN, one).tobytes() != half
+    content, *styles = (images.to_tensor(picture)[None] for picture in (EVEN, one, other))
+    wanted = applied.method.interpolate(content, styles, [0.75, 0.25], 1.0)
+    assert made((one, 3.0), (other, 1.0)) == images.to_image(wanted).tobytes()
+    mixed = applied.stylize(EVEN, [(one, 1.0), (other, 1.0)], Look(0.0))
+    assert np.abs(grey(mixed) - grey(applied.stylize(EVEN, EVEN))).max() <= 1
+
+
+def test_both_directions_of_a_system_that_has_them(tmp_path: Path) -> None:
+    path = project(tmp_path) / "params.yaml"
+    path.write_text(path.read_text().replace("class: cut", "class: cyclegan"))
+    train(tmp_path, "cut", **{"class": "cyclegan"})
+    applied = load(tmp_path, "cut")
+    assert applied.directions == ("to_art", "to_photo")
+    found = {way: applied.stylize(PHOTO, look=Look(direction=way)) for way in applied.directions}
+    assert found["to_art"].tobytes() == applied.stylize(PHOTO).tobytes()
+    wanted = applied.method.apply(images.to_tensor(PHOTO)[None], "to_photo")
+    assert found["to_photo"].tobytes() == images.to_image(wanted).tobytes()
+    assert found["to_photo"].tobytes() != found["to_art"].tobytes()
+
+
+@pytest.mark.parametrize("name", ["adain", "cut"])
+def test_colours_of_the_photograph(root: Path, name: str) -> None:
+    """CORAL and histograms change the painting; of a system without one, the result."""
+    applied = load(root, name)
+    painting = ramp(70, 60, seed=3)
+    style = painting if applied.needs_style else None
+    found = {
+        colour: images.to_tensor(applied.stylize(EVEN, style, Look(colour=colour)))
+        for colour in COLOURS
+    }
+    photo, plain = images.to_tensor(EVEN), images.to_tensor(applied.stylize(EVEN, style))
+    assert torch.equal(found["keep"], plain)
+    wanted = keep_chroma(plain[None], photo[None])[0]
+    torch.testing.assert_close(found["luminance"], wanted, atol=1.5 / 255, rtol=0)
+    if name == "cut":
+        own, theirs = (one.flatten(1).sort(1).values for one in (found["histogram"], photo))
+        torch.testing.assert_close(own, theirs, atol=1.01 / 255, rtol=0)
+        whole = applied.method.stylize(photo[None], photo[None])  # not rounded to levels
+        wanted = recolour(whole, photo[None])[0]
+        torch.testing.assert_close(found["coral"], wanted, atol=1.5 / 255, rtol=0)
+    else:
+        for colour, change in RECOLOUR.items():
+            recoloured = change(images.to_tensor(painting)[None], photo[None])
+            made = applied.method.stylize(photo[None], recoloured)[0]
+            torch.testing.assert_close(found[colour], made, atol=1.5 / 255, rtol=0)
+
+
+def test_a_colour_asked_for_replaces_the_setting(tmp_path: Path) -> None:
+    project(tmp_path, "adain")
+    plain = load(tmp_path, "adain")
+    path = tmp_path / "params.yaml"
+    text = path.read_text().replace("    adain: null", "    adain: {preserve_colour: true}")
+    path.write_text(text)
+    applied = load(tmp_path, "adain")
+    kept = applied.stylize(EVEN, STYLE, Look(colour="keep"))
+    assert kept.tobytes() == plain.stylize(EVEN, STYLE).tobytes()
+    coral = applied.stylize(EVEN, STYLE, Look(colour="coral"))
+    assert coral.tobytes() == applied.stylize(EVEN, STYLE).tobytes() != kept.tobytes()
+    assert applied.method.settings.preserve_colour, "the method itself stays as it was"
 
 
 def test_a_system_without_a_training_needs_no_weights(
@@ -110,11 +185,25 @@ def test_a_system_that_optimises_shows_its_iterates(root: Path) -> None:
     ("name", "asked", "message"),
     [
         ("adain", {}, "adain needs a painting"),
-        ("adain", {"style": STYLE, "strength": 1.5}, r"the strength 1\.5 is not between 0 and 1"),
-        ("cut", {"strength": 0.5}, "cut has no strength"),
-        ("gatys", {"style": STYLE, "strength": 0.5}, "gatys has no strength"),
+        ("adain", {"style": STYLE, "look": Look(1.5)}, r"the strength 1\.5 is not between 0 and 1"),
+        ("cut", {"look": Look(0.5)}, "cut has no strength"),
+        ("gatys", {"style": STYLE, "look": Look(0.5)}, "gatys has no strength"),
         ("cut", {"max_side": 40}, "the photograph is 40×27 px; no side may be below 32 px"),
         ("adain", {"style": ramp(20, 90)}, "the painting is 20×90 px"),
+        ("gatys", {"style": [(STYLE, 1), (EVEN, 1)]}, "gatys takes one painting, not a mixture"),
+        ("adain", {"style": [(STYLE, 0)]}, "weights of paintings are not negative, and not all 0"),
+        ("adain", {"style": [(STYLE, 2), (EVEN, -1)]}, "not negative, and not all 0; found 2, -1"),
+        (
+            "cut",
+            {"look": Look(direction="to_photo")},
+            "cut has no direction to_photo; it has to_art",
+        ),
+        (
+            "adain",
+            {"style": STYLE, "look": Look(direction="to_art")},
+            "no direction to_art; .* none",
+        ),
+        ("cut", {"look": Look(colour="sepia")}, "colour sepia is none of keep, luminance, coral"),
     ],
 )
 def test_what_it_cannot_do_is_a_sentence(root: Path, name: str, asked: dict, message: str) -> None:

@@ -73,10 +73,23 @@ def stylize(
     ],
     out: Out,
     style: Annotated[
-        Path | None, typer.Option("--style", "-s", help="The painting, for methods that take one.")
+        list[str] | None,
+        typer.Option("--style", "-s", help="The painting, or several as PATH:WEIGHT; repeatable."),
     ] = None,
     strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="0: the photograph, 1: the style.")
+    ] = None,
+    direction: Annotated[
+        Literal["to_art", "to_photo"] | None,
+        typer.Option(
+            help="Of systems trained in both, such as cyclegan: to_photo takes paintings."
+        ),
+    ] = None,
+    colour: Annotated[
+        Literal["keep", "luminance", "coral", "histogram"] | None,
+        typer.Option(
+            help="keep: the method's. The photograph's: its chroma, by CORAL, by histogram."
+        ),
     ] = None,
     max_side: Annotated[
         int | None, typer.Option(min=32, help="Shrink larger pictures to this many pixels first.")
@@ -92,9 +105,14 @@ def stylize(
     atelier stylize holiday/ -m cyclegan -o out
 
     atelier stylize dog.jpg -m adain -m adaattn --style night.jpg --strength 0.7 -o out
+
+    atelier stylize dog.jpg -m adain -s night.jpg:0.7 -s roots.jpg:0.3 --colour luminance -o out
+
+    atelier stylize painting.jpg -m cyclegan --direction to_photo -o out
     """
     from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.serving import folders  # noqa: PLC0415
+    from atelier.serving.look import Look  # noqa: PLC0415
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
@@ -103,7 +121,8 @@ def stylize(
     loaded = [load_applied(root, params, name, device, precision) for name in names]
     for applied in loaded:
         _tell(applied)
-    options = folders.StylizeOptions(style, strength, max_side)
+    styles = [folders.weighed_path(text) for text in style or ()]
+    options = folders.StylizeOptions(styles, Look(strength, direction, colour), max_side)
     _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
 
 

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from atelier.core import filenames, images
 from atelier.core.config import UserError
 from atelier.core.images import size_of
 from atelier.methods.zsn2n import DenoiseSettings, denoise, picture_seed
+from atelier.serving.look import PLAIN, Look, Style
 from atelier.serving.stylizer import Applied, memory
 from atelier.tracking.progress import progress
 
@@ -85,9 +84,21 @@ def _name_left_out(sources: Sequence[Path], on_message: MessageCallback) -> None
 class StylizeOptions:
     """Options of a stylisation; see ``Applied.stylize``."""
 
-    style: Path | None = None
-    strength: float | None = None
+    styles: Sequence[tuple[Path, float]] = ()
+    """Paintings and their weights."""
+    look: Look = PLAIN
     max_side: int | None = None
+
+
+def weighed_path(text: str) -> tuple[Path, float]:
+    """Return path and weight of ``a.jpg:0.7``; without a number at its end the weight is 1."""
+    path, colon, weight = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        return Path(path), float(weight)
+    except ValueError:
+        return Path(text), 1.0
 
 
 def stylize_files(
@@ -102,9 +113,10 @@ def stylize_files(
     Raises:
         UserError: a method does not support the options, or the style cannot be read.
     """
-    style = images.read(options.style, max_side=options.max_side) if options.style else None
+    side = options.max_side
+    style = [(images.read(path, max_side=side), weight) for path, weight in options.styles]
     for method in methods:
-        method.check(style, options.strength)
+        method.check(style, options.look)
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
     _name_left_out(sources, on_message)
     total = sum(_steps(method, task.source, options.max_side) for method, task in work)
@@ -112,11 +124,9 @@ def stylize_files(
     return _run(jobs, total, "stylize", on_message)
 
 
-def _stylised(
-    method: Applied, task: Task, style: Image.Image | None, options: StylizeOptions
-) -> Iterator[None]:
+def _stylised(method: Applied, task: Task, style: Style, options: StylizeOptions) -> Iterator[None]:
     photo = images.read(task.source, max_side=options.max_side)
-    for iterate in method.iterates(photo, style, options.strength, options.max_side):
+    for iterate in method.iterates(photo, style, options.look, options.max_side):
         yield
         made = iterate.image
     images.save_png(made, task.target)

@@ -12,7 +12,8 @@ A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in b
 ``predict`` takes one picture, a list of pictures, an array (B, H, W, 3), a mapping as above whose
 ``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
 returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
-are preserved; ``max_side`` shrinks larger photographs first.
+are preserved; ``max_side`` shrinks larger photographs first. ``direction`` and ``colour`` are those of
+``atelier stylize``.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import UserError
+from atelier.serving.look import Look
 from atelier.serving.saved_method import recipe_in
 from atelier.serving.stylizer import SMALLEST, Applied, build
 from atelier.tracking.client import library
 
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
-WISHES = ("style", "strength", "max_side")
+WISHES = ("style", "strength", "max_side", "direction", "colour")
 
 
 def decode(picture: Any, max_side: int | None = None) -> Image.Image:
@@ -87,13 +89,13 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
         named = ", ".join(map(str, asked))
         raise UserError(f"expected photo and {', '.join(WISHES)}; found {named}")
     photos = _plain(asked["photo"])
-    style, strength, side = (_plain(asked.get(wish)) for wish in WISHES)
-    strength = _number("strength", strength)
+    style, strength, side, *words = (_plain(asked.get(wish)) for wish in WISHES)
+    look = Look(_number("strength", strength), *(word and str(word) for word in words))
     side = _side(_number("max_side", side))
     painting = None if style is None else decode(style, side)
 
     def one(photo: Any) -> Any:
-        return encode(applied.stylize(decode(photo, side), painting, strength, side), photo)
+        return encode(applied.stylize(decode(photo, side), painting, look, side), photo)
 
     if isinstance(photos, np.ndarray) and photos.ndim == 4:
         return np.stack([one(photo) for photo in photos])

@@ -5,9 +5,9 @@ Pictures are ``PIL.Image`` as returned by ``images.read``: upright, sRGB, mode R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from atelier.core.paths import WEIGHTS
 from atelier.core.precision import Precision
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained, restore
+from atelier.methods.unpaired import Unpaired
 from atelier.methods.warm_start import refuse_other_features
-from atelier.nn.colour_transfer import recolour
+from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma
 from atelier.nn.pretrained.weights import found_at
+from atelier.serving.look import PLAIN, Look, Style, parts, shares, with_options
 from atelier.serving.saved_method import Recipe, recipe, untrained
 
 SMALLEST = 32
@@ -135,11 +137,21 @@ class Applied:
         """Whether it has a strength; not if it is adapted to the pair first."""
         return isinstance(self.method, Arbitrary) and self.method.steps(SMALLEST, SMALLEST) == 1
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it takes several paintings with weights."""
+        return self.has_strength
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Return the directions of an unpaired system; of others none."""
+        return self.method.directions if isinstance(self.method, Unpaired) else ()
+
     def stylize(
         self,
         photo: Image.Image,
-        style: Image.Image | None = None,
-        strength: float | None = None,
+        style: Style = None,
+        look: Look = PLAIN,
         max_side: int | None = None,
         watch: IterateCallback | None = None,
     ) -> Image.Image:
@@ -147,8 +159,9 @@ class Applied:
 
         Args:
             photo: shrunk first if a side is longer than ``max_side``.
-            style: the painting, if it ``needs_style``; shrunk to the photograph's long side.
-            strength: 0 (the photograph) to 1, if it ``has_strength``; None: as trained.
+            style: the painting, if it ``needs_style``, or several, if it ``mixes``; shrunk to the
+                photograph's long side.
+            look: further options.
             max_side: in pixels; None: the size of the photograph.
             watch: callback for every iterate; only kind ``optimisation`` has several, and takes
                 minutes.
@@ -156,7 +169,7 @@ class Applied:
         Raises:
             UserError: it does not support the options, or memory runs out.
         """
-        for iterate in self.iterates(photo, style, strength, max_side):
+        for iterate in self.iterates(photo, style, look, max_side):
             if watch:
                 watch(iterate)
         return images.to_image(iterate.image)
@@ -164,42 +177,67 @@ class Applied:
     def iterates(
         self,
         photo: Image.Image,
-        style: Image.Image | None = None,
-        strength: float | None = None,
+        style: Style = None,
+        look: Look = PLAIN,
         max_side: int | None = None,
     ) -> Iterator[Iterate]:
         """Yield ``stylize`` step by step, to show progress; the last picture is the result."""
-        self.check(style, strength)
+        self.check(style, look)
         photo = shrunk(photo, max_side)
         _refuse_small(photo, "the photograph")
-        painting = photo if style is None or not self.needs_style else _painting(style, photo)
-        content, painted = (images.to_tensor(picture)[None] for picture in (photo, painting))
+        paintings = parts(style) if self.needs_style else [(photo, 1.0)]
+        weights = shares([weight for _, weight in paintings])
+        content = images.to_tensor(photo)[None]
+        styles = [images.to_tensor(_painting(one, photo))[None] for one, _ in paintings]
         if isinstance(self.method, Trained):
             self.method.check(*content.shape[2:])
         with memory(*photo.size):
-            for iterate in self._made(content, painted, strength):
+            for iterate in self._coloured(content, styles, weights, look):
                 yield iterate
         if not iterate.image.isfinite().all():
             raise UserError(f"{self.name}: its picture holds values that are not finite")
 
-    def check(self, style: Image.Image | None, strength: float | None) -> None:
+    def check(self, style: Style, look: Look = PLAIN) -> None:
         """Raise ``UserError`` if it does not support these options."""
-        if self.needs_style and style is None:
+        paintings = parts(style)
+        if self.needs_style and not paintings:
             raise UserError(f"{self.name} needs a painting; give it a style")
-        if strength is not None and not self.has_strength:
+        if self.needs_style and len(paintings) > 1 and not self.mixes:
+            raise UserError(f"{self.name} takes one painting, not a mixture")
+        shares([weight for _, weight in paintings])
+        if look.strength is not None and not self.has_strength:
             raise UserError(f"{self.name} has no strength: it can be applied in full only")
-        if strength is not None and not 0 <= strength <= 1:
-            raise UserError(f"the strength {strength:g} is not between 0 and 1")
+        if look.strength is not None and not 0 <= look.strength <= 1:
+            raise UserError(f"the strength {look.strength:g} is not between 0 and 1")
+        if look.direction is not None and look.direction not in self.directions:
+            known = ", ".join(self.directions) or "none"
+            raise UserError(f"{self.name} has no direction {look.direction}; it has {known}")
+        if look.colour is not None and look.colour not in COLOURS:
+            raise UserError(f"colour {look.colour} is none of {', '.join(COLOURS)}")
 
-    def _made(self, content: Tensor, style: Tensor, strength: float | None) -> Iterator[Iterate]:
-        """Yield the iterates of (1, 3, H, W) with (1, 3, h, w), both in [0, 1]."""
+    def _coloured(
+        self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look
+    ) -> Iterator[Iterate]:
+        """Yield the iterates of (1, 3, H, W) with paintings (1, 3, h, w), all in [0, 1]."""
+        moved = RECOLOUR.get(look.colour or "")
+        if moved and self.needs_style:
+            styles, moved = [moved(style, content) for style in styles], None
+        for iterate in self._made(content, styles, weights, look):
+            image, photo = iterate.image, content.to(iterate.image)
+            if look.colour == "luminance":
+                image = keep_chroma(image, photo)
+            yield replace(iterate, image=moved(image, photo) if moved else image)
+
+    def _made(
+        self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look
+    ) -> Iterator[Iterate]:
         method = self.method
-        if strength is None or not isinstance(method, Arbitrary):
-            yield from method.iterates(content, style)
-            return
-        if method.settings.preserve_colour:
-            style = recolour(style, content)
-        yield Iterate(1, 1, method.interpolate(content, [style], [1.0], strength))
+        if isinstance(method, Unpaired) and look.direction:
+            yield Iterate(1, 1, method.apply(content, look.direction))
+        elif isinstance(method, Arbitrary) and (len(styles) > 1 or look != PLAIN):
+            yield from with_options(method, content, styles, weights, look)
+        else:
+            yield from method.iterates(content, styles[0])
 
 
 def shrunk(picture: Image.Image, max_side: int | None) -> Image.Image:

@@ -1,0 +1,80 @@
+"""Options of an application: by the same names on the command line, in *Try it* and when served.
+
+None of them is a setting of training: changing one trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from atelier.core.config import UserError
+from atelier.methods.base import Iterate
+from atelier.methods.trained import Arbitrary
+from atelier.methods.unpaired import BACK
+from atelier.nn.colour_transfer import recolour
+
+Style = Image.Image | Sequence[tuple[Image.Image, float]] | None
+"""A painting, or several with their weights, which are divided by their sum."""
+DIRECTIONS = tuple(BACK)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Options that a method may have beside a painting; None: as in its settings."""
+
+    strength: float | None = None
+    """0 (the photograph) to 1."""
+    direction: str | None = None
+    """``to_art`` or ``to_photo``, of an unpaired system; None: to art."""
+    colour: str | None = None
+    """See ``nn.colour_transfer.Colour``. CORAL and histograms change the painting or, where the
+    style is fixed, the result."""
+
+
+PLAIN = Look()
+
+
+def with_options(
+    method: Arbitrary[Any],
+    content: Tensor,
+    styles: Sequence[Tensor],
+    weights: Sequence[float],
+    look: Look,
+) -> Iterator[Iterate]:
+    """Yield the iterates with options in place of the method's settings."""
+    if look.colour is not None:
+        method = copy(method)  # its networks are shared
+        method.settings = method.settings.model_copy(update={"preserve_colour": False})
+    if len(styles) == 1 and look.strength is None:
+        yield from method.iterates(content, styles[0])
+        return
+    if method.settings.preserve_colour:
+        styles = [recolour(style, content) for style in styles]
+    strength = method.settings.strength if look.strength is None else look.strength
+    yield Iterate(1, 1, method.interpolate(content, styles, weights, strength))
+
+
+def parts(style: Style) -> list[tuple[Image.Image, float]]:
+    """Return the paintings with their weights."""
+    if style is None:
+        return []
+    return [(style, 1.0)] if isinstance(style, Image.Image) else list(style)
+
+
+def shares(weights: Sequence[float]) -> list[float]:
+    """Return the weights divided by their sum.
+
+    Raises:
+        UserError: one is negative or not a number, or all are 0.
+    """
+    total = sum(weights)
+    if weights and not (min(weights) >= 0 and 0 < total < float("inf")):
+        named = ", ".join(f"{weight:g}" for weight in weights)
+        raise UserError(f"weights of paintings are not negative, and not all 0; found {named}")
+    return [weight / total for weight in weights]
