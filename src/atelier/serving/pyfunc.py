@@ -12,8 +12,8 @@ A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in b
 ``predict`` takes one picture, a list of pictures, an array (B, H, W, 3), a mapping as above whose
 ``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
 returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
-are preserved; ``max_side`` shrinks larger photographs first. ``direction`` and ``colour`` are those of
-``atelier stylize``.
+are preserved; ``max_side`` shrinks larger photographs first. ``direction`` and ``colour`` are those
+of ``atelier stylize``.
 """
 
 from __future__ import annotations
