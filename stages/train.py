@@ -26,8 +26,11 @@ RESULTS = Results()
 
 
 def learn(state: Trainer, name: str, run: Run) -> None:
+    pace = train.Pace(state)
+
     def watch(result: StepResult) -> None:
-        run.metrics({f"train/{key}": value for key, value in result.losses.items()}, result.step)
+        found = {**result.losses, **pace.point()} if result.losses else {}
+        run.metrics({f"train/{key}": value for key, value in found.items()}, result.step)
 
     def show(photo: str, step: int, image: Tensor) -> None:
         run.image(image, f"snapshot_{photo}", step)
@@ -35,6 +38,9 @@ def learn(state: Trainer, name: str, run: Run) -> None:
     train.train(state, RESULTS.prepared.folder, name, watch, show)
     figures = train.write_outputs(state, name, RESULTS)
     run.summary({key: value for key, value in figures.items() if not isinstance(value, dict)})
+    run.summary(
+        {f"parameters.{name}": count for name, count in figures["parameters_by_network"].items()}
+    )
     run.artifact(RESULTS.model(name).weights)
 
 

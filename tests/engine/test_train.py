@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from atelier.core import images, records
 from atelier.core.checkpoints import save_weights
@@ -20,6 +21,7 @@ from atelier.core.paths import CARD, RUN, WEIGHTS, Results
 from atelier.engine import train
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
+from atelier.methods.adaattn import AdaAttNSettings
 from atelier.methods.trained import TrainSettings
 from support.pictures import data_folder
 from support.scripts import ROOT
@@ -65,6 +67,7 @@ def test_all_that_a_training_leaves(prepared: Path, tmp_path: Path) -> None:
     figures = {**kept, **records.aside(tmp_path, "toy", "training", weights)}
     assert (figures["steps"], figures["photos"], figures["styles"]) == (6, 5, 2)
     assert figures["parameters_trained"] == 24
+    assert figures["parameters_by_network"] == {"net": 24}
     assert figures["seconds_per_epoch"] == pytest.approx(figures["seconds_per_step"] * 5 / 2)
     with (results / "curves/toy.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -227,6 +230,66 @@ def test_no_steps_write_the_initial_weights(tmp_path: Path, ema: float) -> None:
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
     figures = train.write_outputs(trainer, "toy", Results(tmp_path))
     assert (figures["steps"], figures["seconds_per_step"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("epochs", "batch", "steps"), [(3, 2, 8), (1, 8, 1), (2, 5, 2)])
+def test_epochs_are_passes_over_the_photographs(
+    prepared: Path, tmp_path: Path, epochs: int, batch: int, steps: int
+) -> None:
+    settings = TrainSettings(epochs=epochs, batch=batch, crop=32, snapshots=0)
+    state = train.start(Toy(settings, seed=1), prepared, tmp_path / "kept")
+    assert state.settings.steps == state.method.settings.steps == steps
+    assert [result.step for result in state.run()] == list(range(1, steps + 1))
+    part = TrainSettings(epochs=epochs, batch=batch, crop=32, photos=2)
+    assert train.start(Toy(part, 1), prepared, tmp_path / "b").settings.steps == -(
+        -epochs * 2 // batch
+    )
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({}, "steps: is missing, and so is epochs"),
+        ({"warm_start": "zoo"}, "steps: is missing"),
+        ({"steps": 3, "epochs": 2}, "epochs: stands beside steps; keep one"),
+    ],
+)
+def test_a_training_has_either_steps_or_epochs(block: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TrainSettings.build(block, "methods.m")
+
+
+def test_adaattns_schedule_has_epochs_beside_its_steps() -> None:
+    block = {"features": "mini", "epochs": 3}
+    assert AdaAttNSettings.build({**block, "steps": 9}, "m").counted(80).steps == 9
+    assert AdaAttNSettings.build({**block, "batch": 8}, "m").counted(80).steps == 30
+    with pytest.raises(UserError, match="steps: is missing"):
+        AdaAttNSettings.build({"features": "mini"}, "m")
+
+
+def test_rates_and_times_are_curves_while_it_runs(prepared: Path, tmp_path: Path) -> None:
+    state = train.start(make(steps=5), prepared, tmp_path / "kept")
+    state.optimizers["other"] = torch.optim.Adam(state.method.networks.parameters(), lr=0.5)
+    state.rates["other"] = [0.5]
+    state.method.lr_factor = lambda step: 1 / (1 + step)  # type: ignore[method-assign]
+    pace = train.Pace(state)
+    found = [(result.step, pace.point()) for result in state.run() if result.losses]
+    assert [step for step, _ in found] == [2, 4, 5]
+    wanted = [state.settings.lr / step for step, _ in found]
+    assert [point["lr_main"] for _, point in found] == pytest.approx(wanted)
+    assert {point["lr_other"] for _, point in found} == {0.5}, "not used"
+    for part in ("step", "data"):
+        spent = sum(
+            count * point[f"{part}_seconds"]
+            for count, (_, point) in zip((2, 2, 1), found, strict=True)
+        )
+        assert spent == pytest.approx(state.seconds[part])
+
+
+def test_parameters_are_counted_network_by_network() -> None:
+    inner = nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(1, 1, bias=False)})
+    found = dict(train.per_network(nn.ModuleDict({"generator": inner, "head": nn.Linear(4, 1)})))
+    assert found == {"generator.a": 9, "generator.b": 1, "head": 5}
 
 
 def test_no_steps_from_nothing_are_refused() -> None:

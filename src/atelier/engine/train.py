@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from atelier.core import images
 from atelier.core.batches import Batches, BatchPlan
@@ -49,6 +49,7 @@ def start(
     paintings = [*images.find(below.paintings), *images.find(below.styles)]
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
+    method.settings = s.counted(len(contents))
     return Trainer(method, Batches(contents, styles, plan, method.seed), folder, group)
 
 
@@ -159,6 +160,39 @@ def write_empty_outputs(name: str, results: Results) -> None:
     results.snapshots(name).mkdir(parents=True, exist_ok=True)
 
 
+def per_network(networks: nn.ModuleDict, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Yield name and number of parameters of each network: ``generator.to_art``."""
+    for name, part in networks.items():
+        if isinstance(part, nn.ModuleDict):
+            yield from per_network(part, f"{prefix}{name}.")
+        else:
+            yield prefix + name, sum(p.numel() for p in part.parameters())
+
+
+class Pace:
+    """Learning rates and times of a training while it runs, for the log: part of no result."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.step, self.seconds = trainer.step, dict(trainer.seconds)
+
+    def point(self) -> dict[str, float]:
+        """Return the rates of the last step, and mean seconds of a step since the last point.
+
+        ``lr_<optimiser>``, or ``lr`` if there is one; ``step_seconds`` and ``data_seconds``.
+        """
+        steps = max(1, self.trainer.step - self.step)
+        seconds = self.trainer.seconds
+        taken = {f"{k}_seconds": (seconds[k] - self.seconds[k]) / steps for k in seconds}
+        self.step, self.seconds = self.trainer.step, dict(seconds)
+        optimizers = self.trainer.optimizers
+        rates = {
+            f"lr_{name}" if len(optimizers) > 1 else "lr": float(one.param_groups[0]["lr"])
+            for name, one in optimizers.items()
+        }
+        return {**rates, **taken}
+
+
 def figures(trainer: Trainer, weights: Path) -> dict[str, Any]:
     """Return time and size of the training and its result."""
     s, photos = trainer.settings, len(trainer.batches.contents)
@@ -172,6 +206,7 @@ def figures(trainer: Trainer, weights: Path) -> dict[str, Any]:
         "photos": photos,
         "styles": len(trainer.batches.styles),
         "parameters_trained": sum(p.numel() for p in trainer.method.networks.parameters()),
+        "parameters_by_network": dict(per_network(trainer.method.networks)),
         "file_mb": weights.stat().st_size / 1e6,
         "last_losses": {k: v[-1] for k, v in trainer.history.items() if k != "step"},
     }

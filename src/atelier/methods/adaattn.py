@@ -76,8 +76,10 @@ class AdaAttNSettings(ArbitrarySettings):
     max_sample_deep: int = Field(256 * 256, ge=1)
     """The same at relu4_1 and relu5_1. Unlike the authors' code also in the local loss, which there
     takes ``max_sample``: the same up to crops of 512 px."""
+    epochs_of_schedule: ClassVar[bool] = True
     epochs: int = Field(5, ge=1)
-    """Number of epochs, equal parts of ``steps``, of the learning-rate schedule."""
+    """Number of epochs of the learning-rate schedule: passes over the photographs or, where
+    ``steps`` are given, equal parts of them."""
     constant_epochs: int = Field(2, ge=0)
     """Epochs at the full learning rate; each later one multiplies it by ``lr_decay``."""
     lr_decay: float = Field(0.3, gt=0, le=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -37,8 +38,13 @@ Losses = dict[str, Tensor]
 class TrainSettings(Settings):
     """Settings of every trained system."""
 
-    steps: int = Field(ge=0)
+    epochs_of_schedule: ClassVar[bool] = False
+    """Whether the learning rate changes by ``epochs``, which then may stand beside ``steps``."""
+
+    steps: int = Field(0, ge=0)
     """Training steps; 0: the weights of ``warm_start`` unchanged."""
+    epochs: int | None = Field(None, ge=1)
+    """Passes over the training photographs, instead of ``steps``."""
     batch: int = Field(8, ge=1)
     """Photographs per training step."""
     lr: float = Field(1e-4, gt=0)
@@ -86,8 +92,26 @@ class TrainSettings(Settings):
     DVC; or a path below the project's root, not tracked: a ``model.safetensors`` (final weights; of
     an adversarial system the generators) or a training's ``step-….pt`` (all networks)."""
 
+    @property
+    def by_epochs(self) -> bool:
+        """Whether the steps are not given and follow from ``epochs`` and the photographs."""
+        return "steps" not in self.model_fields_set
+
+    def counted(self, photos: int) -> Self:
+        """Return the settings with the number of steps, known the number of photographs."""
+        if not self.by_epochs or self.epochs is None:
+            return self
+        return self.model_copy(update={"steps": ceil(self.epochs * photos / self.batch)})
+
     @model_validator(mode="after")
     def _begins_or_learns(self) -> Self:
+        given = "epochs" in self.model_fields_set and self.epochs is not None
+        if self.by_epochs:
+            if not given:
+                raise ValueError("steps: is missing, and so is epochs")
+            return self
+        if given and not self.epochs_of_schedule:
+            raise ValueError("epochs: stands beside steps; keep one")
         if not self.steps and not self.warm_start:
             raise ValueError("steps: 0 trains nothing; set warm_start, or train")
         return self

@@ -53,8 +53,8 @@ class Recipe:
             return f"pretrained weights of the zoo ({zoo_files.trained_on(self.card)})"
         if self.model is None:
             return ""
-        begun, steps = zoo_files.history(self.card), self.block.get("steps")
-        how = f"pretrained: {begun}" if begun else f"steps: {steps}"
+        begun, by = zoo_files.history(self.card), "steps" if "steps" in self.block else "epochs"
+        how = f"pretrained: {begun}" if begun else f"{by}: {self.block.get(by)}"
         return f"weights of your own training ({how})"
 
 
