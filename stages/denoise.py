@@ -9,7 +9,7 @@ from atelier.core.fingerprint import stage_code
 from atelier.core.images import find
 from atelier.core.paths import Results
 from atelier.core.records import digest_of, set_aside
-from atelier.core.stage_settings import denoise_settings
+from atelier.core.stage_settings import refuse_older
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.stylize import mean_curves, stylize, write_outputs
@@ -19,8 +19,9 @@ from atelier.tracking.stage import stage, stage_entry, tune_process
 
 def main(name: str) -> None:
     params, out = Params.load(), Results().denoised(name)
-    block, device = denoise_settings(params, name), pick_device(params)
+    block, device = params.scaled("denoise"), pick_device(params)
     settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
+    refuse_older(name, settings.deciding(block, name))
     if not settings.wanted(name):
         print(f"{name}: is not among the entries to be denoised (denoise.on)")
         write_json(out.record, {"method": name})

@@ -48,10 +48,14 @@ def test_a_seeded_choice_of_the_pictures(pictures: list[Path]) -> None:
 
 @pytest.mark.parametrize(
     ("on", "wanted"),
-    [("all", True), ("none", False), (["gatys"], True), (["cut"], False), ([], False)],
+    [("all", True), ("none", False), (["one"], True), (["cut"], False), ([], False)],
 )
 def test_the_entries_that_are_denoised(on: object, *, wanted: bool) -> None:
-    assert DenoiseSettings.build({"on": on}, "denoise").wanted("gatys") == wanted
+    """An entry may be called `one`, which is a part of `none`."""
+    block = {"on": on, "steps": 3}
+    settings = DenoiseSettings.build(block, "denoise")
+    assert settings.wanted("one") == wanted
+    assert settings.deciding(block, "one") == ({"steps": 3} if wanted else None)
 
 
 def test_what_is_there_is_not_done_again(pictures: list[Path], tmp_path: Path) -> None:

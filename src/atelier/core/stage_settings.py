@@ -22,6 +22,7 @@ from atelier.core.structure import CLASS
 
 SETTINGS = Results().settings
 """From the project's root."""
+OLDER = f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first"
 CODE, DENOISE = "code", "denoise"
 STAGES = ("train", "stylize")
 """Stages that depend on a method's file."""
@@ -43,25 +44,20 @@ def stage_settings(params: Params, name: str) -> dict[str, Any]:
     if "DVC_STAGE" in os.environ:
         noted = read_record(SETTINGS).get(name, {})
         if {**noted.get("train", {}), **noted.get("apply", {})} != _deciding(settings, noted):
-            raise UserError(f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first")
+            raise UserError(OLDER)
         if noted.get(CODE) != codes(settings[CLASS]):
             raise UserError(f"{SETTINGS} is older than the code; run `dvc repro settings` first")
     return settings
 
 
-def denoise_settings(params: Params, name: str) -> dict[str, Any]:
-    """Return the settings with which a method's pictures are denoised, as DVC tracks them.
+def refuse_older(name: str, denoise: Mapping[str, Any] | None) -> None:
+    """Check the settings with which a method's pictures are denoised against those DVC tracks.
 
     Raises:
         UserError: DVC runs the stage alone, and would record earlier settings.
     """
-    settings = params.scaled(DENOISE)
-    if "DVC_STAGE" in os.environ:
-        noted = read_record(SETTINGS).get(name, {}).get(DENOISE)
-        own = {key: value for key, value in settings.items() if key != "on"}
-        if noted is not None and noted != own:
-            raise UserError(f"{SETTINGS} is older than params.yaml; run `dvc repro settings` first")
-    return settings
+    if "DVC_STAGE" in os.environ and read_record(SETTINGS).get(name, {}).get(DENOISE) != denoise:
+        raise UserError(OLDER)
 
 
 def _deciding(settings: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,10 +138,8 @@ def resolved(params: Params) -> dict[str, dict[str, Any]]:
     prepare = split(PrepareSettings, params.settings("prepare"))
     denoise, block = typed(params, DENOISE), params.settings(DENOISE)
     assert isinstance(denoise, DenoiseSettings)  # noqa: S101 - of its step
-    # `on` decides for which entries the others count, so that adding one leaves the others alone
-    own = {key: value for key, value in block.items() if key != "on"}
     entries = {
-        name: {**_resolved(params, name), DENOISE: own if denoise.wanted(name) else None}
+        name: {**_resolved(params, name), DENOISE: denoise.deciding(block, name)}
         for name in params.method_names
     }
     return {"prepare": prepare["train"], **entries}
