@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from atelier.core.config import Params
 from atelier.core.yaml_tree import read_tree
+from atelier.engine import validate
 from atelier.engine.validate import typed
 from atelier.nn.hypernet import MetaNetworks, TransformNet
 
@@ -78,13 +79,30 @@ def test_every_difference_has_its_reason_and_no_reason_is_left_over() -> None:
     assert differing == reasons()
 
 
-def test_the_command_of_report_3_gives_its_settings(tmp_path: Path) -> None:
-    block = PAGE.partition("## Report 3 exactly")[2].partition("```sh\n")[2].partition("```")[0]
-    words = shlex.split(block)
-    path = shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+def overridden(command: str, folder: Path) -> Params:
+    """The settings after `dvc exp run` with the command's changes."""
+    path = shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    words = shlex.split(command)
     apply_overrides(path, [word for before, word in pairwise(words) if before == "-S"])
-    params = Params(read_tree(Path(path)))
+    return Params(read_tree(Path(path)))
+
+
+COMMANDS = re.findall(r"dvc exp run (?:[^`\\]|\\\n)+", PAGE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_are_those_of_valid_settings(tmp_path: Path, command: str) -> None:
+    params = overridden(command, tmp_path)
     assert params.scale == "full"
+    assert validate.problems(params) == []
+    (stage,) = re.findall(r"train@(\w+)", command)
+    assert stage in params.method_names
+    assert params.method(stage) != FULL.method(stage)
+
+
+def test_the_command_of_report_3_gives_its_settings(tmp_path: Path) -> None:
+    assert len(COMMANDS) == 2
+    params = overridden(COMMANDS[0], tmp_path)
     wanted = {key: value for (entry, key), (value, *_) in PRINTED.items() if entry == "fast_night"}
     assert {key: ours("fast_night", key, params) for key in wanted} == wanted
 
