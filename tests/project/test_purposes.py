@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 METHODS = ("adain", "cyclegan", "gatys")
 OUTPUTS = ("stylized/{}/images", "stylized/{}/extras", "models/{}", "snapshots/{}", "denoised/{}")
 FILES = ("stylized/{}/record.json", "stylized/{}/curves.csv", "curves/{}.csv", "metrics/{}.json",
-         "pretrained/{}.json")  # fmt: skip
+         "metrics/denoised/{}.json", "pretrained/{}.json")  # fmt: skip
 pytestmark = pytest.mark.slow
 
 
