@@ -144,6 +144,9 @@ def test_a_history_says_what_was_before_and_what_came_then() -> None:
     card = {"pretrained": begun, "parameters": {"steps": 20}}
     assert history(card) == "12,000 steps on photographs and Van Gogh, then 20"
     assert history({"parameters": {"steps": 20}}) == ""
+    parts = ("photographs and Van Gogh", "12,000 steps, then 20")
+    assert zoo_files.split_history(history(card)) == parts
+    assert zoo_files.split_history(zoo_files.trained_on(begun)) == (parts[0], "12,000 steps")
 
 
 def test_an_entry_that_began_from_another_tells_both(tmp_path: Path) -> None:

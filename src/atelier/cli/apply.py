@@ -12,12 +12,12 @@ import typer
 
 from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
+from atelier.core.structure import Precision
 
 if TYPE_CHECKING:
     from atelier.serving.stylizer import Applied
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, as PNG.")]
 
 

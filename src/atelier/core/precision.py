@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""Precision of convolutions and matrix products; losses and statistics stay in float32. ``auto``:
-bfloat16 where the device computes in it, else float32. float16 is for GPUs without bfloat16."""
+from atelier.core.structure import Precision
+
 AMPERE = 8
 """Major compute capability from which NVIDIA's GPUs have bfloat16."""
-
-
 CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 """Names of processors' instructions for it, on x86 and ARM."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,9 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names of entries and scales: they become names of files and of stages, and words of the shell."""
 CLASS = "class"
 DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,2})?)$"
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""Precision of convolutions and matrix products; losses and statistics stay in float32. ``auto``:
+bfloat16 where the device computes in it, else float32. float16 is for GPUs without bfloat16."""
 LONGEST_TEXT = 1000
 
 

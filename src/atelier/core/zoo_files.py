@@ -248,3 +248,13 @@ def history(card: Mapping[str, Any]) -> str:
     if not isinstance(steps, int):
         return ""
     return f"{trained_on(before)}, then {steps:,}" if steps else trained_on(before)
+
+
+def split_history(history: str) -> tuple[str, str]:
+    """Return data and steps of what ``history`` or ``trained_on`` returned.
+
+    ``photographs and Van Gogh`` and ``12,000 steps, then 20``.
+    """
+    steps, _, rest = history.partition(" on ")
+    data, then, more = rest.partition(", then ")
+    return data, f"{steps}{then}{more}"

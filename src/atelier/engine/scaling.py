@@ -8,7 +8,8 @@ import torch
 from torch.amp import GradScaler
 
 from atelier.core.config import UserError
-from atelier.core.precision import Precision, resolved
+from atelier.core.precision import resolved
+from atelier.core.structure import Precision
 
 LEAST = 1.0
 """Scale below which gradients overflow for another reason than the scale."""

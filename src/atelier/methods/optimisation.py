@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor
 
 from atelier.core.config import Settings
-from atelier.core.precision import Precision, lowered, noted
+from atelier.core.precision import lowered, noted
+from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.nn.picture_batches import SMALLEST, fill_batch, refuse_small
 from atelier.nn.pretrained.features import Features

@@ -23,8 +23,9 @@ from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
-from atelier.core.precision import Precision, lowered, noted
+from atelier.core.precision import lowered, noted
 from atelier.core.purpose import ApplySetting, RunSetting
+from atelier.core.structure import Precision
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.nn.colour_transfer import recolour
 from atelier.nn.memory import memory_format

@@ -24,7 +24,8 @@ from torch.optim.lr_scheduler import StepLR
 from atelier.core.batches import seed_of
 from atelier.core.config import Settings, UserError
 from atelier.core.pairing import Job, choose
-from atelier.core.precision import Precision, lowered, noted
+from atelier.core.precision import lowered, noted
+from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
 from atelier.nn.picture_batches import fill_batch, refuse_small

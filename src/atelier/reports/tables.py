@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from atelier.core import zoo_files
 from atelier.core.markdown import escaped
 from atelier.metrics.catalogue import (
     AFTER,
@@ -157,11 +158,9 @@ def _pretrained(frame: pd.DataFrame) -> list[str]:
     """Return the rows that did not begin from scratch, by the data they began with and by steps."""
     by_data: dict[str, list[str]] = {}
     begun = frame[frame["pretrained"] != ""].groupby("pretrained", sort=False)["method"]
-    for history, names in begun:  # see ``zoo_files.trained_on``
-        steps, _, rest = str(history).partition(" on ")
-        data, _, then = rest.partition(", then ")
-        more = f", then {then}" if then else ""
-        by_data.setdefault(data, []).append(f"{', '.join(names)} ({steps}{more})")
+    for history, names in begun:
+        data, steps = zoo_files.split_history(str(history))
+        by_data.setdefault(data, []).append(f"{', '.join(names)} ({steps})")
     return [f"pretrained on {data}: {', '.join(parts)}" for data, parts in by_data.items()]
 
 

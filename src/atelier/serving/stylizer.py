@@ -18,7 +18,7 @@ from atelier.core import images, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
 from atelier.core.paths import WEIGHTS
-from atelier.core.precision import Precision
+from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained, restore
 from atelier.methods.unpaired import Unpaired
