@@ -19,13 +19,14 @@ from atelier.core.images import ImageError, read, size_of
 from atelier.methods.base import Kind
 from atelier.methods.unpaired import Unpaired
 from atelier.nn.colour_transfer import COLOURS
-from atelier.serving.look import DIRECTIONS, Look, Style
+from atelier.serving.look import DIRECTIONS, STROKES, Look, Style
 from atelier.serving.saved_method import recipe
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
 __all__ = [
     "COLOURS",
     "DIRECTIONS",
+    "STROKES",
     "Look",
     "Style",
     "applicable",
@@ -126,9 +127,11 @@ def stylised(
     with ONE_AT_A_TIME:
         return applied.stylize(
             photo,
-            _taken(applied, style),
+            _taken(applied, style, look),
             replace(
                 look,
+                stroke=look.stroke if applied.needs_style else None,
+                mask=look.mask if applied.needs_style else None,
                 strength=look.strength if applied.has_strength else None,
                 direction=look.direction if look.direction in applied.directions else None,
             ),
@@ -136,11 +139,11 @@ def stylised(
         )
 
 
-def _taken(applied: Applied, style: Style) -> Style:
+def _taken(applied: Applied, style: Style, look: Look) -> Style:
     """Return what a method takes of the paintings: all, the first, or none."""
     if not applied.needs_style or style is None or isinstance(style, Image.Image):
         return style if applied.needs_style else None
-    return style if applied.mixes else style[:1]
+    return style if applied.mixes or look.mask else style[:1]
 
 
 def png(picture: Image.Image) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import streamlit as st
@@ -63,9 +63,11 @@ def trial(found: Project) -> None:
     kinds = {kind[name] for name in chosen}
     side = photo.side if photo else SIDES[-1]
     style = choose_style(found, side) if kinds & {"arbitrary", "optimisation"} else None
-    styles = mixed(found, style, side) if style and "arbitrary" in kinds else style
+    styles = mixed(found, style, side) if style else None
     both = any("to_photo" in systems.directions(found.root, found.params, n) for n in chosen)
-    look = choose_look(strength="arbitrary" in kinds, direction=both)
+    look = choose_look(strength="arbitrary" in kinds, direction=both, stroke=style is not None)
+    if isinstance(styles, list) and (mask := choose_mask()):
+        styles, look = [(one, 1.0) for one, _ in styles], replace(look, mask=mask)
     if photo is None or small is None:
         return
     if st.button("Stylise", type="primary", disabled=not chosen):
@@ -176,7 +178,7 @@ def turn(style: str) -> None:
 def mixed(found: Project, style: Image.Image, side: int) -> systems.Style:
     """Return the style, or a mixture with a second painting of the project."""
     files = {path.stem: path for path in outputs.paintings(found.root)}
-    hint = "For methods that take any painting; the others take the first alone."
+    hint = "Methods that optimise take the second in the white parts of a mask only."
     name = st.selectbox("Mixed with", [NOTHING, *files], key="second", help=hint, width=320)
     if name == NOTHING:
         return style
@@ -189,18 +191,32 @@ def mixed(found: Project, style: Image.Image, side: int) -> systems.Style:
     return [(style, 1 - share), (other, share)] if other else style
 
 
-def choose_look(*, strength: bool, direction: bool) -> systems.Look:
+def choose_mask() -> Image.Image | None:
+    """Return a grey picture that says where the second painting applies, if there is one."""
+    hint = "Black parts of it take the style, white ones the second painting; weights do not count."
+    with st.expander("A painting per region"):
+        st.caption(hint)
+        own = upload("The mask", "mask")
+    return opened(own, SIDES[-1]) if own else None
+
+
+def choose_look(*, strength: bool, direction: bool, stroke: bool) -> systems.Look:
     """Return the options, of which those are asked for that a chosen method has."""
-    share, way = None, None
+    share, way, size = None, None, None
     if strength:
         hint = "For methods that take any painting. 0: the photograph; 1: the full style."
         share = st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320)
     if direction:
         hint = "Of systems trained in both. to_photo makes a photograph of a painting."
         way = st.selectbox("Direction", systems.DIRECTIONS, key="direction", help=hint, width=320)
+    if stroke:
+        hint = "Size of the painting relative to the photograph: above 1 its strokes are larger."
+        least, most = systems.STROKES
+        size = st.slider("Stroke", least, most, 1.0, 0.25, key="stroke", help=hint, width=320)
     hint = "keep: the method's. Others: the photograph's, by chroma, CORAL or histogram."
     colour = st.selectbox("Colour", systems.COLOURS, key="colour", help=hint, width=320)
-    return systems.Look(share, way, None if colour == systems.COLOURS[0] else colour)
+    tint = None if colour == systems.COLOURS[0] else colour
+    return systems.Look(share, way, tint, None if size == 1.0 else size)
 
 
 def run(

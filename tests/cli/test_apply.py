@@ -1,4 +1,4 @@
-"""`atelier methods | stylize | denoise | export`, on methods whose weights were drawn."""
+"""`atelier methods | stylize | denoise | noise | export`, on methods whose weights were drawn."""
 
 from __future__ import annotations
 
@@ -86,6 +86,10 @@ def test_mixtures_colours_and_directions_by_the_names_of_try_it(
     assert mixed != made("3", "-s", "a.png") == made("4", "-s", "a.png:0.1", "-s", "b:2.png:0")
     assert len({made(n, "-s", "a.png", "--colour", n) for n in COLOURS}) == 4
     assert made("5", "-s", "a.png", "--colour", "keep") == made("3", "-s", "a.png")
+    assert made("7", "-s", "a.png", "--stroke", "2") != made("3", "-s", "a.png")
+    two = ("-s", "a.png", "-s", "c.png")
+    save(root / "mask.png")
+    assert made("8", *two, "--mask", "mask.png") != made("9", *two)
     given = ["in", "-o", "6", "-m", "cut", "--direction"]
     assert atelier(monkeypatch, "stylize", *given, "to_art") == 0
     assert atelier(monkeypatch, "stylize", *given, "to_photo") == 1
@@ -143,6 +147,7 @@ def test_stylize_never_writes_over_what_goes_in(root: Path, monkeypatch, capsys)
         (["gone", "-m", "cut", "-o", "out"], 1, "gone: no such file or folder"),
         (["results/models", "-m", "cut", "-o", "out"], 1, "results/models: holds no picture"),
         (["in", "-m", "adain", "--style", "gone.png", "-o", "out"], 1, "gone.png: is missing"),
+        (["in", "-m", "adain", "--mask", "gone.png", "-o", "out"], 1, "gone.png: is missing"),
         (["in", "-m", "cut"], 2, "--out"),
         (["in", "-o", "out"], 2, "--method"),
     ],
@@ -181,6 +186,40 @@ def test_denoise_writes_beside_and_takes_settings(root: Path, monkeypatch, capsy
     names = ("none/one-denoised.png", "in/one.png")
     made, source = (np.asarray(images.read(name)) for name in names)
     assert (made == source).all(), "no noise is taken away at strength 0"
+
+
+def test_noise_of_a_known_strength(root: Path, monkeypatch, capsys) -> None:
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(root / "grey.png")
+    for option, level, sd in (
+        ("--gaussian", "20", 20.0),
+        ("--poisson", "50", 255 * (0.5 / 50) ** 0.5),
+    ):
+        for out in ("a", "b"):
+            assert atelier(monkeypatch, "noise", "grey.png", option, level, "-o", out) == 0
+        made = root / "a/grey-noisy.png"
+        found = np.asarray(Image.open(made), float)
+        assert found.std() == pytest.approx(sd, rel=0.05)
+        assert found.mean() == pytest.approx(128, abs=2)
+        assert made.read_bytes() == (root / "b/grey-noisy.png").read_bytes()
+        assert (
+            atelier(monkeypatch, "noise", "grey.png", option, level, "--seed", "1", "-o", "b") == 0
+        )
+        assert made.read_bytes() != (root / "b/grey-noisy.png").read_bytes()
+    for given in ([], ["--gaussian", "5", "--poisson", "5"]):
+        assert atelier(monkeypatch, "noise", "grey.png", *given, "-o", "c") == 1
+        assert "say one of --gaussian and --poisson" in capsys.readouterr().err
+
+
+def test_the_pair_is_shown_beside_the_denoised_picture(root: Path, monkeypatch) -> None:
+    given = ("in/one.png", "--steps", "2", "-o", "out")
+    assert atelier(monkeypatch, "denoise", *given) == 0
+    assert sorted(sizes(root / "out")) == ["one-denoised.png"]
+    assert atelier(monkeypatch, "denoise", *given, "--show-pair") == 0
+    found = sizes(root / "out")
+    assert found["one-denoised.png"] == (64, 48)
+    width, height = found["one-denoised-pair.png"]
+    assert width > 6 * 256
+    assert height > 256
 
 
 def test_export_needs_its_packages(root: Path, monkeypatch, capsys) -> None:

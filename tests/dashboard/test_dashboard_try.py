@@ -103,9 +103,9 @@ def test_the_style_and_the_strength_are_asked_for_where_they_matter(ready: Path)
     app = show("try_it")
     assert app.selectbox(key="style").options[0] == "night"
     assert [one.key for one in app.selectbox] == ["style", "second", "colour"]
-    assert [one.key for one in app.slider] == ["strength"]
+    assert [one.key for one in app.slider] == ["strength", "stroke"]
     app.selectbox(key="second").set_value("night").run()
-    assert [one.key for one in app.slider] == ["share", "strength"]
+    assert [one.key for one in app.slider] == ["share", "strength", "stroke"]
     app.button_group(key="apply").set_value(["cut"]).run()
     assert not app.slider
     assert [one.key for one in app.selectbox] == ["colour"]
@@ -119,7 +119,12 @@ def test_a_mixture_and_colours_are_those_of_the_command_line(ready: Path) -> Non
     for key, value in (("second", "roots"), ("colour", "luminance")):
         app.selectbox(key=key).set_value(value).run()
         sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
-    assert len(set(sources)) == 3
+    app.slider(key="stroke").set_value(2.0).run()
+    sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
+    (mask,) = (one for one in app.file_uploader if one.key == "mask")
+    mask.upload("mask.png", encoded(ramp(64, 40, 2), "PNG"), "image/png").run()
+    sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
+    assert len(set(sources)) == 5
 
 
 def test_a_system_trained_in_both_directions_asks_for_one(ready: Path) -> None:

@@ -422,7 +422,7 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         (np.zeros((4, 4)), "a picture is uint8"),
         (
             {"picture": PHOTO},
-            "expected photo and style, strength, max_side, direction, colour; found picture",
+            "expected photo and style, strength, max_side, stroke, direction, colour; found picture",
         ),
         ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
         ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
@@ -433,7 +433,11 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         ({"photo": PHOTO, "max_side": -5}, "max_side is -5; no side"),
         ({"photo": PHOTO, "direction": "to_photo"}, "cut has no direction to_photo"),
         ({"photo": PHOTO, "colour": 3}, "colour 3 is none of keep"),
-        ({3: PHOTO}, "expected photo and style, strength, max_side, direction, colour; found 3"),
+        ({"photo": PHOTO, "stroke": "2"}, "stroke has to be a number"),
+        (
+            {3: PHOTO},
+            "expected photo and style, strength, max_side, stroke, direction, colour; found 3",
+        ),
         (b"no picture", "the picture is not a picture of a known kind"),
         ("no base64!", "has to be base64"),
     ],

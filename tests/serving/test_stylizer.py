@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import Params, UserError
@@ -15,7 +16,7 @@ from atelier.methods.base import Iterate
 from atelier.methods.fast import Fast
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
 from atelier.serving import saved_method, stylizer
-from atelier.serving.look import Look, Style
+from atelier.serving.look import Look, Style, regions
 from atelier.serving.stylizer import applicable, load_applied
 from support.models import METHODS, project, train
 from support.pictures import ramp
@@ -110,6 +111,51 @@ def test_a_mixture_is_the_methods_own_and_weights_are_shares(root: Path) -> None
     assert np.abs(grey(mixed) - grey(applied.stylize(EVEN, EVEN))).max() <= 1
 
 
+def test_a_stroke_is_the_size_of_the_painting(root: Path, monkeypatch) -> None:
+    applied, sizes = load(root, "adain"), []
+    blend = applied.method.blend
+    monkeypatch.setattr(
+        applied.method,
+        "blend",
+        lambda c, s, *rest: sizes.append(s[0].shape[2:]) or blend(c, s, *rest),
+    )
+    plain = applied.stylize(PHOTO, STYLE)
+    larger = applied.stylize(PHOTO, STYLE, Look(stroke=2.0))
+    applied.stylize(PHOTO, STYLE, Look(stroke=0.25))
+    assert max(sizes[1]) == 2 * max(PHOTO.size)
+    assert min(sizes[2]) >= 32, "no smaller than a system can take"
+    assert plain.size == larger.size
+    assert plain.tobytes() != larger.tobytes()
+
+
+@pytest.mark.parametrize("name", ["adain", "gatys"])
+def test_a_mask_gives_every_region_its_painting(root: Path, name: str) -> None:
+    applied, (width, height) = load(root, name), EVEN.size
+    one, other = ramp(70, 60, seed=3), ramp(60, 60, seed=9)
+    mask = Image.new("L", (width, height))
+    mask.paste(255, (width // 2, 0, width, height))
+    both = [(one, 1.0), (other, 1.0)]
+    made = images.to_tensor(applied.stylize(EVEN, both, Look(mask=mask)))
+    left, right = (images.to_tensor(applied.stylize(EVEN, style)) for style in (one, other))
+    torch.testing.assert_close(made[..., : width // 2], left[..., : width // 2])
+    torch.testing.assert_close(made[..., width // 2 :], right[..., width // 2 :])
+    even = images.to_tensor(applied.stylize(EVEN, both, Look(mask=Image.new("L", (3, 3), 51))))
+    torch.testing.assert_close(even, 0.8 * left + 0.2 * right, atol=2 / 255, rtol=0)
+    seen = [(i.step, i.total) for i in applied.iterates(EVEN, both, Look(mask=mask))]
+    assert [step for step, _ in seen] == list(range(1, len(seen) + 1))
+    assert {total for _, total in seen} == {seen[-1][0]}
+
+
+def test_regions_sum_to_one_and_a_grey_is_a_paintings_own() -> None:
+    mask = Image.new("L", (3, 1))
+    for place, grey_level in enumerate((0, 128, 255)):
+        mask.putpixel((place, 0), grey_level)
+    found = regions(mask, (3, 1), 3)
+    assert found.shape == (3, 1, 1, 1, 3)
+    torch.testing.assert_close(found.sum(0), torch.ones(1, 1, 1, 3))
+    torch.testing.assert_close(found[:, 0, 0, 0], torch.eye(3), atol=0.01, rtol=0)
+
+
 def test_both_directions_of_a_system_that_has_them(tmp_path: Path) -> None:
     path = project(tmp_path) / "params.yaml"
     path.write_text(path.read_text().replace("class: cut", "class: cyclegan"))
@@ -202,6 +248,14 @@ def test_a_system_that_optimises_shows_its_iterates(root: Path) -> None:
             "adain",
             {"style": STYLE, "look": Look(direction="to_art")},
             "no direction to_art; .* none",
+        ),
+        ("cut", {"look": Look(stroke=2.0)}, "cut takes no painting"),
+        ("adain", {"style": STYLE, "look": Look(stroke=9.0)}, "the stroke 9 is not between 0.25"),
+        ("adain", {"style": STYLE, "look": Look(mask=EVEN)}, "a mask needs two paintings or more"),
+        (
+            "adain",
+            {"style": [(STYLE, 1), (EVEN, 2)], "look": Look(mask=EVEN)},
+            "a mask needs two paintings or more, without weights",
         ),
         ("cut", {"look": Look(colour="sepia")}, "colour sepia is none of keep, luminance, coral"),
     ],

@@ -1,4 +1,4 @@
-"""``atelier methods | stylize | denoise | export``: application of trained methods.
+"""``atelier methods | stylize | denoise | noise | export``: application of trained methods.
 
 Heavy imports are deferred so that ``atelier --help`` is instant.
 """
@@ -15,6 +15,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.structure import Precision
 
 if TYPE_CHECKING:
+    from atelier.datasets.noise import Noise
     from atelier.serving.stylizer import Applied
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
@@ -91,6 +92,14 @@ def stylize(
             help="keep: the method's. The photograph's: its chroma, by CORAL, by histogram."
         ),
     ] = None,
+    stroke: Annotated[
+        float | None,
+        typer.Option(help="Size of the painting relative to the photograph: 2, larger strokes."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="A grey picture: black parts take the first --style, white the last."),
+    ] = None,
     max_side: Annotated[
         int | None, typer.Option(min=32, help="Shrink larger pictures to this many pixels first.")
     ] = None,
@@ -108,8 +117,11 @@ def stylize(
 
     atelier stylize dog.jpg -m adain -s night.jpg:0.7 -s roots.jpg:0.3 --colour luminance -o out
 
+    atelier stylize dog.jpg -m adain -s night.jpg -s roots.jpg --mask dog-mask.png -o out
+
     atelier stylize painting.jpg -m cyclegan --direction to_photo -o out
     """
+    from atelier.core import images  # noqa: PLC0415
     from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.serving import folders  # noqa: PLC0415
     from atelier.serving.look import Look  # noqa: PLC0415
@@ -122,7 +134,9 @@ def stylize(
     for applied in loaded:
         _tell(applied)
     styles = [folders.weighed_path(text) for text in style or ()]
-    options = folders.StylizeOptions(styles, Look(strength, direction, colour), max_side)
+    regions = None if mask is None else images.read(mask)
+    look = Look(strength, direction, colour, stroke, regions)
+    options = folders.StylizeOptions(styles, look, max_side)
     _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
 
 
@@ -133,6 +147,13 @@ def denoise(
     strength: Annotated[
         float | None, typer.Option(min=0, max=1, help="Fraction of the noise that is subtracted.")
     ] = None,
+    show_pair: Annotated[
+        bool,
+        typer.Option(
+            "--show-pair",
+            help="Write a sheet beside each: the two halves it learns from, and what it removed.",
+        ),
+    ] = False,
 ) -> None:
     """Denoise pictures without a trained network (Zero-Shot Noise2Noise).
 
@@ -146,7 +167,39 @@ def denoise(
     given = {key: value for key, value in asked.items() if value is not None}
     block = {**params.scaled("denoise"), **given, "batch": 1, "fill_batch": False}
     settings = DenoiseSettings.build(block, "denoise")
-    _end(folders.denoise_files(pictures, out, settings, pick_device(params), _warn), out)
+    device = pick_device(params)
+    _end(
+        folders.denoise_files(pictures, out, settings, device, _warn, show_pair=show_pair),
+        out,
+    )
+
+
+def noise(
+    pictures: Pictures,
+    out: Out,
+    gaussian: Annotated[
+        float | None,
+        typer.Option(min=0, max=255, help="Standard deviation, in levels of 255."),
+    ] = None,
+    poisson: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Events at white; fewer is noisier."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other noise.")] = 0,
+) -> None:
+    """Add noise of a known strength to pictures, to try a denoiser on.
+
+    atelier noise dog.jpg --gaussian 25 -o noisy
+
+    atelier denoise noisy --show-pair -o clean
+    """
+    from atelier.serving import folders  # noqa: PLC0415
+
+    asked: dict[Noise, float | None] = {"gaussian": gaussian, "poisson": poisson}
+    given = [(kind, level) for kind, level in asked.items() if level is not None]
+    if len(given) != 1:
+        raise UserError("say one of --gaussian and --poisson")
+    _end(folders.add_noise_to_files(pictures, out, given[0], _warn, seed), out)
 
 
 def export(
@@ -182,5 +235,5 @@ def _end(failed: int, out: Path) -> None:
     typer.echo(f"the results are in {out}")
 
 
-COMMANDS = (methods, stylize, denoise, export)
+COMMANDS = (methods, stylize, denoise, noise, export)
 """Commands, in the order of `--help`."""

@@ -12,16 +12,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Generator
+
 from atelier.core import filenames, images
 from atelier.core.config import UserError
 from atelier.core.images import size_of
+from atelier.datasets.noise import NOISES, Noise
 from atelier.methods.zsn2n import DenoiseSettings, denoise, picture_seed
+from atelier.nn.zsn2n import pair_view
+from atelier.reports.image_grid import contact_sheet
 from atelier.serving.look import PLAIN, Look, Style
 from atelier.serving.stylizer import Applied, memory
 from atelier.tracking.progress import progress
 
 EVERY = 50
 """Steps of the denoiser between lines of progress."""
+PAIR_CELL = 256
+"""Side of a cell of the sheet of ``denoise_files``, in pixels."""
 MessageCallback = Callable[[str], None]
 """Callback for a message about every picture that failed."""
 
@@ -119,7 +126,8 @@ def stylize_files(
         method.check(style, options.look)
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
     _name_left_out(sources, on_message)
-    total = sum(_steps(method, task.source, options.max_side) for method, task in work)
+    passes = len(style) if options.look.mask else 1
+    total = passes * sum(_steps(method, task.source, options.max_side) for method, task in work)
     jobs = [(task, _stylised(method, task, style, options)) for method, task in work]
     return _run(jobs, total, "stylize", on_message)
 
@@ -148,15 +156,23 @@ def denoise_files(
     settings: DenoiseSettings,
     device: str,
     on_message: MessageCallback,
+    *,
+    show_pair: bool = False,
 ) -> int:
-    """Denoise every picture separately; return the number of failures."""
+    """Denoise every picture separately; return the number of failures.
+
+    With ``show_pair`` a sheet is written beside each: its two down-sampled halves, which the
+    network learns from, and what was removed (see ``nn.zsn2n.pair_view``).
+    """
     tasks = gather(sources, out, "denoised")
     _name_left_out(sources, on_message)
-    jobs = [(task, _denoised(task, settings, device)) for task in tasks]
+    jobs = [(task, _denoised(task, settings, device, show_pair=show_pair)) for task in tasks]
     return _run(jobs, len(tasks) * (-(-settings.steps // EVERY) + 1), "denoise", on_message)
 
 
-def _denoised(task: Task, settings: DenoiseSettings, device: str) -> Iterator[None]:
+def _denoised(
+    task: Task, settings: DenoiseSettings, device: str, *, show_pair: bool
+) -> Iterator[None]:
     noisy = images.load(task.source)[None].to(device)
     seed = picture_seed(task.target.stem, seed=0)
     with memory(noisy.shape[3], noisy.shape[2]):
@@ -164,6 +180,35 @@ def _denoised(task: Task, settings: DenoiseSettings, device: str) -> Iterator[No
             yield
             made = iterate.image
     images.save_png(made, task.target)
+    if show_pair:
+        views = pair_view(noisy[0].cpu(), made[0].cpu())
+        row = [images.to_image(view) for view in views.values()]
+        sheet = contact_sheet([row], list(views), cell=PAIR_CELL)
+        images.save_png(sheet, task.target.with_name(f"{task.target.stem}-pair.png"))
+
+
+def add_noise_to_files(
+    sources: Sequence[Path],
+    out: Path,
+    noise: tuple[Noise, float],
+    on_message: MessageCallback,
+    seed: int = 0,
+) -> int:
+    """Add noise of a kind and strength to every picture; return the number of failures.
+
+    A file has 8 bits: what exceeds white or black is clipped, whatever the kind.
+    """
+    tasks = gather(sources, out, "noisy")
+    _name_left_out(sources, on_message)
+    jobs = [(task, _noised(task, noise, seed)) for task in tasks]
+    return _run(jobs, len(tasks), "noise", on_message)
+
+
+def _noised(task: Task, noise: tuple[Noise, float], seed: int) -> Iterator[None]:
+    (kind, level), generator = noise, Generator()
+    generator.manual_seed(picture_seed(task.target.stem, seed))
+    images.save_png(NOISES[kind](images.load(task.source), level, generator), task.target)
+    yield
 
 
 def _run(

@@ -10,10 +10,12 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from atelier.core.config import UserError
+from atelier.core.images import to_tensor
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary
 from atelier.methods.unpaired import BACK
@@ -35,8 +37,15 @@ class Look:
     colour: str | None = None
     """See ``nn.colour_transfer.Colour``. CORAL and histograms change the painting or, where the
     style is fixed, the result."""
+    stroke: float | None = None
+    """Size of the painting relative to the photograph: above 1 its strokes become larger."""
+    mask: Image.Image | None = None
+    """Which painting each part of the photograph takes: black the first, white the last, grey one
+    between. Any size; stretched to the photograph's."""
 
 
+STROKES = (0.25, 4.0)
+"""Smallest and largest ``stroke``."""
 PLAIN = Look()
 
 
@@ -58,6 +67,16 @@ def with_options(
         styles = [recolour(style, content) for style in styles]
     strength = method.settings.strength if look.strength is None else look.strength
     yield Iterate(1, 1, method.interpolate(content, styles, weights, strength))
+
+
+def regions(mask: Image.Image, size: tuple[int, int], count: int) -> Tensor:
+    """Return the share of each of ``count`` paintings at every pixel: (count, 1, 1, H, W).
+
+    They sum to 1; between two paintings' greys, k / (count - 1), they change linearly.
+    """
+    grey = to_tensor(mask.convert("L").resize(size, Image.Resampling.BILINEAR))[:1]
+    places = torch.arange(count).view(-1, 1, 1, 1, 1)
+    return (1 - (grey * (count - 1) - places).abs()).clamp_min(0)
 
 
 def parts(style: Style) -> list[tuple[Image.Image, float]]:

@@ -12,8 +12,8 @@ A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in b
 ``predict`` takes one picture, a list of pictures, an array (B, H, W, 3), a mapping as above whose
 ``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
 returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
-are preserved; ``max_side`` shrinks larger photographs first. ``direction`` and ``colour`` are those
-of ``atelier stylize``.
+are preserved; ``max_side`` shrinks larger photographs first. ``stroke``, ``direction`` and
+``colour`` are those of ``atelier stylize``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from atelier.tracking.client import library
 
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
-WISHES = ("style", "strength", "max_side", "direction", "colour")
+WISHES = ("style", "strength", "max_side", "stroke", "direction", "colour")
 
 
 def decode(picture: Any, max_side: int | None = None) -> Image.Image:
@@ -89,9 +89,11 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
         named = ", ".join(map(str, asked))
         raise UserError(f"expected photo and {', '.join(WISHES)}; found {named}")
     photos = _plain(asked["photo"])
-    style, strength, side, *words = (_plain(asked.get(wish)) for wish in WISHES)
-    look = Look(_number("strength", strength), *(word and str(word) for word in words))
-    side = _side(_number("max_side", side))
+    given = {wish: _plain(asked.get(wish)) for wish in WISHES}
+    numbers = {wish: _number(wish, given[wish]) for wish in ("strength", "stroke", "max_side")}
+    words = {wish: given[wish] and str(given[wish]) for wish in ("direction", "colour")}
+    look = Look(numbers["strength"], words["direction"], words["colour"], numbers["stroke"])
+    style, side = given["style"], _side(numbers["max_side"])
     painting = None if style is None else decode(style, side)
 
     def one(photo: Any) -> Any:

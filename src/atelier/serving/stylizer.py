@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from atelier.methods.unpaired import Unpaired
 from atelier.methods.warm_start import refuse_other_features
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma
 from atelier.nn.pretrained.weights import found_at
-from atelier.serving.look import PLAIN, Look, Style, parts, shares, with_options
+from atelier.serving.look import PLAIN, STROKES, Look, Style, parts, regions, shares, with_options
 from atelier.serving.saved_method import Recipe, recipe, untrained
 
 SMALLEST = 32
@@ -188,11 +189,12 @@ class Applied:
         paintings = parts(style) if self.needs_style else [(photo, 1.0)]
         weights = shares([weight for _, weight in paintings])
         content = images.to_tensor(photo)[None]
-        styles = [images.to_tensor(_painting(one, photo))[None] for one, _ in paintings]
+        scaled = [_painting(one, photo, look.stroke) for one, _ in paintings]
+        styles = [images.to_tensor(one)[None] for one in scaled]
         if isinstance(self.method, Trained):
             self.method.check(*content.shape[2:])
         with memory(*photo.size):
-            for iterate in self._coloured(content, styles, weights, look):
+            for iterate in self._composed(content, styles, weights, look):
                 yield iterate
         if not iterate.image.isfinite().all():
             raise UserError(f"{self.name}: its picture holds values that are not finite")
@@ -202,8 +204,9 @@ class Applied:
         paintings = parts(style)
         if self.needs_style and not paintings:
             raise UserError(f"{self.name} needs a painting; give it a style")
-        if self.needs_style and len(paintings) > 1 and not self.mixes:
+        if self.needs_style and len(paintings) > 1 and not self.mixes and not look.mask:
             raise UserError(f"{self.name} takes one painting, not a mixture")
+        self._check_regions([weight for _, weight in paintings], look)
         shares([weight for _, weight in paintings])
         if look.strength is not None and not self.has_strength:
             raise UserError(f"{self.name} has no strength: it can be applied in full only")
@@ -214,6 +217,38 @@ class Applied:
             raise UserError(f"{self.name} has no direction {look.direction}; it has {known}")
         if look.colour is not None and look.colour not in COLOURS:
             raise UserError(f"colour {look.colour} is none of {', '.join(COLOURS)}")
+
+    def _check_regions(self, weights: Sequence[float], look: Look) -> None:
+        """Raise ``UserError`` if ``mask`` or ``stroke`` do not fit the method and the paintings."""
+        if (look.mask or look.stroke) and not self.needs_style:
+            raise UserError(f"{self.name} takes no painting, so that no mask or stroke applies")
+        if look.mask and (len(weights) < 2 or len(set(weights)) > 1):
+            raise UserError("a mask needs two paintings or more, without weights")
+        least, most = STROKES
+        if look.stroke is not None and not least <= look.stroke <= most:
+            raise UserError(f"the stroke {look.stroke:g} is not between {least:g} and {most:g}")
+
+    def _composed(
+        self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look
+    ) -> Iterator[Iterate]:
+        """Yield the iterates; with a mask, those of one painting after another, put together.
+
+        What is not done yet shows the photograph. The parts meet in pixels, not in features, so
+        that every system can do it.
+        """
+        if look.mask is None:
+            yield from self._coloured(content, styles, weights, look)
+            return
+        height, width = content.shape[2:]
+        shares_at = regions(look.mask, (width, height), len(styles))
+        made = content.clone()
+        for place, (style, share) in enumerate(zip(styles, shares_at, strict=True)):
+            for iterate in self._coloured(content, [style], [1.0], look):
+                part = share.to(iterate.image) * (iterate.image - content.to(iterate.image))
+                step, total = place * iterate.total + iterate.step, len(styles) * iterate.total
+                whole = made.to(part) + part
+                yield Iterate(step, total, whole)
+            made = whole
 
     def _coloured(
         self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look
@@ -247,11 +282,22 @@ def shrunk(picture: Image.Image, max_side: int | None) -> Image.Image:
     return images.resize(picture, max_side, "fit")
 
 
-def _painting(style: Image.Image, photo: Image.Image) -> Image.Image:
-    """Shrink a painting to the photograph's size, as in the bench: strokes keep their scale."""
+def _painting(style: Image.Image, photo: Image.Image, stroke: float | None = None) -> Image.Image:
+    """Shrink a painting to the photograph's size, as in the bench: strokes keep their scale.
+
+    With ``stroke`` it gets that multiple of the size, and is enlarged where it has less.
+    """
     _refuse_small(style, "the painting")
+    if stroke is not None:
+        side = round(stroke * max(photo.size))
+        return images.resize(style, max(side, _least_side(style)), "fit")
     small = shrunk(style, max(photo.size))
     return style if min(small.size) < SMALLEST else small
+
+
+def _least_side(picture: Image.Image) -> int:
+    """Return the long side at which the short one has ``SMALLEST`` pixels."""
+    return ceil(SMALLEST * max(picture.size) / min(picture.size))
 
 
 def _refuse_small(picture: Image.Image, what: str) -> None:
