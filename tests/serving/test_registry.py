@@ -422,7 +422,7 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         (np.zeros((4, 4)), "a picture is uint8"),
         (
             {"picture": PHOTO},
-            "expected photo and style, strength, max_side, stroke, direction, colour; found picture",
+            "expected photo and style, strength, max_side, stroke, direction, colour; found pict",
         ),
         ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
         ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
