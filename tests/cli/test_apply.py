@@ -14,6 +14,7 @@ from PIL import Image
 from atelier.cli import apply
 from atelier.core import images
 from atelier.nn.colour_transfer import COLOURS
+from atelier.serving import folders
 from atelier.serving.look import DIRECTIONS
 from support.cli import atelier
 from support.models import project, train
@@ -186,6 +187,17 @@ def test_denoise_writes_beside_and_takes_settings(root: Path, monkeypatch, capsy
     names = ("none/one-denoised.png", "in/one.png")
     made, source = (np.asarray(images.read(name)) for name in names)
     assert (made == source).all(), "no noise is taken away at strength 0"
+
+
+def test_outside_a_project_denoise_has_the_papers_settings(
+    root: Path, monkeypatch, tmp_path_factory
+) -> None:
+    elsewhere, seen = tmp_path_factory.mktemp("elsewhere"), []
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(folders, "denoise_files", lambda *given, **_: seen.append(given) or 0)
+    assert atelier(monkeypatch, "denoise", str(root / "in/one.png"), "-o", "out") == 0
+    settings = seen[0][2]
+    assert (settings.steps, settings.decay_every, settings.crop) == (2000, 1500, None)
 
 
 def test_noise_of_a_known_strength(root: Path, monkeypatch, capsys) -> None:

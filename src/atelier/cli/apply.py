@@ -157,15 +157,17 @@ def denoise(
 ) -> None:
     """Denoise pictures without a trained network (Zero-Shot Noise2Noise).
 
-    Defaults are those of `denoise` in params.yaml.
+    Defaults are those of `denoise` in the project's params.yaml; outside a project, the paper's.
     """
     from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.methods.zsn2n import DenoiseSettings  # noqa: PLC0415
     from atelier.serving import folders  # noqa: PLC0415
+    from atelier.serving.saved_method import here  # noqa: PLC0415
 
-    params, asked = Params.load(), {"steps": steps, "strength": strength}
+    (_, params), asked = here(), {"steps": steps, "strength": strength}
     given = {key: value for key, value in asked.items() if value is not None}
-    block = {**params.scaled("denoise"), **given, "batch": 1, "fill_batch": False}
+    own = params.scaled("denoise") if params else {}
+    block = {**own, **given, "batch": 1, "fill_batch": False}
     settings = DenoiseSettings.build(block, "denoise")
     device = pick_device(params)
     _end(
