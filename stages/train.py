@@ -79,6 +79,10 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
         write_json(out.card, {**card, records.WEIGHTS: trained.weights_digest(out.folder)})
+        for step in out.kept_steps():
+            made = out.checkpoint(step)
+            digest = trained.weights_digest(made.folder)
+            write_json(made.card, {**card, "step": step, records.WEIGHTS: digest})
         run.artifact(out.card)
         records.set_aside(Path(), name, "run", {"run_id": run.id}, records.digest_of([out.card]))
     train.put_away(kept, state)

@@ -20,7 +20,7 @@ from atelier.methods.base import Kind
 from atelier.methods.unpaired import Unpaired
 from atelier.nn.colour_transfer import COLOURS
 from atelier.serving.look import DIRECTIONS, STROKES, Look, Style
-from atelier.serving.saved_method import recipe
+from atelier.serving.saved_method import KEPT, recipe
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
 __all__ = [
@@ -104,7 +104,7 @@ def load(root: Path, params: Params, name: str) -> Applied:
     model = recipe(root, params, name).model
     files = sorted(model.glob("*")) if model else []
     stamps = [(str(path), path.stat().st_mtime_ns) for path in files]
-    return _load(root, params, name, (params.key(name), tuple(stamps)))
+    return _load(root, params, name, (params.key(name.partition(KEPT)[0]), tuple(stamps)))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -109,6 +109,26 @@ def test_weights_that_are_not_those_of_the_card_are_refused(prepared: Path, tmp_
     trained.restore(make(), model)  # made before there were digests
 
 
+def test_checkpoints_that_are_kept_are_the_weights_of_shorter_trainings(
+    prepared: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    run(make(keep_checkpoints=(2, 6), ema=0.5), prepared, results)
+    model = Results(tmp_path).model("toy")
+    assert model.kept_steps() == [2, 6]
+    shorter = tmp_path / "shorter/results"
+    run(make(steps=2, ema=0.5), prepared, shorter)
+    found = [load_file(model.checkpoint(step).weights) for step in (2, 6)]
+    wanted = [load_file(path / "models/toy" / WEIGHTS) for path in (shorter, results)]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+
+
+def test_a_checkpoint_beyond_the_end_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="keep_checkpoints: 7 is beyond the 6 steps"):
+        make(keep_checkpoints=(2, 7))
+
+
 def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
     few = train.start(make(photos=2, styles=1), prepared, tmp_path / "a").batches
     assert (len(few.contents), len(few.styles)) == (2, 1)

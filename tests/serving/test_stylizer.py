@@ -11,8 +11,11 @@ import torch
 from PIL import Image
 
 from atelier.core import images
+from atelier.core.checkpoints import save_weights
 from atelier.core.config import Params, UserError
-from atelier.methods.base import Iterate
+from atelier.core.files import read_json, write_json
+from atelier.core.paths import CARD, WEIGHTS
+from atelier.methods.base import Iterate, make
 from atelier.methods.fast import Fast
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
 from atelier.serving import saved_method, stylizer
@@ -379,6 +382,26 @@ def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
     card.write_text(json.dumps({**found, "features_hash": "0123456789ab"}))
     with pytest.raises(UserError, match="trained with mini 0123456789ab, here is"):
         load(tmp_path, "adain")
+
+
+def test_a_kept_checkpoint_is_applied_by_its_step(tmp_path: Path) -> None:
+    folder = train(project(tmp_path, "cut"), "cut")
+    kept, final = folder / "checkpoints/5", load(tmp_path, "cut")
+    other = make({**METHODS["cut"]}, "cut", seed=9, device="cpu")
+    save_weights(other.inference_networks.state_dict(), kept / WEIGHTS)
+    write_json(kept / CARD, {**read_json(folder / CARD), "step": 5})
+    params = Params.load(tmp_path / "params.yaml")
+    names = list(applicable(tmp_path, params))
+    assert names.index("cut@5") == names.index("cut") + 1
+    assert not applicable(tmp_path, params)["cut@5"]
+    found = load(tmp_path, "cut@5")
+    assert found.name == "cut@5"
+    assert found.used == "weights of your own training, kept after step 5"
+    wanted = other.stylize(images.to_tensor(EVEN)[None], images.to_tensor(EVEN)[None])
+    assert found.stylize(EVEN).tobytes() == images.to_image(wanted).tobytes()
+    assert found.stylize(EVEN).tobytes() != final.stylize(EVEN).tobytes()
+    with pytest.raises(UserError, match="no weights were kept after step 6; there are: cut@5"):
+        load(tmp_path, "cut@6")
 
 
 def test_an_unknown_method_is_named(root: Path) -> None:

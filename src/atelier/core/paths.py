@@ -13,7 +13,7 @@ CARD, TRAINING, RUN, RECORD = "card.json", "training.json", "run.json", "record.
 MANIFEST, PAIRING, CURVES = "manifest.json", "pairing.json", "curves.csv"
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
-SNAPSHOTS = "snapshots"
+SNAPSHOTS, CHECKPOINTS = "snapshots", "checkpoints"
 VOTES = "votes.db"
 """File name of people's votes, in the project's root: nothing could make them again."""
 
@@ -95,6 +95,20 @@ class Model:
     def weights(self) -> Path:
         """Final weights."""
         return self.folder / WEIGHTS
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the weights kept after some of the steps, if any."""
+        return self.folder / CHECKPOINTS
+
+    def checkpoint(self, step: int) -> Model:
+        """Weights kept after ``step``, with their card."""
+        return Model(self.checkpoints / str(step))
+
+    def kept_steps(self) -> list[int]:
+        """Return the steps whose weights were kept, in order."""
+        found = self.checkpoints.iterdir() if self.checkpoints.is_dir() else ()
+        return sorted(int(path.name) for path in found if path.name.isdecimal())
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from atelier.core.files import read_json, read_record, write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
-from atelier.core.paths import RUN, SNAPSHOTS, Prepared, Results
+from atelier.core.paths import RUN, SNAPSHOTS, Model, Prepared, Results
 from atelier.core.records import set_aside
 from atelier.core.structure import CLASS
 from atelier.engine.curves import write_history
@@ -117,9 +117,16 @@ def train(
     trainer.method.check(*size_of(jobs[0].content)[::-1])
     for result in progress(trainer.run(), steps - trainer.step, f"train {name}"):
         watch(result)
+        if result.step in trainer.settings.keep_checkpoints:
+            save_weights(trainer.final_weights(), _kept(trainer).checkpoint(result.step).weights)
         if result.step in trainer.snapshot_steps:
             for photo, image in draw_snapshot(trainer, jobs):
                 show(photo, result.step, image)
+
+
+def _kept(trainer: Trainer) -> Model:
+    """Return the place of the checkpoints that are kept, while it trains."""
+    return Model(trainer.folder)
 
 
 def run_worker(trainer: Trainer | None) -> None:
@@ -147,6 +154,8 @@ def write_outputs(trainer: Trainer, name: str, results: Results) -> dict[str, An
     kept = set_aside(results.root, name, "training", found, weights_digest(out.folder))
     write_json(out.training, kept)
     write_history(trainer.history, results.curves(name))
+    if _kept(trainer).checkpoints.is_dir():
+        shutil.copytree(_kept(trainer).checkpoints, out.checkpoints, dirs_exist_ok=True)
     pictures = results.snapshots(name)
     pictures.mkdir(parents=True, exist_ok=True)
     if (trainer.folder / SNAPSHOTS).is_dir():

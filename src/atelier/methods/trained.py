@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from math import ceil
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -76,6 +76,8 @@ class TrainSettings(Settings):
     """Parts of the batch computed one after another to save memory (gradient accumulation)."""
     compile: bool = False
     """Compile the networks with torch.compile: slow first steps, faster training on a GPU."""
+    keep_checkpoints: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Steps after which the weights are kept beside the final ones, to be applied as NAME@STEP."""
     snapshots: RunSetting[int] = Field(5, ge=0)
     """Number of snapshots of test photographs, evenly spread over the training, the end
     included."""
@@ -113,6 +115,8 @@ class TrainSettings(Settings):
             return self
         if given and not self.epochs_of_schedule:
             raise ValueError("epochs: stands beside steps; keep one")
+        if beyond := [step for step in self.keep_checkpoints if step > self.steps]:
+            raise ValueError(f"keep_checkpoints: {beyond[0]} is beyond the {self.steps} steps")
         if not self.steps and not self.warm_start:
             raise ValueError("steps: 0 trains nothing; set warm_start, or train")
         return self

@@ -19,6 +19,9 @@ from atelier.core.yaml_tree import read_tree
 from atelier.methods.base import Kind, Method, system_of
 from atelier.methods.trained import Trained
 
+KEPT = "@"
+"""Between the names of a method and a step whose weights were kept; part of no method's name."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -53,6 +56,8 @@ class Recipe:
             return f"pretrained weights of the zoo ({zoo_files.trained_on(self.card)})"
         if self.model is None:
             return ""
+        if step := self.card.get("step"):
+            return f"weights of your own training, kept after step {step:,}"
         begun, by = zoo_files.history(self.card), "steps" if "steps" in self.block else "epochs"
         how = f"pretrained: {begun}" if begun else f"{by}: {self.block.get(by)}"
         return f"weights of your own training ({how})"
@@ -83,11 +88,14 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     Args:
         root: the project's folder; None outside one.
         params: its settings.
-        name: of the method.
+        name: of the method; ``NAME@STEP`` for weights that its training kept.
 
     Raises:
         UserError: unknown, not trained and not in the zoo, or a card cannot be read.
     """
+    base, _, step = name.partition(KEPT)
+    if root is not None and params is not None and step and base in params.method_names:
+        return _kept(root, params, base, step)
     known = params is not None and name in params.method_names
     if root is not None and params is not None and known:
         now, model = params.method(name), Results(root).model(name).folder
@@ -102,6 +110,15 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
     if params is not None and not known:
         params.method(name)  # lists the entries
     raise UserError(untrained(name, root))
+
+
+def _kept(root: Path, params: Params, base: str, step: str) -> Recipe:
+    """Return the recipe of weights that a training kept after some of its steps."""
+    model, now = Results(root).model(base), params.method(base)
+    if step not in {str(one) for one in model.kept_steps()}:
+        kept = ", ".join(f"{base}{KEPT}{one}" for one in model.kept_steps()) or "none"
+        raise UserError(f"{base}: no weights were kept after step {step}; there are: {kept}")
+    return _trained_here(model.checkpoint(int(step)).folder, f"{base}{KEPT}{step}", now)
 
 
 def _trained_here(model: Path, name: str, now: Mapping[str, Any]) -> Recipe:

@@ -18,7 +18,7 @@ from torch import Tensor
 from atelier.core import images, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import out_of_memory
-from atelier.core.paths import WEIGHTS
+from atelier.core.paths import WEIGHTS, Results
 from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method, make
 from atelier.methods.trained import Arbitrary, Trained, restore
@@ -27,7 +27,7 @@ from atelier.methods.warm_start import refuse_other_features
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma
 from atelier.nn.pretrained.weights import found_at
 from atelier.serving.look import PLAIN, STROKES, Look, Style, parts, regions, shares, with_options
-from atelier.serving.saved_method import Recipe, recipe, untrained
+from atelier.serving.saved_method import KEPT, Recipe, recipe, untrained
 
 SMALLEST = 32
 """Smallest side in pixels: below it, most systems lack statistics, or pixels for padding."""
@@ -40,12 +40,21 @@ IterateCallback = Callable[[Iterate], None]
 def applicable(root: Path | None, params: Params | None) -> dict[str, str]:
     """Return name → "" if the method can be applied now, else the reason, a sentence.
 
-    The methods of the project come first, then further ones of the zoo; outside a project only
-    these.
+    The methods of the project come first, each with the checkpoints that its training kept, then
+    further ones of the zoo; outside a project only these.
     """
-    own = params.method_names if params else []
+    own = _with_kept(root, params) if root and params else []
     names = [*own, *(name for name in zoo_files.names(root) if name not in own)]
     return {name: _obstacle(root, params, name) for name in names}
+
+
+def _with_kept(root: Path, params: Params) -> list[str]:
+    """Return the project's methods, each followed by the checkpoints its training kept."""
+    return [
+        named
+        for name in params.method_names
+        for named in (name, *(f"{name}{KEPT}{n}" for n in Results(root).model(name).kept_steps()))
+    ]
 
 
 def _obstacle(root: Path | None, params: Params | None, name: str) -> str:
