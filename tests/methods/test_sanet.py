@@ -98,6 +98,17 @@ def test_the_losses_are_the_papers() -> None:
     torch.testing.assert_close(found["total"], total, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("seeded_vgg19")
+def test_the_losses_are_those_of_the_loss_network() -> None:
+    method, seen = system(loss_features="vgg19", identity_features_weight=0.0), two_pairs()
+    found, judge = losses_of(method, seen), system(features="vgg19").features
+    again = method._decode(method.features(seen.content), method.features(seen.style))
+    kept = torch.zeros(())
+    for k in ("relu4_1", "relu5_1"):
+        kept = kept + (mvn(judge(again)[k]) - mvn(judge(seen.content)[k])).square().mean()
+    torch.testing.assert_close(found["content"], kept)
+
+
 def test_without_its_weight_the_loss_network_does_not_see_the_reconstructions() -> None:
     method, asked = system(identity_features_weight=0.0), list[Tensor]()
     method.features.register_forward_hook(lambda _, inputs, __: asked.append(inputs[0]))

@@ -97,7 +97,7 @@ class SANet(Arbitrary[SANetSettings]):
         # activation 1) but torchvision's VGG19, rescaled in the same way layer by layer.
         load = partial(load_features, padding="reflect", unit_activations=True, device=device)
         judge = settings.loss_features
-        features = load(settings.features, ATTENDED if judge else LAYERS)
+        features = load(settings.features, LAYERS)  # the decoder mirrors the widths of all
         losses = LossFeatures(partial(load, judge, LAYERS)) if judge else features
         return cls(settings, features, losses, seed, device)
 
