@@ -52,7 +52,7 @@ def attended(method: SANet, content: Tensor, style: Tensor) -> Tensor:
         return F.conv2d(features, state[f"{name}.weight"], state[f"{name}.bias"])
 
     seen, painting, parts = method.features(content), method.features(style), []
-    for name, layer in (("relu4", "relu4_1"), ("relu5", "relu5_1")):
+    for name, layer in zip(("relu4", "relu5"), method.layers, strict=True):
         image, other = seen[layer].double(), painting[layer].double()
         query = project(f"{name}.query", mvn(image).double()).flatten(2)
         key = project(f"{name}.key", mvn(other).double()).flatten(2)
@@ -66,8 +66,10 @@ def attended(method: SANet, content: Tensor, style: Tensor) -> Tensor:
     return project("merge", summed).float()
 
 
-def test_the_decoder_gets_the_papers_features() -> None:
-    method, seen = system(), two_pairs()
+@pytest.mark.parametrize("layer", ["relu4_1", "relu3_1"])
+def test_the_decoder_gets_the_papers_features(layer: str) -> None:
+    method, seen = system(layer=layer), two_pairs()
+    assert method.layers[0] == layer
     found = method._attend(method.features(seen.content), method.features(seen.style))
     torch.testing.assert_close(
         found, attended(method, seen.content, seen.style), rtol=1e-4, atol=1e-4
@@ -123,7 +125,17 @@ def test_the_gradient_reaches_every_trained_parameter_and_no_other() -> None:
     assert all(weight.grad is None for weight in method.features.parameters())
 
 
-@pytest.mark.parametrize("settings", [{}, {"init": "he"}])
+def test_identity_initialisation_adds_a_tenth_of_what_resembles_the_content() -> None:
+    """With the content as its own style, nearly all of it: each position resembles itself most."""
+    method, image = system(init="he", layer="relu3_1"), smooth(1)
+    first = method.networks["transformer"].relu4
+    content = method.features(image)
+    found = first(content, content) - content["relu3_1"]
+    assert found.std() < 0.15 * content["relu3_1"].std()
+    assert torch.corrcoef(torch.stack([found.flatten(), content["relu3_1"].flatten()]))[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"init": "he", "layer": "relu3_1"}])
 def test_training_lowers_the_loss(settings: dict[str, Any]) -> None:
     method = system(lr=1e-4, **settings)
     curve = optimise(method, (two_pairs(step=step) for step in range(20)))

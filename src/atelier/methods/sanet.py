@@ -4,7 +4,7 @@
 layers and a decoder are trained. Settings as in the paper, §4.1, and where it gives none as in the
 public reimplementation (GlebSBrykin/SANET); the authors have published no code.
 
-Shapes: B pictures of H×W, sides multiples of 16; relu4_1 and relu5_1 at strides 8 and 16.
+Shapes: B pictures of H×W, sides multiples of 16; relu3_1, relu4_1, relu5_1 at strides 4, 8, 16.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from atelier.core.batches import Batch
 from atelier.core.purpose import ApplySetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
 from atelier.nn.attention import MergedAttention, StyleAttention, mvn
-from atelier.nn.decoder import TAPS, Decoder, Init, init_he
+from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.memory import to_device
 from atelier.nn.padding import cropped
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
-ATTENDED = ("relu4_1", "relu5_1")
-"""Layers of the attention and of the content loss."""
+DEEPEST = ("relu4_1", "relu5_1")
+"""Layers of the content loss."""
 LAYERS = (*TAPS, "relu5_1")
 """Layers of the style and the identity loss."""
 
@@ -39,6 +39,9 @@ class SANetSettings(ArbitrarySettings):
 
     features: str
     """Encoder of content and style, also needed when the system is applied."""
+    layer: Layer = "relu4_1"
+    """Encoder layer that is decoded: the shallower of the two with attention; the other is the next
+    one. Unlike the paper, relu3_1 for ``mini``, as for AdaIN."""
     loss_features: str | None = None
     """Loss network, needed in training only; None: ``features``."""
     load_size: int | None = Field(512, ge=32)
@@ -54,7 +57,8 @@ class SANetSettings(ArbitrarySettings):
     lr_decay: float = Field(5e-5, ge=0)
     """The learning rate at step i is lr / (1 + lr_decay · i), as in the reimplementation."""
     init: Init = "published"
-    """Initialisation of the decoder; ``he``, for short trainings, see ``init_he``."""
+    """Initialisation. ``he``, for short trainings: see ``init_he`` for the decoder, and
+    ``StyleAttention.init_identity`` for the attention."""
     tile: ApplySetting[int | None] = Field(None, ge=64, multiple_of=16)
     """Side in pixels of the tiles in which encoder and decoder process larger pictures, with the
     same result; None: no tiling."""
@@ -80,13 +84,19 @@ class SANet(Arbitrary[SANetSettings]):
     ) -> None:
         self.settings, self.seed, self.device = settings, seed, device
         self.features, self.loss_features = features, loss_features
+        place = LAYERS.index(settings.layer)
+        self.layers = LAYERS[place : place + 2]
         widths = features.channels
         with seeded(seed):
-            four, five = (StyleAttention(layer, widths[layer]) for layer in ATTENDED)
-            transformer, decoder = MergedAttention(four, five, widths), Decoder(widths)
+            first, second = (StyleAttention(layer, widths[layer]) for layer in self.layers)
+            wide = [widths[layer] for layer in self.layers]
+            transformer = MergedAttention(first, second, wide)
+            decoder = Decoder(widths, layer=settings.layer)
             if settings.init == "he":
                 init_he(decoder)
                 nn.init.dirac_(transformer.merge.weight)
+                first.init_identity()
+                second.init_identity()
         networks = nn.ModuleDict({"transformer": transformer, "decoder": decoder})
         self.networks = to_device(networks, device)
 
@@ -119,7 +129,7 @@ class SANet(Arbitrary[SANetSettings]):
         found = judge(self._decode(*seen))
         themselves = [self._decode(part, part) for part in seen]
         parts = {
-            "content": [content_loss(mvn(found[k]), mvn(wanted[0][k])) for k in ATTENDED],
+            "content": [content_loss(mvn(found[k]), mvn(wanted[0][k])) for k in DEEPEST],
             "style": [mean_std_loss(found[k], moments[k]) for k in LAYERS],
             "identity": list(map(content_loss, themselves, pair)),
         }
@@ -155,10 +165,10 @@ class SANet(Arbitrary[SANetSettings]):
         return decode(self.network(Decoder, "decoder"), [torch.stack(mixture).sum(0)], tile)
 
     def _encode(self, image: Tensor) -> Mapping[str, Tensor]:
-        return encode(self.features, image, ATTENDED, self.settings.tile)
+        return encode(self.features, image, self.layers, self.settings.tile)
 
     def _attend(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
-        """Return the decoder's input: (B, C4, H/8, W/8)."""
+        """Return the decoder's input: (B, C, H/8, W/8), or at stride 4 with relu3_1."""
         attended: Tensor = self.networks["transformer"](content, style)
         return attended
 

@@ -226,7 +226,7 @@ class StyleAttention(nn.Module):
 class MergedAttention(nn.Module):
     """Attention at two layers, as published relu4_1 and relu5_1, summed and merged.
 
-    By a convolution (SANet, §3.1; AdaAttN, §3.1).
+    By a convolution: SANet, §3.1, and AdaAttN, §3.1.
     """
 
     def __init__(self, relu4: nn.Module, relu5: nn.Module, widths: Sequence[int]) -> None:
