@@ -1,7 +1,9 @@
-"""Adaptive attention normalisation: channel moments of a style for every content position.
+"""Attention from content to style positions, in linear memory: AdaAttN's and SANet's.
 
-After Liu et al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV
-2021, §3.2, and its code (Huage001/AdaAttN).
+Adaptive attention normalisation gives every content position channel moments of the style: Liu et
+al., "AdaAttN: Revisit Attention Mechanism in Arbitrary Neural Style Transfer", ICCV 2021, §3.2, and
+its code (Huage001/AdaAttN). Style attention adds the style's features: Park & Lee, "Arbitrary Style
+Transfer with Style-Attentional Networks", CVPR 2019, §3.2.
 
 Shapes: content features (B, C, h, w) with N = h·w positions, style features (B, C, h', w') with M,
 keys (B, D, …) on the same grids.
@@ -72,7 +74,7 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
         value: (B, M, C).
 
     Returns:
-        Mean and std, (B, N, C) each. Scores are not divided by √D (AdaAttN's are not).
+        Mean and std, (B, N, C) each. Scores are not divided by √D (AdaAttN's and SANet's are not).
     """
     with torch.autocast(value.device.type, enabled=False):
         value = value.float()
@@ -96,7 +98,7 @@ def attention_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         value: (B, M, C).
 
     Returns:
-        (B, N, C). Scores are not divided by √D (AdaAttN's are not).
+        (B, N, C). Scores are not divided by √D (AdaAttN's and SANet's are not).
     """
     with torch.autocast(value.device.type, enabled=False):
         query, key, value = query.float(), key.float(), value.float()
@@ -185,10 +187,46 @@ class AdaAttention(nn.Module):
             return attend(image, query, key, value, style.positions[layer])
 
 
+class StyleAttention(nn.Module):
+    """SANet's layer (§3.2): the style's features where they resemble the content's, added to these.
+
+    Four 1×1 convolutions: query, key and value (f, g, h of eq. 4 and 5), and the one after.
+    """
+
+    def __init__(self, layer: str, width: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.query, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
+
+    @torch.no_grad()
+    def init_identity(self) -> None:
+        """Initialise for a short training: features are compared as they are, with soft scores.
+
+        A tenth of what attention finds is added, so that a decoder sees the photograph first.
+        """
+        scales = ((self.query, SOFT), (self.key, SOFT), (self.value, 1.0), (self.out, 0.1))
+        for layer, scale in scales:
+            nn.init.dirac_(layer.weight)
+            layer.weight.mul_(scale)
+
+    def forward(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
+        """Return (B, C, h, w) on the content's grid, in float32; arguments: layer → (B, C, …)."""
+        image, painting = content[self.layer].float(), style[self.layer].float()
+        # in float32 throughout, as in ``AdaAttention``
+        with torch.autocast(image.device.type, enabled=False):
+            query, key, value = (
+                part.flatten(2).mT
+                for part in (self.query(mvn(image)), self.key(mvn(painting)), self.value(painting))
+            )
+            carried = attention_mean(query, key, value).mT.reshape(image.shape)
+            result: Tensor = image + self.out(carried)
+            return result
+
+
 class MergedAttention(nn.Module):
     """Attention at two layers, as published relu4_1 and relu5_1, summed and merged.
 
-    By a convolution (AdaAttN, §3.1).
+    By a convolution: SANet, §3.1, and AdaAttN, §3.1.
     """
 
     def __init__(self, relu4: nn.Module, relu5: nn.Module, widths: Sequence[int]) -> None:
