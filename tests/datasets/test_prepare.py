@@ -78,6 +78,23 @@ def test_pairing_file(tmp_path: Path) -> None:
         assert (tmp_path / "out" / "paintings" / painting).is_file()
 
 
+def test_a_seeded_part_of_the_training_photographs(tmp_path: Path) -> None:
+    data = data_folder(tmp_path / "data", train=6)
+
+    def taken(count: int | None, seed: int = 0) -> set[str]:
+        manifest = prepare(data, tmp_path / "out", settings(train_photos=count), seed)
+        assert manifest["counts"]["photos/test"]["used"] == 3
+        found = {path.name for path in (tmp_path / "out/photos/train").iterdir()}
+        assert manifest["counts"]["photos/train"] == {"found": 6, "used": len(found)}
+        return found
+
+    assert len(taken(2)) == 2
+    assert taken(2) < taken(4) < taken(None), "a smaller choice is a part of a larger one"
+    assert len({frozenset(taken(3, seed)) for seed in range(4)}) > 1
+    warnings = prepare(data, tmp_path / "out", settings(train_photos=9), 0)["warnings"]
+    assert "train_photos asks for 9, there are 6" in warnings
+
+
 @pytest.mark.slow
 def test_twice_with_other_workers_is_the_same_to_the_byte(tmp_path: Path) -> None:
     data = data_folder(tmp_path / "data", train=60, test=3, paintings=2)

@@ -19,13 +19,14 @@ from atelier.core.decoders import MAX_PIXELS, RefusedError, require_regular
 from atelier.core.filenames import readable, stems
 from atelier.core.files import atomic_folder, write_json
 from atelier.core.layout import REQUIRED, left_out, splits
-from atelier.core.pairing import Pairing
+from atelier.core.pairing import Pairing, choose
 from atelier.core.paths import Prepared
 from atelier.core.purpose import RunSetting
 from atelier.datasets.parallel import cores, parallel
 from atelier.tracking.progress import progress
 
-TRAINED = ("photos/train", "paintings", "styles")
+TRAINING = "photos/train"
+TRAINED = (TRAINING, "paintings", "styles")
 """Splits that systems are trained on."""
 
 
@@ -43,6 +44,8 @@ class PrepareSettings(Settings):
     """Megapixels above which a picture counts as broken."""
     duplicates: Literal["keep", "skip"] = "keep"
     """Treatment of the second of two equal files of one split."""
+    train_photos: int | None = Field(None, ge=1)
+    """Number of training photographs, a seeded choice; None: all. A larger one contains it."""
     test_photos: int | None = Field(None, ge=1)
     """Number of test photographs paired with a painting; None: all."""
     min_pictures: int = Field(1, ge=1)
@@ -57,9 +60,9 @@ class PrepareSettings(Settings):
         return self
 
     def decisive(self) -> dict[str, Any]:
-        """Return the settings on which the result depends; an unset ``training_size`` is none."""
-        without = {"workers"} | (set() if self.training_size else {"training_size"})
-        return self.model_dump(exclude=without)
+        """Return the settings on which the result depends; of some an unset one is none."""
+        unset = {key for key in ("training_size", "train_photos") if getattr(self, key) is None}
+        return self.model_dump(exclude={"workers", *unset})
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict
     _check_out(data, out)
     pictures = _hashed(_named(data, found), settings)
     kept, skipped, duplicates = _sift(pictures, settings)
+    kept = _chosen(kept, settings.train_photos, seed)
     with atomic_folder(out) as folder:
         entries, broken = _convert(kept, folder, settings)
         skipped = sorted([*skipped, *broken], key=lambda entry: entry["source"])
@@ -164,7 +168,7 @@ def _sift(
     tests = {p.sha256: p.source for p in reversed(pictures) if p.split == "photos/test"}
     first: dict[tuple[str, str], str] = {}
     for picture in pictures:
-        if picture.split == "photos/train" and picture.sha256 in tests and picture.sha256:
+        if picture.split == TRAINING and picture.sha256 in tests and picture.sha256:
             reason = f"leak: the same file as the test photograph {tests[picture.sha256]}"
             leaks.append({"source": picture.source, "reason": reason})
             continue
@@ -175,6 +179,12 @@ def _sift(
         if not repeated or settings.duplicates == "keep":
             kept.append(picture)
     return kept, leaks, duplicates
+
+
+def _chosen(pictures: list[_Picture], count: int | None, seed: int) -> list[_Picture]:
+    """Return all pictures, but of the training photographs only ``count``."""
+    files = choose([p.file for p in pictures if p.split == TRAINING], count, seed)
+    return [p for p in pictures if p.split != TRAINING or p.file in set(files)]
 
 
 def _convert(
@@ -253,12 +263,16 @@ def _warnings(
 ) -> list[str]:
     leaks = sum(entry["reason"].startswith("leak") for entry in skipped)
     tests = sum(entry["split"] == "photos/test" for entry in entries)
+    trains = sum(entry["split"] == TRAINING for entry in entries)
     notes = {
         f"{leaks} training photographs are test photographs too and were dropped": leaks,
         f"{len(skipped) - leaks} pictures could not be read and were skipped": len(skipped) > leaks,
         f"{len(duplicates)} pictures are exact duplicates ({settings.duplicates})": duplicates,
         f"test_photos asks for {settings.test_photos}, there are {tests}": (
             tests < (settings.test_photos or 0)
+        ),
+        f"train_photos asks for {settings.train_photos}, there are {trains}": (
+            trains < (settings.train_photos or 0)
         ),
     }
     return [note for note, holds in notes.items() if holds]
