@@ -1,21 +1,26 @@
 """Train one method, if it has networks to train; write its card and open its run."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from atelier.core import records, zoo_files
-from atelier.core.config import Params
+from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.paths import RUN, Results
+from atelier.core.phases import phases
 from atelier.core.purpose import split
 from atelier.core.stage_settings import stage_settings
 from atelier.engine import train
 from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
 from atelier.engine.loop import StepResult, Trainer
 from atelier.methods import trained
-from atelier.methods.base import make, system_of
+from atelier.methods.base import Method, make, system_of
 from atelier.methods.trained import Trained
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.inputs import data_inputs
@@ -25,18 +30,23 @@ NAMED = ("features", "features_hash", "loss_features", "loss_features_hash", "ki
 RESULTS = Results()
 
 
-def learn(state: Trainer, name: str, run: Run) -> None:
+def learn(state: Trainer, name: str, run: Run, before: train.Earlier) -> None:
+    """Train; the curves go on from those of the phases before."""
     pace = train.Pace(state)
 
     def watch(result: StepResult) -> None:
         found = {**result.losses, **pace.point()} if result.losses else {}
-        run.metrics({f"train/{key}": value for key, value in found.items()}, result.step)
+        run.metrics({f"train/{k}": value for k, value in found.items()}, before.steps + result.step)
 
     def show(photo: str, step: int, image: Tensor) -> None:
-        run.image(image, f"snapshot_{photo}", step)
+        run.image(image, f"snapshot_{photo}", before.steps + step)
 
     train.train(state, RESULTS.prepared.folder, name, watch, show)
-    figures = train.write_outputs(state, name, RESULTS)
+
+
+def note(state: Trainer, name: str, run: Run, before: train.Earlier) -> None:
+    """Write and log what a training leaves."""
+    figures = train.write_outputs(state, name, RESULTS, before)
     run.summary({key: value for key, value in figures.items() if not isinstance(value, dict)})
     run.summary(
         {f"parameters.{name}": count for name, count in figures["parameters_by_network"].items()}
@@ -44,37 +54,110 @@ def learn(state: Trainer, name: str, run: Run) -> None:
     run.artifact(RESULTS.model(name).weights)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a training, most of which have no other."""
+
+    name: str
+    params: Params
+    block: Mapping[str, Any]
+    """Its settings."""
+    begins: Mapping[str, Any]
+    """Facts of the zoo's entry that the training begins from, if any."""
+    data: str
+    before: train.Earlier = train.FIRST
+    number: int = 0
+    """From 1, of those that others follow; 0: the last."""
+
+    @cached_property
+    def method(self) -> Method[Any]:
+        """Built without the settings used to apply: weights and snapshots do not depend on them."""
+        warm = {"warm_start": f"zoo:{self.begins['entry']}"} if self.begins else {}
+        called = {**self.block, **({} if self.before.weights else warm)}
+        where, params = f"methods.{self.name}", self.params
+        parts = split(system_of(called, where).Settings, called)
+        own, device = {**parts["train"], **parts["run"]}, own_device(pick_device(params))
+        places = params.places(self.name)
+        return make(own, where, seed=params.seed, device=device, places=places)
+
+    def card(self, block: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the card with the settings of ``block``."""
+        settings = split(self.method.Settings, block)["train"]
+        card = {"method": self.name, **self.method.training_card(), "parameters": settings}
+        return {**card, "pretrained": self.begins} if self.begins else card
+
+    @cached_property
+    def kept(self) -> Path:
+        """Folder of its checkpoints."""
+        known = {"seed": self.params.seed, "data": self.data}
+        if self.before.weights:
+            known["before"] = trained.weights_digest(self.before.weights.parent)
+        return train.resume_folder(self.name, self.card(self.block), known, self.number)
+
+    def start(self, group: ProcessGroup) -> Trainer | None:
+        """Return its training; None for a system without one."""
+        if not isinstance(self.method, Trained):
+            return None
+        before = self.before.weights
+        return train.start(self.method, RESULTS.prepared.folder, self.kept, group, before)
+
+    def finished(self) -> train.Earlier | None:
+        """Return what it left, if others follow and it is done."""
+        return train.finished_phase(self.kept, self.block.get("steps"), self.before)
+
+    def run(self, card: Mapping[str, Any], run_id: str | None) -> Run:
+        """Open the training's run, noted so that it resumes there if it is killed."""
+        known = {key: card.get(key) for key in NAMED}
+        known["pretrained"] = zoo_files.history(card) or None
+        tags = {"scale": self.params.scale, "data": self.data, **known}
+        noted = {"scale": self.params.scale, "seed": self.params.seed, **card["parameters"]}
+        run = open_run(self.name, "train", noted, tags, run_id=begun(self.kept) or run_id)
+        write_json(self.kept / RUN, {"run_id": run.id})
+        return run
+
+
 def main(name: str, params: Params, group: ProcessGroup) -> None:
-    block, seed, out = stage_settings(params, name), params.seed, RESULTS.model(name)
-    begins = zoo_files.warm_facts(block, name, Path())
-    called = {**block, "warm_start": f"zoo:{begins['entry']}"} if begins else block
-    device, places = own_device(pick_device(params)), params.places(name)
-    where = f"methods.{name}"
-    parts = split(system_of(called, where).Settings, called)
-    # without the settings used to apply: weights and snapshots do not depend on them
-    method = make(
-        {**parts["train"], **parts["run"]}, where, seed=seed, device=device, places=places
-    )
-    settings = split(method.Settings, block)["train"]
-    card = {"method": name, **method.training_card(), "parameters": settings}
-    if begins:
-        card["pretrained"] = begins
+    block = stage_settings(params, name)
     data = read_json(RESULTS.prepared.manifest)["digest"]
-    known = {**{key: card.get(key) for key in NAMED}, "pretrained": zoo_files.history(card) or None}
-    tags = {"scale": params.scale, "data": data, **known}
-    kept = train.resume_folder(name, card, {"seed": seed, "data": data})
-    state = None
-    if isinstance(method, Trained):
-        state = train.start(method, RESULTS.prepared.folder, kept, group)
+    begins = zoo_files.warm_facts(block, name, Path())
+    *earlier, last = phases(block)
+    before, run_id = train.FIRST, None
+    for number, part in enumerate(earlier, 1):
+        phase = Phase(name, params, part, begins, data, before, number)
+        if not phase.finished():
+            teach(phase, block, group, run_id)
+        run_id, done = begun(phase.kept) or run_id, phase.finished()
+        if done is None:
+            raise UserError(f"{phase.kept}: what phase {number} left is damaged; delete the folder")
+        before = done
+    finish(Phase(name, params, last, begins, data, before), block, group, run_id)
+
+
+def teach(phase: Phase, block: Mapping[str, Any], group: ProcessGroup, run_id: str | None) -> None:
+    """Train a phase that others follow."""
+    state = phase.start(group)
+    assert state is not None  # noqa: S101 - only systems that are trained have phases
+    if group.is_main:
+        with phase.run(phase.card(block), run_id) as run:
+            learn(state, phase.name, run, phase.before)
+            train.end_phase(state, phase.before)
+    else:
+        train.run_worker(state)
+    group.gather(None)  # the others wait until the weights are written
+
+
+def finish(phase: Phase, block: Mapping[str, Any], group: ProcessGroup, run_id: str | None) -> None:
+    """Train the last phase; write the results."""
+    state, name, out = phase.start(group), phase.name, RESULTS.model(phase.name)
     if not group.is_main:
         train.run_worker(state)
         return
-    noted = {"scale": params.scale, "seed": seed, **settings}
-    with open_run(name, "train", noted, tags, run_id=begun(kept)) as run:
+    card = phase.card(block)
+    with phase.run(card, run_id) as run:
         run.inputs(data_inputs(RESULTS.prepared.manifest))
-        write_json(kept / RUN, {"run_id": run.id})  # if killed, it resumes in the same run
         if state:
-            learn(state, name, run)
+            learn(state, name, run, phase.before)
+            note(state, name, run, phase.before)
         else:
             print(f"{name}: optimises each picture, nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
@@ -85,7 +168,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
             write_json(made.card, {**card, "step": step, records.WEIGHTS: digest})
         run.artifact(out.card)
         records.set_aside(Path(), name, "run", {"run_id": run.id}, records.digest_of([out.card]))
-    train.put_away(kept, state)
+    train.put_away(phase.kept, state)
 
 
 def begun(kept: Path) -> str | None:

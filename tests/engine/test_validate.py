@@ -34,6 +34,21 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return tree
 
 
+def test_networks_and_layers_of_later_phases_are_looked_up(tmp_path: Path) -> None:
+    then = [{"steps": 1}, {"loss_features": "vgg91"}]
+    block = {"class": "adain", "features": "mini", "steps": 1, "then": then}
+    tree = {
+        "scale": "demo",
+        "seed": 1,
+        "methods": {"adain": block},
+        "scales": {"demo": {"adain": None}},
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    (found,) = validate.block_problems(Params.load(tmp_path / "params.yaml"), "adain")
+    assert "methods.adain.then: [1]: loss_features: " in found
+    assert "vgg91" in found
+
+
 def test_the_project_has_no_mistakes() -> None:
     assert validate.problems(Params(TREE)) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -33,14 +34,17 @@ def other(value: Any) -> Any:
     if isinstance(value, int | float):
         return value * 2 + 1
     if isinstance(value, list):
-        return [*value, value[0]]
+        return [*value, copy.deepcopy(value[0])] if value else [{"steps": 1}]  # of `then`
     return f"{value}x"
 
 
 def override(folder: Path, changes: Mapping[str, Any]) -> Params:
     """The settings after `dvc exp run -S` with all ``changes``."""
     path = shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
-    texts = [f"{k}={yaml.safe_dump(v, default_flow_style=True)}" for k, v in changes.items()]
+    texts = [
+        f"{k}={yaml.safe_dump(v, default_flow_style=True, width=10_000)}"
+        for k, v in changes.items()
+    ]
     apply_overrides(path, [text.partition("\n")[0] for text in texts])
     return Params(read_tree(Path(path)))
 

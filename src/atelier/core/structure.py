@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from atelier.core.extends import EXTENDS, joined, resolved
+from atelier.core.phases import THEN
 from atelier.core.settings import Settings, UserError, nearest, shown
 
 STEPS = ("prepare", "denoise", "evaluate", "compare")
@@ -197,11 +198,18 @@ def _block(block: object, where: str) -> Iterator[str]:
         yield f"params.yaml: {where}: has to be a block of settings (found {shown(block)})"
         return
     for key, value in block.items():
-        path = f"params.yaml: {where}.{key}"
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, list | dict):
-                yield f"{path}: has to be a value or a list of values (found {shown(value)})"
-            elif isinstance(item, float) and not abs(item) < float("inf"):
-                yield f"{path}: has to be a finite number (found {shown(item)})"
-            elif isinstance(item, str) and len(item) > LONGEST_TEXT:
-                yield f"{path}: has {len(item)} letters; at most {LONGEST_TEXT} are read"
+        if key == THEN and isinstance(value, list):
+            for place, part in enumerate(value):
+                yield from _block(part, f"{where}.{key}[{place}]")
+        else:
+            yield from _plain(value, f"params.yaml: {where}.{key}")
+
+
+def _plain(value: object, path: str) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, list | dict):
+            yield f"{path}: has to be a value or a list of values (found {shown(value)})"
+        elif isinstance(item, float) and not abs(item) < float("inf"):
+            yield f"{path}: has to be a finite number (found {shown(item)})"
+        elif isinstance(item, str) and len(item) > LONGEST_TEXT:
+            yield f"{path}: has {len(item)} letters; at most {LONGEST_TEXT} are read"

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from atelier.core.config import UserError
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, WEIGHTS, plain
+from atelier.core.phases import total_steps
 
 ZOO, TRACKED = "zoo", "zoo.dvc"
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -244,8 +245,8 @@ def history(card: Mapping[str, Any]) -> str:
     before, block = card.get("pretrained"), card.get("parameters")
     if not isinstance(before, Mapping) or not isinstance(block, Mapping):
         return ""
-    steps = block.get("steps")
-    if not isinstance(steps, int):
+    steps = total_steps(block)
+    if steps is None:
         return ""
     return f"{trained_on(before)}, then {steps:,}" if steps else trained_on(before)
 

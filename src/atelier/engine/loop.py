@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from atelier.core.batches import Batch, Batches, loader
-from atelier.core.checkpoints import newest_state, save_final_state, save_state
+from atelier.core.checkpoints import load_weights, newest_state, save_final_state, save_state
 from atelier.core.config import UserError
 from atelier.core.precision import lowered
 from atelier.engine.distributed import ALONE, ProcessGroup
@@ -53,8 +53,14 @@ class Trainer:
     """A method, its optimisers and the state of its training."""
 
     def __init__(
-        self, method: Trained[Any], batches: Batches, folder: Path, group: ProcessGroup = ALONE
+        self,
+        method: Trained[Any],
+        batches: Batches,
+        folder: Path,
+        group: ProcessGroup = ALONE,
+        before: Path | None = None,
     ) -> None:
+        """``before``: weights of an earlier phase, with which it begins."""
         self.method, self.batches, self.folder, self.group = method, batches, folder, group
         self.settings = method.settings
         self.parts = group.size * self.settings.accumulate
@@ -81,7 +87,10 @@ class Trainer:
         self.unfinished: set[str] = set()
         self.final_extra: list[Any] = []
         if not self._restored():
-            warm_up(method)
+            if before:
+                load_weights(method.inference_networks, before)
+            else:
+                warm_up(method)
             if self.settings.ema:
                 self.average = self._average()  # average of the loaded weights
         if self.settings.compile:

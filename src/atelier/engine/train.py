@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from atelier.core.files import read_json, read_record, write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
-from atelier.core.paths import RUN, SNAPSHOTS, Model, Prepared, Results
+from atelier.core.paths import RUN, SNAPSHOTS, WEIGHTS, Model, Prepared, Results
 from atelier.core.records import set_aside
 from atelier.core.structure import CLASS
 from atelier.engine.curves import write_history
@@ -29,6 +31,8 @@ from atelier.methods.trained import Trained, weights_digest
 from atelier.tracking.progress import progress
 
 log = logging.getLogger(__name__)
+PHASE = "phase.json"
+"""Record of a finished phase that others follow."""
 DONE = "done.json"
 """Record of a finished training that more steps cannot continue."""
 SNAPSHOT_PHOTOS = 4
@@ -40,9 +44,16 @@ SnapshotCallback = Callable[[str, int, Tensor], None]
 
 
 def start(
-    method: Trained[Any], prepared: Path, folder: Path, group: ProcessGroup = ALONE
+    method: Trained[Any],
+    prepared: Path,
+    folder: Path,
+    group: ProcessGroup = ALONE,
+    before: Path | None = None,
 ) -> Trainer:
-    """Return a training of ``method`` on the prepared pictures, resumed from ``folder``."""
+    """Return a training of ``method`` on the prepared pictures, resumed from ``folder``.
+
+    ``before``: weights of an earlier phase, with which it begins.
+    """
     s, plan = method.settings, method.plan()
     below = _pictures_for(plan, Prepared(prepared))
     photos = images.find(below.training_photos)
@@ -50,7 +61,7 @@ def start(
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
     method.settings = s.counted(len(contents))
-    return Trainer(method, Batches(contents, styles, plan, method.seed), folder, group)
+    return Trainer(method, Batches(contents, styles, plan, method.seed), folder, group, before)
 
 
 def _pictures_for(plan: BatchPlan, prepared: Prepared) -> Prepared:
@@ -61,15 +72,74 @@ def _pictures_for(plan: BatchPlan, prepared: Prepared) -> Prepared:
     return prepared.larger if plan.needs > size else prepared
 
 
-def resume_folder(name: str, card: Mapping[str, Any], known: Mapping[str, Any]) -> Path:
+def resume_folder(
+    name: str, card: Mapping[str, Any], known: Mapping[str, Any], phase: int = 0
+) -> Path:
     """Return the folder for the checkpoints of a training; ``known``: seed and data.
 
-    The number of steps is not part of its key: more steps can continue fewer.
+    The number of steps is not part of its key: more steps can continue fewer. ``phase``: number of
+    a phase that others follow, from 1.
     """
     settings = {key: value for key, value in card["parameters"].items() if key != "steps"}
     code = stage_code("train", settings[CLASS])
     key = {**known, "card": {**card, "parameters": settings}}
-    return checkpoint_folder(f"train-{name}", key, code)
+    return checkpoint_folder(f"train-{name}+{phase}" if phase else f"train-{name}", key, code)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What the finished phases of a training leave for the next one."""
+
+    weights: Path | None = None
+    """Final weights of the last one; None: there is none."""
+    steps: int = 0
+    seconds: float = 0.0
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Curves of all, by the steps of the whole training."""
+
+    def joined(self, history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+        """Return its curves followed by those of the next phase; NaN where one has no such loss."""
+        later = {**history, "step": [step + self.steps for step in history["step"]]}
+        counts = [len(curves.get("step", ())) for curves in (self.history, later)]
+        return {
+            name: [
+                *self.history.get(name, [math.nan] * counts[0]),
+                *later.get(name, [math.nan] * counts[1]),
+            ]
+            for name in dict.fromkeys([*self.history, *later])
+        }
+
+
+FIRST = Earlier()
+
+
+def finished_phase(folder: Path, steps: int | None, before: Earlier) -> Earlier | None:
+    """Return what ``end_phase`` left in ``folder``, if it was of as many steps."""
+    record = read_record(folder / PHASE)
+    if not record or steps not in {None, record["own_steps"]}:
+        return None
+    if record["sha256"] != weights_digest(folder):
+        return None
+    history = {name: [float(value) for value in curve] for name, curve in record["history"].items()}
+    total = before.steps + record["own_steps"]
+    return Earlier(
+        folder / WEIGHTS, total, before.seconds + record["seconds"], before.joined(history)
+    )
+
+
+def end_phase(trainer: Trainer, before: Earlier) -> Earlier:
+    """Keep the weights and curves of a finished phase, and nothing else of it."""
+    folder, steps = trainer.folder, trainer.settings.steps
+    save_weights(trainer.final_weights(), folder / WEIGHTS)
+    record = {"own_steps": steps, "seconds": sum(trainer.seconds.values())}
+    record |= {"history": trainer.history, "sha256": weights_digest(folder)}
+    write_json(folder / PHASE, record)
+    for state in folder.glob("*.pt"):
+        state.unlink()
+    shutil.rmtree(folder / SNAPSHOTS, ignore_errors=True)
+    found = finished_phase(folder, steps, before)
+    assert found  # noqa: S101 - just written
+    return found
 
 
 def put_away(folder: Path, trainer: Trainer | None) -> None:
@@ -146,14 +216,18 @@ def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, 
             yield job.photo, image
 
 
-def write_outputs(trainer: Trainer, name: str, results: Results) -> dict[str, Any]:
+def write_outputs(
+    trainer: Trainer, name: str, results: Results, before: Earlier = FIRST
+) -> dict[str, Any]:
     """Write weights, figures, curves and snapshots; return the figures."""
     out = results.model(name)
     save_weights(trainer.final_weights(), out.weights)
     found = figures(trainer, out.weights)
+    found["steps"] += before.steps
+    found["training_seconds"] += before.seconds
     kept = set_aside(results.root, name, "training", found, weights_digest(out.folder))
     write_json(out.training, kept)
-    write_history(trainer.history, results.curves(name))
+    write_history(before.joined(trainer.history), results.curves(name))
     if _kept(trainer).checkpoints.is_dir():
         shutil.copytree(_kept(trainer).checkpoints, out.checkpoints, dirs_exist_ok=True)
     pictures = results.snapshots(name)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atelier.core.config import Params, Settings, UserError
+from atelier.core.phases import THEN
 from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
 from atelier.core.stage_settings import CODE, DENOISE, codes
@@ -81,12 +82,23 @@ def block_problems(params: Params, name: str) -> list[str]:
         return found
     places, where = params.places(name), _where(params, name)
     mistakes = [*_networks(valid), *_layers(valid), *_columns(valid), *_devices(valid, params)]
-    mistakes += _entries(valid, params)
+    mistakes += [*_entries(valid, params), *_later(valid)]
     return found + [
         f"params.yaml: {places.get(key, where)}.{key}: {text}"
         for key, text in mistakes
         if not found or key in valid.model_fields_set  # do not report a default beside mistakes
     ]
+
+
+def _later(valid: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what the further phases of a training name that the first does not, and that is not."""
+    if not isinstance(valid, TrainSettings):
+        return
+    known = {*_networks(valid), *_layers(valid)}
+    for place, part in enumerate(valid.later_phases()):
+        for key, text in (*_networks(part), *_layers(part)):
+            if (key, text) not in known:
+                yield THEN, f"[{place}]: {key}: {text}"
 
 
 def typed(params: Params, name: str) -> Settings:

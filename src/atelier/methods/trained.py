@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -23,6 +23,7 @@ from atelier.core.checkpoints import again, load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import read_record
 from atelier.core.paths import CARD, WEIGHTS
+from atelier.core.phases import THEN, WARM_START, phases
 from atelier.core.precision import lowered, noted
 from atelier.core.purpose import ApplySetting, RunSetting
 from atelier.core.structure import Precision
@@ -76,6 +77,10 @@ class TrainSettings(Settings):
     """Parts of the batch computed one after another to save memory (gradient accumulation)."""
     compile: bool = False
     """Compile the networks with torch.compile: slow first steps, faster training on a GPU."""
+    then: tuple[dict[str, Any], ...] = ()
+    """Further phases, by the settings that change: each is a training of its own ``steps``, which
+    begins with the final weights of the one before. Snapshots and ``keep_checkpoints`` are those
+    of the last."""
     keep_checkpoints: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Steps after which the weights are kept beside the final ones, to be applied as NAME@STEP."""
     snapshots: RunSetting[int] = Field(5, ge=0)
@@ -120,6 +125,27 @@ class TrainSettings(Settings):
         if not self.steps and not self.warm_start:
             raise ValueError("steps: 0 trains nothing; set warm_start, or train")
         return self
+
+    @model_validator(mode="after")
+    def _phases_are_settings(self) -> Self:
+        for place, change in enumerate(self.then):
+            if kept := sorted({THEN, WARM_START} & set(change)):
+                raise ValueError(f"then[{place}]: {kept[0]} is for the whole training")
+        for place, part in enumerate(self._later_blocks()):
+            try:
+                type(self).model_validate(part)
+            except ValidationError as error:
+                first = error.errors()[0]
+                named = ".".join(str(one) for one in first["loc"]) or "it"
+                raise ValueError(f"then[{place}]: {named}: {first['msg']}") from None
+        return self
+
+    def _later_blocks(self) -> list[dict[str, Any]]:
+        return phases(self.model_dump(include=self.model_fields_set))[1:]
+
+    def later_phases(self) -> list[Self]:
+        """Return the settings of the phases of ``then``."""
+        return [type(self).model_validate(part) for part in self._later_blocks()]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from atelier.core import zoo_files
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
 from atelier.core.paths import CARD, Results
+from atelier.core.phases import total_steps
 from atelier.core.purpose import of_today, split
 from atelier.core.yaml_tree import read_tree
 from atelier.methods.base import Kind, Method, system_of
@@ -58,8 +59,9 @@ class Recipe:
             return ""
         if step := self.card.get("step"):
             return f"weights of your own training, kept after step {step:,}"
-        begun, by = zoo_files.history(self.card), "steps" if "steps" in self.block else "epochs"
-        how = f"pretrained: {begun}" if begun else f"{by}: {self.block.get(by)}"
+        begun, steps = zoo_files.history(self.card), total_steps(self.block)
+        given = f"epochs: {self.block.get('epochs')}" if steps is None else f"steps: {steps}"
+        how = f"pretrained: {begun}" if begun else given
         return f"weights of your own training ({how})"
 
 
