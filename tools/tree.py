@@ -59,6 +59,8 @@ NOTES = {
     "docs/changelog.md": "The site's page of CHANGELOG.md",
     "docs/contributing.md": "The site's page of CONTRIBUTING.md",
     "docs/figures": "figures and their numbers",
+    "docs/figures/growth.json": "Numbers of the figure",
+    "docs/figures/growth.png": "Growth of time and memory with the size of a task",
     "docs/figures/small_sets.json": "Numbers of the figure",
     "docs/figures/small_sets.png": "Effect of the number of pictures on a Fréchet distance",
     "docs/figures/ways.svg": "Data flow of a picture and of a setting through the code",
