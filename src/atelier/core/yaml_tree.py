@@ -143,6 +143,18 @@ def read_tree(path: Path) -> dict[str, Any]:
         UserError: no file, no YAML, not UTF-8, or an unsupported YAML feature; one line for each
             mistake.
     """
+    tree, problems = read_all(path)
+    if problems:
+        raise UserError("\n".join(problems))
+    return tree
+
+
+def read_all(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the contents of ``path``, and a line for each setting in it that is not read.
+
+    Raises:
+        UserError: see ``read_tree``; nothing in the file can be read.
+    """
     try:
         raw = path.read_bytes()
         if len(raw) > LARGEST_FILE:
@@ -156,13 +168,17 @@ def read_tree(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         kind = "nothing" if tree is None else type(tree).__name__
         raise UserError(f"{path}: expected a mapping of settings, found {kind}")
-    if reader.problems:
-        raise UserError("\n".join(reader.problems))
+    if not reader.problems:
+        _read_as_dvc(path, text)
+    return tree, reader.problems
+
+
+def _read_as_dvc(path: Path, text: str) -> None:
+    """Refuse what DVC's parser, which is stricter, does: {a: b:c} has to be {a: "b:c"}."""
     try:
-        YAML(typ="safe").load(text)  # DVC's parser is stricter: {a: b:c} has to be {a: "b:c"}
+        YAML(typ="safe").load(text)
     except YAMLError as error:
         raise _unreadable(path, error) from None
-    return tree
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
