@@ -47,7 +47,7 @@ LARGEST: Mapping[str, int] = {
 Tighter limits are declared at the field."""
 LARGEST_COUNT = 10_000_000
 """Limit of every other integer: steps, pictures, positions."""
-LARGEST_NUMBER = 1e12
+LARGEST_NUMBER = 1e10
 """Limit of the magnitude of every other number."""
 LONGEST = 64
 """Limit of the length of a list."""

@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from atelier.core.settings import UserError, shown
@@ -122,6 +121,8 @@ class _Reader:
         kind = node.tag.removeprefix(_TAG)
         if kind not in _SCALARS:
             return self.refuse(path, f"line {_line(node)}: {node.tag} is not read")
+        if kind in _PLAIN and not re.fullmatch(_PLAIN[kind], node.value):  # `!!bool maybe`
+            return self.refuse(path, f"line {_line(node)}: {shown(node.value)} is no {kind}")
         try:
             return _SCALARS[kind](node.value)
         except ValueError as error:  # more digits than Python reads
@@ -177,7 +178,7 @@ def _read_as_dvc(path: Path, text: str) -> None:
     """Refuse what DVC's parser, which is stricter, does: {a: b:c} has to be {a: "b:c"}."""
     try:
         YAML(typ="safe").load(text)
-    except YAMLError as error:
+    except Exception as error:  # noqa: BLE001 - its constructors raise many kinds
         raise _unreadable(path, error) from None
 
 
