@@ -13,6 +13,7 @@ from atelier.core.config import UserError
 from atelier.core.paths import WEIGHTS, Results
 from parts import project
 from parts.components import asset
+from parts.mistakes import mistakes
 
 
 @st.cache_resource(show_spinner=False)
@@ -46,4 +47,5 @@ try:
     chosen.run()
 except UserError as error:
     project.explain(error)
+mistakes()
 warm()

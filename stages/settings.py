@@ -1,5 +1,7 @@
 """Check params.yaml, and write the settings on which each method's stages depend."""
 
+from pathlib import Path
+
 from atelier.core.config import Params
 from atelier.core.files import write_json
 from atelier.core.stage_settings import SETTINGS
@@ -8,6 +10,5 @@ from atelier.tracking.stage import stage
 
 if __name__ == "__main__":
     with stage("settings"):
-        params = Params.load()
-        validate.check(params)
-        write_json(SETTINGS, validate.resolved(params))
+        validate.check(Path("params.yaml"))
+        write_json(SETTINGS, validate.resolved(Params.load()))

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from atelier.core.baselines import BASELINES
-from parts import components, pictures, sheet
+from atelier.engine import validate
+from parts import components, mistakes, pictures, sheet
 from support.projects import (
     METRICS,
     alts,
@@ -52,6 +53,22 @@ def test_broken_settings_are_explained(fresh: Path, text: str, page: str) -> Non
     app = show(page)
     assert "settings cannot be read" in app.error[0].value
     assert "params.yaml" in app.code[0].value
+
+
+def test_the_page_says_what_atelier_check_says(fresh: Path, checked: None) -> None:
+    """Below it, as soon as the check is done; also of blocks that no page needs."""
+    text = (fresh / "params.yaml").read_text().replace("lr: 0.5", "lr: fast")
+    for broken, count in ((text, 1), (text.replace("seed: 42", "seed: x"), 2)):
+        (fresh / "params.yaml").write_text(broken)
+        show()
+        path = fresh / "params.yaml"
+        stat = path.stat()
+        mistakes.started(path, (stat.st_mtime_ns, stat.st_size)).join()
+        app = show()
+        found = validate.file_problems(path)
+        assert sum("lr: has to be" in line or "seed: has" in line for line in found) == count
+        assert "atelier check" in app.warning[0].value
+        assert app.code[-1].value == "\n".join(found)
 
 
 @pytest.mark.parametrize("page", PAGES)

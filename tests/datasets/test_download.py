@@ -258,6 +258,59 @@ def test_a_bad_archive_is_not_kept(server: Server, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def broken_lzma() -> bytes:
+    """A member whose compressed bytes are noise, which ends in an error of a kind of its own."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as file:
+        for name, content in members().items():
+            file.writestr(name, content)
+    raw, begin = out.getvalue(), out.getvalue().index(b".jpg") + len(".jpg") + 12
+    return raw[:begin] + bytes(range(200, 220)) + raw[begin + 20 :]
+
+
+def no_text() -> bytes:
+    """A name marked as UTF-8 that is not."""
+    raw = bytearray(zipped({**members(), "trainA/zz.jpg": png()}))
+    directory = raw.rindex(b"PK\1\2")
+    raw[directory + 9] |= 8
+    at = raw.rindex(b"zz.jpg")
+    raw[at : at + 2] = b"\xff\xfe"
+    return bytes(raw)
+
+
+def negative_offset() -> bytes:
+    raw = bytearray(zipped(members()))
+    end = raw.rindex(b"PK\5\6")
+    raw[end + 16 : end + 20] = b"\xf0\xff\xff\xff"
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        broken_lzma(),
+        no_text(),
+        negative_offset(),
+        zipped({**members(), f"trainA/{'x' * 300}.jpg": png()}),
+        zipped({**members(), "VANGOGH/trainA/1.jpg": png()}),
+        zipped(members())[:-30],
+        b"<html>please log in</html>",
+    ],
+    ids=["lzma", "name", "offset", "long", "twice", "truncated", "page"],
+)
+def test_every_kind_of_bad_archive_is_dropped_and_named(
+    server: Server, tmp_path: Path, raw: bytes
+) -> None:
+    """The second call downloads again, which helps once the file on the server is right."""
+    server.body = raw
+    with pytest.raises(UserError, match="the download was deleted") as told:
+        fetch(server.url, tmp_path / "data", patience=QUICK)
+    assert str(told.value).startswith(f"{server.url}: ")
+    assert list(tmp_path.iterdir()) == []
+    server.body = zipped(members())
+    assert fetch(server.url, tmp_path / "data", patience=QUICK)["bytes"] == len(server.body)
+
+
 @pytest.mark.parametrize(("number", "kept"), [(errno.EINVAL, False), (errno.ENOSPC, True)])
 def test_an_archive_the_system_cannot_unpack_is_named_and_not_kept(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kept: bool

@@ -103,7 +103,7 @@ def test_weights_that_are_not_those_of_the_card_are_refused(prepared: Path, tmp_
     raw = bytearray((model / trained.WEIGHTS).read_bytes())
     raw[-3] ^= 1  # still a readable file, and another number
     (model / trained.WEIGHTS).write_bytes(raw)
-    with pytest.raises(UserError, match="its digest is not the one on the card; run `atelier mend"):
+    with pytest.raises(UserError, match="its digest is not the one on the card; remove "):
         trained.restore(make(), model)
     (model / CARD).unlink()
     trained.restore(make(), model)  # made before there were digests

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from atelier.core.config import Params, UserError
 from atelier.core.settings import nearest
-from atelier.core.structure import STEPS
+from atelier.core.structure import STEPS, method_files
 from atelier.core.yaml_tree import read_tree
 from atelier.engine import validate
+from atelier.methods.base import method_class
 from atelier.nn.pretrained.features import NAMES
 from support.cli import atelier
 from support.settings import leaves
@@ -92,6 +93,13 @@ def test_the_project_has_no_mistakes() -> None:
         ("scales/full/gatys/style_layers", ["relu3_4"], "scales.full.gatys.style_layers: vgg16 ha"),
         ("scales/cpu/arbitrary/predictor_layer", "relu9", "scales.cpu.arbitrary.predictor_layer: "),
         ("scales/cpu/arbitrary/style_layer_weights", [1.0], "scales.cpu.arbitrary.style_layer_wei"),
+        (
+            "scales/demo/nnst/layers",
+            ["relu9"],
+            "scales.demo.nnst.layers: mini has no layer 'relu9'",
+        ),
+        ("scales/full/fast_night/style", -3, "scales.full.fast_night.style: has to be"),
+        ("scales/demo/wct/extend", "adain", "scales.demo.wct.extend: no such setting; did you mea"),
         ("scales/demo/cut/accumulate", 2, "scales.demo.cut.batch: 1 pictures cannot be divided i"),
         ("devices", 2, "scales.demo.cyclegan.batch: 1 pictures cannot be divided into 2 devices"),
     ],
@@ -112,6 +120,36 @@ def test_a_wrong_type_hides_no_other_mistake_of_its_block() -> None:
     assert len(found) == 3
 
 
+def test_a_mistake_of_one_kind_hides_none_of_another(tmp_path: Path) -> None:
+    """Of YAML, of a type at the top, of a block, in blocks, of names."""
+    tree = changed("devices", "many")
+    tree["methods"]["gatys_lbfgs"] = 3
+    tree["methods"]["wct"]["class"] = "base"
+    tree["scales"]["full"] |= {"cut": [1]}
+    tree["scales"]["full"]["gatys"] |= {"features": "vgg61", "steps": -1}
+    tree["prepare"]["resize"] = "krop"
+    text = yaml.safe_dump(tree, sort_keys=False).replace("seed: 42\n", "seed: 42\nseed: 43\n")
+    (tmp_path / "params.yaml").write_text(text)
+    found = validate.file_problems(tmp_path / "params.yaml")
+    places = [line.split(": ")[1] for line in found]
+    assert places == [
+        "seed", "devices", "methods.gatys_lbfgs", "methods.wct.class", "scales.full.cut",
+        "prepare.resize", "scales.full.gatys.steps", "scales.full.gatys.features",
+    ]  # fmt: skip
+    with pytest.raises(UserError) as told:
+        validate.check(tmp_path / "params.yaml")
+    assert str(told.value).splitlines() == found
+
+
+def test_every_setting_that_names_layers_or_a_network_is_looked_up() -> None:
+    """A new system's, too."""
+    for name in method_files():
+        for key, field in method_class(name).Settings.model_fields.items():
+            if "str" in str(field.annotation):  # not a number of layers
+                assert not key.endswith(("layer", "layers")) or key in validate.LAYERS, key
+                assert not key.endswith("features") or key in validate.NETWORKS, key
+
+
 def test_a_mistake_in_an_extended_block_is_told_once() -> None:
     found = validate.problems(Params(changed("methods/fast_night/snapshotz", 2)))
     assert found == [
@@ -123,13 +161,14 @@ def test_check_doctor_and_table_say_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for tree, commands in (
-        (changed("device", "gpu"), ("check", "doctor", "table")),
-        (changed("scales/full/cut/crop", "big"), ("check", "doctor")),
+    for tree, count, commands in (
+        (changed("device", "gpu"), 1, ("check", "doctor", "table")),
+        (changed("scales/full/cut/crop", "big"), 1, ("check", "doctor")),
+        ({**changed("scales/full/cut/crop", "big"), "device": "gpu"}, 2, ("check", "doctor")),
     ):
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
         lines = told(tmp_path / "params.yaml")
-        assert len(lines) == 1
+        assert len(lines) == count
         for command in commands:
             assert atelier(monkeypatch, command) == 1
             out, err = capsys.readouterr()
@@ -143,10 +182,7 @@ def test_check_doctor_and_table_say_the_same(
 
 def told(file: Path) -> list[str]:
     """What any command says of the settings in ``file``."""
-    try:
-        return validate.problems(Params.load(file))
-    except UserError as error:
-        return str(error).splitlines() or ["an error without a word"]
+    return validate.file_problems(file)
 
 
 def test_params_prints_where_each_setting_comes_from(
@@ -210,8 +246,7 @@ def test_no_mistake_ends_in_a_traceback(
     file = tmp_path_factory.getbasetemp() / "fuzz.yaml"
     file.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
     found = told(file)
-    assert all(line.startswith(("params.yaml: ", "and ", str(file))) for line in found), found
-    assert len(found) <= 101
+    assert all(line.startswith(("params.yaml: ", str(file))) for line in found), found
 
 
 @pytest.mark.slow

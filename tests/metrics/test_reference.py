@@ -72,6 +72,15 @@ def test_the_reference_comes_back_and_belongs_to_its_networks(tmp_path: Path) ->
     other = replace(own, features=random_features("relu1_2"))
     with pytest.raises(UserError, match=r"relu2_1.*relu1_2.*run dvc repro reference"):
         load_reference(other, path)
+    raw = bytearray(path.read_bytes())
+    for at in (-3, raw.index(b"0.png")):  # a number, and a painting's name
+        changed = bytearray(raw)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(
+            UserError, match=r"has changed since .* --force --single-item reference"
+        ):
+            load_reference(own, path)
     path.write_bytes(b"torn")
     with pytest.raises(UserError, match="cannot be read"):
         load_reference(own, path)

@@ -79,9 +79,16 @@ def report(
 def doctor() -> None:
     """Show what is installed, which device and networks are available, and what a run will use."""
     from atelier.cli.doctor import examine  # noqa: PLC0415
+    from atelier.engine.validate import check  # noqa: PLC0415
     from atelier.reports.tables import aligned  # noqa: PLC0415
 
-    lines = list(examine(project_root(), Params.load()))
+    root = project_root()
+    try:
+        params = Params.load(root / "params.yaml")
+    except UserError:
+        check(root / "params.yaml")  # names what is wrong in the blocks, too
+        raise
+    lines = list(examine(root, params))
     typer.echo(aligned(["what", "state", "found"], [list(line) for line in lines]))
     if any(line.state == "wrong" for line in lines):
         raise UserError("fix what is marked `wrong` first")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.core.config import Params
+from atelier.core.config import Params, project_root
 from atelier.core.settings import shown
 
 DEFAULT = "default of the class"
@@ -19,8 +19,9 @@ def check() -> None:
     """Find mistakes in params.yaml, in every block at every scale; exit code 1 if any."""
     from atelier.engine import validate  # noqa: PLC0415
 
-    params = Params.load()
-    validate.check(params)
+    path = project_root() / "params.yaml"
+    validate.check(path)
+    params = Params.load(path)
     names, scales = len(params.method_names), ", ".join(params.scales)
     typer.echo(f"params.yaml: {names} methods at the scales {scales}: no mistakes found")
 

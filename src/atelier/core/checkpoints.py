@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
-from atelier.core.files import atomic
+from atelier.core.files import atomic, how_to_restore
 from atelier.core.torch_files import read_torch, why_unreadable
 
 log = logging.getLogger(__name__)
@@ -170,23 +170,12 @@ def load_weights(networks: nn.Module, path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"{path}: is missing; train the method first (dvc repro)") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable weight file: {error}; {again(path)}") from None
+        raise UserError(
+            f"{path}: not a readable weight file: {error}; {how_to_restore(path)}"
+        ) from None
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise UserError(f"{path}: was trained with other settings: {first}") from None
-
-
-def again(path: Path) -> str:
-    """Return the instruction that restores a damaged file of a method's results.
-
-    ``dvc repro`` alone does not: it compares time and size only, or restores the same damaged bytes
-    from its cache.
-    """
-    folder = path.parent
-    return (
-        f"run `atelier mend --cache`, then `dvc checkout --force {folder}` or, where that finds "
-        f"nothing, `dvc repro --force --single-item train@{folder.name}`"
-    )
 
 
 def load_some(networks: nn.Module, path: Path) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from atelier.core.fingerprint import settings_digest
 from atelier.core.settings import Settings, UserError, nearest
-from atelier.core.structure import STEPS, settings_of, structure_problems
+from atelier.core.structure import STEPS, settings_of, sound_blocks, structure_problems
 from atelier.core.yaml_tree import read_tree
 
 __all__ = ["Params", "Settings", "UserError", "main_root", "project_root"]
@@ -35,6 +36,12 @@ def main_root() -> Path:
     return Path(root) if root else project_root()
 
 
+def limited(lines: Sequence[str]) -> str:
+    """Return the first ``MOST_LINES`` lines as one text that ends with the number of the others."""
+    more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    return "\n".join([*lines[:MOST_LINES], *more])
+
+
 class Params:
     """Read-only view of ``params.yaml``."""
 
@@ -51,8 +58,7 @@ class Params:
         """
         tree = read_tree(path or project_root() / "params.yaml")
         if found := structure_problems(tree):
-            more = [f"and {len(found) - MOST_LINES} more"] if len(found) > MOST_LINES else []
-            raise UserError("\n".join([*found[:MOST_LINES], *more]))
+            raise UserError(limited(found))
         return cls(tree)
 
     def at(self, scale: str) -> Params:
@@ -119,6 +125,10 @@ class Params:
     def method_names(self) -> list[str]:
         """Names of all entries of ``methods``, in the order of the file."""
         return list(self.block("methods"))
+
+    def sound_blocks(self) -> Iterator[tuple[str, str]]:
+        """Yield (scale, entry or step) for all whose settings can be read; see ``structure``."""
+        return sound_blocks(self._tree)
 
     def scaled(self, step: str) -> dict[str, Any]:
         """Return the settings of a step: its own block and what the scale in force adds."""

@@ -110,6 +110,15 @@ def read_record(path: Path | str) -> dict[str, Any]:
     return {}
 
 
+def how_to_restore(path: Path) -> str:
+    """Return the instruction that restores a damaged file of the results.
+
+    ``dvc checkout`` and ``dvc repro`` alone do not: DVC compares times and sizes only, and trusts
+    what its cache holds.
+    """
+    return f"remove {path.parent}, run `atelier mend --cache`, then `dvc repro`"
+
+
 def disk_reason(error: BaseException) -> str:
     """Return why the disk did not take a file, and what to do; "" for any other error."""
     if isinstance(error, shutil.Error):  # of a folder: (from, to, text) of every file

@@ -47,10 +47,13 @@ LARGEST: Mapping[str, int] = {
 Tighter limits are declared at the field."""
 LARGEST_COUNT = 10_000_000
 """Limit of every other integer: steps, pictures, positions."""
-LARGEST_NUMBER = 1e12
+LARGEST_NUMBER = 1e10
 """Limit of the magnitude of every other number."""
 LONGEST = 64
 """Limit of the length of a list."""
+
+READ_BEFORE = ("class", "extends")
+"""What a method's block says beside its settings."""
 
 _SENTENCES = {
     "missing": "is missing",
@@ -154,7 +157,7 @@ def too_much(name: str, value: Any) -> str:
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return "; did you mean `x`?" for a misspelt name, or a list of the known names."""
     names = [str(other) for other in known]
-    close = get_close_matches(str(name)[:100], names, n=1)
+    close = get_close_matches(str(name)[:100], names, n=1, cutoff=0.5)
     if close:
         return f"; did you mean `{close[0]}`?"
     return f"; there are {', '.join(names)}" if 0 < len(names) <= 40 else ""
@@ -201,7 +204,8 @@ def _sentence(cls: type[BaseModel], error: Any) -> tuple[str, str]:
     """Return what is wrong, and what was found."""
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"no such setting{nearest(error['loc'][-1], cls.model_fields)}", ""
+        known = (*cls.model_fields, *READ_BEFORE)
+        return f"no such setting{nearest(error['loc'][-1], known)}", ""
     found = f" (found {shown(value)})"
     if kind == "missing":
         return _SENTENCES[kind], ""

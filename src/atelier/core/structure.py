@@ -152,16 +152,33 @@ def _scale(scale: str, blocks: object, tree: Mapping[str, Any]) -> Iterator[str]
 
 def _joins(name: str, scale: str, tree: Mapping[str, Any]) -> Iterator[str]:
     """Check that the two levels of an entry or a step can be merged."""
-    blocks = tree["scales"][scale]
-    both = [tree.get(name) if name in STEPS else tree["methods"][name], blocks.get(name)]
-    if not all(block is None or isinstance(block, dict) for block in both):
+    if not _two_levels(name, scale, tree):
         return  # already reported
-    if name not in STEPS and name not in blocks:
-        return
     try:
         settings_of(tree, name, scale)
     except UserError as error:
         yield from str(error).splitlines()
+
+
+def _two_levels(name: str, scale: str, tree: Mapping[str, Any]) -> bool:
+    """Return whether both levels are blocks; those of a step may be absent."""
+    blocks = tree["scales"][scale]
+    both = [tree.get(name) if name in STEPS else tree["methods"][name], blocks.get(name)]
+    if not all(block is None or isinstance(block, dict) for block in both):
+        return False
+    return name in STEPS or name in blocks
+
+
+def sound_blocks(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (scale, entry or step) for all whose settings can be read, whatever else is wrong."""
+    methods, scales = (tree.get(key) for key in ("methods", "scales"))
+    entries = methods if isinstance(methods, dict) else {}
+    classes = {name: block.get(CLASS) for name, block in entries.items() if isinstance(block, dict)}
+    known = [name for name, of in classes.items() if of in method_files() and name not in STEPS]
+    for scale, blocks in (scales if isinstance(scales, dict) else {}).items():
+        for name in (*STEPS, *known) if isinstance(blocks, dict) else ():
+            if _two_levels(name, scale, tree) and not any(_joins(name, scale, tree)):
+                yield scale, name
 
 
 def settings_of(

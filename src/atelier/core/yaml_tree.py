@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from atelier.core.settings import UserError, shown
@@ -122,6 +121,8 @@ class _Reader:
         kind = node.tag.removeprefix(_TAG)
         if kind not in _SCALARS:
             return self.refuse(path, f"line {_line(node)}: {node.tag} is not read")
+        if kind in _PLAIN and not re.fullmatch(_PLAIN[kind], node.value):  # `!!bool maybe`
+            return self.refuse(path, f"line {_line(node)}: {shown(node.value)} is no {kind}")
         try:
             return _SCALARS[kind](node.value)
         except ValueError as error:  # more digits than Python reads
@@ -143,6 +144,18 @@ def read_tree(path: Path) -> dict[str, Any]:
         UserError: no file, no YAML, not UTF-8, or an unsupported YAML feature; one line for each
             mistake.
     """
+    tree, problems = read_all(path)
+    if problems:
+        raise UserError("\n".join(problems))
+    return tree
+
+
+def read_all(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """Return the contents of ``path``, and a line for each setting in it that is not read.
+
+    Raises:
+        UserError: see ``read_tree``; nothing in the file can be read.
+    """
     try:
         raw = path.read_bytes()
         if len(raw) > LARGEST_FILE:
@@ -156,13 +169,17 @@ def read_tree(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict):
         kind = "nothing" if tree is None else type(tree).__name__
         raise UserError(f"{path}: expected a mapping of settings, found {kind}")
-    if reader.problems:
-        raise UserError("\n".join(reader.problems))
+    if not reader.problems:
+        _read_as_dvc(path, text)
+    return tree, reader.problems
+
+
+def _read_as_dvc(path: Path, text: str) -> None:
+    """Refuse what DVC's parser, which is stricter, does: {a: b:c} has to be {a: "b:c"}."""
     try:
-        YAML(typ="safe").load(text)  # DVC's parser is stricter: {a: b:c} has to be {a: "b:c"}
-    except YAMLError as error:
+        YAML(typ="safe").load(text)
+    except Exception as error:  # noqa: BLE001 - its constructors raise many kinds
         raise _unreadable(path, error) from None
-    return tree
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

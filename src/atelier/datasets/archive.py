@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -21,7 +23,9 @@ MAX_FILES = 100_000
 MAX_RATIO = 100.0
 """Unpacked size over packed size of one picture; already compressed formats stay near 1."""
 _BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, OverflowError, struct.error),  # names that are no text, fields beyond any file
+    MemoryError,  # a dictionary of 4 GiB
     FileExistsError,  # two members of one name
 )
 

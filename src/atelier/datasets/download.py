@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from atelier.core.config import UserError
 from atelier.core.files import write_json
@@ -78,29 +78,36 @@ def fetch(
     if not archive.is_file():
         download(url, archive, patience=patience)
     source = {"url": url, "bytes": _bytes(archive), "sha256": _sha256(archive)}
+    if wrong := _unexpected(source, sha256, size):
+        _refuse(url, archive, f"{wrong} (correct that, if the file is right)")
     try:
-        _check(url, source, sha256, size)
         unpack(archive, folder)
-    except UserError:
-        archive.unlink()  # resuming a complete file would not repair it
-        raise
+    except UserError as error:
+        _refuse(url, archive, str(error).removeprefix(f"{archive}: "))
     except OSError as error:
         if error.errno in ROOM:
             raise
-        archive.unlink()  # the archive asks for the impossible: a name too long, a negative offset
-        reason = f"cannot be unpacked ({error}); the download was deleted"
-        raise UserError(f"{url}: {reason}, give another with --url") from None
+        # the archive asks for the impossible: a name too long, a negative offset
+        _refuse(url, archive, f"cannot be unpacked ({error})")
     write_json(folder / "SOURCE.json", source)
     archive.unlink()
     return source
 
 
-def _check(url: str, source: dict[str, Any], sha256: str | None, size: int | None) -> None:
-    again = "the download was deleted; run again to download it anew, or correct the expected value"
+def _unexpected(source: dict[str, Any], sha256: str | None, size: int | None) -> str:
+    """Return in what the download differs from what was expected, or ""."""
     if size is not None and source["bytes"] != size:
-        raise UserError(f"{url}: has {source['bytes']} bytes, expected {size}; {again}")
+        return f"has {source['bytes']} bytes, expected {size}"
     if sha256 is not None and source["sha256"] != sha256.lower():
-        raise UserError(f"{url}: has sha256 {source['sha256']}, expected {sha256}; {again}")
+        return f"has sha256 {source['sha256']}, expected {sha256}"
+    return ""
+
+
+def _refuse(url: str, archive: Path, reason: str) -> NoReturn:
+    """Delete the download, as resuming a complete file would not repair it."""
+    archive.unlink()
+    advice = "run again to download it anew, or give another with --url"
+    raise UserError(f"{url}: {reason}; the download was deleted, {advice}") from None
 
 
 def _sha256(path: Path) -> str:

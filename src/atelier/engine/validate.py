@@ -7,14 +7,16 @@ import torch, and the networks and layers it names are looked up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from atelier.core.config import Params, Settings, UserError
+from atelier.core.config import Params, Settings, UserError, limited
 from atelier.core.phases import THEN
 from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
 from atelier.core.stage_settings import CODE, DENOISE, codes
-from atelier.core.structure import CLASS, STEPS
+from atelier.core.structure import CLASS, structure_problems
+from atelier.core.yaml_tree import read_all
 from atelier.datasets.prepare import PrepareSettings
 from atelier.methods.base import method_class
 from atelier.methods.trained import TrainSettings
@@ -45,6 +47,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "statistics_layers": ("features",),
     "predictor_layer": ("predictor_features",),
     "layer": ("features",),
+    "layers": ("features",),
 }
 """Settings that name layers → settings that may name their network, in order of precedence."""
 
@@ -52,21 +55,35 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
 def problems(params: Params) -> list[str]:
     """Return all mistakes in the blocks of all scales, one line each."""
     found: list[str] = []
-    for scale in params.scales:
-        at = params.at(scale)
-        for name in (*STEPS, *params.method_names):
-            found += block_problems(at, name)
+    for scale, name in params.sound_blocks():
+        found += block_problems(params.at(scale), name)
     return list(dict.fromkeys(found))
 
 
-def check(params: Params) -> None:
-    """Raise if any setting is invalid.
+def file_problems(path: Path) -> list[str]:
+    """Return all mistakes in ``path``, one line each: of YAML, of the structure, in the blocks.
+
+    A mistake of one kind hides none of another, unless nothing can be read at all.
+    """
+    try:
+        tree, found = read_all(path)
+    except UserError as error:
+        return str(error).splitlines()
+    unread = tuple(line.partition(": line ")[0] + ":" for line in found)
+    devices = tree.get("devices", 1)
+    sound = {**tree, "devices": devices if type(devices) is int and devices > 0 else 1}
+    later = [*structure_problems(tree), *problems(Params(sound))]
+    return list(dict.fromkeys(found + [line for line in later if not line.startswith(unread)]))
+
+
+def check(path: Path) -> None:
+    """Raise if any setting in the file is invalid.
 
     Raises:
-        UserError: see ``problems``.
+        UserError: one line for each mistake, see ``file_problems``.
     """
-    if found := problems(params):
-        raise UserError("\n".join(found))
+    if found := file_problems(path):
+        raise UserError(limited(found))
 
 
 def block_problems(params: Params, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field
@@ -35,7 +35,7 @@ Layout = Literal["transnet", "examples", "johnson"]
 class FastSettings(PerceptualSettings, TrainSettings):
     """Settings of one ``fast`` entry in ``params.yaml``."""
 
-    style: str | int
+    style: str | Annotated[int, Field(ge=0)]
     """The painting: its file name without the suffix, or its index (from 0) among the paintings
     sorted by name."""
     layout: Layout = "transnet"

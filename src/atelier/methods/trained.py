@@ -19,9 +19,9 @@ from torch.optim import Adam, Optimizer
 
 from atelier.core import records, zoo_files
 from atelier.core.batches import Batch, BatchPlan
-from atelier.core.checkpoints import again, load_weights
+from atelier.core.checkpoints import load_weights
 from atelier.core.config import Settings, UserError
-from atelier.core.files import read_record
+from atelier.core.files import how_to_restore, read_record
 from atelier.core.paths import CARD, WEIGHTS
 from atelier.core.phases import THEN, WARM_START, phases
 from atelier.core.precision import lowered, noted
@@ -384,7 +384,7 @@ def restore(method: Method[Any], model: Path) -> None:
     named = card.get("sha256") or card.get(records.WEIGHTS)
     if named and found and named != found:
         reason = "is not what was trained: its digest is not the one on the card"
-        raise UserError(f"{model / WEIGHTS}: {reason}; {again(model / WEIGHTS)}")
+        raise UserError(f"{model / WEIGHTS}: {reason}; {how_to_restore(model / WEIGHTS)}")
     load_weights(method.inference_networks, model / WEIGHTS)
 
 

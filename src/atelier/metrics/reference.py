@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,10 @@ from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import activations, perceived
 
 SPLITS = 10
+PAINTINGS, DIGEST = "paintings", "sha256"
+"""Keys of the file's metadata: the paintings' names, and a digest of its numbers."""
+ANEW = "`dvc repro --force --single-item reference`"
+"""DVC takes a changed file of the same time and size for up to date."""
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 """Entries that the vectors depend on."""
 
@@ -83,9 +88,10 @@ def score_made(
 
 def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:
     """Write the paintings' vectors and the networks they are from, atomically."""
-    known = {**_signature(evaluator), "paintings": json.dumps(list(reference.styles))}
-    styles = torch.stack(list(reference.styles.values()))
-    save_tensors({"vectors": reference.vectors.contiguous(), "styles": styles}, path, known)
+    vectors, styles = reference.vectors.contiguous(), torch.stack(list(reference.styles.values()))
+    names = json.dumps(list(reference.styles))
+    known = {**_signature(evaluator), PAINTINGS: names, DIGEST: _digest(names, vectors, styles)}
+    save_tensors({"vectors": vectors, "styles": styles}, path, known)
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:
@@ -97,18 +103,27 @@ def load_reference(evaluator: Evaluator, path: Path) -> Reference:
     try:
         with safe_open(path, "pt") as file:
             vectors, styles = file.get_tensor("vectors"), file.get_tensor("styles")
-            made_with = file.metadata()
+            made_with = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); run dvc repro reference") from None
-    names = json.loads(made_with.pop("paintings", "[]"))
+        raise UserError(f"{path}: cannot be read ({reason}); run {ANEW}") from None
+    names = made_with.pop(PAINTINGS, "[]")
+    if made_with.pop(DIGEST, None) != _digest(names, vectors, styles):
+        raise UserError(f"{path}: has changed since it was written; run {ANEW}")
     if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
             f"{_signature(evaluator)}; run dvc repro reference on this machine"
         )
-    return Reference(vectors, dict(zip(names, styles, strict=True)))
+    return Reference(vectors, dict(zip(json.loads(names), styles, strict=True)))
 
 
 def _signature(evaluator: Evaluator) -> dict[str, str]:
     return {name: evaluator.names()[name] for name in NAMES}
+
+
+def _digest(names: str, *tensors: Tensor) -> str:
+    found = hashlib.sha256(names.encode())
+    for tensor in tensors:
+        found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()

@@ -14,7 +14,8 @@ from typing import NoReturn
 from atelier.core.config import Params, UserError
 from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
-from atelier.core.files import disk_reason, write_json
+from atelier.core.files import disk_reason, how_to_restore, write_json
+from atelier.core.images import ImageError
 from atelier.core.logs import show_logs
 from atelier.core.paths import Results
 from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
@@ -57,6 +58,9 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
         note.write("failed", error="stopped by the user")
         print(f"\n{name} stopped; `dvc repro` resumes from here", file=sys.stderr)
         sys.exit(130)
+    except ImageError as error:
+        ours = Results().folder.absolute() in error.path.absolute().parents
+        note.fail(f"{error}; {how_to_restore(error.path)}" if ours else str(error))
     except UserError as error:
         note.fail(str(error))
     except BaseException as error:
