@@ -68,9 +68,10 @@ def closure(*starts: Path) -> frozenset[Path]:
     return frozenset(seen)
 
 
-def imported_files(path: Path) -> list[Path]:
+@cache
+def imported_files(path: Path) -> tuple[Path, ...]:
     """Return the package's files whose modules a file imports by name."""
-    return [file for name in _imported(path) if (file := _file(name))]
+    return tuple(file for name in _imported(path) if (file := _file(name)))
 
 
 def code_of(path: Path) -> str:
@@ -109,7 +110,6 @@ def _without_effect(text: str) -> Iterator[Span]:
             yield token.start, token.end
 
 
-@cache
 def _imported(path: Path) -> tuple[str, ...]:
     """Return the dotted names below the package that a file imports: modules, also objects."""
     found = set[str]()
