@@ -76,7 +76,7 @@ def test_order_of_machine_read_tables() -> None:
     kept = [
         *("frechet", "frechet_low", "frechet_high", "frechet_inf", "kid", "kid_sd"),
         *("content", "style", "style_set", "ssim", "lpips", "artfid"),
-        *("precision", "recall", "density", "coverage"),
+        *("precision", "recall", "density", "coverage", "sifid", "cfsd"),
     ]
     measured = [metric.key for metric in METRICS]
     assert measured[: len(kept)] == kept, "put a new one behind the others"
@@ -87,7 +87,7 @@ def test_order_of_machine_read_tables() -> None:
     assert len(FIGURES) == len(METRICS) + len(DENOISED) + len(PREFERENCES) + 6
     shown = [
         *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
-        *("precision", "recall", "density", "coverage"),
+        *("precision", "recall", "density", "coverage", "sifid", "cfsd"),
     ]
     assert list(SHOWN)[: len(shown)] == shown
     assert SHOWN[-4:] == ("n_generated", "n_reference", "features", "pretrained")

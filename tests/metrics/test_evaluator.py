@@ -138,7 +138,7 @@ def test_a_score_names_all_it_depends_on(tmp_path: Path) -> None:
     assert {key: found.pop(key) for key in interval if key != "left_out"} == {
         key: value for key, value in interval.items() if key != "left_out"
     }
-    values = pair_values(own.networks, pairs, reference.styles, 8)
+    values = pair_values(own.networks, pairs, reference.styles, 8, reference.textures)
     assert {key: found.pop(key) for key in values} == {
         k: v.mean().item() for k, v in values.items()
     }

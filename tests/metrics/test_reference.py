@@ -69,6 +69,7 @@ def test_the_reference_comes_back_and_belongs_to_its_networks(tmp_path: Path) ->
     assert list(again.styles) == list(reference.styles)
     for name, style in reference.styles.items():
         assert torch.equal(again.styles[name], style)
+        assert torch.equal(again.textures[name], reference.textures[name])
     other = replace(own, features=random_features("relu1_2"))
     with pytest.raises(UserError, match=r"relu2_1.*relu1_2.*run dvc repro reference"):
         load_reference(other, path)

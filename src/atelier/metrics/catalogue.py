@@ -154,6 +154,19 @@ METRICS = (
         "coverage", "Coverage", "Share of the paintings that have a picture near them.",
         2, "density_coverage", "coverage", better="higher", network="features", topic="frechet",
     ),
+    Metric(
+        "sifid", "SIFID",
+        "Fréchet distance between the local features of each picture and its painting.",
+        1, "sifid", "single-image Fréchet distance to its painting", network="perceptual",
+        topic="style",
+    ),
+    Metric(
+        "cfsd", "CFSD",
+        "Content feature structural distance: whether places resemble each other as in the "
+        "photograph; 0: they do.",
+        2, "cfsd", "content feature structural distance to the photographs", scale=1000,
+        network="perceptual", topic="content",
+    ),
 )  # fmt: skip
 """Metrics of the pictures, in the order of every table."""
 QUESTIONS = {

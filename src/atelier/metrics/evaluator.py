@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pydantic import Field
@@ -95,7 +95,9 @@ class Evaluator:
         self, reference: Reference, sets: Sequence[Sequence[Pair]]
     ) -> list[dict[str, Any]]:
         """Return ``score`` of several sets of the same photographs, in the same order, at once."""
-        made = set_values(self.networks, sets, reference.styles, self.batch, self.embed)
+        made = set_values(
+            self.networks, sets, reference.styles, self.batch, self.embed, reference.textures
+        )
         return [self._record(reference, values, vectors) for values, vectors in made]
 
     def _record(
@@ -112,12 +114,14 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Reference:
-    """Features and styles of the paintings, computed once for all methods."""
+    """Features, styles and textures of the paintings, computed once for all methods."""
 
     vectors: Tensor
     """Feature vectors (n, d) for the distances between sets."""
     styles: dict[str, Tensor]
     """File name → style vector (D,), see ``perceptual.style_vector``."""
+    textures: dict[str, Tensor] = field(default_factory=dict)
+    """File name → sums (K,), see ``sifid.texture_sums``."""
 
 
 def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

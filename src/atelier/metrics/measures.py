@@ -44,6 +44,8 @@ class PairBatch:
     """Style vectors (b, D) of their paintings; None unless every picture has one."""
     paintings: Tensor
     """Style vectors of all paintings, (n, D)."""
+    texture: Tensor | None = None
+    """``sifid.texture_sums`` of their paintings, (b, K); None as ``painting``."""
 
 
 @dataclass(frozen=True)

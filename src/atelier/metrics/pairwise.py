@@ -32,10 +32,14 @@ Vectors = Callable[[Stack], Tensor]
 
 
 def pair_values(
-    networks: PerceptualNetworks, pairs: Sequence[Pair], styles: Mapping[str, Tensor], batch: int
+    networks: PerceptualNetworks,
+    pairs: Sequence[Pair],
+    styles: Mapping[str, Tensor],
+    batch: int,
+    textures: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Return all that is measured of pairs, float64 (n,) in their order; see ``set_values``."""
-    ((found, _),) = set_values(networks, [pairs], styles, batch, _no_vectors)
+    ((found, _),) = set_values(networks, [pairs], styles, batch, _no_vectors, textures)
     return found
 
 
@@ -49,6 +53,7 @@ def set_values(
     styles: Mapping[str, Tensor],
     batch: int,
     embed: Vectors,
+    textures: Mapping[str, Tensor] | None = None,
 ) -> list[tuple[dict[str, Tensor], Tensor]]:
     """Return all that is measured of every set's pairs, and vectors of its pictures.
 
@@ -60,6 +65,7 @@ def set_values(
         styles: a painting's file name → its style vector (D,), see ``perceptual.style_vector``.
         batch: pictures of a set at once.
         embed: see ``Vectors``.
+        textures: a painting's file name → ``sifid.texture_sums`` of it, (K,).
 
     Returns:
         For each set what all its pairs have, float64 (n,) by key, sorted (``style`` is absent
@@ -73,8 +79,8 @@ def set_values(
     vectors: list[list[Tensor]] = [[] for _ in sets]
     for some, results, photo in _stacks(networks.device, sets, batch):
         for number, (pairs, result) in enumerate(zip(some, results, strict=True)):
-            painting = _own_styles(pairs, styles)
-            measured = PairBatch(networks, result, photo, painting, every)
+            painting, texture = (_own(pairs, known) for known in (styles, textures or {}))
+            measured = PairBatch(networks, result, photo, painting, every, texture)
             parts[number].append(_score(measured))
             vectors[number].append(embed(result).cpu())
     values = [_joined(found) for found in parts]
@@ -86,8 +92,9 @@ def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.cat([p[name] for p in parts]) for name in sorted(common)}
 
 
-def _own_styles(pairs: Sequence[Pair], styles: Mapping[str, Tensor]) -> Tensor | None:
-    own = [styles[pair.painting] for pair in pairs if pair.painting is not None]
+def _own(pairs: Sequence[Pair], known: Mapping[str, Tensor]) -> Tensor | None:
+    """What is known of the pairs' paintings, (b, …); None unless every pair has one."""
+    own = [known[pair.painting] for pair in pairs if pair.painting is not None and known]
     return torch.stack(own) if len(own) == len(pairs) else None
 
 

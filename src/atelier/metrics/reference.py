@@ -1,4 +1,4 @@
-"""Reference set: vectors and styles of the paintings, shared by all methods; the noise floor."""
+"""Reference set: what all methods are compared with, of every painting; the noise floor."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from atelier.metrics.embeddings import load_stacks
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, distances
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import activations, perceived
+from atelier.metrics.sifid import texture_sums
 
 SPLITS = 10
 PAINTINGS, DIGEST = "paintings", "sha256"
@@ -35,12 +36,17 @@ NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
     """Compute the reference that methods are compared with."""
     network, device = evaluator.networks.perceptual, evaluator.networks.device
-    vectors, styles = [], []
+    vectors, styles, textures = [], [], []
     for stack in load_stacks(paintings, device=device, batch=evaluator.batch, what="paintings"):
         vectors.append(evaluator.embed(stack).cpu())
         styles.append(perceived(network, activations(network, stack)).style.cpu())
-    names = [path.name for path in paintings]
-    return Reference(torch.cat(vectors), dict(zip(names, torch.cat(styles), strict=True)))
+        textures.append(texture_sums(activations(network, stack)))
+    return _named([path.name for path in paintings], *map(torch.cat, (vectors, styles, textures)))
+
+
+def _named(names: Sequence[str], vectors: Tensor, styles: Tensor, textures: Tensor) -> Reference:
+    by_name = (dict(zip(names, known, strict=True)) for known in (styles, textures))
+    return Reference(vectors, *by_name)
 
 
 def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
@@ -88,10 +94,13 @@ def score_made(
 
 def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:
     """Write the paintings' vectors and the networks they are from, atomically."""
-    vectors, styles = reference.vectors.contiguous(), torch.stack(list(reference.styles.values()))
-    names = json.dumps(list(reference.styles))
-    known = {**_signature(evaluator), PAINTINGS: names, DIGEST: _digest(names, vectors, styles)}
-    save_tensors({"vectors": vectors, "styles": styles}, path, known)
+    styles, textures = (
+        torch.stack(list(by_name.values())) for by_name in (reference.styles, reference.textures)
+    )
+    names, vectors = json.dumps(list(reference.styles)), reference.vectors.contiguous()
+    digest = _digest(names, vectors, styles, textures)
+    known = {**_signature(evaluator), PAINTINGS: names, DIGEST: digest}
+    save_tensors({"vectors": vectors, "styles": styles, "textures": textures}, path, known)
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:
@@ -102,20 +111,20 @@ def load_reference(evaluator: Evaluator, path: Path) -> Reference:
     """
     try:
         with safe_open(path, "pt") as file:
-            vectors, styles = file.get_tensor("vectors"), file.get_tensor("styles")
+            found = [file.get_tensor(name) for name in ("vectors", "styles", "textures")]
             made_with = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); run {ANEW}") from None
     names = made_with.pop(PAINTINGS, "[]")
-    if made_with.pop(DIGEST, None) != _digest(names, vectors, styles):
+    if made_with.pop(DIGEST, None) != _digest(names, *found):
         raise UserError(f"{path}: has changed since it was written; run {ANEW}")
     if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
             f"{_signature(evaluator)}; run dvc repro reference on this machine"
         )
-    return Reference(vectors, dict(zip(json.loads(names), styles, strict=True)))
+    return _named(json.loads(names), *found)
 
 
 def _signature(evaluator: Evaluator) -> dict[str, str]:

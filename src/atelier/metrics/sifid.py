@@ -1,0 +1,63 @@
+"""Fréchet distance between the local features of two pictures (Shaham et al. 2019, SinGAN, SIFID).
+
+A picture is the set of the feature vectors at all positions of a shallow layer. The distance is
+that of a picture's set to its own painting's: how alike colours and strokes are, wherever they
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from atelier.metrics.measures import OfPairs, PairBatch
+from atelier.metrics.perceptual import activations
+from atelier.metrics.statistics import Statistics, frechet_from
+
+LAYER = "relu2_1"
+"""Unlike the paper (Inception, 64 channels before the second pooling): of the network of content
+and style, which has seen the picture anyway."""
+
+
+def texture_sums(found: Mapping[str, Tensor]) -> Tensor:
+    """Return (B, 1 + C + C²) float64: ``Statistics`` of every picture's positions, flat.
+
+    Args:
+        found: activations, of which ``LAYER`` (B, C, h, w) counts.
+    """
+    positions = found[LAYER].flatten(2).mT
+    return torch.stack([_flat(Statistics.of(one)) for one in positions])
+
+
+def texture_distance(result: Tensor, painting: Tensor) -> Tensor:
+    """Return the Fréchet distances (B,) between pictures and paintings, of ``texture_sums``.
+
+    Raises:
+        UserError: a picture with a single position.
+    """
+    pairs = zip(result, painting, strict=True)
+    distances = [frechet_from(_statistics(one), _statistics(other)) for one, other in pairs]
+    return torch.tensor(distances, dtype=torch.float64)
+
+
+def _flat(sums: Statistics) -> Tensor:
+    return torch.cat([sums.total.new_tensor([sums.count]), sums.total, sums.outer.flatten()])
+
+
+def _statistics(flat: Tensor) -> Statistics:
+    """Return what ``_flat`` was given."""
+    width = int((len(flat) - 1) ** 0.5)  # 1 + C + C² lies between (C + ½)² and (C + 1)²
+    outer = flat[1 + width :].view(width, width)
+    return Statistics(int(flat[0]), flat[1 : 1 + width], outer)
+
+
+def _measure(batch: PairBatch) -> dict[str, Tensor]:
+    if batch.texture is None:
+        return {}
+    sums = texture_sums(activations(batch.networks.perceptual, batch.result))
+    return {"sifid": texture_distance(sums, batch.texture)}
+
+
+MEASURE = OfPairs(_measure)
