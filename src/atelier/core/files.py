@@ -113,10 +113,10 @@ def read_record(path: Path | str) -> dict[str, Any]:
 def how_to_restore(path: Path) -> str:
     """Return the instruction that restores a damaged file of the results.
 
-    ``dvc checkout`` and ``dvc repro`` alone do not: DVC compares times and sizes only, and trusts
-    what its cache holds.
+    ``dvc checkout`` and ``dvc repro --force`` alone do not: DVC compares times and sizes only, and
+    replaces what a stage wrote by what its cache holds under that hash, damaged or not.
     """
-    return f"remove {path.parent}, run `atelier mend --cache`, then `dvc repro`"
+    return f"remove {path}, run `atelier mend --cache`, then `dvc repro`"
 
 
 def disk_reason(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from atelier.core.checkpoints import save_tensors
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
-from atelier.core.files import read_json
+from atelier.core.files import how_to_restore, read_json
 from atelier.core.paths import Results
 from atelier.metrics.catalogue import METRICS, NETWORKS
 from atelier.metrics.embeddings import load_stacks
@@ -27,8 +27,6 @@ from atelier.metrics.sifid import texture_sums
 SPLITS = 10
 PAINTINGS, DIGEST = "paintings", "sha256"
 """Keys of the file's metadata: the paintings' names, and a digest of its numbers."""
-ANEW = "`dvc repro --force --single-item reference`"
-"""DVC takes a changed file of the same time and size for up to date."""
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 """Entries that the vectors depend on."""
 
@@ -115,10 +113,10 @@ def load_reference(evaluator: Evaluator, path: Path) -> Reference:
             made_with = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); run {ANEW}") from None
+        raise UserError(f"{path}: cannot be read ({reason}); {how_to_restore(path)}") from None
     names = made_with.pop(PAINTINGS, "[]")
     if made_with.pop(DIGEST, None) != _digest(names, *found):
-        raise UserError(f"{path}: has changed since it was written; run {ANEW}")
+        raise UserError(f"{path}: has changed since it was written; {how_to_restore(path)}")
     if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
