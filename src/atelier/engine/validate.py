@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atelier.core.config import Params, Settings, UserError
+from atelier.core.extends import CLASS, class_settings
 from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
 from atelier.core.stage_settings import CODE, codes
-from atelier.core.structure import CLASS, STEPS
+from atelier.core.structure import STEPS
 from atelier.datasets.prepare import PrepareSettings
 from atelier.methods.base import method_class
 from atelier.methods.trained import TrainSettings
@@ -120,7 +121,9 @@ def _valid_part(params: Params, name: str) -> Settings | None:
 def _block(params: Params, name: str) -> tuple[type[Settings], dict[str, Any]]:
     """Return the type of an entry's or a step's settings, and the block."""
     block = params.settings(name)
-    return STEP_SETTINGS.get(name) or method_class(str(block.pop(CLASS, None))).Settings, block
+    if step := STEP_SETTINGS.get(name):
+        return step, block
+    return method_class(str(block.get(CLASS))).Settings, class_settings(block)
 
 
 def _where(params: Params, name: str) -> str:
