@@ -15,7 +15,7 @@ from pathlib import Path
 from tools.tree import renew
 
 from atelier.core.config import Params, UserError
-from atelier.core.structure import CLASS
+from atelier.core.extends import CLASS
 from atelier.methods.base import method_class
 from atelier.methods.trained import Trained
 

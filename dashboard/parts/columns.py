@@ -10,8 +10,14 @@ from streamlit.column_config import ImageColumn, NumberColumn, TextColumn
 
 from atelier.metrics.catalogue import FIGURES, Metric
 from atelier.reports.leaderboard import label
+from atelier.reports.repeats import OVER_SEEDS, SEEDS
 
 PICTURE = "picture"
+
+
+def _spread(metric: Metric) -> Any:
+    help_ = "Standard deviation over the seeds of the entry."
+    return NumberColumn(f"{metric.label}, ± over seeds", help=help_, format=f"%.{metric.digits}f")
 
 
 def _number(metric: Metric) -> Any:
@@ -24,11 +30,19 @@ COLUMNS: dict[str, Any] = {
         "Method", help="Entry of `methods` in params.yaml.", pinned=True, width=140
     ),
     PICTURE: ImageColumn("Picture", help="The stylised picture of the photograph chosen above."),
+    SEEDS: NumberColumn("Seeds", help="Seeds of the entry; the figures are their means."),
     "status": TextColumn("Status", help="ok, failed, running or not run."),
     "kind": TextColumn(
         "Kind", help="optimisation, per_style, arbitrary or unpaired; see the README."
     ),
-    **{metric.key: _number(metric) for metric in FIGURES.values()},
+    **{
+        name: column
+        for metric in FIGURES.values()
+        for name, column in (
+            (metric.key, _number(metric)),
+            (metric.key + OVER_SEEDS, _spread(metric)),
+        )
+    },
     "pretrained": TextColumn(
         "Pretrained", help="Pretrained weights of the zoo, and the steps trained since."
     ),
@@ -53,9 +67,10 @@ def arranged(frame: pd.DataFrame, beside: Iterable[str] = ()) -> pd.DataFrame:
     names = [name for name in order if name in frame]
     kept = [name for name in names if not frame[name].isin(["", None]).all()]
     shown = frame[[name for name in kept if frame[name].notna().any()]].copy()
-    for name in shown.columns.intersection(list(FIGURES)):
-        if FIGURES[name].scale != 1:
-            shown[name] *= FIGURES[name].scale
+    for name in shown.columns:
+        figure = FIGURES.get(str(name).removesuffix(OVER_SEEDS))
+        if figure and figure.scale != 1:
+            shown[name] *= figure.scale
     if "method" in shown:
         shown["method"] = shown["method"].map(label)
     return shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -10,7 +11,7 @@ import streamlit as st
 from atelier.core.baselines import BASELINES
 from atelier.core.config import UserError
 from atelier.metrics.catalogue import FIGURES, HEADLINE, NOT_FID, PREFERENCE, QUESTIONS
-from atelier.reports import leaderboard, outputs, paired, preferences, protocol
+from atelier.reports import leaderboard, outputs, paired, preferences, protocol, repeats
 from atelier.reports.literature import published
 from parts import charts, components, pictures, project
 from parts.columns import COLUMNS, PICTURE, arranged
@@ -29,7 +30,7 @@ def page() -> None:
         return
     photos = {path.stem: path for path in outputs.test_photos(found.root)}
     photo = choose(photos) if photos else ""
-    table(found, photos, photo)
+    table(seeds_together(found), photos, photo)
     explain(found)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -56,6 +57,16 @@ def turn(photo: str) -> None:
     st.session_state["of"] = photo
 
 
+def seeds_together(found: Project) -> Project:
+    """Return the project with several seeds of an entry as one row, unless one wants each."""
+    together = repeats.pooled(found.frame, found.params)
+    if together is found.frame:
+        return found
+    help_ = "Entries that differ by their seed alone: means, and standard deviations beside them."
+    apart = not st.toggle("Seeds of an entry as one row", True, key="seeds", help=help_)
+    return found if apart else replace(found, frame=together)
+
+
 def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
     """Draw the table, with a button to compare selected rows and a download of all."""
     done = found.frame[found.frame["status"] == "ok"]
@@ -68,7 +79,7 @@ def table(found: Project, photos: Mapping[str, Path], photo: str) -> None:
             ]
         }
     )
-    verdicts = against(found)
+    verdicts = {} if repeats.SEEDS in found.frame else against(found)
     shown = arranged(frame.assign(**verdicts), (*verdicts, *PREFERRED))
     state = st.dataframe(
         shown, placeholder="–", column_config=COLUMNS,

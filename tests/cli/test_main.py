@@ -142,6 +142,24 @@ def test_table_in_other_formats(project: Path, monkeypatch, capsys) -> None:
     assert "gatys: no paired differences of frechet" in capsys.readouterr().err
 
 
+def test_table_with_several_seeds(project: Path, monkeypatch, capsys) -> None:
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    settings["methods"]["gatys_2"] = {"class": "gatys", "extends": "gatys", "seed": 2}
+    (project / "params.yaml").write_text(yaml.safe_dump(settings))
+    scored = json.loads((project / "results/metrics/gatys.json").read_text())
+    again = {**scored, "frechet": scored["frechet"] + 2}
+    (project / "results/metrics/gatys_2.json").write_text(json.dumps(again))
+    assert atelier(monkeypatch, "table") == 0
+    shown = capsys.readouterr().out
+    assert "gatys (2 seeds)" in shown
+    assert "8.2 ± 1.4" in shown
+    for options in (["--each"], ["--format", "csv"]):
+        assert atelier(monkeypatch, "table", *options) == 0
+        shown = capsys.readouterr().out
+        assert "gatys_2" in shown
+        assert "seeds" not in shown
+
+
 def test_report_writes_one_file(project: Path, monkeypatch, capsys) -> None:
     assert atelier(monkeypatch, "report", "--out", "r.html") == 0
     assert "wrote r.html" in capsys.readouterr().out

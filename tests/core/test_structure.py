@@ -79,6 +79,9 @@ def test_right_settings_have_no_mistakes() -> None:
         ("methods/gatys/extends", 3, "methods.gatys.extends: has to be the name of another block"),
         ("methods/gatys/extends", "adian", "methods.gatys.extends: methods has no block 'adian'"),
         ("methods/gatys/extends", "gatys", "methods.gatys.extends: gatys → gatys: a block extends"),
+        ("methods/gatys/seed", -1, "methods.gatys.seed: has to be greater than or equal to 0 (fou"),
+        ("methods/gatys/seed", [1, 2], "methods.gatys.seed: has to be a whole number (found [1, 2"),
+        ("scales/demo/gatys/seed", 1, "scales.demo.gatys.seed: stands in `methods` only"),
         ("scales/demo/gatys/extends", "x", "scales.demo.gatys.extends: scales.demo has no block "),
     ],
 )  # fmt: skip
@@ -161,3 +164,40 @@ def test_reading_and_checking_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def repeating(**more: Any) -> dict[str, Any]:
+    """Settings in which ``again`` is ``adain`` with another seed, and has no block in the scale."""
+    settings = tree({"adain": {"class": "adain", "strength": 0.5}, "gatys": {"class": "gatys"}})
+    settings["methods"]["again"] = {"class": "adain", "extends": "adain", "seed": 2, **more}
+    settings["scales"]["demo"]["adain"] = {"steps": 7, "warm_start": "zoo"}
+    return settings
+
+
+def test_an_entry_that_differs_by_its_seed_needs_no_block_in_the_scales() -> None:
+    settings = repeating()
+    settings["methods"]["third"] = {"class": "adain", "extends": "again", "seed": 3}
+    assert structure_problems(settings) == []
+    params = Params(settings)
+    assert [params.repeated(n) for n in ("again", "third", "gatys")] == ["adain", "adain", "gatys"]
+    assert [params.seed_of(n) for n in ("adain", "again", "third")] == [1, 2, 3]
+    own = params.method("adain")
+    # the zoo's entry is the original's
+    expected = {**own, "seed": 2, "warm_start": "zoo:adain"}
+    assert params.method("again") == expected
+    assert params.method("adain") == own, "and it stays as it is"
+    assert "seed" not in own
+
+
+@pytest.mark.parametrize("more", [{"strength": 1.0}, {"extends": "again"}, {"extends": "none"}])
+def test_an_entry_that_differs_in_more_needs_its_blocks(more: dict[str, Any]) -> None:
+    lines = structure_problems(repeating(**more))
+    assert "params.yaml: scales.demo: lacks a block for again" in lines
+
+
+def test_with_a_block_of_its_own_it_is_no_repetition() -> None:
+    settings = repeating()
+    settings["scales"]["demo"]["again"] = {"extends": "adain", "steps": 8}
+    assert structure_problems(settings) == []
+    assert Params(settings).repeated("again") == "again"
+    assert Params(settings).method("again")["seed"] == 2

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from atelier.core.baselines import BASELINES
 from parts.columns import arranged
 from support.hostile import TEXTS, brought_in
-from support.projects import METRICS, RUN, alone_in, alts, heads, put, show, words
+from support.projects import METRICS, RUN, alone_in, alts, heads, put, repeat, show, words
 
 
 @pytest.fixture
@@ -157,6 +157,19 @@ def test_rows_are_compared_with_a_chosen_one(done: Path) -> None:
     assert table["than gatys"]["Noise floor"] == "-"
     app.selectbox(key="against").select("noise_floor").run()
     assert "no paired differences of frechet; run dvc repro evaluate" in words(app)
+
+
+def test_seeds_of_an_entry_are_one_row_until_one_wants_each(done: Path) -> None:
+    repeat(done)
+    app = show("leaderboard")
+    table = app.dataframe[0].value.set_index("method")
+    assert table.loc["gatys", ["frechet", "seeds"]].tolist() == [13.5, 2]
+    assert table.loc["gatys", "kid_over_seeds"] == 0
+    assert "gatys_2" not in table.index
+    app.toggle(key="seeds").set_value(False).run()
+    table = app.dataframe[0].value.set_index("method")
+    assert table["frechet"][["gatys", "gatys_2"]].tolist() == [12.5, 14.5]
+    assert "seeds" not in table
 
 
 @pytest.mark.slow

@@ -311,6 +311,15 @@ def test_every_entry_of_params_yaml_runs(
     assert (first.losses["total"] > 0).all()
 
 
+def test_an_entry_may_have_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_random(monkeypatch)
+    params = Params.load(Path(__file__).parents[2] / "params.yaml").at("smoke")
+    block = {**params.method("gatys_lbfgs"), "features": "random"}
+    made = [make(b, "gatys", seed=1, device="cpu") for b in (block, {**block, "seed": 5})]
+    assert [method.seed for method in made] == [1, 5]
+    assert made[0].settings == made[1].settings
+
+
 def test_an_unknown_class_and_a_missing_one() -> None:
     with pytest.raises(
         UserError, match=r"no system named 'gattys': there is no atelier/methods/ga"

@@ -110,6 +110,20 @@ def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> Non
     assert "params.yaml" in DAG["settings"]["deps"]
 
 
+def test_a_seed_of_its_own_is_what_its_stages_depend_on_and_nobody_else(tmp_path: Path) -> None:
+    added = {f"methods.adain_2.{k}": v for k, v in
+             {"class": "adain", "extends": "adain", "seed": 2}.items()}  # fmt: skip
+    after = override(tmp_path, {f"+{key}": value for key, value in added.items()})
+    for scale in PARAMS.scales:
+        before, found = validate.resolved(PARAMS.at(scale)), validate.resolved(after.at(scale))
+        again = found.pop("adain_2")
+        assert found == before, "nothing changes where there is no seed"
+        assert again["train"].pop("seed") == 2
+        zoo = {"warm_start": "zoo:adain"} if before["adain"]["train"].get("warm_start") else {}
+        expected = {**before["adain"], "train": {**before["adain"]["train"], **zoo}}
+        assert again == expected
+
+
 def test_workers_do_not_prepare_again_and_everything_else_does(tmp_path: Path) -> None:
     assert DAG["prepare"]["params"] == ["seed", {"results/settings.json": ["prepare"]}]
     before = validate.resolved(PARAMS)["prepare"]

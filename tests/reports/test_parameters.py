@@ -13,7 +13,7 @@ from atelier.core import records
 from atelier.core.config import Params, UserError
 from atelier.reports import curves, parameters, protocol
 from atelier.tracking import links, ui
-from support.projects import RUN, alone_in, put
+from support.projects import RUN, alone_in, put, repeat
 from support.settings import differing
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +141,15 @@ def test_the_command_sets_back_what_has_changed(root: Path) -> None:
         "steps": 20,
         "features": "mini",
     }
+
+
+def test_a_repetition_is_set_back_where_it_has_its_settings(root: Path) -> None:
+    again = repeat(root)
+    now = params(root).method(again)
+    put(root, f"models/{again}/card.json", {"parameters": {**now, "steps": 7, "seed": 9}})
+    command = parameters.command(root, params(root), again)
+    assert "-S scales.demo.gatys.steps=7" in command
+    assert "-S methods.gatys_2.seed=9" in command
 
 
 @pytest.mark.slow

@@ -58,6 +58,16 @@ def fresh_project(root: Path) -> Path:
     return root
 
 
+def repeat(root: Path, name: str = "gatys", seed: int = 2, frechet: float = 14.5) -> str:
+    """Add an entry that repeats ``name`` with another seed, scored; return what it is called."""
+    again = f"{name}_{seed}"
+    entry = f"{again}: {{class: gatys, extends: {name}, seed: {seed}}}"
+    settings = root / "params.yaml"
+    settings.write_text(settings.read_text().replace("methods: {", f"methods: {{{entry}, "))
+    put(root, f"metrics/{again}.json", {**METRICS, "frechet": frechet})
+    return again
+
+
 def alone_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The finished project as the working directory, without the caller's DVC and MLflow."""
     monkeypatch.chdir(root)

@@ -48,10 +48,17 @@ def table(
         str | None,
         typer.Option(help="A row: each other's paired difference to it, and which is better."),
     ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Every seed of an entry in a row of its own.")
+    ] = False,
 ) -> None:
-    """Print the comparison as it stands; a method that failed says why."""
+    """Print the comparison as it stands; a method that failed says why.
+
+    Several seeds of an entry are one row, except with --each, --against and as csv.
+    """
     from atelier.metrics.catalogue import HEADLINE  # noqa: PLC0415
     from atelier.reports import leaderboard, paired, tables  # noqa: PLC0415
+    from atelier.reports.repeats import pooled  # noqa: PLC0415
 
     writer = next((write for name, write in tables.WRITERS.items() if name == form), None)
     if writer is None:
@@ -61,6 +68,8 @@ def table(
     if against:
         key = sort or HEADLINE
         more = paired.columns(paired.compared(root, frame, against, key), against, key)
+    elif not each and form != "csv":
+        frame = pooled(frame, params, sort)
     typer.echo(writer(frame, protocol.setting(root, params), more))
 
 

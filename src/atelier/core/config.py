@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from atelier.core.extends import SEED, repeated
 from atelier.core.fingerprint import settings_digest
 from atelier.core.settings import Settings, UserError, nearest
 from atelier.core.structure import STEPS, settings_of, sound_blocks, structure_problems
@@ -154,8 +155,16 @@ class Params:
         if name not in STEPS:
             if name not in self.method_names:
                 raise UserError(f"no method {name!r}{nearest(name, self.method_names)}")
-            self.block("scales", self.scale, name)
+            self.block("scales", self.scale, self.repeated(name))
         return settings_of(self._tree, name, self.scale)
+
+    def repeated(self, name: str) -> str:
+        """Return the entry that ``name`` repeats with another seed, or itself; see ``extends``."""
+        return repeated(self.block("methods"), self.block("scales", self.scale), name)
+
+    def seed_of(self, name: str) -> int:
+        """Return the seed of an entry: its own, or that of all."""
+        return int(self.method(name).get(SEED, self.seed))
 
     def key(self, name: str) -> str:
         """Return a digest of everything that decides whether the entry ``name`` works.

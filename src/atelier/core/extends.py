@@ -14,8 +14,36 @@ from typing import Any
 from atelier.core.settings import UserError, nearest
 
 EXTENDS = "extends"
+CLASS, SEED = "class", "seed"
+"""What an entry may have beside its class's settings: that class, and a seed of its own."""
 Blocks = Mapping[str, Any]
 """Name → block, for one level."""
+
+
+def class_settings(block: Blocks) -> dict[str, Any]:
+    """Return a block without ``CLASS`` and ``SEED``: the settings that its class knows."""
+    return {key: value for key, value in block.items() if key not in {CLASS, SEED}}
+
+
+def repeated(methods: Blocks, scaled: Blocks, name: str) -> str:
+    """Return the entry that ``name`` repeats with another seed, or ``name`` itself.
+
+    A repetition is an entry ``{class, extends, seed}`` without a block in the scale: it has that of
+    the entry it extends, and differs by the seed alone.
+
+    Args:
+        methods: all entries.
+        scaled: blocks of the scale in force.
+        name: an entry.
+    """
+    seen = [name]
+    while seen[-1] not in scaled:
+        block = methods.get(seen[-1])
+        parent = block.get(EXTENDS) if isinstance(block, dict) else None
+        if parent in seen or parent not in methods or set(block or {}) != {CLASS, EXTENDS, SEED}:
+            return name
+        seen.append(str(parent))
+    return seen[-1]
 
 
 def chain(blocks: Blocks, name: str, where: str) -> list[str]:

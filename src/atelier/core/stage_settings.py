@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.config import Params, UserError
+from atelier.core.extends import CLASS
 from atelier.core.files import read_record
 from atelier.core.fingerprint import stage_code
 from atelier.core.paths import Results
-from atelier.core.structure import CLASS
 
 SETTINGS = Results().settings
 """From the project's root."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from atelier.core.extends import EXTENDS, joined, resolved
+from atelier.core.extends import CLASS, EXTENDS, SEED, joined, repeated, resolved
 from atelier.core.phases import THEN
 from atelier.core.settings import Settings, UserError, nearest, shown
 
@@ -22,7 +22,6 @@ STEPS = ("prepare", "denoise", "evaluate", "compare")
 """Steps of the DAG with settings of their own, at the top and in every scale."""
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Names of entries and scales: they become names of files and of stages, and words of the shell."""
-CLASS = "class"
 DEVICE = r"^(auto|cpu|mps|cuda(:\d{1,2})?)$"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 """Precision of convolutions and matrix products; losses and statistics stay in float32. ``auto``:
@@ -94,6 +93,8 @@ def _entries(tree: Mapping[str, Any]) -> Iterator[str]:
             continue
         yield from _block(block, where)
         yield from _class(block.get(CLASS), where)
+        if SEED in block:
+            yield from TopLevel.problems({SEED: block[SEED], "scale": ""}, where)
 
 
 def _class(name: object, where: str) -> Iterator[str]:
@@ -139,12 +140,13 @@ def _scale(scale: str, blocks: object, tree: Mapping[str, Any]) -> Iterator[str]
         if name not in known:
             yield f"params.yaml: {where}.{name}: no such step or method{nearest(name, known)}"
         yield from _block(block, f"{where}.{name}")
-        if isinstance(block, dict) and CLASS in block:
-            yield f"params.yaml: {where}.{name}.{CLASS}: stands in `methods` only"
+        for key in (CLASS, SEED):
+            if isinstance(block, dict) and key in block and name not in STEPS:
+                yield f"params.yaml: {where}.{name}.{key}: stands in `methods` only"
     yield from (
         f"params.yaml: {where}: lacks a block for {name}"
         for name in methods or {}
-        if name not in blocks
+        if repeated(methods or {}, blocks, name) not in blocks
     )
     for name in known:
         yield from _joins(name, scale, tree)
@@ -166,7 +168,7 @@ def _two_levels(name: str, scale: str, tree: Mapping[str, Any]) -> bool:
     both = [tree.get(name) if name in STEPS else tree["methods"][name], blocks.get(name)]
     if not all(block is None or isinstance(block, dict) for block in both):
         return False
-    return name in STEPS or name in blocks
+    return name in STEPS or repeated(tree["methods"], blocks, name) in blocks
 
 
 def sound_blocks(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -196,7 +198,12 @@ def settings_of(
         return joined(
             (upper, dict.fromkeys(upper, name)), (own, dict.fromkeys(own, f"{here}.{name}"))
         )
-    return joined(resolved(tree["methods"], name, "methods"), resolved(blocks, name, here))
+    upper_level = resolved(tree["methods"], name, "methods")
+    of = repeated(tree["methods"], blocks, name)
+    lower, places = resolved(blocks, of, here)
+    if of != name and lower.get("warm_start") == "zoo":  # the zoo has the entry, not its repetition
+        lower["warm_start"] = f"zoo:{of}"
+    return joined(upper_level, (lower, places))
 
 
 def _name(name: str, where: str) -> Iterator[str]:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from atelier.core import images
 from atelier.core.batches import Batches, BatchPlan
 from atelier.core.checkpoints import save_weights
+from atelier.core.extends import CLASS
 from atelier.core.files import read_json, read_record, write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.images import size_of
 from atelier.core.pairing import Job, choose, list_jobs
 from atelier.core.paths import RUN, SNAPSHOTS, WEIGHTS, Model, Prepared, Results
 from atelier.core.records import set_aside
-from atelier.core.structure import CLASS
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer

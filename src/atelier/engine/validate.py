@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.config import Params, Settings, UserError, limited
+from atelier.core.extends import CLASS, class_settings
 from atelier.core.phases import THEN
 from atelier.core.purpose import purposes, split
 from atelier.core.settings import nearest, shown
 from atelier.core.stage_settings import CODE, DENOISE, codes
-from atelier.core.structure import CLASS, structure_problems
+from atelier.core.structure import structure_problems
 from atelier.core.yaml_tree import read_all
 from atelier.datasets.prepare import PrepareSettings
 from atelier.methods.base import method_class
@@ -150,7 +151,9 @@ def _valid_part(params: Params, name: str) -> Settings | None:
 def _block(params: Params, name: str) -> tuple[type[Settings], dict[str, Any]]:
     """Return the type of an entry's or a step's settings, and the block."""
     block = params.settings(name)
-    return STEP_SETTINGS.get(name) or method_class(str(block.pop(CLASS, None))).Settings, block
+    if step := STEP_SETTINGS.get(name):
+        return step, block
+    return method_class(str(block.get(CLASS))).Settings, class_settings(block)
 
 
 def _where(params: Params, name: str) -> str:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 from torch import Tensor
 
 from atelier.core.config import Settings, UserError
+from atelier.core.extends import CLASS, SEED, class_settings
 from atelier.core.settings import nearest
-from atelier.core.structure import CLASS, method_files
+from atelier.core.structure import method_files
 
 Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired"]
 
@@ -123,16 +124,16 @@ def make(
     """Build the method that a block of ``params.yaml`` configures; ``class`` names the file.
 
     Args:
-        block: settings by name, and ``class``.
+        block: settings by name, ``class``, and ``seed`` for one of its own.
         where: name of the block for messages, such as ``methods.gatys``.
-        seed: seed of initial weights and other random draws.
+        seed: seed of initial weights and other random draws, unless the block has one.
         device: ``cpu``, ``cuda``, …
         places: setting → the block it is set in, if that is another; see ``Params.places``.
 
     Raises:
         UserError: invalid settings, one line each.
     """
-    settings = {key: value for key, value in block.items() if key != CLASS}
+    settings, seed = class_settings(block), block.get(SEED, seed)
     cls = system_of(block, f"params.yaml: {where}")
     return cls.build(cls.Settings.build(settings, where, places), seed=seed, device=device)
 

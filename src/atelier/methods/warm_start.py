@@ -12,10 +12,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 from atelier.core import zoo_files
 from atelier.core.checkpoints import load_some, load_weights
 from atelier.core.config import UserError, main_root, project_root
+from atelier.core.extends import class_settings
 from atelier.core.files import within
 from atelier.core.paths import CARD
 from atelier.core.purpose import free_settings, of_today
-from atelier.core.structure import CLASS
 from atelier.methods.base import Method
 from atelier.methods.trained import Trained, TrainSettings
 
@@ -61,7 +61,7 @@ def load_entry(method: Trained[Any], entry: zoo_files.Entry) -> None:
 def _settings_of(entry: zoo_files.Entry, method: Trained[Any]) -> TrainSettings:
     """Return the entry's settings, of the same system as ``method``."""
     card = of_today(entry.card.parameters)
-    block = {key: value for key, value in card.items() if key != CLASS}
+    block = class_settings(card)
     settings: TrainSettings = type(method.settings).build(block, entry.name)
     return settings
 

@@ -19,6 +19,7 @@ from atelier.reports import leaderboard, outputs, preferences, protocol, tables
 from atelier.reports.image_grid import contact_sheet
 from atelier.reports.outputs import INPUT, columns, strips
 from atelier.reports.plots import pareto
+from atelier.reports.repeats import pooled
 
 GRID_ROWS = 6
 """Number of test photographs in the grid; more would not be legible on a page."""
@@ -41,7 +42,8 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
     setting = protocol.setting(root, params)
     texts = {
         "table.csv": leaderboard.to_csv(frame),
-        "table.md": tables.to_markdown(frame, setting) + _people(root, params, frame),
+        "table.md": tables.to_markdown(pooled(frame, params), setting)
+        + _people(root, params, frame),
     }
     for name, text in texts.items():
         with atomic(out / name) as part:
@@ -53,7 +55,7 @@ def write_comparison(root: Path, params: Params, out: Path) -> str:
     (out / "sheets").mkdir(parents=True, exist_ok=True)
     for name, rows, labels in (*_variants(root, params), *_strips(root, names)):
         images.save_png(contact_sheet(rows, labels), out / "sheets" / f"{name}.png")
-    return tables.to_text(known, setting)
+    return tables.to_text(pooled(known, params), setting)
 
 
 def _people(root: Path, params: Params, frame: pd.DataFrame) -> str:

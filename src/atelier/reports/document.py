@@ -21,6 +21,7 @@ from atelier.reports import leaderboard, outputs, parameters, protocol, tables
 from atelier.reports.comparison import GRID_ROWS
 from atelier.reports.curves import curves, on_log_axis
 from atelier.reports.plots import pareto
+from atelier.reports.repeats import pooled
 from atelier.tracking.provenance import git_tags
 
 SIDE = 224
@@ -46,14 +47,15 @@ def write_report(root: Path, params: Params, out: Path) -> None:
     frame = leaderboard.comparison(root, params)
     if not (frame["status"] == "ok").any():
         raise UserError(f"{root}: no method has been scored yet; run dvc repro")
-    cells = tables.shown(frame)
+    table = pooled(frame, params)
+    cells = tables.shown(table)
     setting = protocol.setting(root, params)
     names = [n for n in frame.loc[frame["status"] == "ok", "method"] if n in params.method_names]
     text = _template().render(
         heads=list(cells.columns),
         left=tables.LEFT,
         rows=cells.to_numpy().tolist(),
-        notes=[line for line in tables.protocol(frame, setting) if line],
+        notes=[line for line in tables.protocol(table, setting) if line],
         protocol=protocol.protocol(root, params, names[0]) if names else {},
         failures=_failures(frame.to_dict("records")),
         plot=address(pareto(frame), "PNG"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -136,7 +137,7 @@ def comparison(root: Path, params: Params, sort: str | None = None) -> pd.DataFr
     rows = [_row(root, name, params.key(name)) for name in (*params.method_names, *BASELINES)]
     people = _people(root, params)
     rows = [row | (people.get(row["method"], {}) if row["status"] == "ok" else {}) for row in rows]
-    rows.sort(key=lambda row: _place(row, by))
+    rows.sort(key=lambda row: place(row, by))
     texts = [name for name, kind in TYPES.items() if kind == "object"]
     for row in rows:
         row |= {name: row.get(name) or "" for name in texts}
@@ -153,7 +154,7 @@ def _people(root: Path, params: Params) -> dict[str, dict[str, float]]:
         return {}
 
 
-def _place(row: dict[str, Any], by: str) -> tuple[int, float]:
+def place(row: Mapping[Any, Any], by: str) -> tuple[int, float]:
     """Return a sort key: finished methods without a value in the column follow those with one."""
     if row["method"] in BASELINES:
         return 1, list(BASELINES).index(row["method"])

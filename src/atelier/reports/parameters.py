@@ -15,6 +15,7 @@ import yaml
 
 from atelier.core import records
 from atelier.core.config import Params
+from atelier.core.extends import SEED
 from atelier.core.stage_settings import running
 from atelier.tracking.provenance import flatten
 
@@ -98,6 +99,8 @@ def _place(params: Params, method: str, name: str) -> tuple[str, bool]:
     added to the method's own block of the same level.
     """
     key = name.split(".", maxsplit=1)[0]
+    if key != SEED:  # a repetition has nothing else of its own
+        method = params.repeated(method)
     scaled = f"scales.{params.scale}.{method}"
     place = params.places(method).get(key, f"methods.{method}")
     own = scaled if place.startswith("scales.") else f"methods.{method}"

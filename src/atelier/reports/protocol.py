@@ -29,7 +29,7 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
             "Reference set": f"{_joined(found, 'n_reference')} paintings of the data set "
             f"{str(made.get('digest', '?'))[:12]}",
             "Resize": f"{size.get('resize', '?')} to {size.get('size', '?')} pixels",
-            "Seed": str(params.seed),
+            "Seed": str(params.seed_of(method) if method in params.method_names else params.seed),
             "Scale": params.scale,
         }
         return {name: text for name, text in lines.items() if text}

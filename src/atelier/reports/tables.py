@@ -23,6 +23,7 @@ from atelier.metrics.catalogue import (
 from atelier.reports import leaderboard
 from atelier.reports.leaderboard import label
 from atelier.reports.literature import published
+from atelier.reports.repeats import OVER_SEEDS, SEEDS
 
 Cell = Callable[[dict[Any, Any]], str]
 More = Mapping[str, Sequence[str]]
@@ -33,9 +34,22 @@ def _value(metric: Metric) -> Cell:
     def cell(row: dict[Any, Any]) -> str:
         value = metric.text(row[metric.key])
         spread = FIGURES[metric.spread].text(row[metric.spread]) if metric.spread else "-"
+        if _seeds(row) > 1:
+            spread = metric.text(row.get(metric.key + OVER_SEEDS))
         return value if spread == "-" else f"{value} ± {spread}"
 
     return cell
+
+
+def _seeds(row: Mapping[Any, Any]) -> int:
+    """Return the number of seeds of a row; see ``repeats``."""
+    count = row.get(SEEDS)
+    return 1 if count is None or pd.isna(count) else int(count)
+
+
+def _name(row: dict[Any, Any]) -> str:
+    name, seeds = label(row["method"]), _seeds(row)
+    return name if seeds == 1 else f"{name} ({seeds} seeds)"
 
 
 def _interval(ends: tuple[str, str]) -> Cell:
@@ -73,7 +87,7 @@ INTERVAL, CLEAN = "95 %", "denoised"
 TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
 """Costs, with the two times side by side."""
 CELLS: dict[str, Cell] = {
-    "method": lambda row: label(row["method"]),
+    "method": _name,
     "status": lambda row: str(row["status"]),
     **{k: v for m in (*METRICS, *PREFERENCES) if m.heading for k, v in _columns_of(m).items()},
     "n": _counts,
@@ -149,6 +163,8 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
     done = frame[frame["status"] == "ok"]
     lines = [_made_with(done, topics(name), *columns) for name, columns in NETWORKS.items()]
     lines += _pretrained(done)
+    if SEEDS in frame:
+        lines.append("rows of several seeds: mean ± standard deviation over the seeds")
     if _any(done, AFTER + HEADLINE):
         lines.append(f"{CLEAN}: {HEADLINE} after Zero-Shot Noise2Noise")
     return [" · ".join(line for line in (*lines, setting) if line), caution(frame)]
