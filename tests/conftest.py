@@ -15,7 +15,6 @@ import pytest
 from atelier.tracking import client
 from atelier.tracking.client import Run
 
-
 LONGEST = "test_pipeline.py"
 """It takes about as long as all that another worker does meanwhile: begun later, it ends alone."""
 
