@@ -17,6 +17,7 @@ from support.projects import RUN, alone_in, put, repeat
 from support.settings import differing
 
 ROOT = Path(__file__).parents[2]
+OURS = Params.load(ROOT / "params.yaml")
 
 
 @pytest.fixture
@@ -153,25 +154,30 @@ def test_a_repetition_is_set_back_where_it_has_its_settings(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scale", Params.load(ROOT / "params.yaml").scales)
-def test_the_suggested_experiment_changes_its_setting_alone(tmp_path: Path, scale: str) -> None:
-    """What DVC makes of the line: that setting of that method, and of those that extend it."""
-    ours = Params.load(ROOT / "params.yaml").at(scale)
-    before = {name: ours.method(name) for name in ours.method_names}
-    for name in ours.method_names:
+@pytest.mark.parametrize("name", OURS.method_names)
+def test_the_suggested_experiment_changes_its_setting_alone(tmp_path: Path, name: str) -> None:
+    """What DVC makes of the lines of all scales: that setting, also of what extends the method."""
+    suggested = {}
+    for scale in OURS.scales:
+        ours = OURS.at(scale)
         assert parameters.command(Path("nowhere"), ours, name).startswith("dvc repro train@")
-        override = parameters.experiment(ours, name).removeprefix("dvc exp run -S ")
-        if "steps" not in before[name]:
-            assert override == f"seed={ours.seed + 1}"
-            continue
-        shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
-        apply_overrides(tmp_path / "params.yaml", [override])
-        found = Params.load(tmp_path / "params.yaml").at(scale)
-        after = {other: found.method(other) for other in found.method_names}
-        places = {other: found.places(other).get("steps", "") for other in after}
-        mine = [other for other, place in places.items() if place.endswith(f".{name}")]
-        assert differing(before, after) == {f"{other}.steps" for other in mine}
-        assert after[name]["steps"] == (2 * before[name]["steps"] or parameters.SOME_STEPS)
+        suggested[scale] = parameters.experiment(ours, name).removeprefix("dvc exp run -S ")
+        if "steps" not in ours.method(name):
+            assert suggested.pop(scale) == f"seed={ours.seed + 1}"
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    apply_overrides(tmp_path / "params.yaml", sorted({*suggested.values()}))
+    found = Params.load(tmp_path / "params.yaml")
+    for scale in suggested:
+        check_steps(OURS.at(scale), found.at(scale), name)
+
+
+def check_steps(ours: Params, found: Params, name: str) -> None:
+    """At one scale: the steps of ``name`` are doubled, and of what takes them from its block."""
+    before, after = ({n: one.method(n) for n in ours.method_names} for one in (ours, found))
+    places = {other: found.places(other).get("steps", "") for other in after}
+    mine = [other for other, place in places.items() if place.endswith(f".{name}")]
+    assert differing(before, after) == {f"{other}.steps" for other in mine}
+    assert after[name]["steps"] == (2 * before[name]["steps"] or parameters.SOME_STEPS)
 
 
 def test_what_a_block_extends_is_replaced_in_that_block_alone(root: Path) -> None:

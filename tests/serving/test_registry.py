@@ -416,36 +416,38 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         assert pyfunc.decode(picture, 64).size == (128, 64)
 
 
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        (np.zeros((4, 4)), "a picture is uint8"),
-        (
-            {"picture": PHOTO},
-            "expected photo and style, strength, max_side, stroke, direction, colour; found pict",
-        ),
-        ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
-        ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
-        ({"photo": PHOTO, "strength": True}, "strength has to be a number"),
-        ({"photo": PHOTO, "max_side": np.inf}, "max_side has to be a number; found inf"),
-        ({"photo": PHOTO, "max_side": "48"}, "max_side has to be a number"),
-        ({"photo": PHOTO, "max_side": 0}, "max_side is 0; no side may be below 32 px"),
-        ({"photo": PHOTO, "max_side": -5}, "max_side is -5; no side"),
-        ({"photo": PHOTO, "direction": "to_photo"}, "cut has no direction to_photo"),
-        ({"photo": PHOTO, "colour": 3}, "colour 3 is none of keep"),
-        ({"photo": PHOTO, "stroke": "2"}, "stroke has to be a number"),
-        (
-            {3: PHOTO},
-            "expected photo and style, strength, max_side, stroke, direction, colour; found 3",
-        ),
-        (b"no picture", "the picture is not a picture of a known kind"),
-        ("no base64!", "has to be base64"),
-    ],
-)
-def test_a_wrong_request_is_a_sentence(root: Path, asked: Any, message: str) -> None:
+WRONG: list[tuple[Any, str]] = [
+    (np.zeros((4, 4)), "a picture is uint8"),
+    (
+        {"picture": PHOTO},
+        "expected photo and style, strength, max_side, stroke, direction, colour; found pict",
+    ),
+    ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
+    ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
+    ({"photo": PHOTO, "strength": True}, "strength has to be a number"),
+    ({"photo": PHOTO, "max_side": np.inf}, "max_side has to be a number; found inf"),
+    ({"photo": PHOTO, "max_side": "48"}, "max_side has to be a number"),
+    ({"photo": PHOTO, "max_side": 0}, "max_side is 0; no side may be below 32 px"),
+    ({"photo": PHOTO, "max_side": -5}, "max_side is -5; no side"),
+    ({"photo": PHOTO, "direction": "to_photo"}, "cut has no direction to_photo"),
+    ({"photo": PHOTO, "colour": 3}, "colour 3 is none of keep"),
+    ({"photo": PHOTO, "stroke": "2"}, "stroke has to be a number"),
+    (
+        {3: PHOTO},
+        "expected photo and style, strength, max_side, stroke, direction, colour; found 3",
+    ),
+    (b"no picture", "the picture is not a picture of a known kind"),
+    ("no base64!", "has to be base64"),
+]
+"""Requests, and what is said to them."""
+
+
+def test_a_wrong_request_is_a_sentence(root: Path) -> None:
     go(root)
-    with pytest.raises(UserError, match=message):
-        load("atelier-cut").predict(asked)
+    served = load("atelier-cut")
+    for asked, message in WRONG:
+        with pytest.raises(UserError, match=message):
+            served.predict(asked)
 
 
 def test_kinds_without_training_are_no_models(root: Path) -> None:
