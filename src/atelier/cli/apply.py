@@ -67,11 +67,13 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
 
 
 def stylize(
-    pictures: Pictures,
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures, or folders of pictures; with --ray, s3://… too.")
+    ],
     method: Annotated[
         list[str], typer.Option("--method", "-m", help="Entry of `atelier methods`; repeatable.")
     ],
-    out: Out,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results, as PNG.")],
     style: Annotated[
         Path | None, typer.Option("--style", "-s", help="The painting, for methods that take one.")
     ] = None,
@@ -84,6 +86,12 @@ def stylize(
     precision: Annotated[
         Precision, typer.Option(help="Of the convolutions; auto: bfloat16 where it is fast.")
     ] = "auto",
+    ray: Annotated[
+        str | None, typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --ray; default: one per GPU or core.")
+    ] = None,
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
@@ -92,19 +100,28 @@ def stylize(
     atelier stylize holiday/ -m cyclegan -o out
 
     atelier stylize dog.jpg -m adain -m adaattn --style night.jpg --strength 0.7 -o out
+
+    atelier stylize s3://bucket/in -m cyclegan -o s3://bucket/out --ray auto
     """
     from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.serving import folders  # noqa: PLC0415
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
+    options, names = folders.StylizeOptions(style, strength, max_side), list(dict.fromkeys(method))
+    if ray:
+        from atelier.cli.stylize_cluster import stylize_on_cluster  # noqa: PLC0415
+
+        settings = (names, options, precision, workers)
+        _end(stylize_on_cluster(ray, pictures, out, *settings, _warn), out)
+        return
     root, params = here()
-    device, names = pick_device(params), list(dict.fromkeys(method))
+    device = pick_device(params)
     loaded = [load_applied(root, params, name, device, precision) for name in names]
     for applied in loaded:
         _tell(applied)
-    options = folders.StylizeOptions(style, strength, max_side)
-    _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
+    sources = [Path(picture) for picture in pictures]
+    _end(folders.stylize_files(sources, Path(out), loaded, options, _warn), out)
 
 
 def denoise(
@@ -157,7 +174,7 @@ def _warn(line: str) -> None:
     typer.echo(f"skipped: {line}", err=True)
 
 
-def _end(failed: int, out: Path) -> None:
+def _end(failed: int, out: Path | str) -> None:
     if failed:
         raise UserError(f"{failed} failed (see above); the rest are in {out}")
     typer.echo(f"the results are in {out}")

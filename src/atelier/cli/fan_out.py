@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -109,8 +110,9 @@ def on_cluster(address: str, names: Sequence[str], params: Params, root: Path) -
 
         run, live = RayFanOut(list(dict.fromkeys(names)), params, root), LiveTable()
         try:
-            for line in run.run():
-                live.show(line, run.table())
+            with closing(run.run()) as lines:  # Ctrl-C here, too, has to cancel what runs
+                for line in lines:
+                    live.show(line, run.table())
         finally:
             live.end(run.table())
         return run.failed

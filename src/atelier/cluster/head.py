@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class RayFanOut:
         self.params, self.root, self.dvc = params, root, Dvc(root)
         self.failed: list[str] = []
 
-    def run(self) -> Iterator[str]:
+    def run(self) -> Generator[str]:
         """Run the shared stages here, every method on a node, and the comparison here.
 
         Yield lines; an empty one where only the table has changed.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.cluster.dvc import LOGS, STAGES, Dvc
+from atelier.cluster.dvc import LOGS, STAGES, Dvc, alone
 from atelier.cluster.mirror import ADDRESS, Mirror
 from atelier.cluster.node_facts import differences, git, node_facts
 from atelier.cluster.remote import LOCAL, Remote
@@ -115,17 +115,23 @@ def run_method(assignment: Assignment, report: Reporter, node: str) -> Outcome:
     if found := differences(assignment.head, facts, node):
         return Outcome("; ".join(found))
     project = Path(facts["project"])
+    with alone(assignment.method, Dvc(project)):
+        try:
+            workspace = _workspace(assignment, project)
+        except (OSError, subprocess.CalledProcessError) as failure:
+            return Outcome(f"{node}: no checkout could be made: {_reason(failure)}")
+        return _outcome(assignment, workspace, report)
+
+
+def _outcome(assignment: Assignment, workspace: Path, report: Reporter) -> Outcome:
+    """Run the stages; keep the workspace if one failed."""
+    error, results = "", Results(workspace)
     try:
-        workspace = _workspace(assignment, project)
         _run(assignment, Dvc(workspace, None, _environment(assignment, workspace)), report)
     except UserError as failure:
         error = str(failure)
-    except (OSError, subprocess.CalledProcessError) as failure:
-        return Outcome(f"{node}: no checkout could be made: {_reason(failure)}")
-    else:
-        error = ""
-    results, name = Results(workspace), assignment.method
-    outcome = Outcome(error, read_record(results.records(name)), read_record(results.status(name)))
+    records, status = results.records(assignment.method), results.status(assignment.method)
+    outcome = Outcome(error, read_record(records), read_record(status))
     if not error:
         shutil.rmtree(workspace, ignore_errors=True)
     return outcome

@@ -78,16 +78,20 @@ def differences(head: dict[str, str], node: dict[str, str], name: str) -> list[s
     """Return a sentence for each fact of the node ``name`` that differs from the head's."""
     if not node["project"]:
         return [f"{name}: has no checkout of this project; clone it there and name it in {PROJECT}"]
-    found = []
+    found = other_versions(head, node, name)
     if node["commit"] != head["commit"]:
         found.append(
             f"{name}: its checkout {node['project']} is at commit {node['commit'][:12] or '?'}, "
             f"this one at {head['commit'][:12]}; check out the same there"
         )
-    found += [
+    return found
+
+
+def other_versions(head: dict[str, str], node: dict[str, str], name: str) -> list[str]:
+    """Return a sentence for each package of the node ``name`` in another version."""
+    return [
         f"{name}: has another version of {package} ({node[package] or 'none'}, here "
         f"{head[package]}); install the same there"
         for package in ("atelier", *VERSIONS)
         if node[package] != head[package]
     ]
-    return found

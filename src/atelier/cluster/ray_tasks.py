@@ -102,7 +102,11 @@ def resources(devices: int) -> dict[str, float]:
 
 
 def facts_of_nodes() -> dict[str, dict[str, str]]:
-    """Return name → ``node_facts`` of every node that can be given work."""
+    """Return name → ``node_facts`` of every node that can be given work.
+
+    Raises:
+        UserError: a node does not answer.
+    """
     cloudpickle.register_pickle_by_value(node_facts)
     try:
         task, names, asked = ray.remote(node_facts.node_facts), _names(), {}
@@ -112,8 +116,21 @@ def facts_of_nodes() -> dict[str, dict[str, str]]:
                 one = task.options(num_cpus=0, scheduling_strategy=there).remote()
                 asked[names[node["NodeID"]]] = one
         return {name: ray.get(one) for name, one in asked.items()}
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"a node of the cluster does not answer ({reason})") from None
     finally:
         cloudpickle.unregister_pickle_by_value(node_facts)
+
+
+def refuse_other_versions() -> None:
+    """Raise ``UserError`` if a node's package or torch is not that of this machine."""
+    head = node_facts.node_facts()
+    nodes = facts_of_nodes().items()
+    if found := [
+        one for name, node in nodes for one in node_facts.other_versions(head, node, name)
+    ]:
+        raise UserError("\n".join(found))
 
 
 def run_methods(

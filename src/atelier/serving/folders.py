@@ -108,13 +108,18 @@ def stylize_files(
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
     _name_left_out(sources, on_message)
     total = sum(_steps(method, task.source, options.max_side) for method, task in work)
-    jobs = [(task, _stylised(method, task, style, options)) for method, task in work]
+    jobs = [(task, stylize_file(method, task, style, options)) for method, task in work]
     return _run(jobs, total, "stylize", on_message)
 
 
-def _stylised(
+def stylize_file(
     method: Applied, task: Task, style: Image.Image | None, options: StylizeOptions
 ) -> Iterator[None]:
+    """Stylise one picture file; yield once per iterate.
+
+    Raises:
+        UserError: it cannot be read, or the method does not support it.
+    """
     photo = images.read(task.source, max_side=options.max_side)
     for iterate in method.iterates(photo, style, options.strength, options.max_side):
         yield
