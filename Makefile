@@ -34,7 +34,7 @@ test: $(VENV)/.installed-dev data  ## install what the tests need, run all, show
 	pytest $(PARALLEL) --cov=atelier
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
-	pytest $(PARALLEL) -m "not slow and not real and not browser"
+	pytest $(PARALLEL) -m "not slow and not real and not browser and not cluster"
 
 check: $(VENV)/.installed-dev  ## format, lint, types, who may import whom
 	ruff format --check .

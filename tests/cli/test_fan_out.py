@@ -13,6 +13,7 @@ from filelock import FileLock
 import atelier
 from atelier.cli import fan_out
 from atelier.cli.fan_out import FanOut, lanes
+from atelier.cluster import dvc
 from atelier.core.config import UserError
 
 STAND_IN = """
@@ -57,7 +58,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "stale.json").write_text(json.dumps({"compare": [], **stale}))
     source = Path(atelier.__file__).parents[1]
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{source}")
-    monkeypatch.setattr(fan_out.time, "sleep", lambda _: None)
+    monkeypatch.setattr(dvc.time, "sleep", lambda _: None)
     return tmp_path
 
 
@@ -113,8 +114,8 @@ def test_a_busy_dvc_is_asked_again(root: Path) -> None:
 def test_a_method_that_another_run_works_on_is_waited_for(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (root / fan_out.LOGS).mkdir(parents=True)
-    with FileLock(root / fan_out.LOGS / "a.lock"):
+    (root / dvc.LOGS).mkdir(parents=True)
+    with FileLock(root / dvc.LOGS / "a.lock"):
         told = FanOut(["a", "b"], [{}, {}], root).run()
         assert next(told).startswith("b: done")
         assert not [line for line in calls(root) if "train@a" in line]
@@ -130,7 +131,7 @@ def test_shared_results_that_another_run_reads_serve_this_one_too(root: Path) ->
 def test_shared_stages_cannot_run_again_while_another_run_reads_their_results(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fan_out, "PATIENCE", 2)
+    monkeypatch.setattr(dvc, "PATIENCE", 2)
     (root / "shared.json").write_text('{"settings": []}')
     with pytest.raises(UserError, match="have to run again, but another run reads"):
         list(FanOut(["a"], [{}], root).run())
@@ -139,13 +140,13 @@ def test_shared_stages_cannot_run_again_while_another_run_reads_their_results(
 def test_a_method_that_dvc_alone_works_on_is_not_called_a_failure(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fan_out, "PATIENCE", 1)
+    monkeypatch.setattr(dvc, "PATIENCE", 1)
     told = next(FanOut(["busy"], [{}], root).run())
     assert told.startswith("busy: is in use by another DVC, see .checkpoints/fan-out/busy.log")
 
 
 def test_without_pictures_nothing_is_begun(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fan_out, "SHARED", ("reference@broken",))
+    monkeypatch.setattr(dvc, "SHARED", ("reference@broken",))
     with pytest.raises(UserError, match="preparing the pictures failed; see"):
         list(FanOut(["a"], [{}], root).run())
     assert len(calls(root)) == 1
@@ -169,7 +170,7 @@ def test_interrupted_those_running_save_and_end(root: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         told.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert (root / "interrupted").exists()
-    assert not run.children.running
+    assert not run.dvc.children.running
 
 
 def test_lanes_share_the_cores_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

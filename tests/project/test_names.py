@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from atelier.cli import fan_out
+from atelier.cluster import dvc
 from atelier.core import fingerprint
 from atelier.core.config import Params
 
@@ -41,8 +41,8 @@ def test_the_dashboard_has_all_its_pages() -> None:
 def test_the_stages_that_methods_run_side_by_side_are_the_dags() -> None:
     dag = yaml.safe_load(_text("dvc.yaml"))["stages"]
     repeated = [stage for stage, block in dag.items() if "foreach" in block]
-    assert sorted(fan_out.STAGES) == sorted(repeated)
-    assert {target.split("@")[0] for target in fan_out.SHARED} <= set(dag)
+    assert sorted(dvc.STAGES) == sorted(repeated)
+    assert {target.split("@")[0] for target in dvc.SHARED} <= set(dag)
 
 
 def test_what_the_dashboard_imports_ahead_exists() -> None:

@@ -4,43 +4,22 @@ It is run once (``done``, which nobody changes); each test that changes somethin
 """
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
 from atelier.core.baselines import BASELINES
+from support.bench import edit, environment, fake_picture, kill, run, small_project, wait_for
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 METHODS = ["gatys", "gatys_lbfgs", "adain"]
 """Two variants of one that optimises, and one that is trained."""
 pytestmark = pytest.mark.slow
-
-
-def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command, cwd=project, env=environment(), capture_output=True, text=True, check=False
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def environment() -> dict[str, str]:
-    kept = {
-        k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "ATELIER_"))
-    }
-    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
 
 def repro(project: Path, *options: str, check: bool = True) -> set[str]:
@@ -49,68 +28,14 @@ def repro(project: Path, *options: str, check: bool = True) -> set[str]:
     return set(re.findall(r"Running stage '(.+)'", done.stdout + done.stderr)) - {"settings"}
 
 
-def edit(project: Path, *keys: str, value: object) -> None:
-    path = project / "params.yaml"
-    tree = yaml.safe_load(path.read_text())
-    block = tree
-    for key in keys[:-1]:
-        block = block[key]
-    block[keys[-1]] = value
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
-
-
 def table(project: Path) -> pd.DataFrame:
     return pd.read_csv(project / "results/comparison/table.csv").set_index("method")
-
-
-def fake_picture(seed: int) -> Image.Image:
-    """Smooth colour with some detail: enough for features to differ."""
-    rng = np.random.default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 255, (5, 5, 3), dtype=np.uint8))
-    return small.resize((60, 52), Image.Resampling.BICUBIC)
-
-
-def keep(project: Path, names: list[str]) -> None:
-    """Drop the other methods: each one costs three stages of several seconds."""
-    path = project / "params.yaml"
-    tree = yaml.safe_load(path.read_text())
-    tree["methods"] = {name: tree["methods"][name] for name in names}
-    for blocks in tree["scales"].values():
-        for name in set(blocks) - {*names, "prepare", "evaluate", "denoise"}:
-            del blocks[name]
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which everything has been run; to be looked at only."""
-    folder = tmp_path_factory.mktemp("bench") / "project"
-    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
-    for name in tracked:
-        if not name.startswith(
-            (".sample", "data.dvc", "zoo.dvc", "dvc.lock", "tests", "docs", "results/comparison")
-        ):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    for split, count in (("photos/train", 4), ("photos/test", 4), ("paintings", 5)):
-        (folder / "data" / split).mkdir(parents=True)
-        for n in range(count):
-            fake_picture(hash_of(split, n)).save(folder / "data" / split / f"{n}.png")
-    edit(folder, "scale", value="smoke")
-    edit(folder, "scales", "smoke", "prepare", "size", value=40)
-    edit(folder, "scales", "smoke", "prepare", "test_photos", value=4)
-    keep(folder, METHODS)
-    edit(folder, "scales", "smoke", "denoise", "steps", value=4)
-    for method, steps in (("gatys", 2), ("gatys_lbfgs", 2), ("adain", 30)):
-        edit(folder, "scales", "smoke", method, "steps", value=steps)
-    edit(folder, "scales", "smoke", "adain", "crop", value=32)
-    edit(folder, "scales", "smoke", "adain", "save_minutes", value=0)
-    edit(folder, "scales", "smoke", "adain", "warm_start", value=None)
-    (folder / "zoo").mkdir()
-    (folder / "zoo/README.md").write_text("nothing yet")
-    for command in ("git init -q", "dvc add -q data zoo", "git add -A"):
-        run(folder, *command.split())
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start")
+    folder = small_project(tmp_path_factory.mktemp("bench") / "project", METHODS)
     repro(folder)
     return folder
 
@@ -119,10 +44,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(done: Path, tmp_path: Path) -> Path:
     """The same, to be changed."""
     return shutil.copytree(done, tmp_path / "project", symlinks=True)
-
-
-def hash_of(split: str, n: int) -> int:
-    return len(split) * 100 + n
 
 
 def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
@@ -345,20 +266,6 @@ def start(project: Path, stage: str) -> subprocess.Popen[bytes]:
     )
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """As the power fails: DVC, the stage and its workers at once."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def pictures(project: Path) -> dict[str, bytes]:
     folder = project / "results/stylized/gatys/images"
     return {path.name: path.read_bytes() for path in folder.glob("*.png")}
-
-
-def wait_for(condition: object, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)

@@ -68,11 +68,13 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
 
 
 def stylize(
-    pictures: Pictures,
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures, or folders of pictures; with --ray, s3://… too.")
+    ],
     method: Annotated[
         list[str], typer.Option("--method", "-m", help="Entry of `atelier methods`; repeatable.")
     ],
-    out: Out,
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results, as PNG.")],
     style: Annotated[
         list[str] | None,
         typer.Option("--style", "-s", help="The painting, or several as PATH:WEIGHT; repeatable."),
@@ -106,6 +108,12 @@ def stylize(
     precision: Annotated[
         Precision, typer.Option(help="Of the convolutions; auto: bfloat16 where it is fast.")
     ] = "auto",
+    ray: Annotated[
+        str | None, typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --ray; default: one per GPU or core.")
+    ] = None,
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
@@ -120,6 +128,8 @@ def stylize(
     atelier stylize dog.jpg -m adain -s night.jpg -s roots.jpg --mask dog-mask.png -o out
 
     atelier stylize painting.jpg -m cyclegan --direction to_photo -o out
+
+    atelier stylize s3://bucket/in -m cyclegan -o s3://bucket/out --ray auto
     """
     from atelier.core import images  # noqa: PLC0415
     from atelier.core.device import pick_device  # noqa: PLC0415
@@ -128,16 +138,24 @@ def stylize(
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
-    root, params = here()
-    device, names = pick_device(params), list(dict.fromkeys(method))
-    loaded = [load_applied(root, params, name, device, precision) for name in names]
-    for applied in loaded:
-        _tell(applied)
+    names = list(dict.fromkeys(method))
     styles = [folders.weighed_path(text) for text in style or ()]
     regions = None if mask is None else images.read(mask)
     look = Look(strength, direction, colour, stroke, regions)
     options = folders.StylizeOptions(styles, look, max_side)
-    _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
+    if ray:
+        from atelier.cli.stylize_cluster import stylize_on_cluster  # noqa: PLC0415
+
+        settings = (names, options, precision, workers)
+        _end(stylize_on_cluster(ray, pictures, out, *settings, _warn), out)
+        return
+    root, params = here()
+    device = pick_device(params)
+    loaded = [load_applied(root, params, name, device, precision) for name in names]
+    for applied in loaded:
+        _tell(applied)
+    sources = [Path(picture) for picture in pictures]
+    _end(folders.stylize_files(sources, Path(out), loaded, options, _warn), out)
 
 
 def denoise(
@@ -231,7 +249,7 @@ def _warn(line: str) -> None:
     typer.echo(f"skipped: {line}", err=True)
 
 
-def _end(failed: int, out: Path) -> None:
+def _end(failed: int, out: Path | str) -> None:
     if failed:
         raise UserError(f"{failed} failed (see above); the rest are in {out}")
     typer.echo(f"the results are in {out}")

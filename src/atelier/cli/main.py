@@ -166,8 +166,15 @@ def fan_out(
     lanes: Annotated[
         int | None, typer.Option(min=1, help="Methods in parallel; default: one per GPU.")
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
+    ] = None,
 ) -> None:
-    """Train, apply and score several methods side by side; `dvc repro` compares them afterwards."""
+    """Train, apply and score several methods side by side, on this machine or on a Ray cluster.
+
+    On this machine, `dvc repro` compares them afterwards; with --ray, they are compared, too.
+    """
     from atelier.cli import fan_out  # noqa: PLC0415
     from atelier.cli.mend import mend  # noqa: PLC0415
 
@@ -180,12 +187,17 @@ def fan_out(
     names = methods or params.method_names
     for name in names:
         params.method(name)
-    places = fan_out.lanes(lanes, params.devices)
-    run = fan_out.FanOut(names, places, root)
-    for number, line in enumerate(run.run(), 1):
-        typer.echo(f"[{number}/{len(names)}] {line}")
-    if run.failed:
-        raise UserError(f"{len(run.failed)} of {len(names)} failed: {', '.join(run.failed)}")
+    if ray:
+        if lanes:
+            raise UserError("--lanes is for this machine; Ray starts what a cluster has room for")
+        failed = fan_out.on_cluster(ray, names, params, root)
+    else:
+        run = fan_out.FanOut(names, fan_out.lanes(lanes, params.devices), root)
+        for number, line in enumerate(run.run(), 1):
+            typer.echo(f"[{number}/{len(names)}] {line}")
+        failed = run.failed
+    if failed:
+        raise UserError(f"{len(failed)} of {len(names)} failed: {', '.join(failed)}")
 
 
 @weights_app.command("convert")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from torch import Generator
 
 from atelier.core import filenames, images
@@ -96,6 +97,10 @@ class StylizeOptions:
     look: Look = PLAIN
     max_side: int | None = None
 
+    def paintings(self) -> list[tuple[Image.Image, float]]:
+        """Read the paintings, no larger than ``max_side``."""
+        return [(images.read(path, max_side=self.max_side), share) for path, share in self.styles]
+
 
 def weighed_path(text: str) -> tuple[Path, float]:
     """Return path and weight of ``a.jpg:0.7``; without a number at its end the weight is 1."""
@@ -120,19 +125,25 @@ def stylize_files(
     Raises:
         UserError: a method does not support the options, or the style cannot be read.
     """
-    side = options.max_side
-    style = [(images.read(path, max_side=side), weight) for path, weight in options.styles]
+    style = options.paintings()
     for method in methods:
         method.check(style, options.look)
     work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
     _name_left_out(sources, on_message)
     passes = len(style) if options.look.mask else 1
     total = passes * sum(_steps(method, task.source, options.max_side) for method, task in work)
-    jobs = [(task, _stylised(method, task, style, options)) for method, task in work]
+    jobs = [(task, stylize_file(method, task, style, options)) for method, task in work]
     return _run(jobs, total, "stylize", on_message)
 
 
-def _stylised(method: Applied, task: Task, style: Style, options: StylizeOptions) -> Iterator[None]:
+def stylize_file(
+    method: Applied, task: Task, style: Style, options: StylizeOptions
+) -> Iterator[None]:
+    """Stylise one picture file; yield once per iterate.
+
+    Raises:
+        UserError: it cannot be read, or the method does not support it.
+    """
     photo = images.read(task.source, max_side=options.max_side)
     for iterate in method.iterates(photo, style, options.look, options.max_side):
         yield

@@ -22,6 +22,8 @@ from atelier.core.process import follow_dvc, identity, interrupt_on_sigterm
 from atelier.core.structure import NAME
 
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
+RESTORE_ONLY = "ATELIER_RESTORE_ONLY"
+"""Environment variable of a ``dvc repro`` that only restores results: no stage may run."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Constants of glibc's <malloc.h>."""
 
@@ -52,6 +54,7 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
     follow_dvc()
     note = _Note(name, method)
     try:
+        _refuse_if_restoring()
         note.write("running", since=datetime.now(UTC).isoformat(), process=identity())
         yield
     except KeyboardInterrupt:
@@ -72,6 +75,11 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
             note.write("failed", error=f"{error!r}"[:500])
         raise
     note.remove()
+
+
+def _refuse_if_restoring() -> None:
+    if os.environ.get(RESTORE_ONLY):
+        raise UserError("its result is not in the run cache, from which it was to be restored")
 
 
 class _Note:

@@ -1,0 +1,224 @@
+"""A method's stages on a node, in a checkout of its own: pull inputs, run, push results.
+
+Independent of Ray; see ``ray_tasks``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atelier.cluster.dvc import LOGS, STAGES, Dvc, alone
+from atelier.cluster.mirror import ADDRESS, Mirror
+from atelier.cluster.node_facts import differences, git, node_facts
+from atelier.cluster.remote import LOCAL, Remote
+from atelier.core.config import UserError
+from atelier.core.files import read_record
+from atelier.core.paths import Results
+from atelier.core.process import dvc_at_work
+
+WORKSPACES = Path(".checkpoints/cluster")
+"""Folder of the methods' checkouts, in a node's own checkout; one that failed is kept."""
+RWLOCK = Path(".dvc/tmp/rwlock")
+"""DVC's list of files in use, which a killed one leaves."""
+SECONDS = 1.0
+"""Interval at which new lines of a log are passed on."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A method to run on a node."""
+
+    method: str
+    head: dict[str, str]
+    """``node_facts`` of the head; the node must have the same."""
+    lock: str
+    """Text of ``dvc.lock``, which identifies the inputs."""
+    inputs: tuple[str, ...]
+    """DVC's targets to pull."""
+    remote: Remote
+    environment: dict[str, str] = field(default_factory=dict)
+    """Environment variables passed on from the head."""
+
+
+@dataclass
+class Outcome:
+    """How it ended."""
+
+    error: str = ""
+    """A sentence, or "" if it succeeded."""
+    records: dict[str, Any] = field(default_factory=dict)
+    """Seconds, memory, device and run ids, which DVC does not carry; see ``core.records``."""
+    status: dict[str, Any] = field(default_factory=dict)
+    """Why a stage failed."""
+
+
+class Reporter:
+    """Callbacks for what happens on the node."""
+
+    def __init__(self, step: Callable[[str], None], log: Callable[[str], None]) -> None:
+        self.step = step
+        """Called with the name of a step as it begins."""
+        self.log = log
+        """Called with new text of the step's log."""
+
+    @contextmanager
+    def following(self, path: Path) -> Iterator[None]:
+        """Pass on what is appended to ``path``."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        ended = threading.Event()
+        thread = threading.Thread(target=self._follow, args=(path, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _follow(self, path: Path, ended: threading.Event) -> None:
+        place, last = 0, False
+        while not last:
+            last = ended.wait(SECONDS)
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                if path.stat().st_size < place:  # DVC was busy and is tried again
+                    place = 0
+                file.seek(place)
+                if text := file.read():
+                    place += len(text)
+                    self.log(text.decode("utf-8", "replace"))
+
+
+def run_method(assignment: Assignment, report: Reporter, node: str) -> Outcome:
+    """Run a method's stages and push their results to the shared remote.
+
+    Args:
+        assignment: the method, and what the head knows.
+        report: told of every step.
+        node: name of this node, for messages.
+
+    Raises:
+        KeyboardInterrupt: it was cancelled; the running stage has saved.
+    """
+    _be_interruptible()
+    facts = node_facts()
+    if found := differences(assignment.head, facts, node):
+        return Outcome("; ".join(found))
+    project = Path(facts["project"])
+    with alone(assignment.method, Dvc(project)):
+        try:
+            workspace = _workspace(assignment, project)
+        except (OSError, subprocess.CalledProcessError) as failure:
+            return Outcome(f"{node}: no checkout could be made: {_reason(failure)}")
+        return _outcome(assignment, workspace, report)
+
+
+def _outcome(assignment: Assignment, workspace: Path, report: Reporter) -> Outcome:
+    """Run the stages; keep the workspace if one failed."""
+    error, results = "", Results(workspace)
+    try:
+        _run(assignment, Dvc(workspace, None, _environment(assignment, workspace)), report)
+    except UserError as failure:
+        error = str(failure)
+    records, status = results.records(assignment.method), results.status(assignment.method)
+    outcome = Outcome(error, read_record(records), read_record(status))
+    if not error:
+        shutil.rmtree(workspace, ignore_errors=True)
+    return outcome
+
+
+def _be_interruptible() -> None:
+    """Restore Ctrl-C, which a shell makes a node ignore that it starts in the background.
+
+    Ray cancels a task as by Ctrl-C, and the task's processes inherit what is ignored.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, subprocess.CalledProcessError):
+        return str(failure.stderr).strip().rpartition("\n")[2]
+    return str(failure)
+
+
+def _run(assignment: Assignment, dvc: Dvc, report: Reporter) -> None:
+    """Pull, train, push; then the other stages together, and push again.
+
+    The training is pushed first, as a node may be lost at any time.
+
+    Raises:
+        UserError: a step failed.
+    """
+
+    def step(name: str, failing: str, *arguments: str) -> None:
+        report.step(name)
+        log = LOGS / f"{name}.log"
+        with report.following(dvc.root / log):
+            code = dvc.run(arguments, log)
+        if code:
+            raise UserError(failing)
+
+    remote, address = assignment.remote, dvc.environment.get(ADDRESS)
+    step("pull", f"inputs cannot be fetched from {remote}", "pull", *assignment.inputs)
+    first, *others = (f"{stage}@{assignment.method}" for stage in STAGES)
+    mirror = Mirror(address, dvc.root, assignment.method) if address else None
+    if mirror:
+        _fetch(mirror)
+    with mirror.following() if mirror else nullcontext():
+        for name, stages in (("train", [first]), ("stylize to evaluate", others)):
+            step(name, f"{name} failed", "repro", "--pull", "--single-item", *stages)
+            failing = f"results cannot be written to {remote}; they stay on the node"
+            step("push", failing, "push", "--run-cache", *stages)
+
+
+def _fetch(mirror: Mirror) -> None:
+    try:
+        mirror.fetch()
+    except Exception as error:  # noqa: BLE001 - each file system has errors of its own
+        raise UserError(f"{ADDRESS}: {mirror.base} cannot be read: {error}") from None
+
+
+def _workspace(assignment: Assignment, project: Path) -> Path:
+    """Return the method's checkout on this node, at the head's commit and with its lock file."""
+    folder = project / WORKSPACES / assignment.method
+    while dvc_at_work(folder):  # of a task that was killed: it saves and ends
+        time.sleep(SECONDS)
+    if not (folder / ".git").is_dir():
+        shutil.rmtree(folder, ignore_errors=True)  # an interrupted clone
+        git(project, "clone", "-q", "--shared", "--no-checkout", str(project), str(folder))
+    git(folder, "fetch", "-q", "origin", "HEAD")
+    git(folder, "checkout", "-q", "--force", "--detach", assignment.head["commit"])
+    (folder / RWLOCK).unlink(missing_ok=True)
+    (folder / "dvc.lock").write_text(assignment.lock, encoding="utf-8")
+    assignment.remote.write(folder, project / ".dvc/cache", project / LOCAL)
+    return folder
+
+
+def _environment(assignment: Assignment, workspace: Path) -> dict[str, str]:
+    """Return variables with which stages run this Python on the workspace's code.
+
+    ``DVC_ROOT`` names the node's own checkout, where runs go without a tracking server: it outlives
+    the workspace.
+    """
+    own = {key: value for key, value in os.environ.items() if key != "DVC_STAGE"}
+    paths = [str(workspace / "src"), os.environ.get("PYTHONPATH", "")]
+    programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return {
+        **own,
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "DVC_ROOT": str(workspace.parents[len(WORKSPACES.parts)]),
+        **assignment.environment,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PATH": os.pathsep.join(programs),
+    }

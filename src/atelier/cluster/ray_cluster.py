@@ -1,0 +1,47 @@
+"""Connection to a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from atelier.cluster.node_facts import PROJECT
+from atelier.core.config import UserError
+from atelier.core.process import interrupt_on_sigterm
+
+
+@contextmanager
+def connected(address: str, project: Path | None = None) -> Iterator[None]:
+    """Connect to a Ray cluster; disconnect at the end, which ends a cluster of ``local``.
+
+    Args:
+        address: ``auto``, ``local`` (a cluster of this machine alone), ``HOST:PORT`` or ``ray://…``.
+        project: the checkout for nodes that ``local`` starts.
+
+    Raises:
+        UserError: Ray is not installed, or there is no such cluster.
+    """
+    if find_spec("ray") is None:
+        raise UserError("--ray needs Ray; install it: pip install -e '.[cluster]'")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray  # noqa: PLC0415 - an extra
+
+    options: dict[str, Any] = {}
+    if address == "local":
+        options = {"include_dashboard": False}
+        if project:
+            os.environ[PROJECT] = str(project)
+    try:
+        ray.init(address, logging_level="ERROR", log_to_driver=False, **options)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"--ray {address}: no cluster there ({reason})") from None
+    interrupt_on_sigterm()  # Ray has replaced the handler
+    try:
+        yield
+    finally:
+        ray.shutdown()
