@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PORT   ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro train-all test test-fast check format docs tree grid ui dashboard table lock clean
+.PHONY: help demo repro train-all test test-cluster test-fast check format docs tree grid ui dashboard table lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 13
@@ -30,8 +30,11 @@ train-all: $(VENV)/.installed data  ## the same, several methods side by side, o
 # a file's tests stay in one process, in the order of tests/conftest.py: the longest first
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-test: $(VENV)/.installed-dev data  ## install what the tests need, run all, show what they cover
-	pytest $(PARALLEL) --cov=atelier
+test: $(VENV)/.installed-dev data  ## install what the tests need, run all but a cluster's, show what they cover
+	pytest $(PARALLEL) -m "not cluster" --cov=atelier
+
+test-cluster: $(VENV)/.installed-dev data  ## the tests that start a Ray cluster on this machine, one after another
+	pytest -m cluster
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
 	pytest $(PARALLEL) -m "not slow and not real and not browser and not cluster"
