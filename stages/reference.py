@@ -7,7 +7,7 @@ from atelier.core.files import write_json
 from atelier.core.images import find
 from atelier.core.pairing import Pairing, list_jobs
 from atelier.core.paths import Results
-from atelier.datasets.baselines import make_baseline
+from atelier.datasets.baselines import make_baselines
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import look_at, noise_floor, save_reference
@@ -28,9 +28,9 @@ if __name__ == "__main__":
         record = {"method": NOISE_FLOOR, **noise_floor(evaluator, reference.vectors)}
         write_json(RESULTS.metrics(NOISE_FLOOR), record)
         styles, jobs = Pairing.read(prepared.pairing).styles, list_jobs(prepared.folder)
-        for key in MADE:
-            make_baseline(key, jobs, RESULTS.baseline(key).images)
-        folders = {IDENTITY: prepared.photos, **{key: RESULTS.baseline(key).images for key in MADE}}
+        made = {key: RESULTS.baseline(key).images for key in MADE}
+        make_baselines(jobs, made)
+        folders = {IDENTITY: prepared.photos, **made}
         paintings = sorted(reference.styles)
         sets = [made_pairs(f, prepared.photos, styles, paintings) for f in folders.values()]
         for key, scores in zip(folders, evaluator.score_sets(reference, sets), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from atelier.core.checkpoints import (
     save_weights,
 )
 from atelier.core.config import UserError
+from atelier.core.torch_files import read_torch
 
 
 def test_weights_come_back(tmp_path: Path) -> None:
@@ -188,6 +190,28 @@ def test_nobody_is_told_how_to_run_the_code_in_a_file(
         assert "weights_only" not in said
         assert "can still be loaded" not in said
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("harmful", [Harmful(), nn.Linear(1, 1)])
+def test_what_a_file_holds_beside_weights_is_named_and_nothing_is_advised(
+    tmp_path: Path, harmful: object
+) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": harmful}, path)
+    with pytest.raises(UserError) as refused:
+        read_torch(path)
+    name = str(refused.value).rpartition(": ")[2]
+    assert name in {"print", "torch.nn.modules.linear.Linear"}
+
+
+def test_of_another_pickle_there_is_one_sentence(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=4))
+    with pytest.raises(UserError, match="not a readable weight file: "):
+        read_torch(path)
+    assert not recwarn
 
 
 def test_a_file_that_is_no_state_of_a_training_is_named(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import ImageChops
+from PIL import Image, ImageChops
 
 from atelier.core import images
 from atelier.core.baselines import BASELINES, COLOUR_TRANSFER, MADE, PAINTINGS_PASTED
 from atelier.core.pairing import Job
-from atelier.datasets.baselines import MAKERS, coloured, make_baseline, pasted
+from atelier.datasets.baselines import MAKERS, coloured, make_baselines, pasted
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import content_distance, perceive
 from atelier.metrics.reference import look_at
@@ -39,7 +39,7 @@ def scores(jobs: list[Job], folder: Path, key: str) -> dict[str, float]:
     own = evaluator()
     reference = look_at(own, [job.style for job in jobs])
     styles = {job.photo: job.style.name for job in jobs}
-    make_baseline(key, jobs, folder)
+    make_baselines(jobs, {key: folder})
     pairs = made_pairs(folder, jobs[0].content.parent, styles, sorted(reference.styles))
     return own.score(reference, pairs)
 
@@ -47,6 +47,22 @@ def scores(jobs: list[Job], folder: Path, key: str) -> dict[str, float]:
 def test_every_baseline_with_pictures_of_its_own_has_a_maker() -> None:
     assert set(MADE) == set(MAKERS)
     assert list(BASELINES) == [one.key for one in BASELINES.values()]
+
+
+def test_every_pair_is_read_once_for_all_baselines(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+    real = images.read
+
+    def read(path: Path) -> Image.Image:
+        seen.append(path)
+        return real(path)
+
+    monkeypatch.setattr("atelier.datasets.baselines.images.read", read)
+    make_baselines(jobs, {key: tmp_path / key for key in MADE})
+    assert sorted(seen) == sorted([path for job in jobs for path in (job.content, job.style)])
+    assert all((tmp_path / key / f"{job.photo}.png").is_file() for key in MADE for job in jobs)
 
 
 @pytest.mark.slow

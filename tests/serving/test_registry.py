@@ -391,6 +391,8 @@ def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
     model = load("atelier-cut")
     one = model.predict(PHOTO)
     assert (model.predict(np.stack([PHOTO, PHOTO[::-1]]))[0] == one).all()
+    assert model.predict(np.stack([PHOTO])[:0]).shape == (0, *PHOTO.shape)
+    assert model.predict({"photo": PHOTO, "max_side": np.int64(54)}).shape == (36, 54, 3)
     small = PHOTO[:40]
     assert [made.shape for made in model.predict([PHOTO, small])] == [PHOTO.shape, small.shape]
     file = BytesIO()
@@ -426,6 +428,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
     ({"photo": PHOTO, "strength": True}, "strength has to be a number"),
     ({"photo": PHOTO, "max_side": np.inf}, "max_side has to be a number; found inf"),
+    ({"photo": PHOTO, "max_side": 10**400}, "max_side has to be a number; found 1000"),
     ({"photo": PHOTO, "max_side": "48"}, "max_side has to be a number"),
     ({"photo": PHOTO, "max_side": 0}, "max_side is 0; no side may be below 32 px"),
     ({"photo": PHOTO, "max_side": -5}, "max_side is -5; no side"),

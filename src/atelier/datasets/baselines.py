@@ -33,12 +33,13 @@ MAKERS: Mapping[str, Callable[[Image.Image, Image.Image], Image.Image]] = {
 """Baseline → its picture of a photograph and the painting that one is paired with."""
 
 
-def make_baseline(key: str, jobs: Sequence[Job], folder: Path) -> None:
-    """Write a baseline's ``<photo>.png`` of every pair into ``folder``.
+def make_baselines(jobs: Sequence[Job], folders: Mapping[str, Path]) -> None:
+    """Write ``<photo>.png`` of every pair into the folder of each baseline.
 
     Raises:
         UserError: a picture that cannot be read (named).
     """
     for job in jobs:
-        picture = MAKERS[key](images.read(job.content), images.read(job.style))
-        images.save_png(picture, folder / f"{job.photo}.png")
+        photo, painting = images.read(job.content), images.read(job.style)
+        for key, folder in folders.items():
+            images.save_png(MAKERS[key](photo, painting), folder / f"{job.photo}.png")

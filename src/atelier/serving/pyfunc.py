@@ -19,8 +19,10 @@ are preserved; ``max_side`` shrinks larger photographs first. ``stroke``, ``dire
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Mapping, Sequence
 from io import BytesIO
+from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,6 +34,7 @@ from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import UserError
+from atelier.core.settings import shown
 from atelier.serving.look import Look
 from atelier.serving.saved_method import recipe_in
 from atelier.serving.stylizer import SMALLEST, Applied, build
@@ -39,6 +42,7 @@ from atelier.tracking.client import library
 
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
+LARGEST = sys.float_info.max
 WISHES = ("style", "strength", "max_side", "stroke", "direction", "colour")
 
 
@@ -100,16 +104,16 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
         return encode(applied.stylize(decode(photo, side), painting, look, side), photo)
 
     if isinstance(photos, np.ndarray) and photos.ndim == 4:
-        return np.stack([one(photo) for photo in photos])
+        return np.stack([one(photo) for photo in photos]) if len(photos) else photos
     return [one(photo) for photo in photos] if isinstance(photos, list | tuple) else one(photos)
 
 
 def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    # True is a number in Python; infinity and NaN are not valid here
-    if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
-        raise UserError(f"{name} has to be a number; found {value!r}")
+    # True is a number in Python; infinity, NaN and what a float cannot hold are not valid here
+    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= LARGEST:
+        raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
 
 
