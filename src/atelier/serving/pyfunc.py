@@ -112,9 +112,14 @@ def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     # True is a number in Python; infinity, NaN and what a float cannot hold are not valid here
-    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, Real) or not _fits(value):
         raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
+
+
+def _fits(value: Any) -> bool:
+    """Return whether a float can hold a number; NaN fits nowhere."""
+    return bool(abs(value) <= LARGEST)
 
 
 def _side(value: float | None) -> int | None:
