@@ -38,6 +38,7 @@ PAGES = [
     st.Page("views/leaderboard.py", title="Leaderboard"),
     st.Page("views/vote.py", title="Vote"),
     st.Page("views/runs.py", title="Runs"),
+    st.Page("views/experiments.py", title="Experiments"),
     st.Page("views/try_it.py", title="Try it"),
 ]
 chosen = st.navigation(PAGES, position="top")

@@ -22,7 +22,7 @@ from support.projects import (
     words,
 )
 
-PAGES = ("compare", "leaderboard", "runs", "try_it")
+PAGES = ("compare", "leaderboard", "runs", "experiments", "try_it")
 
 
 @pytest.fixture

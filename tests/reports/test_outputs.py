@@ -51,7 +51,10 @@ def test_denoised_pictures_and_every_painting_are_found(tmp_path: Path) -> None:
 
 def test_looking_at_results_loads_no_torch() -> None:
     """It would take longer than the dashboard has for its first view."""
-    names = ("outputs", "parameters", "protocol", "leaderboard", "curves", "literature")
+    names = (
+        *("outputs", "parameters", "protocol", "leaderboard", "curves", "literature"),
+        *("experiments", "repeats"),
+    )
     modules = ", ".join([*(f"atelier.reports.{name}" for name in names), "atelier.tracking.links"])
     script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -158,11 +158,19 @@ def read_all(path: Path) -> tuple[dict[str, Any], list[str]]:
     """
     try:
         raw = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return parsed_tree(raw, path)
+
+
+def parsed_tree(raw: bytes, path: Path) -> dict[str, Any]:
+    """Return what ``read_tree`` does, of the contents ``raw``; ``path`` is for messages."""
+    try:
         if len(raw) > LARGEST_FILE:
             raise UserError(f"{path}: cannot be read: it has {len(raw)} bytes, no settings do")
         text = raw.decode("utf-8-sig")
         node = yaml.compose(text, _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise _unreadable(path, error) from None
     reader = _Reader()
     tree = None if node is None else reader.value(node, ())

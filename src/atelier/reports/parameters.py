@@ -61,10 +61,10 @@ def differences(root: Path, params: Params, methods: Sequence[str]) -> pd.DataFr
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in values.items()}
+    return {name: as_text(value) for name, value in values.items()}
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Return ``value`` as written in ``params.yaml``, on one line."""
     dumped: str = yaml.safe_dump(value, default_flow_style=True, width=10_000)
     return dumped.removesuffix("\n").removesuffix("\n...")
@@ -89,7 +89,7 @@ def _override(place: str, stands: bool, had: Any, now: Any) -> str:
     """Return a change of ``params.yaml`` for ``dvc exp run -S``: ``+`` adds, ``~`` removes."""
     if had == UNSET:
         return f"~{place}"
-    return f"{'' if stands and now != UNSET else '+'}{place}={_text(had)}"
+    return f"{'' if stands and now != UNSET else '+'}{place}={as_text(had)}"
 
 
 def _place(params: Params, method: str, name: str) -> tuple[str, bool]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from atelier.core.config import UserError, project_root
@@ -41,17 +42,28 @@ def git_tags() -> dict[str, str]:
     """
     try:
         ours = (".", ":!dvc.lock", f":!{RESULTS}")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *ours)
-        return {"git.commit": _git("rev-parse", "HEAD"), "git.dirty": str(bool(changed)).lower()}
+        root = project_root()
+        changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *ours)
+        return {
+            "git.commit": git(root, "rev-parse", "HEAD"),
+            "git.dirty": str(bool(changed)).lower(),
+        }
     except (OSError, subprocess.SubprocessError, UserError):
         return {}
 
 
-def _git(*arguments: str) -> str:
+def git(root: Path, *arguments: str) -> str:
+    """Return what git prints in ``root``, without the white space around it.
+
+    Raises:
+        OSError: there is no git.
+        subprocess.SubprocessError: it failed, or took longer than 20 s.
+    """
     command = ["git", *arguments]
-    done = subprocess.run(  # noqa: S603 — fixed words, no shell
-        command, cwd=project_root(), capture_output=True, text=True, check=True, timeout=20
-    )
+    done = subprocess.run(  # noqa: S603 — no shell
+        command, cwd=root, capture_output=True, text=True, check=True, timeout=20,
+        encoding="utf-8", errors="replace",
+    )  # fmt: skip
     return done.stdout.strip()
 
 
