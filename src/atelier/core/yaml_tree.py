@@ -144,7 +144,15 @@ def read_tree(path: Path) -> dict[str, Any]:
         UserError: no file, no YAML, not UTF-8, or an unsupported YAML feature; one line for each
             mistake.
     """
-    tree, problems = read_all(path)
+    return _without_problems(*read_all(path))
+
+
+def parsed_tree(raw: bytes, path: Path) -> dict[str, Any]:
+    """Return what ``read_tree`` does, of the contents ``raw``; ``path`` is for messages."""
+    return _without_problems(*_parsed(raw, path))
+
+
+def _without_problems(tree: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     if problems:
         raise UserError("\n".join(problems))
     return tree
@@ -160,11 +168,10 @@ def read_all(path: Path) -> tuple[dict[str, Any], list[str]]:
         raw = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
-    return parsed_tree(raw, path)
+    return _parsed(raw, path)
 
 
-def parsed_tree(raw: bytes, path: Path) -> dict[str, Any]:
-    """Return what ``read_tree`` does, of the contents ``raw``; ``path`` is for messages."""
+def _parsed(raw: bytes, path: Path) -> tuple[dict[str, Any], list[str]]:
     try:
         if len(raw) > LARGEST_FILE:
             raise UserError(f"{path}: cannot be read: it has {len(raw)} bytes, no settings do")
