@@ -17,11 +17,10 @@ from filelock import FileLock, Timeout
 
 from atelier.core.config import UserError
 from atelier.core.files import read_json
+from atelier.reports.parameters import STAGES
 
 SHARED = ("settings", "reference", "pretrained")
 """Stages that all methods need; with their own dependencies."""
-STAGES = ("train", "stylize", "evaluate", "denoise", "evaluate_denoised")
-"""Stages of one method, in their order."""
 LOGS = Path(".checkpoints/fan-out")
 STATUS = LOGS / "status.log"
 BUSY = ("Unable to acquire lock", "is busy")
