@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from atelier.cluster.dvc import STAGES
 from atelier.cluster.storage import PART, open_address, put
 from atelier.core.config import UserError
+from atelier.reports.parameters import STAGES
 
 CHECKPOINTS = Path(".checkpoints")
 ADDRESS = "ATELIER_CHECKPOINTS"
@@ -41,7 +41,8 @@ class Mirror:
         if "://" not in address and not Path(address).is_absolute():
             raise UserError(f"{ADDRESS}={address}: give an absolute path, or an address")
         self.local = workspace / CHECKPOINTS
-        self.patterns = [f"{stage}-{method}-{'[0-9a-f]' * 16}" for stage in STAGES]
+        names = [f"{stage}-{method}{phase}" for stage in STAGES for phase in ("", "+[1-9]")]
+        self.patterns = [f"{name}-{'[0-9a-f]' * 16}" for name in names]
         self.copied: dict[str, Stamp] = {}
         self.own: set[str] = set()
 

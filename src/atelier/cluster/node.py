@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atelier.cluster.dvc import LOGS, STAGES, Dvc, alone
+from atelier.cluster.dvc import LOGS, Dvc, alone
 from atelier.cluster.mirror import ADDRESS, Mirror
 from atelier.cluster.node_facts import differences, git, node_facts
 from atelier.cluster.remote import LOCAL, Remote
@@ -26,6 +26,7 @@ from atelier.core.config import UserError
 from atelier.core.files import read_record
 from atelier.core.paths import Results
 from atelier.core.process import dvc_at_work
+from atelier.reports.parameters import STAGES
 
 WORKSPACES = Path(".checkpoints/cluster")
 """Folder of the methods' checkouts, in a node's own checkout; one that failed is kept."""
