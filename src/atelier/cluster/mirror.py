@@ -6,11 +6,10 @@ Addresses are fsspec's: a folder on shared storage, ``s3://…`` and others of D
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from atelier.cluster.periodic import every
 from atelier.cluster.storage import PART, open_address, put
 from atelier.core.config import UserError
 from atelier.reports.parameters import STAGES
@@ -90,22 +89,9 @@ class Mirror:
         self.own.add(name.partition("/")[0])
         put(self.files, self.local / name, f"{self.base}/{name}")
 
-    @contextmanager
-    def following(self) -> Iterator[None]:
+    def following(self) -> AbstractContextManager[None]:
         """Update every ``SECONDS``, and once more at the end."""
-        ended = threading.Event()
-        thread = threading.Thread(target=self._follow, args=(ended,), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            self._try()
-
-    def _follow(self, ended: threading.Event) -> None:
-        while not ended.wait(SECONDS):
-            self._try()
+        return every(SECONDS, self._try)
 
     def _try(self) -> None:
         """Update; storage that is away for a while must not end a training."""

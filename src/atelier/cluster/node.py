@@ -10,10 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from atelier.cluster.dvc import LOGS, Dvc, alone
 from atelier.cluster.mirror import ADDRESS, Mirror
 from atelier.cluster.node_facts import differences, git, node_facts
+from atelier.cluster.periodic import every
 from atelier.cluster.remote import LOCAL, Remote
 from atelier.core.config import UserError
 from atelier.core.files import read_record
@@ -73,24 +73,14 @@ class Reporter:
         self.log = log
         """Called with new text of the step's log."""
 
-    @contextmanager
-    def following(self, path: Path) -> Iterator[None]:
-        """Pass on what is appended to ``path``."""
+    def following(self, path: Path) -> AbstractContextManager[None]:
+        """Pass on what is appended to ``path``, which is emptied first."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-        ended = threading.Event()
-        thread = threading.Thread(target=self._follow, args=(path, ended), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        place = 0
 
-    def _follow(self, path: Path, ended: threading.Event) -> None:
-        place, last = 0, False
-        while not last:
-            last = ended.wait(SECONDS)
+        def pass_on() -> None:
+            nonlocal place
             with suppress(FileNotFoundError), path.open("rb") as file:
                 if path.stat().st_size < place:  # DVC was busy and is tried again
                     place = 0
@@ -98,6 +88,8 @@ class Reporter:
                 if text := file.read():
                     place += len(text)
                     self.log(text.decode("utf-8", "replace"))
+
+        return every(SECONDS, pass_on)
 
 
 def run_method(assignment: Assignment, report: Reporter, node: str) -> Outcome:
