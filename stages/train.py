@@ -76,7 +76,7 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
         if state:
             learn(state, name, run)
         else:
-            print(f"{name}: optimises each picture, nothing to train; wrote its card")
+            print(f"{name}: nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
         write_json(out.card, {**card, records.WEIGHTS: trained.weights_digest(out.folder)})
         run.artifact(out.card)

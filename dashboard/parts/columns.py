@@ -26,7 +26,7 @@ COLUMNS: dict[str, Any] = {
     PICTURE: ImageColumn("Picture", help="The stylised picture of the photograph chosen above."),
     "status": TextColumn("Status", help="ok, failed, running or not run."),
     "kind": TextColumn(
-        "Kind", help="optimisation, per_style, arbitrary or unpaired; see the README."
+        "Kind", help="optimisation, per_style, arbitrary, unpaired or diffusion; see the README."
     ),
     **{metric.key: _number(metric) for metric in FIGURES.values()},
     "pretrained": TextColumn(
