@@ -159,7 +159,7 @@ def finish(phase: Phase, block: Mapping[str, Any], group: ProcessGroup, run_id: 
             learn(state, name, run, phase.before)
             note(state, name, run, phase.before)
         else:
-            print(f"{name}: optimises each picture, nothing to train; wrote its card")
+            print(f"{name}: nothing to train; wrote its card")
             train.write_empty_outputs(name, RESULTS)
         write_json(out.card, {**card, records.WEIGHTS: trained.weights_digest(out.folder)})
         for step in out.kept_steps():

@@ -22,6 +22,8 @@ MEGABYTES = 50
 SIDES = (256, 512, 1024, 2048)
 SHOWN = 432
 """Width in CSS pixels; downloads have the full size."""
+SLOW = frozenset({"optimisation", "diffusion"})
+"""Kinds that take minutes per picture."""
 OWN, NOTHING = "a picture of my own", "nothing"
 
 
@@ -62,7 +64,7 @@ def trial(found: Project) -> None:
     say_which(found, chosen)
     kinds = {kind[name] for name in chosen}
     side = photo.side if photo else SIDES[-1]
-    style = choose_style(found, side) if kinds & {"arbitrary", "optimisation"} else None
+    style = choose_style(found, side) if kinds & {"arbitrary", *SLOW} else None
     styles = mixed(found, style, side) if style else None
     both = any("to_photo" in systems.directions(found.root, found.params, n) for n in chosen)
     look = choose_look(strength="arbitrary" in kinds, direction=both, stroke=style is not None)
@@ -93,14 +95,14 @@ def ready(found: Project, reasons: Mapping[str, str]) -> list[str]:
 
 def choose_methods(names: list[str], kind: Mapping[str, str]) -> list[str]:
     """Return the methods to apply; by default a fast one."""
-    quick = [name for name in names if kind[name] != "optimisation"]
+    quick = [name for name in names if kind[name] not in SLOW]
     default = (quick or names)[:1]
     chosen = st.pills(
         "Methods", names, selection_mode="multi", default=default, key="apply", format_func=literal
     )
-    slow = [name for name in chosen if kind[name] == "optimisation"]
+    slow = [name for name in chosen if kind[name] in SLOW]
     if slow:
-        st.caption(f"{project.listed(slow)}: optimises every picture, which takes minutes.")
+        st.caption(f"{project.listed(slow)}: takes minutes per picture.")
     return chosen
 
 

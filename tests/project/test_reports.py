@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from dvc.utils.hydra import apply_overrides
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from atelier.core.config import Params
-from atelier.core.yaml_tree import read_tree
 from atelier.engine import validate
 from atelier.engine.validate import typed
 from atelier.nn.hypernet import MetaNetworks, TransformNet
+from support.commands import COMMAND, overridden
 
 ROOT = Path(__file__).parents[2]
 FULL = Params.load(ROOT / "params.yaml").at("full")
@@ -79,15 +75,7 @@ def test_every_difference_has_its_reason_and_no_reason_is_left_over() -> None:
     assert differing == reasons()
 
 
-def overridden(command: str, folder: Path) -> Params:
-    """The settings after `dvc exp run` with the command's changes."""
-    path = shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
-    words = shlex.split(command)
-    apply_overrides(path, [word for before, word in pairwise(words) if before == "-S"])
-    return Params(read_tree(Path(path)))
-
-
-COMMANDS = re.findall(r"dvc exp run (?:[^`\\]|\\\n)+", PAGE)
+COMMANDS = COMMAND.findall(PAGE)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -18,9 +18,11 @@ from atelier.core.paths import CARD, WEIGHTS
 from atelier.methods.base import Iterate, make
 from atelier.methods.fast import Fast
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
+from atelier.nn.pretrained import diffusion
 from atelier.serving import saved_method, stylizer
 from atelier.serving.look import Look, Style, regions
 from atelier.serving.stylizer import applicable, load_applied
+from support import settings
 from support.models import METHODS, project, train
 from support.pictures import ramp
 
@@ -407,3 +409,11 @@ def test_a_kept_checkpoint_is_applied_by_its_step(tmp_path: Path) -> None:
 def test_an_unknown_method_is_named(root: Path) -> None:
     with pytest.raises(UserError, match="no method 'nothing'"):
         load(root, "nothing")
+
+
+def test_applicable_knows_of_a_missing_extra(tmp_path: Path, monkeypatch) -> None:
+    params = Params(settings.tree({"mine": {"class": "styleid"}}))
+    for found, said in ((None, "styleid needs diffusers and transformers; install"), (1, "")):
+        monkeypatch.setattr(diffusion, "find_spec", lambda _, found=found: found)
+        assert applicable(tmp_path, params)["mine"].startswith(said)
+        assert bool(applicable(tmp_path, params)["mine"]) == bool(said)

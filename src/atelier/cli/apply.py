@@ -27,6 +27,7 @@ TAKES = {
     "per_style": "photographs only",
     "arbitrary": "a painting, a strength",
     "unpaired": "photographs only",
+    "diffusion": "a painting; minutes per picture without a GPU",
 }
 
 

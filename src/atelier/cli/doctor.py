@@ -27,7 +27,7 @@ from atelier.tracking.store import database_of, probe, store_uri
 
 State = Literal["ok", "missing", "wrong"]
 PACKAGES = ("torch", "torchvision", "dvc", "mlflow", "streamlit")
-EXTRAS = {"onnx": "onnxruntime"}
+EXTRAS = {"onnx": "onnxruntime", "diffusion": "diffusers"}
 """Extra of the package → the packages it installs."""
 LEAST_DISK = 2 * 2**30
 """Bytes of free disk space below which the demo may fail."""

@@ -15,7 +15,7 @@ from atelier.core.extends import CLASS, SEED, class_settings
 from atelier.core.settings import nearest
 from atelier.core.structure import method_files
 
-Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired"]
+Kind = Literal["optimisation", "per_style", "arbitrary", "unpaired", "diffusion"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Method(ABC, Generic[S]):
     @abstractmethod
     def build(cls, settings: S, *, seed: int, device: str) -> Self:
         """Build the system from its validated settings."""
+
+    @classmethod
+    def obstacle(cls) -> str:
+        """Return why the system runs on no machine like this one, a sentence; "" if it does."""
+        return ""
 
     @property
     @abstractmethod

@@ -113,7 +113,7 @@ def _require() -> None:
 def _plan(applied: Applied) -> Plan:
     method, name = applied.method, applied.name
     if not isinstance(method, Trained):
-        raise UserError(f"{name} has no network to export: it optimises every picture")
+        raise UserError(f"{name} has no network to export: nothing of it is trained")
     if method.steps(*TRACED) > 1:
         raise UserError(f"{name} cannot be exported: it adapts its network to every picture")
     if getattr(method.settings, "tile", None):  # loops over tiles cannot be traced

@@ -67,6 +67,8 @@ def _obstacle(root: Path | None, params: Params | None, name: str) -> str:
         return str(error)
     if found.model and not (found.model / WEIGHTS).is_file():
         return untrained(name, root)
+    if reason := found.system.obstacle():
+        return reason
     if lacking:
         named = " and ".join(lacking)
         return f"{name} needs {named}, which is not on this machine; see `atelier doctor`"
@@ -140,7 +142,7 @@ class Applied:
     @property
     def needs_style(self) -> bool:
         """Whether it takes a painting; others have a fixed style."""
-        return self.kind in {"arbitrary", "optimisation"}
+        return self.kind in {"arbitrary", "optimisation", "diffusion"}
 
     @property
     def has_strength(self) -> bool:
