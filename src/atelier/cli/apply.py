@@ -87,14 +87,18 @@ def stylize(
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
+    A video is stylised frame by frame into another one, with its sound.
+
     Works in any folder: methods not trained in the project there use the weights of the zoo.
 
     atelier stylize holiday/ -m cyclegan -o out
 
     atelier stylize dog.jpg -m adain -m adaattn --style night.jpg --strength 0.7 -o out
+
+    atelier stylize clip.mp4 -m cyclegan -o out.mp4
     """
     from atelier.core.device import pick_device  # noqa: PLC0415
-    from atelier.serving import folders  # noqa: PLC0415
+    from atelier.serving import folders, video  # noqa: PLC0415
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
@@ -104,6 +108,12 @@ def stylize(
     for applied in loaded:
         _tell(applied)
     options = folders.StylizeOptions(style, strength, max_side)
+    if any(map(video.is_video, (*pictures, out))):
+        if len(pictures) != 1 or len(loaded) != 1:
+            raise UserError("a video is stylised by itself: give one video, one method, -o out.mp4")
+        for line in video.stylize_video(pictures[0], out, loaded[0], options):
+            typer.echo(line)
+        return
     _end(folders.stylize_files(pictures, out, loaded, options, _warn), out)
 
 
