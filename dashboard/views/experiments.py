@@ -110,7 +110,10 @@ def settings(shown: Sequence[Experiment]) -> None:
     if changed.empty:
         st.caption("None.")
         return
-    st.dataframe(changed, height="content", alt="Settings in which the experiments differ")
+    st.dataframe(
+        changed, column_config={"setting": TextColumn("Setting", pinned=True)}, height="content",
+        alt="Settings in which the experiments differ",
+    )  # fmt: skip
 
 
 page()

@@ -118,6 +118,8 @@ def stylize(
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
+    A video is stylised frame by frame into another one, with its sound.
+
     Works in any folder: methods not trained in the project there use the weights of the zoo.
 
     atelier stylize holiday/ -m cyclegan -o out
@@ -130,11 +132,13 @@ def stylize(
 
     atelier stylize painting.jpg -m cyclegan --direction to_photo -o out
 
+    atelier stylize clip.mp4 -m cyclegan -o out.mp4
+
     atelier stylize s3://bucket/in -m cyclegan -o s3://bucket/out --ray auto
     """
     from atelier.core import images  # noqa: PLC0415
     from atelier.core.device import pick_device  # noqa: PLC0415
-    from atelier.serving import folders  # noqa: PLC0415
+    from atelier.serving import folders, video  # noqa: PLC0415
     from atelier.serving.look import Look  # noqa: PLC0415
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
@@ -155,8 +159,14 @@ def stylize(
     loaded = [load_applied(root, params, name, device, precision) for name in names]
     for applied in loaded:
         _tell(applied)
-    sources = [Path(picture) for picture in pictures]
-    _end(folders.stylize_files(sources, Path(out), loaded, options, _warn), out)
+    sources, target = [Path(picture) for picture in pictures], Path(out)
+    if any(map(video.is_video, (*sources, target))):
+        if len(sources) != 1 or len(loaded) != 1:
+            raise UserError("a video is stylised by itself: give one video, one method, -o out.mp4")
+        for line in video.stylize_video(sources[0], target, loaded[0], options):
+            typer.echo(line)
+        return
+    _end(folders.stylize_files(sources, target, loaded, options, _warn), out)
 
 
 def denoise(
