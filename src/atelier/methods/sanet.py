@@ -20,18 +20,13 @@ from torch import Tensor, nn
 from atelier.core.batches import Batch
 from atelier.core.purpose import ApplySetting
 from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
-from atelier.nn.attention import MergedAttention, StyleAttention, mvn
-from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
-from atelier.nn.losses import content_loss, mean_std, mean_std_loss
+from atelier.nn.attention import MergedAttention, StyleAttention
+from atelier.nn.decoder import Decoder, Init, Layer, init_he
+from atelier.nn.identity_losses import LAYERS, identity_losses
 from atelier.nn.memory import to_device
 from atelier.nn.padding import cropped
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
-
-DEEPEST = ("relu4_1", "relu5_1")
-"""Layers of the content loss."""
-LAYERS = (*TAPS, "relu5_1")
-"""Layers of the style and the identity loss."""
 
 
 class SANetSettings(ArbitrarySettings):
@@ -116,30 +111,15 @@ class SANet(Arbitrary[SANetSettings]):
         return 1 / (1 + float(self.settings.lr_decay) * step)
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Yield content, style and the two identity losses (eq. 6 to 9), on ``loss_features``.
-
-        Unlike the paper, which writes norms, squared differences as in the reimplementation.
-        """
+        """Yield content, style and the two identity losses (eq. 6 to 9), on ``loss_features``."""
         s, judge = self.settings, self.loss_features
         pair = [cropped(image, self.multiple) for image in (batch.content, batch.style)]
         with torch.no_grad():
             seen = [self.features(image) for image in pair]
             wanted = seen if judge is self.features else [judge(image) for image in pair]
-            moments = {layer: mean_std(wanted[1][layer]) for layer in LAYERS}
-        found = judge(self._decode(*seen))
-        themselves = [self._decode(part, part) for part in seen]
-        parts = {
-            "content": [content_loss(mvn(found[k]), mvn(wanted[0][k])) for k in DEEPEST],
-            "style": [mean_std_loss(found[k], moments[k]) for k in LAYERS],
-            "identity": list(map(content_loss, themselves, pair)),
-        }
-        if s.identity_features_weight:  # two more passes of the loss network
-            parts["identity_features"] = [
-                content_loss(judged[k], target[k])
-                for judged, target in zip(map(judge, themselves), wanted, strict=True)
-                for k in LAYERS
-            ]
-        losses = {name: torch.stack(part).sum(0).mean() for name, part in parts.items()}
+        made, themselves = self._decode(*seen), [self._decode(part, part) for part in seen]
+        in_features = s.identity_features_weight > 0
+        losses = identity_losses(judge, made, themselves, pair, wanted, in_features=in_features)
         weights = {name: getattr(s, f"{name}_weight") for name in losses}
         total = sum(weight * losses[name] for name, weight in weights.items())
         yield "main", {"total": total, **losses}
