@@ -126,12 +126,10 @@ class StyTr2(Arbitrary[StyTr2Settings]):
         pair = [cropped(image, self.multiple) for image in (batch.content, batch.style)]
         with torch.no_grad():
             wanted = [judge(image) for image in pair]
-        # dropout draws from the global generator; a step's draws depend on the step alone
-        with seeded(int(torch.randint(2**31, (), generator=batch.generator()))):
-            seen = [self._embed(image) for image in pair]
-            made, *themselves = (
-                self._decode(self._repaint(*both)) for both in (seen, [seen[0]] * 2, [seen[1]] * 2)
-            )
+        seen = [self._embed(image) for image in pair]
+        made, *themselves = (
+            self._decode(self._repaint(*both)) for both in (seen, [seen[0]] * 2, [seen[1]] * 2)
+        )
         in_features = s.identity_features_weight > 0
         losses = identity_losses(judge, made, themselves, pair, wanted, in_features=in_features)
         total = sum(getattr(s, f"{name}_weight") * loss for name, loss in losses.items())
