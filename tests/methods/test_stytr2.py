@@ -111,9 +111,9 @@ def test_strength_mixes_with_the_content_in_its_own_style() -> None:
     method, content, style = legible(), smooth(1), smooth(1, seed=1)
     own = method.blend(content, [content], [1.0])
     torch.testing.assert_close(method.blend(content, [style], [1.0], 0.0), own)
-    seen, painting = method._embed(content), method._embed(style)
-    half = 0.3 * method._repaint(seen, painting) + 0.7 * method._repaint(seen, seen)
-    torch.testing.assert_close(method.blend(content, [style], [1.0], 0.3), method._decode(half))
+    seen, painting = method.see(content), method.see(style)
+    half = 0.3 * method.repaint(seen, painting) + 0.7 * method.repaint(seen, seen)
+    torch.testing.assert_close(method.blend(content, [style], [1.0], 0.3), method.paint(half))
 
 
 def test_one_style() -> None:

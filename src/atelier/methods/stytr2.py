@@ -9,20 +9,17 @@ Shapes: B pictures of H×W, sides multiples of 8.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import ClassVar, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from atelier.core.batches import Batch
-from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
+from atelier.methods.repainting import Repainting, RepaintingSettings
+from atelier.methods.trained import seeded
 from atelier.nn.decoder import Decoder, Init, init_he
-from atelier.nn.identity_losses import LAYERS, identity_losses
+from atelier.nn.identity_losses import LAYERS
 from atelier.nn.memory import to_device
-from atelier.nn.padding import cropped
 from atelier.nn.pretrained.features import LossFeatures, load_features
 from atelier.nn.transformer import StyleTransformer
 
@@ -30,7 +27,7 @@ WARM_UP = 10_000
 """Steps over which the code's learning rate rises, from a tenth of ``lr`` to four tenths."""
 
 
-class StyTr2Settings(ArbitrarySettings):
+class StyTr2Settings(RepaintingSettings):
     """Settings of one ``stytr2`` entry in ``params.yaml``."""
 
     loss_features: str
@@ -47,14 +44,11 @@ class StyTr2Settings(ArbitrarySettings):
     dropout: float = Field(0.1, ge=0, lt=1)
     last_widths: tuple[int, int] = (64, 128)
     """Channels of the convolutions at full and at half size."""
-    load_size: int | None = Field(512, ge=32)
-    """Unlike the code, which stretches to a square of 512, the aspect ratio is kept."""
     content_weight: float = Field(10.0, ge=0)
     style_weight: float = Field(7.0, ge=0)
     """Unlike the code, where these two are exchanged: as printed."""
     identity_weight: float = Field(50.0, ge=0)
     """Weight of the identity loss in pixels; 70 in the code."""
-    identity_features_weight: float = Field(1.0, ge=0)
     lr: float = Field(5e-4, gt=0)
     """The highest rate of the schedule is four tenths of it, as in the code."""
     lr_decay: float = Field(1e-5, ge=0)
@@ -71,14 +65,12 @@ class StyTr2Settings(ArbitrarySettings):
         return self
 
 
-class StyTr2(Arbitrary[StyTr2Settings]):
+class StyTr2(Repainting[StyTr2Settings]):
     """Patch embedding, transformer and convolutional decoder."""
 
     Settings = StyTr2Settings
     multiple: ClassVar[int] = 8
     instance_norm: ClassVar[bool] = False
-
-    loss_features: LossFeatures
 
     def __init__(
         self, settings: StyTr2Settings, loss_features: LossFeatures, seed: int, device: str
@@ -120,52 +112,19 @@ class StyTr2(Arbitrary[StyTr2Settings]):
             return 0.1 * (1 + 3 * step / s.warm_up)
         return 0.4 / (1 + s.lr_decay * (step - s.warm_up))
 
-    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Yield content, style and the two identity losses (eq. 8 to 12), on ``loss_features``."""
-        s, judge = self.settings, self.loss_features
-        pair = [cropped(image, self.multiple) for image in (batch.content, batch.style)]
-        with torch.no_grad():
-            wanted = [judge(image) for image in pair]
-        seen = [self._embed(image) for image in pair]
-        made, *themselves = (
-            self._decode(self._repaint(*both)) for both in (seen, [seen[0]] * 2, [seen[1]] * 2)
-        )
-        in_features = s.identity_features_weight > 0
-        losses = identity_losses(judge, made, themselves, pair, wanted, in_features=in_features)
-        total = sum(getattr(s, f"{name}_weight") * loss for name, loss in losses.items())
-        yield "main", {"total": total, **losses}
-
-    def blend(
-        self,
-        content: Tensor,
-        styles: Sequence[Tensor],
-        weights: Sequence[float],
-        strength: float = 1.0,
-    ) -> Tensor:
-        """Stylise with a mixture of repainted patches; the paper has no mixtures.
-
-        Below strength 1 the content in its own style is one of them, as in SANet.
-        """
-        seen = self._embed(content)
-        shares = [*(strength * weight for weight in weights), 1 - strength]
-        mixture = [
-            share * self._repaint(seen, seen if image is content else self._embed(image))
-            for share, image in zip(shares, [*styles, content], strict=True)
-            if share
-        ]
-        return self._decode(torch.stack(mixture).sum(0))
-
-    def _embed(self, image: Tensor) -> Tensor:
+    def see(self, image: Tensor) -> Tensor:
         """Return patches (B, C, H/patch, W/patch)."""
         patches: Tensor = self.networks["embedding"](image)
         return patches
 
-    def _repaint(self, content: Tensor, style: Tensor) -> Tensor:
+    def repaint(self, content: Tensor, style: Tensor) -> Tensor:
+        """Return the content's patches, repainted with the style's."""
         repainted: Tensor = self.networks["transformer"](content, style)
         return repainted
 
-    def _decode(self, patches: Tensor) -> Tensor:
-        image: Tensor = self.networks["decoder"](patches)
+    def paint(self, repainted: Tensor) -> Tensor:
+        """See ``Repainting``."""
+        image: Tensor = self.networks["decoder"](repainted)
         return image
 
 
