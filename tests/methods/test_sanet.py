@@ -71,7 +71,7 @@ def attended(method: SANet, content: Tensor, style: Tensor) -> Tensor:
 def test_the_decoder_gets_the_papers_features(layer: str) -> None:
     method, seen = system(layer=layer), two_pairs()
     assert method.layers[0] == layer
-    found = method._attend(method.features(seen.content), method.features(seen.style))
+    found = method.repaint(method.features(seen.content), method.features(seen.style))
     torch.testing.assert_close(
         found, attended(method, seen.content, seen.style), rtol=1e-4, atol=1e-4
     )
@@ -105,7 +105,7 @@ def test_the_losses_are_those_of_the_loss_network(monkeypatch: pytest.MonkeyPatc
     quick_random(monkeypatch)
     method, seen = system(loss_features="random", identity_features_weight=0.0), two_pairs()
     found, judge = losses_of(method, seen), system(features="random").features
-    again = method._decode(method.features(seen.content), method.features(seen.style))
+    again = method.paint(method.repaint(method.features(seen.content), method.features(seen.style)))
     kept = torch.zeros(())
     for k in ("relu4_1", "relu5_1"):
         kept = kept + (mvn(judge(again)[k]) - mvn(judge(seen.content)[k])).square().mean()
@@ -155,7 +155,7 @@ def test_strength_mixes_with_the_content_in_its_own_style() -> None:
     own = method.blend(content, [content], [1.0])
     torch.testing.assert_close(method.blend(content, [style], [1.0], 0.0), own)
     seen, painting = method.features(content), method.features(style)
-    half = 0.3 * method._attend(seen, painting) + 0.7 * method._attend(seen, seen)
+    half = 0.3 * method.repaint(seen, painting) + 0.7 * method.repaint(seen, seen)
     torch.testing.assert_close(
         method.blend(content, [style], [1.0], 0.3), method.networks["decoder"](half)
     )

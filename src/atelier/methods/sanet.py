@@ -9,32 +9,25 @@ Shapes: B pictures of H×W, sides multiples of 16; relu3_1, relu4_1, relu5_1 at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from atelier.core.batches import Batch
 from atelier.core.purpose import ApplySetting
-from atelier.methods.trained import Arbitrary, ArbitrarySettings, Losses, seeded
-from atelier.nn.attention import MergedAttention, StyleAttention, mvn
-from atelier.nn.decoder import TAPS, Decoder, Init, Layer, init_he
-from atelier.nn.losses import content_loss, mean_std, mean_std_loss
+from atelier.methods.repainting import Repainting, RepaintingSettings
+from atelier.methods.trained import seeded
+from atelier.nn.attention import MergedAttention, StyleAttention
+from atelier.nn.decoder import Decoder, Init, Layer, init_he
+from atelier.nn.identity_losses import LAYERS
 from atelier.nn.memory import to_device
-from atelier.nn.padding import cropped
 from atelier.nn.pretrained.features import Features, LossFeatures, load_features
 from atelier.nn.tiling import decode, encode
 
-DEEPEST = ("relu4_1", "relu5_1")
-"""Layers of the content loss."""
-LAYERS = (*TAPS, "relu5_1")
-"""Layers of the style and the identity loss."""
 
-
-class SANetSettings(ArbitrarySettings):
+class SANetSettings(RepaintingSettings):
     """Settings of one ``sanet`` entry in ``params.yaml``."""
 
     features: str
@@ -44,9 +37,6 @@ class SANetSettings(ArbitrarySettings):
     one. Unlike the paper, relu3_1 for ``mini``, as for AdaIN."""
     loss_features: str | None = None
     """Loss network, needed in training only; None: ``features``."""
-    load_size: int | None = Field(512, ge=32)
-    """Unlike the reimplementation, which stretches to a square of 512, the aspect ratio is kept, as
-    in the paper."""
     content_weight: float = Field(1.0, ge=0)
     style_weight: float = Field(3.0, ge=0)
     identity_weight: float = Field(50.0, ge=0)
@@ -64,7 +54,7 @@ class SANetSettings(ArbitrarySettings):
     same result; None: no tiling."""
 
 
-class SANet(Arbitrary[SANetSettings]):
+class SANet(Repainting[SANetSettings]):
     """Decoder of content features to which attention adds the style's features."""
 
     Settings = SANetSettings
@@ -72,7 +62,6 @@ class SANet(Arbitrary[SANetSettings]):
     instance_norm: ClassVar[bool] = False
 
     features: Features
-    loss_features: Features | LossFeatures
 
     def __init__(
         self,
@@ -115,66 +104,26 @@ class SANet(Arbitrary[SANetSettings]):
         """Return a factor that decays with 1/step."""
         return 1 / (1 + float(self.settings.lr_decay) * step)
 
-    def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Yield content, style and the two identity losses (eq. 6 to 9), on ``loss_features``.
+    def judged(self, pair: Sequence[Tensor], seen: Sequence[Any]) -> Sequence[Mapping[str, Tensor]]:
+        """See ``Repainting``; the encoder's features serve where it judges, too."""
+        return seen if self.loss_features is self.features else super().judged(pair, seen)
 
-        Unlike the paper, which writes norms, squared differences as in the reimplementation.
-        """
-        s, judge = self.settings, self.loss_features
-        pair = [cropped(image, self.multiple) for image in (batch.content, batch.style)]
-        with torch.no_grad():
-            seen = [self.features(image) for image in pair]
-            wanted = seen if judge is self.features else [judge(image) for image in pair]
-            moments = {layer: mean_std(wanted[1][layer]) for layer in LAYERS}
-        found = judge(self._decode(*seen))
-        themselves = [self._decode(part, part) for part in seen]
-        parts = {
-            "content": [content_loss(mvn(found[k]), mvn(wanted[0][k])) for k in DEEPEST],
-            "style": [mean_std_loss(found[k], moments[k]) for k in LAYERS],
-            "identity": list(map(content_loss, themselves, pair)),
-        }
-        if s.identity_features_weight:  # two more passes of the loss network
-            parts["identity_features"] = [
-                content_loss(judged[k], target[k])
-                for judged, target in zip(map(judge, themselves), wanted, strict=True)
-                for k in LAYERS
-            ]
-        losses = {name: torch.stack(part).sum(0).mean() for name, part in parts.items()}
-        weights = {name: getattr(s, f"{name}_weight") for name in losses}
-        total = sum(weight * losses[name] for name, weight in weights.items())
-        yield "main", {"total": total, **losses}
-
-    def blend(
-        self,
-        content: Tensor,
-        styles: Sequence[Tensor],
-        weights: Sequence[float],
-        strength: float = 1.0,
-    ) -> Tensor:
-        """Stylise with a mixture of attended features (§4.4).
-
-        Below strength 1 the content in its own style is one of them, as in the paper.
-        """
-        seen, tile = self._encode(content), self.settings.tile
-        shares = [*(strength * weight for weight in weights), 1 - strength]
-        mixture = [
-            share * self._attend(seen, seen if image is content else self._encode(image))
-            for share, image in zip(shares, [*styles, content], strict=True)
-            if share
-        ]
-        return decode(self.network(Decoder, "decoder"), [torch.stack(mixture).sum(0)], tile)
-
-    def _encode(self, image: Tensor) -> Mapping[str, Tensor]:
+    def see(self, image: Tensor) -> Mapping[str, Tensor]:
+        """Return the encoder's features, by layer; when applied, of two layers and in tiles."""
+        if self.networks.training:
+            features: Mapping[str, Tensor] = self.features(image)
+            return features
         return encode(self.features, image, self.layers, self.settings.tile)
 
-    def _attend(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
+    def repaint(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
         """Return the decoder's input: (B, C, H/8, W/8), or at stride 4 with relu3_1."""
         attended: Tensor = self.networks["transformer"](content, style)
         return attended
 
-    def _decode(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor]) -> Tensor:
-        image: Tensor = self.networks["decoder"](self._attend(content, style))
-        return image
+    def paint(self, repainted: Tensor) -> Tensor:
+        """See ``Repainting``; when applied in tiles."""
+        tile = None if self.networks.training else self.settings.tile
+        return decode(self.network(Decoder, "decoder"), [repainted], tile)
 
 
 METHOD = SANet
