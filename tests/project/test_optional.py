@@ -38,6 +38,6 @@ def test_the_command_adds_a_valid_entry_and_changes_no_other(
     for scale in params.scales:
         found = validate.resolved(params.at(scale))
         added = found.pop(entry)
-        assert added["train"] == {"class": system}
+        assert added["train"]["class"] == system
         assert added["code"].keys() == {"train", "stylize"}
         assert found == validate.resolved(PARAMS.at(scale))
