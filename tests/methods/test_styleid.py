@@ -12,8 +12,9 @@ from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.styleid import StyleId, StyleIdSettings
 from atelier.nn.style_injection import Recording, Sampler, adain_latents, attending
-from support.diffusion import TOKENS, WIDTH, saved, tiny
+from support.diffusion import TOKENS, WIDTH, published, saved, tiny
 from support.steps import smooth
+from support.tensors import count
 
 EXACT = 12
 """Rounds after which the inversion has reached its fixed point."""
@@ -155,6 +156,20 @@ def test_lower_precision_gives_nearly_the_same_picture() -> None:
     object.__setattr__(lower.model, "precision", "bfloat16")
     difference = lower.stylize(content, style) - method.stylize(content, style)
     assert 0 < difference.abs().mean() < 0.02
+
+
+def test_the_published_model_has_the_layers_and_the_memory_that_are_documented() -> None:
+    model, s = published(), StyleIdSettings()
+    assert count(model.unet) == 859_520_964
+    assert count(model.vae) == 83_653_863
+    assert model.multiple == 64
+    layers = model.self_attention(s.layers)
+    assert [layer.inner_dim for layer in layers] == [640] * 3 + [320] * 3
+    positions = [32 * 32] * 3 + [64 * 64] * 3
+    kept = sum(3 * n * layer.inner_dim for n, layer in zip(positions, layers, strict=True))
+    assert round(4 * kept * s.steps / 1e9, 1) == 3.5
+    with pytest.raises(UserError, match=r"sd has self-attention in 3, 4, 5, 6, 7, 8, 9, 10, 11$"):
+        model.self_attention([2])
 
 
 def test_layers_without_attention_are_named() -> None:

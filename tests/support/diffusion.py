@@ -43,6 +43,17 @@ def networks(seed: int = 0) -> tuple[Any, Any]:
     return unet.eval().requires_grad_(False), vae.eval().requires_grad_(False)
 
 
+def published() -> LatentDiffusion:
+    """Stable Diffusion 1.4's networks without weights: shapes alone."""
+    with torch.device("meta"):
+        unet = diffusers.UNet2DConditionModel(cross_attention_dim=768, attention_head_dim=8)
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=2,
+        )  # fmt: skip
+    return LatentDiffusion("sd", unet, vae, None, None, torch.empty(1, 77, 768, device="meta"))
+
+
 def tiny(seed: int = 0, **schedule: Any) -> LatentDiffusion:
     """The model in memory; its prompt's embedding is random, too."""
     unet, vae = networks(seed)

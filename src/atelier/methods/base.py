@@ -61,7 +61,7 @@ class Method(ABC, Generic[S]):
 
     @classmethod
     def obstacle(cls) -> str:
-        """Return why the system runs on no machine like this one, a sentence; "" if it does."""
+        """Return what this machine lacks to run the system at all, a sentence; "" if nothing."""
         return ""
 
     @property

@@ -27,7 +27,8 @@ from atelier.nn.pretrained.diffusion import LatentDiffusion, lacks_extra, load_d
 from atelier.nn.style_injection import Injection, Recording, Sampler, adain_latents
 
 PUBLISHED_LAYERS = (6, 7, 8, 9, 10, 11)
-"""Of the decoder's twelve, counted from 0: the two finest resolutions (the authors' code)."""
+"""Of the decoder's twelve, counted from 0: the two finest resolutions, as in the authors' first
+code; unlike in their second one, which begins at 7."""
 
 
 class StyleIdSettings(Settings):
@@ -56,7 +57,7 @@ class StyleIdSettings(Settings):
     picture's own. Results have the size of the photograph."""
     precision: Precision = "float32"
     batch: int = Field(1, ge=1)
-    """Pictures at once. Keys and values of all steps are kept: with the published model about
+    """Pictures at once. Queries, keys and values of all steps are kept: with the published model
     3.5 GB for a picture of 512×512 in float32, half in bfloat16."""
 
 

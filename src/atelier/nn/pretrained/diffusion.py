@@ -28,7 +28,7 @@ from atelier.nn.pretrained.weights import digest
 
 EXTRA = ("diffusers", "transformers")
 """Packages of the extra ``diffusion``; they are imported only when a model is read."""
-UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError)
+UNREADABLE = (OSError, ValueError, RuntimeError, SafetensorError)
 """What the two libraries raise for a folder or an id without (fitting) files."""
 PREDICTS = "epsilon"
 """What the U-Net has to predict: noise, as in Stable Diffusion 1 and 2-base. A velocity (2.1 at 768
@@ -75,7 +75,7 @@ class LatentDiffusion:
     def encode(self, image: Tensor) -> Tensor:
         """Return the latents (B, C, h, w) of pictures (B, 3, H, W) in [0, 1]: the posterior's mode.
 
-        The mode and not a draw: a picture has one result.
+        Unlike the authors' first code, which draws from it: a picture has one result.
         """
         with lowered(self.precision, self.device):
             posterior = self.vae.encode(2 * image - 1).latent_dist
@@ -141,6 +141,8 @@ def load_diffusion(
         options["revision"] = revision
     try:
         return _read(model, options, precision, device)
+    except torch.OutOfMemoryError:
+        raise
     except UNREADABLE as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".:")
         raise UserError(
