@@ -1,9 +1,10 @@
 """Score one method's pictures, as generated and denoised, against paintings and photographs."""
 
 from atelier.core import zoo_files
-from atelier.core.config import Params
+from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
-from atelier.core.files import read_json, write_json
+from atelier.core.files import how_to_restore, read_json, write_json
+from atelier.core.pairing import read_pairs
 from atelier.core.paths import Results
 from atelier.core.records import PICTURES, WEIGHTS
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
@@ -17,7 +18,10 @@ RESULTS = Results()
 def main(name: str) -> None:
     params, made, model = Params.load(), RESULTS.stylized(name), RESULTS.model(name)
     clean = RESULTS.denoised(name)
-    record, card = read_json(made.record), read_json(model.card)
+    pairs, record = read_pairs(made.record), read_json(made.record)
+    card = read_json(model.card)
+    if not isinstance(card, dict) or "kind" not in card:
+        raise UserError(f"{model.card}: is not a method's card; {how_to_restore(model.card)}")
     settings = EvaluateSettings.build(
         params.scaled("evaluate"), "evaluate", params.places("evaluate")
     )
@@ -32,7 +36,7 @@ def main(name: str) -> None:
     if model.training.is_file():
         made_by["parameters_trained"] = read_json(model.training)["parameters_trained"]
     sets = [
-        made_pairs(folder, RESULTS.prepared.photos, record["pairs"], paintings)
+        made_pairs(folder, RESULTS.prepared.photos, pairs, paintings)
         for folder in (made.images, clean.images)
     ]
     scores, denoised = evaluator.score_sets(reference, sets)

@@ -116,7 +116,8 @@ def how_to_restore(path: Path) -> str:
     ``dvc checkout`` and ``dvc repro --force`` alone do not: DVC compares times and sizes only, and
     replaces what a stage wrote by what its cache holds under that hash, damaged or not.
     """
-    return f"remove {path}, run `atelier mend --cache`, then `dvc repro`"
+    first = f"remove {path}, " if path.exists() else ""
+    return f"{first}run `atelier mend --cache`, then `dvc repro`"
 
 
 def disk_reason(error: BaseException) -> str:
