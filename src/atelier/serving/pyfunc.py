@@ -21,7 +21,6 @@ import base64
 import sys
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,6 +39,7 @@ from atelier.tracking.client import library
 
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
+NUMBERS = (int, float, np.integer, np.floating)
 LARGEST = sys.float_info.max
 WISHES = ("style", "strength", "max_side")
 
@@ -108,7 +108,7 @@ def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     # True is a number in Python; infinity, NaN and what a float cannot hold are not valid here
-    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, NUMBERS) or not abs(value) <= LARGEST:
         raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
 
