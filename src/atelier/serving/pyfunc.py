@@ -39,7 +39,6 @@ from atelier.tracking.client import library
 
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
-NUMBERS = (int, float, np.integer, np.floating)
 LARGEST = sys.float_info.max
 WISHES = ("style", "strength", "max_side")
 
@@ -108,7 +107,8 @@ def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     # True is a number in Python; infinity, NaN and what a float cannot hold are not valid here
-    if isinstance(value, bool) or not isinstance(value, NUMBERS) or not abs(value) <= LARGEST:
+    number = isinstance(value, int | float | np.integer | np.floating) and abs(value) <= LARGEST
+    if isinstance(value, bool) or not number:
         raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
 
