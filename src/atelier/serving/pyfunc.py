@@ -107,8 +107,8 @@ def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     # True is a number in Python; infinity, NaN and what a float cannot hold are not valid here
-    number = isinstance(value, int | float | np.integer | np.floating) and abs(value) <= LARGEST
-    if isinstance(value, bool) or not number:
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not number or not abs(value) <= LARGEST:
         raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
 
