@@ -4,9 +4,10 @@ from pathlib import Path
 
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
-from atelier.core.files import read_json, write_json
+from atelier.core.files import write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.images import find
+from atelier.core.pairing import read_pairs
 from atelier.core.paths import Results
 from atelier.core.records import digest_of, set_aside
 from atelier.core.stage_settings import refuse_older
@@ -29,8 +30,7 @@ def main(name: str) -> None:
     source = Results().stylized(name)
     pictures = find(source.images)
     jobs = denoise_jobs(pictures, settings.pictures, params.seed)
-    method = Denoiser(settings, params.seed, device)
-    pairs = read_json(source.record)["pairs"]
+    method, pairs = Denoiser(settings, params.seed, device), read_pairs(source.record)
     if missing := sorted(set(pairs) - {path.stem for path in pictures}):
         raise UserError(f"{', '.join(missing)}: not stylised; run dvc repro stylize@{name} --force")
     before = digest_of(pictures)

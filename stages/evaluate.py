@@ -3,6 +3,7 @@
 from atelier.core import zoo_files
 from atelier.core.config import Params
 from atelier.core.files import read_json, write_json
+from atelier.core.pairing import read_pairs
 from atelier.core.paths import Results
 from atelier.core.records import PICTURES, WEIGHTS
 from atelier.metrics.reference import score_made
@@ -13,6 +14,7 @@ RESULTS = Results()
 
 def main(name: str) -> None:
     made, model = RESULTS.stylized(name), RESULTS.model(name)
+    scores = score_made(Params.load(), name, made.images, read_pairs(made.record))
     record, card = read_json(made.record), read_json(model.card)
     # The cost is in the records, as it would change the hash on every machine.
     made_by = {PICTURES: record.get(PICTURES), WEIGHTS: card.get(WEIGHTS)}
@@ -20,7 +22,6 @@ def main(name: str) -> None:
         made_by["pretrained"] = begun
     if model.training.is_file():
         made_by["parameters_trained"] = read_json(model.training)["parameters_trained"]
-    scores = score_made(Params.load(), name, made.images, record["pairs"])
     write_json(RESULTS.metrics(name), {"method": name, "kind": card["kind"], **scores, **made_by})
 
 

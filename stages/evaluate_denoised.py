@@ -1,7 +1,8 @@
 """Score one method's denoised pictures, if there are any; nothing else depends on them."""
 
 from atelier.core.config import Params
-from atelier.core.files import read_json, write_json
+from atelier.core.files import write_json
+from atelier.core.pairing import read_pairs
 from atelier.core.paths import Results
 from atelier.metrics.reference import score_made
 from atelier.tracking.stage import stage, stage_entry, tune_process
@@ -10,7 +11,7 @@ RESULTS = Results()
 
 
 def main(name: str) -> None:
-    clean, pairs = RESULTS.denoised(name).images, read_json(RESULTS.stylized(name).record)["pairs"]
+    clean, pairs = RESULTS.denoised(name).images, read_pairs(RESULTS.stylized(name).record)
     kept = {photo: style for photo, style in pairs.items() if (clean / f"{photo}.png").is_file()}
     scores = score_made(Params.load(), name, clean, kept) if kept else {}
     write_json(RESULTS.denoised_metrics(name), {"method": name, **scores})

@@ -10,7 +10,7 @@ import pytest
 
 from atelier.core.config import UserError
 from atelier.core.filenames import readable, stems
-from atelier.core.pairing import Pairing, choose, pair
+from atelier.core.pairing import Pairing, choose, pair, read_pairs
 
 PHOTOS = [f"photo_{n:03d}" for n in range(50)]
 PAINTINGS = [f"painting_{n}.png" for n in range(7)]
@@ -41,9 +41,17 @@ def test_pairing_errors(tmp_path: Path) -> None:
         pair([], PAINTINGS, 0)
     with pytest.raises(UserError, match="no painting"):
         pair(PHOTOS, [], 0)
-    (tmp_path / "pairing.json").write_text("[1]")
-    with pytest.raises(UserError, match=r"pairing\.json: is not a pairing"):
-        Pairing.read(tmp_path / "pairing.json")
+    path = tmp_path / "pairing.json"
+    for text in ("[1]", "{}", "null", '{"a": 3}'):
+        path.write_text(text)
+        with pytest.raises(UserError, match=r"pairing\.json: is not a pairing .*; remove "):
+            Pairing.read(path)
+        for record in (text, f'{{"pairs": {text}}}'):
+            path.write_text(record)
+            with pytest.raises(UserError, match=r"pairing\.json: is not a pairing"):
+                read_pairs(path)
+    path.write_text('{"pairs": {"a": "b.png"}}')
+    assert read_pairs(path) == {"a": "b.png"}
 
 
 def test_names_depend_on_their_own_path_only() -> None:

@@ -139,6 +139,11 @@ def test_a_mistake_of_one_kind_hides_none_of_another(tmp_path: Path) -> None:
     with pytest.raises(UserError) as told:
         validate.check(tmp_path / "params.yaml")
     assert str(told.value).splitlines() == found
+    for line in ("3: a", "<<: {a: 1}"):  # no name, and so no path
+        (tmp_path / "params.yaml").write_text(f"{text}{line}\n")
+        more = validate.file_problems(tmp_path / "params.yaml")
+        assert set(more) > set(found)
+        assert len(more) == len(found) + 1
 
 
 def test_every_setting_that_names_layers_or_a_network_is_looked_up() -> None:

@@ -16,6 +16,7 @@ import torch
 
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
+from atelier.core.images import ImageError
 from atelier.core.paths import Results
 from atelier.tracking import stage as module
 from atelier.tracking.stage import stage
@@ -53,6 +54,24 @@ def test_a_mistake_of_the_user_is_one_line(capsys: pytest.CaptureFixture[str]) -
     found = status()
     key = Params.load().key("gatys")
     assert found == {"stage": "stylize", "key": key, "state": "failed", "error": "x.png is broken"}
+
+
+def test_of_a_damaged_picture_of_the_results_there_is_said_what_restores_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("results/stylized/gatys/images/0.png")
+    for place, more in (
+        (tmp_path / "data/0.png", ""),
+        (path, "; run `atelier mend --cache`, then `dvc repro`"),
+    ):
+        with pytest.raises(SystemExit), stage("evaluate", "gatys"):
+            raise ImageError(place, "is missing")
+        assert capsys.readouterr().err == f"error: evaluate of gatys: {place}: is missing{more}\n"
+    path.parent.mkdir(parents=True)
+    path.write_text("no picture")
+    with pytest.raises(SystemExit), stage("evaluate", "gatys"):
+        raise ImageError(path, "is broken")
+    assert f"; remove {path}, run `atelier mend" in capsys.readouterr().err
 
 
 def test_the_next_success_removes_the_record_of_a_failure() -> None:

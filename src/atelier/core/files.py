@@ -111,12 +111,14 @@ def read_record(path: Path | str) -> dict[str, Any]:
 
 
 def how_to_restore(path: Path) -> str:
-    """Return the instruction that restores a damaged file of the results.
+    """Return the instruction that restores a damaged file of the results, or of what DVC tracks.
 
     ``dvc checkout`` and ``dvc repro --force`` alone do not: DVC compares times and sizes only, and
     replaces what a stage wrote by what its cache holds under that hash, damaged or not.
     """
-    return f"remove {path}, run `atelier mend --cache`, then `dvc repro`"
+    first = f"remove {path}, " if path.exists() else ""
+    last = "dvc repro" if "results" in path.absolute().parts else "dvc pull"
+    return f"{first}run `atelier mend --cache`, then `{last}`"
 
 
 def disk_reason(error: BaseException) -> str:

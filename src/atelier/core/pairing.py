@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json, within, write_json
+from atelier.core.files import how_to_restore, read_json, within, write_json
 from atelier.core.paths import Prepared
 
 
@@ -69,12 +69,27 @@ class Pairing:
         """Read what ``write`` wrote.
 
         Raises:
-            UserError: missing, not JSON, or not a mapping of names to names.
+            UserError: missing, not JSON, empty, or not a mapping of names to names.
         """
-        found = read_json(path)
-        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
-            raise UserError(f"{path}: is not a pairing of photographs and paintings; prepare again")
-        return cls(found)
+        return cls(_styles(read_json(path), Path(path)))
+
+
+def read_pairs(record: Path) -> dict[str, str]:
+    """Return the pairs in the record of stylised pictures: photograph → file name of its painting.
+
+    Raises:
+        UserError: missing, not JSON, or without pairs.
+    """
+    found = read_json(record)
+    return _styles(found.get("pairs") if isinstance(found, dict) else None, record)
+
+
+def _styles(found: object, path: Path) -> dict[str, str]:
+    pairs = found if isinstance(found, dict) else {}
+    if not pairs or not all(isinstance(style, str) for style in pairs.values()):
+        reason = "is not a pairing of photographs and paintings"
+        raise UserError(f"{path}: {reason}; {how_to_restore(path)}")
+    return pairs
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,10 @@ LARGEST_NUMBER = 1e10
 LONGEST = 64
 """Limit of the length of a list."""
 
+MOST_LISTED = 40
+"""Number of names up to which all are listed where none is similar."""
+SIMILAR, LESS_SIMILAR = 0.6, 0.5
+"""Ratios from which a name is taken for a misspelt one; the lower where no list is shown."""
 READ_BEFORE = ("class", "extends")
 """What a method's block says beside its settings."""
 
@@ -156,11 +160,10 @@ def too_much(name: str, value: Any) -> str:
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return "; did you mean `x`?" for a misspelt name, or a list of the known names."""
-    names = [str(other) for other in known]
-    close = get_close_matches(str(name)[:100], names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; there are {', '.join(names)}" if 0 < len(names) <= 40 else ""
+    names, text = [str(other) for other in known], str(name)[:100]
+    listed = f"; there are {', '.join(names)}" if 0 < len(names) <= MOST_LISTED else ""
+    close = get_close_matches(text, names, n=1, cutoff=SIMILAR if listed else LESS_SIMILAR)
+    return f"; did you mean `{close[0]}`?" if close else listed
 
 
 def shown(value: object) -> str:

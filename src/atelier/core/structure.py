@@ -137,7 +137,7 @@ def _scale(scale: str, blocks: object, tree: Mapping[str, Any]) -> Iterator[str]
     methods = tree.get("methods") if isinstance(tree.get("methods"), dict) else {}
     known = [*STEPS, *(methods or {})]
     for name, block in blocks.items():
-        if name not in known:
+        if name not in known and methods:  # without any, that is the one mistake
             yield f"params.yaml: {where}.{name}: no such step or method{nearest(name, known)}"
         yield from _block(block, f"{where}.{name}")
         for key in (CLASS, SEED):

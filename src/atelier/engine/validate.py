@@ -70,7 +70,8 @@ def file_problems(path: Path) -> list[str]:
         tree, found = read_all(path)
     except UserError as error:
         return str(error).splitlines()
-    unread = tuple(line.partition(": line ")[0] + ":" for line in found)
+    places = {line.partition(": line ")[0] for line in found} - {"params.yaml"}
+    unread = tuple(f"{place}:" for place in places)
     devices = tree.get("devices", 1)
     sound = {**tree, "devices": devices if type(devices) is int and devices > 0 else 1}
     later = [*structure_problems(tree), *problems(Params(sound))]

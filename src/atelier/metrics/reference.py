@@ -83,9 +83,12 @@ def score_made(
     )
     evaluator = Evaluator.load(settings, pick_device(params))
     reference = load_reference(evaluator, results.reference)
+    path = results.model(name).card
+    card = read_json(path)
+    if not isinstance(card, dict) or "kind" not in card:
+        raise UserError(f"{path}: is not a method's card; {how_to_restore(path)}")
     # An unpaired system does not take a single painting.
-    unpaired = read_json(results.model(name).card)["kind"] == "unpaired"
-    paintings = [] if unpaired else sorted(reference.styles)
+    paintings = [] if card["kind"] == "unpaired" else sorted(reference.styles)
     found = made_pairs(made, results.prepared.photos, pairs, paintings)
     return evaluator.score(reference, found)
 

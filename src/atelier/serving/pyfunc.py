@@ -22,7 +22,6 @@ import base64
 import sys
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from numbers import Real
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -112,7 +111,8 @@ def _number(name: str, value: Any) -> float | None:
     if value is None:
         return None
     # True is a number in Python; infinity, NaN and what a float cannot hold are not valid here
-    if isinstance(value, bool) or not isinstance(value, Real) or not _fits(value):
+    number = isinstance(value, int | float | np.integer | np.floating)
+    if isinstance(value, bool) or not number or not _fits(value):
         raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
 
