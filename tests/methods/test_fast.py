@@ -327,3 +327,21 @@ def test_the_default_layers_are_those_of_the_report() -> None:
     assert settings.content_layers == ("relu2_2",)
     assert settings.style_layers == ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
     assert {*settings.content_layers, *settings.style_layers} < set(vgg_layers("vgg16"))
+
+
+def test_the_temporal_loss_is_added_with_its_weight() -> None:
+    pictures = smooth(2), smooth(1, 40, 36, seed=1)
+    without, found = (losses(system(temporal_weight=w), *pictures) for w in (0.0, 3.0))
+    assert "temporal" not in without
+    assert found["temporal"] > 0
+    torch.testing.assert_close(found["total"], without["total"] + 3 * found["temporal"])
+    assert losses(system(temporal_weight=3.0), *pictures, 1)["temporal"] != found["temporal"]
+
+
+def test_the_temporal_loss_falls_when_it_counts() -> None:
+    found = {}
+    for weight in (1e-9, 1e3):
+        method = system(temporal_weight=weight)
+        train(method, 30)
+        found[weight] = losses(method, smooth(2), smooth(1, 40, 36, seed=1), 99)["temporal"]
+    assert found[1e3] < 0.5 * found[1e-9]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import Params, UserError
-from atelier.serving import video
+from atelier.serving import video, video_file
 from atelier.serving.folders import StylizeOptions
 from atelier.serving.stylizer import Applied, load_applied
 from atelier.serving.video import stylize_video
@@ -162,6 +163,25 @@ def test_an_odd_size_loses_a_pixel(tmp_path: Path, applied: Applied) -> None:
     said = run(source, tmp_path / "out.mp4", applied)
     assert content(tmp_path / "out.mp4")[1][0].shape == (40, 48, 3)
     assert "not measured, as there is a single frame" in said
+
+
+@pytest.mark.parametrize(("sound", "kind"), [("wavpack", "mp4"), ("flac", "mov")])
+def test_sound_that_does_not_fit_is_told_before_the_work(
+    tmp_path: Path, applied: Applied, sound: str, kind: str
+) -> None:
+    source = clip(tmp_path / "in.mkv", sound=sound)
+    with pytest.raises(UserError, match=rf"its sound \({sound}\) cannot be in \.{kind}; try \.mk"):
+        run(source, tmp_path / f"out.{kind}", applied)
+    assert calls() == 0
+    run(source, tmp_path / "out.mkv", applied)
+    assert content(tmp_path / "out.mkv")[2] == content(source)[2] != b""
+
+
+@pytest.mark.parametrize("angle", [-90, 0, 90, 180])
+def test_a_frame_is_turned_upright(angle: int) -> None:
+    """The angle is that by which a player turns it, counterclockwise."""
+    made = SimpleNamespace(rotation=angle, to_ndarray=lambda **_: np.asarray(picture(0)))
+    assert video_file.picture(made) == picture(0).rotate(angle, expand=True)
 
 
 def broken(tmp_path: Path, kind: str) -> Path:

@@ -28,6 +28,7 @@ from atelier.nn.losses import StyleLoss, Target
 from atelier.nn.memory import to_device
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.pretrained.features import LossFeatures, Padding, load_features
+from atelier.nn.temporal import temporal_loss
 
 Layout = Literal["transnet", "examples", "johnson"]
 
@@ -52,6 +53,9 @@ class FastSettings(PerceptualSettings, TrainSettings):
     ``gram_positions``: of G/(H·W), Johnson's squared Frobenius norm."""
     style_weight: float = Field(1e5, ge=0)
     optimizer: Literal["adam", "adamw"] = "adamw"
+    temporal_weight: float = Field(0.0, ge=0)
+    """Weight of a loss against flicker in videos, see ``temporal.temporal_loss``; one more pass of
+    the network per step."""
     batch_gram: bool = False
     """Compute one Gram matrix over the entire batch, as the report's code does. It mixes the
     pictures; only for comparison with the report."""
@@ -193,7 +197,7 @@ class Fast(Trained[FastSettings]):
         return {"main": make(self.networks.parameters(), lr=self.settings.lr, fused=True)}
 
     def training_losses(self, batch: Batch) -> Iterator[tuple[str, Losses]]:
-        """Yield content, style and total-variation losses of the stylised photographs."""
+        """Yield content, style, total-variation and temporal losses of the stylised photographs."""
         if not self.targets:
             with torch.no_grad():
                 self.targets = self.losses.style_targets(self.loss_features(batch.style))
@@ -202,7 +206,12 @@ class Fast(Trained[FastSettings]):
         image = self.networks["transformer"](batch.content)
         found = self.loss_features(image)
         content, style = self.losses.content(found, wanted), self._style(found)
-        yield "main", self.losses.weighted(image, content, style, mean=True)
+        losses = self.losses.weighted(image, content, style, mean=True)
+        if weight := self.settings.temporal_weight:
+            network, drawn = self.networks["transformer"], batch.generator("temporal")
+            losses["temporal"] = temporal_loss(network, batch.content, image, drawn).mean()
+            losses["total"] = losses["total"] + weight * losses["temporal"]
+        yield "main", losses
 
     def _style(self, found: dict[str, Tensor]) -> Tensor:
         """Return the style loss over all layers, (B,), or (1,) for the batch as one picture."""
