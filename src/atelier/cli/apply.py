@@ -67,11 +67,15 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
 
 
 def stylize(
-    pictures: Pictures,
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Pictures, folders of pictures, or one video.")
+    ],
     method: Annotated[
         list[str], typer.Option("--method", "-m", help="Entry of `atelier methods`; repeatable.")
     ],
-    out: Out,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the results, as PNG; a video's file.")
+    ],
     style: Annotated[
         Path | None, typer.Option("--style", "-s", help="The painting, for methods that take one.")
     ] = None,
