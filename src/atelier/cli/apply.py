@@ -70,12 +70,15 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
 
 def stylize(
     pictures: Annotated[
-        list[str], typer.Argument(help="Pictures, or folders of pictures; with --ray, s3://… too.")
+        list[str],
+        typer.Argument(help="Pictures, folders of pictures, or one video; with --ray, s3://… too."),
     ],
     method: Annotated[
         list[str], typer.Option("--method", "-m", help="Entry of `atelier methods`; repeatable.")
     ],
-    out: Annotated[str, typer.Option("--out", "-o", help="Folder for the results, as PNG.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder for the results, as PNG; a video's file.")
+    ],
     style: Annotated[
         list[str] | None,
         typer.Option("--style", "-s", help="The painting, or several as PATH:WEIGHT; repeatable."),

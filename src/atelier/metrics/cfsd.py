@@ -22,7 +22,7 @@ def structural_distance(result: Tensor, photo: Tensor) -> Tensor:
     """Return the sum over places of KL(photograph ‖ picture): (B,) float64, at least 0.
 
     With F, (h·w, C), the activations over C, a place's distribution is the softmax of its row of
-    F·Fᵀ: its resemblance to all places. As published, C divides twice, so the distributions are
+    F·Fᵀ: its resemblance to all places. As in their code, C divides twice, so the distributions are
     nearly uniform, and values grow with the fourth power of the activations' scale and with the
     number of places: comparable only on the same features and at the same size.
 

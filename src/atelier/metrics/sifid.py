@@ -7,6 +7,7 @@ are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -22,7 +23,7 @@ and style, which has seen the picture anyway."""
 
 
 def texture_sums(found: Mapping[str, Tensor]) -> Tensor:
-    """Return (B, 1 + C + C²) float64: ``Statistics`` of every picture's positions, flat.
+    """Return (B, (C + 1)(C + 2)/2) float64: ``Statistics`` of every picture's positions, flat.
 
     Args:
         found: activations, of which ``LAYER`` (B, C, h, w) counts.
@@ -43,13 +44,17 @@ def texture_distance(result: Tensor, painting: Tensor) -> Tensor:
 
 
 def _flat(sums: Statistics) -> Tensor:
-    return torch.cat([sums.total.new_tensor([sums.count]), sums.total, sums.outer.flatten()])
+    """Return n, Σx and the upper triangle of Σx·xᵀ: half of a file of many paintings."""
+    rows, columns = torch.triu_indices(*sums.outer.shape)
+    return torch.cat([sums.total.new_tensor([sums.count]), sums.total, sums.outer[rows, columns]])
 
 
 def _statistics(flat: Tensor) -> Statistics:
     """Return what ``_flat`` was given."""
-    width = int((len(flat) - 1) ** 0.5)  # 1 + C + C² lies between (C + ½)² and (C + 1)²
-    outer = flat[1 + width :].view(width, width)
+    width = (math.isqrt(8 * len(flat) + 1) - 3) // 2
+    rows, columns = torch.triu_indices(width, width)
+    outer = flat.new_zeros(width, width)
+    outer[rows, columns] = outer[columns, rows] = flat[1 + width :]
     return Statistics(int(flat[0]), flat[1 : 1 + width], outer)
 
 

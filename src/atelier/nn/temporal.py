@@ -1,6 +1,6 @@
 """Temporal loss from photographs alone: a moved, noisy photograph gives a moved picture.
 
-After Wang et al. 2020, "Consistent video style transfer via compound regularization" (§3), who
+After Wang et al. 2020, "Consistent video style transfer via compound regularization", who
 synthesise a second frame from each training picture. Unlike there, the motion is one shift by whole
 pixels, which needs no interpolation; what it rewards is that the result does not depend on where
 in the picture something is, and on noise.

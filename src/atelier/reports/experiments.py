@@ -30,7 +30,7 @@ from atelier.tracking.provenance import flatten, git
 log = logging.getLogger(__name__)
 
 WORKSPACE, LAST_COMMIT = "workspace", "last commit"
-MOST = 100
+MOST = 50
 """Number of experiments listed, newest first."""
 REF = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(\S{1,200})")
 """DVC's name of an experiment: the commit that it started from, and what it is called."""

@@ -1,4 +1,4 @@
-"""Flicker of a stylised video: the warp error (Lai et al. 2018, §4.1) along the original's motion.
+"""Flicker of a stylised video: the warp error (Lai et al. 2018) along the original's motion.
 
 Where the original shows the same thing in two frames, the stylised frames should, too.
 """
@@ -61,7 +61,7 @@ def motion(first: Frame, second: Frame) -> tuple[Frame, NDArray[np.bool_]]:
     """Return the flow from a frame to the next, and where both show the same thing.
 
     Flow by the iterative Lucas–Kanade method; a pixel is hidden in the next frame where the flow
-    there and back does not end at it (Ruder et al. 2016, eq. 5).
+    there and back does not end at it (Ruder et al. 2016).
     """
     from skimage.color import rgb2gray  # noqa: PLC0415 - an extra
     from skimage.registration import optical_flow_ilk  # noqa: PLC0415
