@@ -3,30 +3,42 @@
 from pathlib import Path
 
 from atelier.core.config import Params, UserError
-from atelier.core.device import device_name, pick_device
 from atelier.core.files import write_json
-from atelier.core.fingerprint import stage_code
-from atelier.core.images import find
-from atelier.core.pairing import read_pairs
 from atelier.core.paths import Results
-from atelier.core.records import digest_of, set_aside
-from atelier.core.stage_settings import refuse_older
-from atelier.engine.curves import write_curves
-from atelier.engine.resume import checkpoint_folder, drop
-from atelier.engine.stylize import mean_curves, stylize, write_outputs
-from atelier.methods.zsn2n import CHOICE, Denoiser, DenoiseSettings, denoise_jobs
+from atelier.core.stage_settings import DENOISE, is_among, refuse_older
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 
 def main(name: str) -> None:
-    params, out = Params.load(), Results().denoised(name)
-    block, device = params.scaled("denoise"), pick_device(params)
+    params = Params.load()
+    if is_among(name, params.scaled(DENOISE).get("on", "all")):
+        denoise(name, params)
+        return
+    refuse_older(name, None)
+    print(f"{name}: is not among the entries to be denoised (denoise.on)")
+    write_json(Results().denoised(name).record, {"method": name})
+
+
+def denoise(name: str, params: Params) -> None:
+    # imported here: an entry that is not denoised need not wait for torch
+    from atelier.core.device import device_name, pick_device  # noqa: PLC0415
+    from atelier.core.fingerprint import stage_code  # noqa: PLC0415
+    from atelier.core.images import find  # noqa: PLC0415
+    from atelier.core.pairing import read_pairs  # noqa: PLC0415
+    from atelier.core.records import digest_of, set_aside  # noqa: PLC0415
+    from atelier.engine.curves import write_curves  # noqa: PLC0415
+    from atelier.engine.resume import checkpoint_folder, drop  # noqa: PLC0415
+    from atelier.engine.stylize import mean_curves, stylize, write_outputs  # noqa: PLC0415
+    from atelier.methods.zsn2n import (  # noqa: PLC0415
+        CHOICE,
+        Denoiser,
+        DenoiseSettings,
+        denoise_jobs,
+    )
+
+    out, block, device = Results().denoised(name), params.scaled(DENOISE), pick_device(params)
     settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
     refuse_older(name, settings.deciding(block, name))
-    if not settings.wanted(name):
-        print(f"{name}: is not among the entries to be denoised (denoise.on)")
-        write_json(out.record, {"method": name})
-        return
     source = Results().stylized(name)
     pictures = find(source.images)
     jobs = denoise_jobs(pictures, settings.pictures, params.seed)

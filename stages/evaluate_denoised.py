@@ -4,7 +4,6 @@ from atelier.core.config import Params
 from atelier.core.files import write_json
 from atelier.core.pairing import read_pairs
 from atelier.core.paths import Results
-from atelier.metrics.reference import score_made
 from atelier.tracking.stage import stage, stage_entry, tune_process
 
 RESULTS = Results()
@@ -13,7 +12,12 @@ RESULTS = Results()
 def main(name: str) -> None:
     clean, pairs = RESULTS.denoised(name).images, read_pairs(RESULTS.stylized(name).record)
     kept = {photo: style for photo, style in pairs.items() if (clean / f"{photo}.png").is_file()}
-    scores = score_made(Params.load(), name, clean, kept) if kept else {}
+    scores = {}
+    if kept:
+        # imported here: an entry that is not denoised need not wait for torch
+        from atelier.metrics.reference import score_made  # noqa: PLC0415
+
+        scores = score_made(Params.load(), name, clean, kept)
     write_json(RESULTS.denoised_metrics(name), {"method": name, **scores})
 
 

@@ -95,18 +95,19 @@ def check_change(before: Params, after: Params, name: str, wanted: Mapping[str, 
 @pytest.mark.slow
 def test_what_is_denoised_changes_for_the_entries_named_alone(tmp_path: Path) -> None:
     before, demo = validate.resolved(PARAMS), "scales.demo.denoise"
-    every = set(PARAMS.method_names)
+    own = PARAMS.block("scales", "demo", "denoise")
+    now, every = set(own["on"]), set(PARAMS.method_names)
 
     def changed(**knobs: Any) -> set[str]:
-        made = {f"+{demo}.{key}": value for key, value in knobs.items()}
+        made = {f"{'' if key in own else '+'}{demo}.{key}": knobs[key] for key in knobs}
         found = differing(before, validate.resolved(override(tmp_path, made)))
         assert all(path.split(".")[1] == "denoise" for path in found)
         return {path.split(".")[0] for path in found}
 
-    assert changed(on="all") == set()
-    assert changed(on="none") == every
-    assert changed(on=["gatys", "cut"]) == every - {"gatys", "cut"}
-    assert changed(pictures=3) == every
+    assert changed(on="all") == every - now
+    assert changed(on="none") == now
+    assert changed(on=["gatys", "nnst"]) == now ^ {"gatys", "nnst"}
+    assert changed(pictures=3) == now
 
 
 @pytest.mark.slow

@@ -50,6 +50,11 @@ def stage_settings(params: Params, name: str) -> dict[str, Any]:
     return settings
 
 
+def is_among(entry: str, on: object) -> bool:
+    """Return whether ``denoise.on``, "all", "none" or a list, has an entry."""
+    return on == "all" or (isinstance(on, list | tuple) and entry in on)
+
+
 def refuse_older(name: str, denoise: Mapping[str, Any] | None) -> None:
     """Check the settings with which a method's pictures are denoised against those DVC tracks.
 

@@ -25,6 +25,7 @@ from atelier.core.batches import seed_of
 from atelier.core.config import Settings, UserError
 from atelier.core.pairing import Job, choose
 from atelier.core.precision import lowered, noted
+from atelier.core.stage_settings import is_among
 from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.methods.trained import seeded
@@ -89,7 +90,7 @@ class DenoiseSettings(Settings):
 
     def wanted(self, entry: str) -> bool:
         """Return whether the pictures of an entry of ``methods`` are denoised."""
-        return self.on == "all" or (isinstance(self.on, tuple) and entry in self.on)
+        return is_among(entry, self.on)
 
     def deciding(self, block: Mapping[str, Any], entry: str) -> dict[str, Any] | None:
         """Return the part of the settings' ``block`` that an entry's pictures depend on, if any.
