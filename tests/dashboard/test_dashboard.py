@@ -69,6 +69,7 @@ def test_the_page_says_what_atelier_check_says(fresh: Path, checked: None) -> No
         assert sum("lr: has to be" in line or "seed: has" in line for line in found) == count
         assert "atelier check" in app.warning[0].value
         assert app.code[-1].value == "\n".join(found)
+        assert not show("vote").warning
 
 
 @pytest.mark.parametrize("page", PAGES)
