@@ -147,7 +147,7 @@ def main(
     heads, sides = ["clean", *made], [f"{kind} {level:g}" for kind, level in LEVELS]
     images.save_png(contact_sheet(sheet, heads, sides), out / "denoise.png")
     speed = seconds_per_step(noisy.to(device), settings)
-    setting = {"pictures": names, "size": size, "seed": seed, **settings.model_dump()}
+    setting = {**settings.model_dump(), "pictures": names, "size": size, "seed": seed}
     setting |= {"device": device, "threads": torch.get_num_threads(), **speed}
     write_json(out / "denoise.json", {"setting": setting, "rows": rows})
     columns = ["noise", "level"]

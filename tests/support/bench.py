@@ -59,6 +59,7 @@ def keep(project: Path, names: list[str]) -> None:
     for blocks in tree["scales"].values():
         for name in set(blocks) - {*names, "prepare", "evaluate", "denoise"}:
             del blocks[name]
+        blocks["denoise"].pop("on", None)
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
 
 

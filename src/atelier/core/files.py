@@ -116,8 +116,10 @@ def how_to_restore(path: Path) -> str:
     ``dvc checkout`` and ``dvc repro --force`` alone do not: DVC compares times and sizes only, and
     replaces what a stage wrote by what its cache holds under that hash, damaged or not.
     """
+    from atelier.core.paths import RESULTS  # noqa: PLC0415 - which imports this file
+
     first = f"remove {path}, " if path.exists() else ""
-    last = "dvc repro" if "results" in path.absolute().parts else "dvc pull"
+    last = "dvc repro" if RESULTS in path.absolute().parts else "dvc pull"
     return f"{first}run `atelier mend --cache`, then `{last}`"
 
 

@@ -7,6 +7,7 @@ import torch, and the networks and layers it names are looked up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,8 +234,10 @@ def _columns(settings: Settings) -> Iterator[Mistake]:
 def _entries(settings: Settings, params: Params) -> Iterator[Mistake]:
     """Yield entries to be denoised that do not exist."""
     if isinstance(settings, DenoiseSettings) and isinstance(settings.on, tuple):
-        known = params.method_names
-        for name in settings.on:
+        known: list[str] = []
+        with suppress(UserError):  # that they are missing is reported elsewhere
+            known = params.method_names
+        for name in settings.on if known else ():
             if name not in known:
                 yield "on", f"{shown(name)} is not an entry of methods{nearest(name, known)}"
 
