@@ -12,9 +12,10 @@ from filelock import FileLock
 
 import atelier
 from atelier.cli import fan_out
-from atelier.cli.fan_out import FanOut, lanes
+from atelier.cli.fan_out import FanOut, dearest_first, lanes
 from atelier.cluster import dvc
-from atelier.core.config import UserError
+from atelier.core.config import Params, UserError
+from support.scripts import ROOT
 
 STAND_IN = """
 import os, sys, time
@@ -171,6 +172,14 @@ def test_interrupted_those_running_save_and_end(root: Path) -> None:
         told.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert (root / "interrupted").exists()
     assert not run.dvc.children.running
+
+
+def test_what_takes_long_is_begun_first() -> None:
+    """Trainings, then optimisations, then what begins with finished weights."""
+    params = Params.load(ROOT / "params.yaml").at("demo")
+    names = ["cut", "adain", "gatys", "fast_night", "nnst"]
+    assert dearest_first(params, names) == ["gatys", "nnst", "cut", "adain", "fast_night"]
+    assert dearest_first(params.at("smoke"), names)[-2:] == ["gatys", "nnst"]
 
 
 def test_lanes_share_the_cores_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import torch
 import typer
@@ -22,6 +23,7 @@ from atelier.cluster.dvc import LOGS, Dvc, alone, prepare, stale_methods, target
 from atelier.cluster.ray_cluster import connected
 from atelier.core.config import Params, UserError
 from atelier.datasets.parallel import cores
+from atelier.methods.base import system_of
 
 CPU_LANES = 4
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -53,6 +55,20 @@ def _gpus() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     return named.split(",")[:count] if named else [str(n) for n in range(count)]
+
+
+def dearest_first(params: Params, names: Sequence[str]) -> list[str]:
+    """Return ``names`` with trainings first, then what optimises every picture.
+
+    What takes long, begun last, would keep one lane busy while the others wait.
+    """
+    return sorted(names, key=lambda name: _haste(params.method(name), name))
+
+
+def _haste(block: Mapping[str, Any], name: str) -> int:
+    if system_of(block, f"methods.{name}").kind == "optimisation":
+        return 1
+    return 0 if block.get("steps") or block.get("epochs") else 2
 
 
 class FanOut:

@@ -192,7 +192,8 @@ def fan_out(
             raise UserError("--lanes is for this machine; Ray starts what a cluster has room for")
         failed = fan_out.on_cluster(ray, names, params, root)
     else:
-        run = fan_out.FanOut(names, fan_out.lanes(lanes, params.devices), root)
+        queue = fan_out.dearest_first(params, names)
+        run = fan_out.FanOut(queue, fan_out.lanes(lanes, params.devices), root)
         for number, line in enumerate(run.run(), 1):
             typer.echo(f"[{number}/{len(names)}] {line}")
         failed = run.failed
