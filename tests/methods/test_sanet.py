@@ -9,14 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atelier.core.batches import Batch
 from atelier.core.config import UserError
 from atelier.methods.base import make
 from atelier.methods.sanet import LAYERS, SANet
 from atelier.nn.attention import mvn
 from atelier.nn.losses import mean_std
 from support import arbitrary
-from support.arbitrary import check_one_style, check_tiles, two_pairs
+from support.arbitrary import (
+    check_one_style,
+    check_repainting_strength,
+    check_tiles,
+    check_uncropped_pictures,
+    two_pairs,
+)
 from support.nets import quick_random
 from support.steps import losses_of, optimise, smooth
 
@@ -144,21 +149,11 @@ def test_training_lowers_the_loss(settings: dict[str, Any]) -> None:
 
 
 def test_uncropped_pictures_lose_what_does_not_fit() -> None:
-    method = system()
-    odd = Batch(0, 7, smooth(1, 55, 66), smooth(1, 70, 49, seed=1), ())
-    even = Batch(0, 7, odd.content[..., :48, :64], odd.style[..., :64, :48], ())
-    torch.testing.assert_close(losses_of(method, odd), losses_of(method, even))
+    check_uncropped_pictures(system())
 
 
 def test_strength_mixes_with_the_content_in_its_own_style() -> None:
-    method, content, style = legible(), smooth(1), smooth(1, seed=1)
-    own = method.blend(content, [content], [1.0])
-    torch.testing.assert_close(method.blend(content, [style], [1.0], 0.0), own)
-    seen, painting = method.features(content), method.features(style)
-    half = 0.3 * method.repaint(seen, painting) + 0.7 * method.repaint(seen, seen)
-    torch.testing.assert_close(
-        method.blend(content, [style], [1.0], 0.3), method.networks["decoder"](half)
-    )
+    check_repainting_strength(legible())
 
 
 def test_one_style() -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the systems that decode mixed features share: AdaIN's and AdaAttN's."""
+"""What the tests of the systems that decode mixed features share: AdaIN's, AdaAttN's and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from atelier.core.batches import Batch
+from atelier.methods.repainting import Repainting
 from atelier.methods.trained import Arbitrary, seeded
 from support.steps import losses_of, smooth
 
@@ -73,6 +74,25 @@ def check_one_style(method: Arbitrary) -> None:
     assert torch.equal(method.interpolate(content, [style, other], [1.0, 0.0], 1), whole)
     mixed = method.interpolate(content, [style, other], [0.5, 0.5], 1)
     assert not torch.allclose(mixed, whole, atol=1e-3)
+
+
+def check_uncropped_pictures(method: Arbitrary) -> None:
+    """Uncropped pictures, of any size, lose what does not fit the system's multiple."""
+    odd = Batch(0, 7, smooth(1, 55, 66), smooth(1, 70, 49, seed=1), ())
+    even = Batch(0, 7, odd.content[..., :48, :64], odd.style[..., :64, :48], ())
+    torch.testing.assert_close(losses_of(method, odd), losses_of(method, even))
+
+
+def check_repainting_strength(method: Repainting) -> None:
+    """Below strength 1 the content in its own style is one of the mixture."""
+    content, style = smooth(1), smooth(1, seed=1)
+    own = method.blend(content, [content], [1.0])
+    torch.testing.assert_close(method.blend(content, [style], [1.0], 0.0), own)
+    seen, painting = method.see(content), method.see(style)
+    half = 0.3 * method.repaint(seen, painting) + 0.7 * method.repaint(seen, seen)
+    torch.testing.assert_close(
+        method.blend(content, [style], [1.0], 0.3), method.networks["decoder"](half)
+    )
 
 
 def check_tiles(whole: Arbitrary, tiled: Arbitrary, tolerance: float = 1e-4) -> None:

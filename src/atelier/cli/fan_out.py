@@ -62,10 +62,10 @@ def dearest_first(params: Params, names: Sequence[str]) -> list[str]:
 
     What takes long, begun last, would keep one lane busy while the others wait.
     """
-    return sorted(names, key=lambda name: _haste(params.method(name), name))
+    return sorted(names, key=lambda name: _rank(params.method(name), name))
 
 
-def _haste(block: Mapping[str, Any], name: str) -> int:
+def _rank(block: Mapping[str, Any], name: str) -> int:
     if system_of(block, f"methods.{name}").kind == "optimisation":
         return 1
     return 0 if block.get("steps") or block.get("epochs") else 2
