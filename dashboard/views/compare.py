@@ -26,6 +26,7 @@ STRIPS = {
     "to_photo": "Painting → photograph → painting. CAM: the network's class activation map.",
 }
 CONTENT, STYLE, DENOISED = "content", "style", " denoised"
+NO_PICTURE = {"failed", "running"}  # a method's states in which its last pictures are not its own
 
 
 def page() -> None:
@@ -117,7 +118,7 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
         factor = pictures.zoom("size", usual)
         if any(outputs.denoised(found.root, row["method"], photo.stem) for row in rows):
             st.toggle("Denoised", key="denoised", bind="query-params")
-        components.lightbox(list(described(found.root, photo, rows).items()))
+        components.lightbox(described(found.root, photo, rows))
         with st.container(key="wide-loupe"):
             components.loupe()
     return factor
@@ -125,16 +126,14 @@ def view(found: Project, photo: Path, rows: list[dict[str, Any]]) -> int:
 
 def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) -> None:
     """Draw content, style and every method side by side."""
-    painting = outputs.painting_for(found.root, photo.stem)
-    style = painting.stem if painting else pictures.NO_PAINTING
+    originals = photo_and_painting(found.root, photo)
     with pictures.grid("grid", factor):
-        name = photo.stem
-        alts = described(found.root, photo, rows)
-        pictures.card(CONTENT, photo, name, alts[CONTENT], factor=factor)
-        pictures.card(STYLE, painting, style, alts[STYLE], factor=factor)
+        for name, path, alt in originals:
+            caption = path.stem if path else pictures.NO_PAINTING
+            pictures.card(name, path, caption, alt, factor=factor)
         for row in rows:
-            method(found.root, row, name, factor)
-    shown = [(CONTENT, photo), (STYLE, painting)]
+            method(found.root, row, photo.stem, factor)
+    shown = [(name, path) for name, path, _ in originals]
     shown += [labelled(found.root, row, photo.stem) for row in rows]
     st.download_button(
         "Download as PNG", partial(sheet.png, shown), f"{photo.stem}.png", "image/png",
@@ -142,21 +141,30 @@ def cards(found: Project, photo: Path, rows: list[dict[str, Any]], factor: int) 
     )  # fmt: skip
 
 
-def described(root: Path, photo: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Return name → description of each picture of the grid, in its order."""
+def photo_and_painting(root: Path, photo: Path) -> list[tuple[str, Path | None, str]]:
+    """Return name, file and description of a photograph and of the painting it is paired with."""
     painting = outputs.painting_for(root, photo.stem)
-    found = {
-        CONTENT: f"the photograph {photo.stem}",
-        STYLE: f"the painting {painting.stem if painting else pictures.NO_PAINTING}",
-    }
-    names = [str(row["method"]) for row in rows]
-    return found | {name: made(root, name, photo.stem)[1] for name in names}
+    title = painting.stem if painting else pictures.NO_PAINTING
+    return [
+        (CONTENT, photo, f"the photograph {photo.stem}"),
+        (STYLE, painting, f"the painting {title}"),
+    ]
+
+
+def described(root: Path, photo: Path, rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return name and description of each picture that the grid draws, in its order."""
+    found = photo_and_painting(root, photo)
+    for row in rows:
+        if row["status"] not in NO_PICTURE:
+            path, alt, _ = made(root, str(row["method"]), photo.stem)
+            found.append((str(row["method"]), path, alt))
+    return [(name, alt) for name, path, alt in found if path and not pictures.look(path).problem]
 
 
 def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
     """Draw a method's picture with its score, or the reason why there is none."""
     name, status = str(row["method"]), str(row["status"])
-    if status in {"failed", "running"}:
+    if status in NO_PICTURE:
         pictures.card(name, None, status, reason=str(row["error"]))
         return
     path, alt, figure = made(root, name, photo)

@@ -199,6 +199,21 @@ def test_arrow_keys_step_through_the_pictures_in_full_screen(page: Page, url: st
     page.wait_for_url(lambda address: "full=" not in address)
 
 
+def test_full_screen_waits_for_a_picture_that_comes_late(page: Page, url: str) -> None:
+    open_compare(page, url)
+    last = page.locator(f'{PICTURES}[alt="alps by gatys"]')
+    last.evaluate("img => { window.late = [img, img.parentNode]; img.remove(); }")
+    page.get_by_role("button", name="Full screen", exact=True).click()
+    shown, image = page.locator("dialog .name"), page.locator("dialog img")
+    expect(shown).to_have_text("content · 1 of 4")
+    page.keyboard.press("ArrowLeft")
+    expect(shown).to_have_text("gatys · 4 of 4")
+    assert image.get_attribute("src") is None, "not the picture before under this name"
+    page.evaluate("() => late[1].append(late[0])")
+    expect(image).to_have_attribute("src", re.compile("/media/"))
+    expect(image).to_have_attribute("alt", "alps by gatys")
+
+
 def test_a_thumbnail_turns_to_its_photograph(page: Page, url: str) -> None:
     open_compare(page, url)
     assert page.locator(".strip img").evaluate_all("all => all.every(i => i.naturalWidth > 0)")

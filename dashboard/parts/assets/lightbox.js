@@ -8,11 +8,10 @@ const LOOKS = 100;
 export default function ({ parentElement, data, setStateValue }) {
   const find = (selector) => parentElement.querySelector(selector);
   const [dialog, image, name] = [find("dialog"), find("img"), find(".name")];
-  const pictures = () => {
-    const all = [...document.querySelectorAll('[class*="st-key-linked"] img')];
-    const found = data.pictures.map((one) => ({ ...one, img: all.find((i) => i.alt === one.alt) }));
-    return found.filter((one) => one.img);
-  };
+  // The list says what there is; a picture may come to the page after its turn has come here.
+  const { pictures } = data;
+  const onPage = (alt) =>
+    [...document.querySelectorAll('[class*="st-key-linked"] img')].find((i) => i.alt === alt);
   // Streamlit calls again after every run of the page; what lasts stands on the element.
   const kept = (parentElement.kept ??= { told: data.shown, shown: "" });
 
@@ -32,18 +31,25 @@ export default function ({ parentElement, data, setStateValue }) {
     image.classList.toggle("enlarged", factor > 1);
     image.style.width = `${width * Math.max(1, factor)}px`;
   };
+  const draw = (one, left) => {
+    clearTimeout(kept.late);
+    const img = onPage(one.alt);
+    image.alt = one.alt;
+    if (img) image.src = img.src;
+    else image.removeAttribute("src"); // not the one before, under this one's name
+    if (!img && left) kept.late = setTimeout(draw, LATE, one, left - 1);
+  };
   const show = (place) => {
-    const all = pictures();
-    if (!all.length) return;
-    const at = (place + all.length) % all.length;
-    const one = all[at];
-    Object.assign(image, { src: one.img.src, alt: one.alt });
-    name.textContent = `${one.name} · ${at + 1} of ${all.length}`;
+    if (!pictures.length) return;
+    const at = (place + pictures.length) % pictures.length;
+    const one = pictures[at];
+    name.textContent = `${one.name} · ${at + 1} of ${pictures.length}`;
     kept.shown = one.name;
+    draw(one, LOOKS);
     if (!dialog.open) dialog.showModal();
     remember(one.name);
   };
-  const place = () => pictures().findIndex((one) => one.name === kept.shown);
+  const place = (shown = kept.shown) => pictures.findIndex((one) => one.name === shown);
   const step = (by) => show(place() + by);
 
   image.onload = fit;
@@ -58,12 +64,7 @@ export default function ({ parentElement, data, setStateValue }) {
     event.preventDefault();
     step(by);
   };
-  const look = (left) => {
-    const at = pictures().findIndex((one) => one.name === data.shown);
-    if (at >= 0) show(at);
-    else if (left) kept.late = setTimeout(look, LATE, left - 1);
-  };
-  if (!kept.begun && data.shown) look(LOOKS);
+  if (!kept.begun && place(data.shown) >= 0) show(place(data.shown));
   else if (dialog.open) show(Math.max(0, place())); // another photograph, or other pictures
   kept.begun = true;
 
