@@ -11,7 +11,7 @@ from atelier.tracking.stage import stage, stage_entry, tune_process
 
 def main(name: str) -> None:
     params = Params.load()
-    if is_among(name, params.scaled(DENOISE).get("on", "all")):
+    if is_among(params.names_of(name), params.scaled(DENOISE).get("on", "all")):
         denoise(name, params)
         return
     refuse_older(name, None)
@@ -38,7 +38,7 @@ def denoise(name: str, params: Params) -> None:
 
     out, block, device = Results().denoised(name), params.scaled(DENOISE), pick_device(params)
     settings = DenoiseSettings.build(block, "denoise", params.places("denoise"))
-    refuse_older(name, settings.deciding(block, name))
+    refuse_older(name, settings.deciding(block, params.names_of(name)))
     source = Results().stylized(name)
     pictures = find(source.images)
     jobs = denoise_jobs(pictures, settings.pictures, params.seed)

@@ -140,7 +140,7 @@ def teach(phase: Phase, block: Mapping[str, Any], group: ProcessGroup, run_id: s
     if group.is_main:
         with phase.run(phase.card(block), run_id) as run:
             learn(state, phase.name, run, phase.before)
-            train.end_phase(state, phase.before)
+            train.end_phase(state)
     else:
         train.run_worker(state)
     group.gather(None)  # the others wait until the weights are written

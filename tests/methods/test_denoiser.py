@@ -54,8 +54,7 @@ def test_the_entries_that_are_denoised(on: object, *, wanted: bool) -> None:
     """An entry may be called `one`, which is a part of `none`."""
     block = {"on": on, "steps": 3}
     settings = DenoiseSettings.build(block, "denoise")
-    assert settings.wanted("one") == wanted
-    assert settings.deciding(block, "one") == ({"steps": 3} if wanted else None)
+    assert settings.deciding(block, {"one"}) == ({"steps": 3} if wanted else None)
 
 
 def test_what_is_there_is_not_done_again(pictures: list[Path], tmp_path: Path) -> None:

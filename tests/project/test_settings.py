@@ -18,6 +18,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides
 
 from atelier.core.config import Params
+from atelier.core.stage_settings import DENOISE
 from atelier.core.structure import CLASS
 from atelier.core.yaml_tree import read_tree
 from atelier.engine import validate
@@ -56,6 +57,17 @@ def override(folder: Path, changes: Mapping[str, Any]) -> Params:
 def resolved(scale: str) -> dict[str, Any]:
     """What DVC compares, of the file as it is."""
     return validate.resolved(PARAMS.at(scale))
+
+
+@pytest.mark.parametrize("on", ["gatys", "gatys_2"])
+def test_a_repetition_is_denoised_by_its_own_name_and_with_the_entry_it_repeats(on: str) -> None:
+    tree = copy.deepcopy(read_tree(ROOT / "params.yaml"))
+    tree["methods"]["gatys_2"] = {"class": "gatys", "extends": "gatys", "seed": 2}
+    tree["denoise"]["on"] = [on]
+    tree["scales"]["smoke"].pop("denoise", None)
+    found = validate.resolved(Params(tree).at("smoke"))
+    assert {name for name in PARAMS.method_names if found[name][DENOISE]} == {"gatys"} & {on}
+    assert found["gatys_2"][DENOISE]
 
 
 @pytest.mark.slow
@@ -143,10 +155,7 @@ def test_a_seed_of_its_own_is_what_its_stages_depend_on_and_nobody_else(tmp_path
         assert found == before, "nothing changes where there is no seed"
         assert again["train"].pop("seed") == 2
         zoo = {"warm_start": "zoo:adain"} if before["adain"]["train"].get("warm_start") else {}
-        expected = {**before["adain"], "train": {**before["adain"]["train"], **zoo}}
-        if PARAMS.at(scale).scaled("denoise").get("on", "all") != "all":
-            expected["denoise"] = None  # it is not in the list
-        assert again == expected
+        assert again == {**before["adain"], "train": {**before["adain"]["train"], **zoo}}
 
 
 def test_workers_do_not_prepare_again_and_everything_else_does(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from atelier.core.baselines import BASELINES
 from atelier.core.config import Params, UserError
 from atelier.core.files import write_json
+from atelier.core.paths import Results
 from atelier.core.process import identity
 from atelier.reports import leaderboard
 from atelier.reports.tables import to_text
@@ -195,3 +196,18 @@ def test_a_stage_that_was_killed_is_not_running_for_ever(tmp_path: Path) -> None
         row = leaderboard._status(tmp_path, "cut", "")
         assert row["status"] == status
     assert row["error"].startswith("train: was killed; `dvc repro` resumes")
+
+
+@pytest.mark.parametrize("state", ["failed", "running"])
+def test_a_failure_ends_when_the_stages_result_is_restored(project: Path, state: str) -> None:
+    """``dvc repro`` restores what it knows without running the stage."""
+    results = Results(project)
+    gone = "1 1 x " + identity().split()[3]
+    record = {"stage": "evaluate", "state": state, "process": gone}
+    write_json(results.status("gatys"), record)
+    status = leaderboard.comparison(project, METHODS).set_index("method")["status"]
+    assert status["gatys"] == "failed", "its figures are older: of an earlier run"
+    kept = results.metrics("gatys").rename(project / "kept.json")
+    results.metrics("gatys").hardlink_to(kept)
+    status = leaderboard.comparison(project, METHODS).set_index("method")["status"]
+    assert status["gatys"] == "ok"

@@ -162,6 +162,10 @@ class Params:
         """Return the entry that ``name`` repeats with another seed, or itself; see ``extends``."""
         return repeated(self.block("methods"), self.block("scales", self.scale), name)
 
+    def names_of(self, name: str) -> set[str]:
+        """Return the names by which a list of entries may mean one: a repetition has two."""
+        return {name, self.repeated(name)}
+
     def seed_of(self, name: str) -> int:
         """Return the seed of an entry: its own, or that of all."""
         return int(self.method(name).get(SEED, self.seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,15 @@ class Results:
     def status(self, row: str) -> Path:
         """Status of a stage that is running or failed; no file otherwise."""
         return self.folder / "status" / f"{plain(row)}.json"
+
+    def last_of(self, stage: str, row: str) -> Path | None:
+        """File that a stage writes last; None for a stage of no method or baseline."""
+        last: dict[str, Callable[[str], Path]] = {
+            "train": lambda name: self.model(name).card,
+            "stylize": lambda name: self.stylized(name).record,
+            "denoise": lambda name: self.denoised(name).record,
+            "evaluate": self.metrics,
+            "evaluate_denoised": self.denoised_metrics,
+            "reference": self.metrics,
+        }
+        return last[stage](row) if stage in last else None

@@ -10,7 +10,7 @@ whichever block sets it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,9 @@ def stage_settings(params: Params, name: str) -> dict[str, Any]:
     return settings
 
 
-def is_among(entry: str, on: object) -> bool:
-    """Return whether ``denoise.on``, "all", "none" or a list, has an entry."""
-    return on == "all" or (isinstance(on, list | tuple) and entry in on)
+def is_among(names: Collection[str], on: object) -> bool:
+    """Return whether ``denoise.on``, "all", "none" or a list, has an entry by any of its names."""
+    return on == "all" or (isinstance(on, list | tuple) and any(name in on for name in names))
 
 
 def refuse_older(name: str, denoise: Mapping[str, Any] | None) -> None:

@@ -127,7 +127,7 @@ def finished_phase(folder: Path, steps: int | None, before: Earlier) -> Earlier 
     )
 
 
-def end_phase(trainer: Trainer, before: Earlier) -> Earlier:
+def end_phase(trainer: Trainer) -> None:
     """Keep the weights and curves of a finished phase, and nothing else of it."""
     folder, steps = trainer.folder, trainer.settings.steps
     save_weights(trainer.final_weights(), folder / WEIGHTS)
@@ -137,9 +137,6 @@ def end_phase(trainer: Trainer, before: Earlier) -> Earlier:
     for state in folder.glob("*.pt"):
         state.unlink()
     shutil.rmtree(folder / SNAPSHOTS, ignore_errors=True)
-    found = finished_phase(folder, steps, before)
-    assert found  # noqa: S101 - just written
-    return found
 
 
 def put_away(folder: Path, trainer: Trainer | None) -> None:

@@ -110,7 +110,7 @@ def block_problems(params: Params, name: str) -> list[str]:
     ]
 
 
-def _later(valid: Settings) -> Iterator[tuple[str, str]]:
+def _later(valid: Settings) -> Iterator[Mistake]:
     """Yield what the further phases of a training name that the first does not, and that is not."""
     if not isinstance(valid, TrainSettings):
         return
@@ -173,7 +173,7 @@ def resolved(params: Params) -> dict[str, dict[str, Any]]:
     denoise, block = typed(params, DENOISE), params.settings(DENOISE)
     assert isinstance(denoise, DenoiseSettings)  # noqa: S101 - of its step
     entries = {
-        name: {**_resolved(params, name), DENOISE: denoise.deciding(block, name)}
+        name: {**_resolved(params, name), DENOISE: denoise.deciding(block, params.names_of(name))}
         for name in params.method_names
     }
     return {"prepare": prepare["train"], **entries}

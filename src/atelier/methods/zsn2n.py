@@ -10,7 +10,7 @@ Shapes: B noisy pictures y of (C, H, W), f the B networks, D1 and D2 the down-sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -88,17 +88,13 @@ class DenoiseSettings(Settings):
         preset = block.get("preset", "a")
         return {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **block}
 
-    def wanted(self, entry: str) -> bool:
-        """Return whether the pictures of an entry of ``methods`` are denoised."""
-        return is_among(entry, self.on)
-
-    def deciding(self, block: Mapping[str, Any], entry: str) -> dict[str, Any] | None:
+    def deciding(self, block: Mapping[str, Any], names: Collection[str]) -> dict[str, Any] | None:
         """Return the part of the settings' ``block`` that an entry's pictures depend on, if any.
 
         Without ``on``, so that denoising one more entry leaves the others alone.
         """
         own = {key: value for key, value in block.items() if key != "on"}
-        return own if self.wanted(entry) else None
+        return own if is_among(names, self.on) else None
 
     @model_validator(mode="after")
     def _whole_to_watch(self) -> Self:

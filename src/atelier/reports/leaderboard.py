@@ -185,15 +185,16 @@ def _no_floor(root: Path) -> str:
 
 
 def _status(root: Path, name: str, key: str) -> dict[str, str]:
-    path = Results(root).status(name)
-    if path.exists() and (found := _read_status(path, key)):
+    results = Results(root)
+    if results.status(name).exists() and (found := _read_status(results, name, key)):
         return found
-    done = Results(root).metrics(name).exists()
+    done = results.metrics(name).exists()
     return {"status": "ok" if done else "not run", "error": ""}
 
 
-def _read_status(path: Path, key: str) -> dict[str, str] | None:
-    """Return a status record; None if it is of other settings (see ``Params.key``)."""
+def _read_status(results: Results, name: str, key: str) -> dict[str, str] | None:
+    """Return a status record; None if it is of other settings (see ``Params.key``) or outdated."""
+    path = results.status(name)
     try:
         record = read_json(path)
     except UserError as error:
@@ -202,13 +203,25 @@ def _read_status(path: Path, key: str) -> dict[str, str] | None:
         return {"status": "failed", "error": f"{path}: is not a status record; delete it"}
     if record.get("key", key) != key:
         return None
-    stage = record.get("stage", "a stage")
-    if record["state"] == "running" and is_gone(record.get("process")):
-        reason = f"{stage}: was killed; `dvc repro` resumes from the last checkpoint, if any"
-        return {"status": "failed", "error": reason}
-    if record["state"] == "running":
+    stage = str(record.get("stage", "a stage"))
+    if record["state"] == "running" and not is_gone(record.get("process")):
         return {"status": "running", "error": f"{stage}, since {record.get('since', '?')}"}
-    return {"status": "failed", "error": f"{stage}: {record.get('error', 'no reason given')}"}
+    if _restored_since(path, results.last_of(stage, name)):
+        return None
+    killed = "was killed; `dvc repro` resumes from the last checkpoint, if any"
+    usual = killed if record["state"] == "running" else "no reason given"
+    return {"status": "failed", "error": f"{stage}: {record.get('error', usual)}"}
+
+
+def _restored_since(failure: Path, made: Path | None) -> bool:
+    """Return whether DVC has restored a stage's result after the stage had failed.
+
+    No stage runs then that would remove the record of the failure.
+    """
+    with suppress(OSError):
+        # Time of the entry itself: copies and links keep the other times of what is in the cache.
+        return made is not None and made.lstat().st_ctime_ns > failure.stat().st_mtime_ns
+    return False
 
 
 def metrics(root: Path, method: str) -> Metrics:
