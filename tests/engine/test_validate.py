@@ -235,6 +235,7 @@ PATHS = sorted({path[:depth] for path, _ in leaves(SMALL) for depth in range(1, 
 
 @pytest.mark.slow
 @QUICK
+@pytest.mark.no_cover  # watched, it takes twice as long, and other tests reach the same lines
 @given(path=st.sampled_from(PATHS), value=ODD, name=st.one_of(st.none(), ODD))
 def test_no_mistake_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: Any, name: Any
@@ -256,6 +257,7 @@ def test_no_mistake_ends_in_a_traceback(
 
 @pytest.mark.slow
 @QUICK
+@pytest.mark.no_cover
 @given(data=st.data())
 def test_no_damaged_file_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
