@@ -1,1 +1,1 @@
-"""The reports' studies: each trains what it needs in a project of its own, and makes a figure and a table."""
+"""The reports' studies: each makes a figure and a table from trainings of its own."""

@@ -22,7 +22,9 @@ def study(bench: Bench) -> Findings:
         made[name] = bench.pictures(name)
         block = {key: value for key, value in bench.source.method(name).items() if key in CHANGED}
         seconds = {"seconds_per_picture": made[name].seconds}
-        rows.append({"entry": name, **block, **figures, **seconds, **scores_of(bench.score(made[name]))})
+        rows.append(
+            {"entry": name, **block, **figures, **seconds, **scores_of(bench.score(made[name]))}
+        )
     pictures = [
         [job.content, job.style, *(one.picture(job.photo) for one in made.values())]
         for job in bench.shown

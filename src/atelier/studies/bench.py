@@ -77,7 +77,7 @@ class Bench:
     # -- settings ---------------------------------------------------------------------------
 
     def entry(self, name: str, base: str, changes: Mapping[str, Any] | None = None) -> str:
-        """Add an entry: that of the project called ``base``, with other settings; return ``name``."""
+        """Add an entry, that of the project called ``base`` with changes; return ``name``."""
         block = self.source.method(base)
         if block.get(WARM_START) == "zoo":  # the zoo has the entry, not its variant
             block[WARM_START] = f"zoo:{base}"
@@ -181,7 +181,6 @@ class Bench:
         folder = self.folder(label, *key)
         path = folder / "result.json"
         if not path.is_file():
-            log.info("%s", label)
             write_json(path, make(folder))
         return read_json(path)
 

@@ -1,7 +1,8 @@
-"""Zero-Shot Noise2Noise on Gaussian and Poisson noise of several strengths: PSNR before and after."""
+"""Zero-Shot Noise2Noise on Gaussian and Poisson noise: PSNR before and after."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ def study(bench: Bench) -> Findings:
     for kind, level in LEVELS:
         key = [settings.model_dump(), kind, level, [job.photo for job in bench.jobs[:PICTURES]]]
         label = f"noise-{kind}-{level:g}"
-        rows.append(bench.once(label, key, lambda f, k=kind, v=level: _run(bench, f, settings, k, v)))
+        run = partial(_run, bench, settings, (kind, level))
+        rows.append(bench.once(label, key, run))
         folder = bench.folder(label, *key)
         pictures.append([bench.jobs[0].content, *sorted(folder.glob("*.png"))])
         names.append(f"{kind} {level:g}")
@@ -43,10 +45,10 @@ def study(bench: Bench) -> Findings:
 
 
 def _run(
-    bench: Bench, folder: Path, settings: DenoiseSettings, kind: Noise, level: float
+    bench: Bench, settings: DenoiseSettings, noise: tuple[Noise, float], folder: Path
 ) -> dict[str, Any]:
     """Denoise all pictures of a noise; write the views of the first, and return the scores."""
-    jobs = bench.jobs[:PICTURES]
+    (kind, level), jobs = noise, bench.jobs[:PICTURES]
     clean = images.load_batch([job.content for job in jobs])
     seeds = [picture_seed(job.photo, bench.source.seed) for job in jobs]
     noisy = clean.clone()
@@ -57,7 +59,7 @@ def _run(
         made = it.image.cpu()
     for n, (name, view) in enumerate(pair_view(noisy[0], made[0]).items()):
         images.save_png(view, folder / f"{n} {name}.png")
-    scores = {"pictures": len(jobs)}
+    scores: dict[str, float] = {"pictures": len(jobs)}
     for measure in (psnr, ssim):
         for when, one in (("before", noisy.clamp(0, 1)), ("after", made)):
             scores[f"{measure.__name__}_{when}"] = measure(one, clean).mean().item()

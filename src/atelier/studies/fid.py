@@ -24,9 +24,13 @@ def study(bench: Bench) -> Findings:
         paired = name not in {UNTOUCHED, "cyclegan", "ugatit"}
         record = bench.score(one, paired=paired)
         seconds = {"seconds_per_picture": one.seconds or None}
-        rows.append({"system": name, **scores_of(record), **seconds, "features": record["features"]})
+        rows.append(
+            {"system": name, **scores_of(record), **seconds, "features": record["features"]}
+        )
     table = pd.DataFrame(rows)
-    pictures = [[job.style, *(one.picture(job.photo) for one in made.values())] for job in bench.shown]
+    pictures = [
+        [job.style, *(one.picture(job.photo) for one in made.values())] for job in bench.shown
+    ]
     bars = plot(lambda axes: _bars(axes, table), "", "Fréchet distance to the paintings")
     note = "On other features than inception_fid the Fréchet distance is no FID."
     return Findings(table, stacked(sheet(pictures, ["painting", *made]), bars), [note])

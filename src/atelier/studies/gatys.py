@@ -29,10 +29,12 @@ def study(bench: Bench) -> Findings:
     """Optimise a few photographs at both weights, and one from single layers."""
     steps = bench.steps(BASE)
     every = max(1, steps // ITERATES)
-    places = [1, *range(every, steps + 1, every)]
+    places = sorted({1, *range(every, steps + 1, every)})
     rows, pictures, names = [], [], []
     for weight in WEIGHTS:
-        name = bench.entry(f"gatys_{weight:.0e}".replace("+0", ""), BASE, {**RAW, "style_weight": weight})
+        name = bench.entry(
+            f"gatys_{weight:.0e}".replace("+0", ""), BASE, {**RAW, "style_weight": weight}
+        )
         for job in bench.jobs[:ROWS]:
             folder, losses = _iterates(bench, name, job, places)
             rows += [{"style_weight": weight, "photo": job.photo, **one} for one in losses]
@@ -62,7 +64,7 @@ def _reconstructions(bench: Bench) -> Any:
 
 
 def _first_layers(network: str) -> list[str]:
-    """Return the first layer of each block, before the ReLU where the network can be tapped there."""
+    """Return the first layer of each block, before the ReLU where it can be tapped there."""
     known = layer_names(network)
     names = [(f"conv{block}_1", f"relu{block}_1") for block in BLOCKS]
     return [next(name for name in both if name in known) for both in names]

@@ -48,9 +48,11 @@ def study(bench: Bench) -> Findings:
             rows.append({"entry": base, **_row(bench, name, grown[name])})
         sheets.append(_sheet(bench, name, size, styles))
     growth = plot(lambda axes: _grow(axes, grown), "step", "RMS of the first filter")
+    where = (
+        "Left half of the columns and upper half of the rows: of the training; the rest: unseen."
+    )
     notes = [
-        "The sheets show the larger size: original, then improved. Left half of the columns and "
-        "upper half of the rows: of the training; the rest: unseen.",
+        f"The sheets show the larger size, original and improved. {where}",
         f"{FILTER}@n: root mean square of the first 9×9 filter after n tenths of the training.",
     ]
     return Findings(pd.DataFrame(rows), stacked(*sheets, growth), notes)

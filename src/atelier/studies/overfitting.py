@@ -68,7 +68,7 @@ def _curve(axes: Axes, table: pd.DataFrame) -> None:
 
 def _notes(table: pd.DataFrame) -> list[str]:
     trained = table[table["step"] > 0]
-    best = trained.loc[trained["frechet"].idxmin(), "step"]
+    best = trained.sort_values("frechet")["step"].iloc[0]
     return [
         "Step 0: the photographs themselves.",
         f"The Fréchet distance is lowest after step {best:,} of {trained['step'].max():,}.",

@@ -44,7 +44,9 @@ def study(bench: Bench) -> Findings:
         sheets.append(sheet(below, [path.stem for path in few], ["input", name]))
     notes = ["frechet: to_art is compared with the paintings, to_photo with the test photographs."]
     if not outside:
-        notes.append(f"There is no {OUTSIDE}/ below data/, so that no set outside the domain is shown.")
+        notes.append(
+            f"There is no {OUTSIDE}/ below data/, so that no set outside the domain is shown."
+        )
     return Findings(pd.DataFrame(rows), stacked(*sheets), notes)
 
 
@@ -55,7 +57,9 @@ def _translated(bench: Bench, name: str, inputs: Sequence[Path]) -> Path:
     def make(folder: Path) -> int:
         method = cast("Unpaired[Any]", bench.method(ENTRY))
         for path in progress(inputs, len(inputs), f"{ENTRY} {name}"):
-            images.save_png(method.apply(images.load_batch([path]), direction)[0], folder / path.name)
+            images.save_png(
+                method.apply(images.load_batch([path]), direction)[0], folder / path.name
+            )
         return len(inputs)
 
     key = [weights_digest(bench.model(ENTRY)), direction, [str(path) for path in inputs]]

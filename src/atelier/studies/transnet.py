@@ -1,4 +1,4 @@
-"""TransNet's five kept checkpoints: every content in every style after every fifth of the epochs."""
+"""TransNet's five kept checkpoints: content × style × epoch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def study(bench: Bench) -> Findings:
             scores = scores_of(bench.score(one))
             rows.append({"style": base, "step": step, "training_seconds": share, **scores})
         for job in jobs[:ROWS]:
-            pictures.append([job.style, job.content, *(o.picture(job.photo) for o in made.values())])
+            pictures.append(
+                [job.style, job.content, *(o.picture(job.photo) for o in made.values())]
+            )
             names.append(f"{base} {job.photo}")
     columns = ["painting", "photograph", *(f"{n + 1} of {len(kept)}" for n in range(len(kept)))]
     notes = ["style: distance to the entry's own painting; content: to the photograph."]
