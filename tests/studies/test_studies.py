@@ -19,7 +19,7 @@ from support.bench import edit
 from support.cli import atelier
 
 ROWS = {
-    "overfitting": 11, "metanet": 4, "ablation": 5, "gatys": 2 * 2 * 21, "transnet": 15,
+    "overfitting": 11, "metanet": 4, "ablation": 5, "gatys": 2 * 2 * 20, "transnet": 15,
     "interpolation": 6, "adaptation": 2, "denoising": 6, "one_painting": 2, "translation": 6,
     "fid": 6,
 }  # fmt: skip
@@ -91,8 +91,8 @@ def test_both_sizes_and_what_is_unseen(project: Path, here: list[str]) -> None:
 def test_the_optimisation_gets_nearer(project: Path, here: list[str]) -> None:
     table = ran("gatys", project)
     for _, one in table.groupby(["style_weight", "photo"]):
-        assert one["step"].tolist() == list(range(1, 21)) or one["step"].is_monotonic_increasing
-        assert one["total"].iloc[-1] < one["total"].iloc[0]
+        assert one["step"].tolist() == list(range(1, 21))
+        assert one["total"].min() < one["total"].iloc[0] / 2
     assert sorted(table["style_weight"].unique()) == [1e4, 1e6]
 
 
@@ -109,7 +109,8 @@ def test_stronger_noise_has_a_lower_psnr(project: Path, here: list[str]) -> None
 def test_the_ends_of_a_mixture_are_its_paintings(project: Path, here: list[str]) -> None:
     """Of which each is what the system makes of that painting alone."""
     ran("one_painting", project)
-    ran("interpolation", project)
+    table = ran("interpolation", project)
+    assert table["style_to_first"].ne(table["style_to_second"]).all()
     work = Results(project).studies("smoke") / "work"
     (first,) = work.glob("mixtures-*/0.0/test_0.png")
     alone = [path.read_bytes() for path in work.glob("arbitrary-*/test_0.png")]

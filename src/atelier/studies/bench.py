@@ -285,7 +285,7 @@ class Bench:
         ``paired``: whether each has a painting of its own, as those of an unpaired system have not.
         """
         pairs = {job.photo: job.style.name for job in made.jobs}
-        key = [made.folder.name, paired, self.source.scaled("evaluate")]
+        key = [str(made.folder), pairs, paired, self.source.scaled("evaluate")]
         score = partial(self._scored, made.folder, pairs, paired=paired)
         return dict(self.once("score", key, lambda _: score()))
 

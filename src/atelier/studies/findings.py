@@ -64,9 +64,15 @@ def sheet(
     names: Sequence[str] | None = None,
     cell: int = 128,
 ) -> Image.Image:
-    """Return a contact sheet of files or pictures; see ``reports.image_grid``."""
-    loaded = [[images.read(one) if isinstance(one, Path) else one for one in row] for row in rows]
+    """Return a contact sheet of files or pictures; None is left blank. See ``image_grid``."""
+    loaded = [[_loaded(one) for one in row] for row in rows]
     return contact_sheet(loaded, columns, names, cell)
+
+
+def _loaded(one: Path | Image.Image | None) -> Image.Image:
+    if one is None:
+        return Image.new("RGB", (1, 1), PAPER)
+    return images.read(one) if isinstance(one, Path) else one
 
 
 def plot(

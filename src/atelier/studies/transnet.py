@@ -38,7 +38,7 @@ def study(bench: Bench) -> Findings:
         for step, one in made.items():
             share = training_of(figures)["training_seconds"] * step / steps
             scores = scores_of(bench.score(one))
-            rows.append({"style": base, "step": step, "training_seconds": share, **scores})
+            rows.append({"network": base, "step": step, "training_seconds": share, **scores})
         for job in jobs[:ROWS]:
             pictures.append(
                 [job.style, job.content, *(o.picture(job.photo) for o in made.values())]
