@@ -49,7 +49,7 @@ def test_a_study_makes_its_figure_and_its_table(name: str, project: Path, here: 
         assert len(set(figure.convert("L").resize((64, 64)).tobytes())) > 20
     text = (folder / TABLE).read_text()
     assert STUDIES[name].title in text
-    assert text.count("\n| ") == len(table) + 1
+    assert text.count("\n| ") == len(table) + 2
     assert {path.name for path in Results(project).folder.iterdir()} == {"studies"}
 
 
@@ -92,7 +92,7 @@ def test_the_optimisation_gets_nearer(project: Path, here: list[str]) -> None:
     table = ran("gatys", project)
     for _, one in table.groupby(["style_weight", "photo"]):
         assert one["step"].tolist() == list(range(1, 21))
-        assert one["total"].min() < one["total"].iloc[0] / 2
+        assert one["total"].min() < 0.8 * one["total"].iloc[0]
     assert sorted(table["style_weight"].unique()) == [1e4, 1e6]
 
 
@@ -158,7 +158,8 @@ def test_the_list_and_mistakes(
 ) -> None:
     monkeypatch.chdir(project)
     assert atelier(monkeypatch, "study") == 0
-    assert all(name in capsys.readouterr().out for name in STUDIES)
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in STUDIES)
     assert atelier(monkeypatch, "study", "overfiting") == 1
     assert "did you mean `overfitting`" in capsys.readouterr().err
     assert atelier(monkeypatch, "study", "overfitting", "--scale", "demo") == 1

@@ -13,7 +13,7 @@ from atelier.core.batches import Batches
 from atelier.core.checkpoints import save_weights
 from atelier.core.paths import WEIGHTS
 from atelier.engine.loop import Trainer
-from atelier.methods.trained import Trained, restore, weights_digest
+from atelier.methods.trained import Trained, weights_digest
 from atelier.studies.bench import Bench
 from atelier.studies.findings import Findings, sheet
 from atelier.studies.tables import scores_of
@@ -51,8 +51,7 @@ def study(bench: Bench) -> Findings:
 
 def _adapt(bench: Bench, folder: Path, painting: Path) -> float:
     """Train on batches of photographs with the one painting; return the seconds."""
-    method = cast("Trained[Any]", bench.method(ADAPTED, folder / "none"))
-    restore(method, bench.model(BASE))
+    method = cast("Trained[Any]", bench.method(ADAPTED, bench.model(BASE)))
     batches = Batches(bench.training_photos, [painting], method.plan(), bench.source.seed)
     trainer = Trainer(method, batches, folder, before=bench.results.model(BASE).weights)
     began = time.monotonic()

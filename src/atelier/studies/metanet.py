@@ -18,12 +18,14 @@ from atelier.core.config import UserError
 from atelier.reports.curves import TRAINING, curves
 from atelier.studies.bench import Bench
 from atelier.studies.findings import Findings, plot, sheet, stacked
-from atelier.studies.tables import evenly, scores_of, training_of
+from atelier.studies.tables import scores_of, training_of
 
 VARIANTS = ("metanet_original", "metanet_improved")
 SIZES = (500, 1000)
-SIDE, POINTS = 8, 5
-"""Pictures along each side of the sheet; points of the curve in the table."""
+SIDE = 8
+"""Pictures along each side of the sheet."""
+TENTHS = (2, 4, 6, 8, 10)
+"""Of the training, after which the table shows the curve."""
 FILTER = "first_weight"
 """Curve of the first filter's root mean square."""
 
@@ -70,9 +72,7 @@ def _train(bench: Bench, base: str, size: int, styles: int) -> str:
 
 def _row(bench: Bench, name: str, grown: pd.Series[float]) -> dict[str, Any]:
     made, figures = bench.pictures(name), bench.train(name)
-    places = evenly(len(grown), POINTS)
-    tenths = [10 * (n + 1) // len(places) for n in range(len(places))]
-    growth = {f"{FILTER}@{t}": grown.iloc[p - 1] for t, p in zip(tenths, places, strict=True)}
+    growth = {f"{FILTER}@{t}": grown.iloc[max(0, len(grown) * t // 10 - 1)] for t in TENTHS}
     scores = scores_of(bench.score(made))
     return {**training_of(figures), "seconds_per_picture": made.seconds, **scores, **growth}
 
