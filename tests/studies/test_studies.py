@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from atelier.core.config import Params, UserError
@@ -164,6 +165,13 @@ def test_the_list_and_mistakes(
     assert "did you mean `overfitting`" in capsys.readouterr().err
     assert atelier(monkeypatch, "study", "overfitting", "--scale", "demo") == 1
     assert "at scale demo ugatit is not trained" in capsys.readouterr().err
+
+
+def test_two_studies_at_one_scale_do_not_mix(project: Path) -> None:
+    root = Results(project).studies("cpu")
+    root.mkdir(parents=True)
+    with FileLock(root / ".lock"), pytest.raises(UserError, match="another study is running"):
+        catalogue.run("fid", project, params(project).at("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -54,9 +53,7 @@ def _adapt(bench: Bench, folder: Path, painting: Path) -> float:
     method = cast("Trained[Any]", bench.method(ADAPTED, bench.model(BASE)))
     batches = Batches(bench.training_photos, [painting], method.plan(), bench.source.seed)
     trainer = Trainer(method, batches, folder, before=bench.results.model(BASE).weights)
-    began = time.monotonic()
     for _ in progress(trainer.run(), BATCHES - trainer.step, f"adapt {BASE}"):
         pass
-    seconds = time.monotonic() - began
     save_weights(trainer.final_weights(), folder / WEIGHTS)
-    return seconds
+    return sum(trainer.seconds.values())

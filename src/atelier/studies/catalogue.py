@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from atelier.core.config import Params, UserError
 from atelier.core.paths import Results
@@ -52,7 +56,7 @@ def run(name: str, project: Path, params: Params) -> list[Path]:
     """Run a study at the scale in force; return the files it wrote. What is done is kept.
 
     Raises:
-        UserError: there is no such study, or it cannot be done at this scale.
+        UserError: there is no such study, it cannot be done at this scale, or another one runs.
     """
     if name not in STUDIES:
         raise UserError(f"no study {name!r}{nearest(name, STUDIES)}; `atelier study` lists them")
@@ -60,6 +64,25 @@ def run(name: str, project: Path, params: Params) -> list[Path]:
     from atelier.studies.bench import Bench  # noqa: PLC0415
     from atelier.studies.findings import write  # noqa: PLC0415
 
+    folder = folder_of(name, project, params.scale)
     study = importlib.import_module(f"atelier.studies.{name}").study
     heading = f"{STUDIES[name].title} (scale {params.scale})"
-    return write(study(Bench(project, params)), folder_of(name, project, params.scale), heading)
+    with _alone(folder.parent):
+        return write(study(Bench(project, params)), folder, heading)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Refuse a second study in the same project: it would change the settings of the first."""
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"{root}: another study is running there; wait until it has ended"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

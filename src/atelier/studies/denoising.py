@@ -40,7 +40,7 @@ def study(bench: Bench) -> Findings:
         pictures.append([bench.jobs[0].content, *sorted(folder.glob("*.png"))])
         names.append(f"{kind} {level:g}")
     columns = ["photograph", *(path.stem[2:] for path in sorted(folder.glob("*.png")))]
-    note = "psnr and ssim: means over the pictures, before and after; the figure shows the first."
+    note = "psnr and ssim: means over the pictures, clipped to [0, 1]; the figure shows the first."
     return Findings(pd.DataFrame(rows), sheet(pictures, columns, names), [note])
 
 

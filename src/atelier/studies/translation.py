@@ -9,7 +9,6 @@ from typing import Any, cast
 import pandas as pd
 
 from atelier.core import images
-from atelier.core.layout import OPTIONAL
 from atelier.methods.trained import weights_digest
 from atelier.methods.unpaired import Unpaired
 from atelier.metrics.evaluator import Reference
@@ -21,7 +20,7 @@ from atelier.studies.tables import scores_of
 from atelier.tracking.progress import progress
 
 ENTRY = "cyclegan"
-OUTSIDE = OPTIONAL[1]
+OUTSIDE = "everyday"
 """Split of photographs of other subjects, such as portraits."""
 
 
