@@ -30,12 +30,11 @@ def study(bench: Bench) -> Findings:
     bench.entry(ADAPTED, BASE, quiet)
     painting = bench.jobs[0].style
     jobs = [replace(job, style=painting) for job in bench.jobs]
-    key = [weights_digest(bench.model(BASE)), bench.entries[ADAPTED], str(painting)]
+    key = [weights_digest(bench.model(BASE)), bench.key(ADAPTED), str(painting)]
     seconds = bench.once("adapt", key, lambda folder: _adapt(bench, folder, painting))
     model = bench.folder("adapt", *key)
-    method = bench.method(ADAPTED, model)
     before = bench.pictures(BASE, jobs=jobs)
-    after = bench.applied(ADAPTED, method, model, jobs)
+    after = bench.applied(ADAPTED, model, jobs)
     rows: list[dict[str, Any]] = [
         {"networks": name, "adaptation_seconds": taken, "seconds_per_picture": made.seconds}
         | {"pictures": len(jobs), **scores_of(bench.score(made))}

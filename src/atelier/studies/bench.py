@@ -164,6 +164,11 @@ class Bench:
 
     # -- work that is kept ------------------------------------------------------------------
 
+    def code(self, stage: str, name: str | None = None) -> str:
+        """Return a digest of the code of a stage of the DAG, for an entry if it has several."""
+        system = None if name is None else self.entries[name][CLASS]
+        return stage_code(stage, system, self.project)
+
     @cached_property
     def data(self) -> str:
         """Digest of the prepared pictures."""
@@ -190,8 +195,8 @@ class Bench:
         """Return all that an entry's training depends on."""
         block = self.params.method(name)
         wanted = split(system_of(block, f"methods.{name}").Settings, block)["train"]
-        code = stage_code("train", block[CLASS], self.project)
-        return {"settings": wanted, "seed": self.source.seed, "data": self.data, "code": code}
+        known = {"seed": self.source.seed, "data": self.data}
+        return {**known, "settings": wanted, "code": self.code("train", name)}
 
     def train(self, name: str) -> Mapping[str, Any]:
         """Train an entry, unless it is trained; return the figures of its training.
@@ -251,18 +256,22 @@ class Bench:
     ) -> Made:
         """Stylise the test set, or ``jobs``, with an entry; see ``applied``."""
         model, label = self.model(name, step), name if step is None else f"{name}@{step}"
-        return self.applied(label, self.method(name, model), model, jobs)
+        return self.applied(name, model, jobs, label)
 
     def applied(
-        self, label: str, method: Method[Any], model: Path, jobs: Sequence[Job] | None = None
+        self, name: str, model: Path, jobs: Sequence[Job] | None = None, label: str = ""
     ) -> Made:
         """Stylise the test set, or ``jobs``; batches that are done are not done again.
 
-        ``model``: the folder of the method's weights, if it has any.
+        Args:
+            name: an entry.
+            model: the folder of its weights, if it has any.
+            jobs: default: the test set.
+            label: shown with the progress; default: the name.
         """
-        jobs, settings = jobs or self.jobs, method.settings.model_dump()
-        key = [settings, method.card(), weights_digest(model), [str(job) for job in jobs]]
-        folder = self.folder(label, *key)
+        jobs, method, label = jobs or self.jobs, self.method(name, model), label or name
+        known = [method.settings.model_dump(), method.card(), self.code("stylize", name)]
+        folder = self.folder(label, *known, weights_digest(model), [str(job) for job in jobs])
         records = stylize(method, jobs, folder, lambda *_: None, f"stylize {label}")
         return Made(folder, sum(one.seconds for one in records) / len(jobs), jobs)
 
@@ -285,7 +294,8 @@ class Bench:
         ``paired``: whether each has a painting of its own, as those of an unpaired system have not.
         """
         pairs = {job.photo: job.style.name for job in made.jobs}
-        key = [str(made.folder), pairs, paired, self.source.scaled("evaluate")]
+        settings = self.source.scaled("evaluate")
+        key = [str(made.folder), pairs, paired, settings, self.code("evaluate")]
         score = partial(self._scored, made.folder, pairs, paired=paired)
         return dict(self.once("score", key, lambda _: score()))
 

@@ -32,7 +32,8 @@ def study(bench: Bench) -> Findings:
     settings = DenoiseSettings.build(block, "denoise")
     rows, pictures, names = [], [], []
     for kind, level in LEVELS:
-        key = [settings.model_dump(), kind, level, [job.photo for job in bench.jobs[:PICTURES]]]
+        known = [settings.model_dump(), bench.code("denoise")]
+        key = [*known, kind, level, [job.photo for job in bench.jobs[:PICTURES]]]
         label = f"noise-{kind}-{level:g}"
         run = partial(_run, bench, settings, (kind, level))
         rows.append(bench.once(label, key, run))

@@ -89,7 +89,7 @@ def _iterates(
                 found.append(_losses(it))
         return found
 
-    key = [bench.entries[name], str(job), list(places)]
+    key = [bench.entries[name], bench.code("stylize", name), str(job), list(places)]
     losses = bench.once(name, key, make)
     return bench.folder(name, *key), losses
 

@@ -61,7 +61,8 @@ def _translated(bench: Bench, name: str, inputs: Sequence[Path]) -> Path:
             )
         return len(inputs)
 
-    key = [weights_digest(bench.model(ENTRY)), direction, [str(path) for path in inputs]]
+    weights = weights_digest(bench.model(ENTRY))
+    key = [bench.key(ENTRY), weights, direction, [str(path) for path in inputs]]
     bench.once(f"{ENTRY}-{direction}", key, make)
     return bench.folder(f"{ENTRY}-{direction}", *key)
 
@@ -70,7 +71,8 @@ def _scores(
     bench: Bench, made: Sequence[Path], inputs: Sequence[Path], targets: Sequence[Path]
 ) -> dict[str, float]:
     pairs = [Pair(one, source, None) for one, source in zip(made, inputs, strict=True)]
-    key = [[str(path) for path in (*made, *targets)], bench.source.scaled("evaluate")]
+    settings, code = bench.source.scaled("evaluate"), bench.code("evaluate")
+    key = [[str(path) for path in (*made, *targets)], settings, code]
 
     def make(_: Path) -> dict[str, float]:
         reference: Reference = look_at(bench.evaluator, targets)
