@@ -225,6 +225,10 @@ class Results:
         """Figures that vary from run to run; not tracked by DVC."""
         return self.folder / "records" / f"{plain(method)}.json"
 
+    def studies(self, scale: str) -> Path:
+        """Folder of the reports' studies at a scale: a small project of its own."""
+        return self.folder / "studies" / plain(scale)
+
     @property
     def votes(self) -> Path:
         """Copy of all votes, on which the comparison depends; no file before the first vote."""

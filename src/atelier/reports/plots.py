@@ -50,7 +50,7 @@ def pareto(frame: pd.DataFrame) -> Image.Image:
     name_points(
         axes, renderer, points, [line.get_window_extent(renderer).padded(1) for line in lines]
     )
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def areas(seconds: pd.Series[float]) -> pd.Series[float]:
@@ -112,7 +112,8 @@ def _describe(axes: Axes, frame: pd.DataFrame) -> None:
     axes.set_title(f"Kept of the photograph, near the paintings{slower}", size=10)
 
 
-def _drawn(figure: Figure) -> Image.Image:
+def drawn(figure: Figure) -> Image.Image:
+    """Return a figure as a picture."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return Image.open(buffer).convert("RGB")

@@ -1,0 +1,81 @@
+"""CycleGAN in both directions over the whole sets, and on photographs outside its domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from atelier.core import images
+from atelier.methods.trained import weights_digest
+from atelier.methods.unpaired import Unpaired
+from atelier.metrics.evaluator import Reference
+from atelier.metrics.pairwise import Pair
+from atelier.metrics.reference import look_at
+from atelier.studies.bench import SHOWN, Bench
+from atelier.studies.findings import Findings, sheet, stacked
+from atelier.studies.tables import scores_of
+from atelier.tracking.progress import progress
+
+ENTRY = "cyclegan"
+OUTSIDE = "everyday"
+"""Split of photographs of other subjects, such as portraits."""
+
+
+def study(bench: Bench) -> Findings:
+    """Translate photographs to art and paintings to photographs; score both, and the inputs."""
+    bench.train(bench.entry(ENTRY, ENTRY))
+    photos = [job.content for job in bench.jobs]
+    paintings = bench.reference_paintings()
+    outside = images.find(bench.prepared.folder / OUTSIDE)
+    sets = [("to_art", photos, paintings), ("to_photo", paintings, photos)]
+    sets += [("to_art outside", outside, paintings)] if outside else []
+    rows, sheets = [], []
+    for name, inputs, targets in sets:
+        folder = _translated(bench, name, inputs)
+        for label, made in ((name, [folder / path.name for path in inputs]), ("input", inputs)):
+            row = {"set": name if label == name else f"{name}: untouched", "pictures": len(inputs)}
+            rows.append({**row, **_scores(bench, made, inputs, targets)})
+        few = inputs[:SHOWN]
+        below = [[*few], [folder / path.name for path in few]]
+        sheets.append(sheet(below, [path.stem for path in few], ["input", name]))
+    notes = ["frechet: to_art is compared with the paintings, to_photo with the test photographs."]
+    if not outside:
+        notes.append(
+            f"There is no {OUTSIDE}/ below data/, so that no set outside the domain is shown."
+        )
+    return Findings(pd.DataFrame(rows), stacked(*sheets), notes)
+
+
+def _translated(bench: Bench, name: str, inputs: Sequence[Path]) -> Path:
+    """Write the translations of pictures under their own names; return the folder."""
+    direction = name.partition(" ")[0]
+
+    def make(folder: Path) -> int:
+        method = cast("Unpaired[Any]", bench.method(ENTRY))
+        for path in progress(inputs, len(inputs), f"{ENTRY} {name}"):
+            images.save_png(
+                method.apply(images.load_batch([path]), direction)[0], folder / path.name
+            )
+        return len(inputs)
+
+    weights = weights_digest(bench.model(ENTRY))
+    key = [bench.key(ENTRY), weights, direction, [str(path) for path in inputs]]
+    bench.once(f"{ENTRY}-{direction}", key, make)
+    return bench.folder(f"{ENTRY}-{direction}", *key)
+
+
+def _scores(
+    bench: Bench, made: Sequence[Path], inputs: Sequence[Path], targets: Sequence[Path]
+) -> dict[str, float]:
+    pairs = [Pair(one, source, None) for one, source in zip(made, inputs, strict=True)]
+    settings, code = bench.source.scaled("evaluate"), bench.code("evaluate")
+    key = [[str(path) for path in (*made, *targets)], settings, code]
+
+    def make(_: Path) -> dict[str, float]:
+        reference: Reference = look_at(bench.evaluator, targets)
+        return scores_of(bench.evaluator.score(reference, pairs))
+
+    return dict(bench.once("score", key, make))
