@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.files import read_record
+from atelier.core.paths import TEST_PAINTINGS
 
-CONTEXTS = {"photos/train": "training", "paintings": "style", "photos/test": "testing"}
+CONTEXTS = {
+    "photos/train": "training",
+    "paintings": "style",
+    "photos/test": "testing",
+    TEST_PAINTINGS: "testing",
+}
 """Split → what a run uses it for."""
 DIGITS = 16
 """Of a digest; MLflow takes 36."""
@@ -46,4 +52,5 @@ def data_inputs(manifest: Path) -> list[DataInput]:
 def _input(split: str, pictures: Sequence[Mapping[str, Any]]) -> DataInput:
     facts = sorted([str(p.get("file")), str(p.get("sha256")), str(p.get("size"))] for p in pictures)
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:DIGITS]
-    return DataInput(split, digest, f"data/{split}", CONTEXTS[split], len(pictures))
+    raw = "paintings" if split == TEST_PAINTINGS else split
+    return DataInput(split, digest, f"data/{raw}", CONTEXTS[split], len(pictures))
