@@ -12,7 +12,8 @@ import pytest
 from atelier.core.config import UserError
 from atelier.core.pairing import list_jobs
 from atelier.core.paths import TEST_PAINTINGS, Prepared
-from atelier.datasets.prepare import PrepareSettings, prepare
+from atelier.datasets.prepare import prepare
+from atelier.datasets.prepare_settings import PrepareSettings
 from support.pictures import data_folder, save
 
 

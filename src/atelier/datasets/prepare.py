@@ -9,20 +9,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from atelier.core import images
-from atelier.core.config import Settings, UserError
-from atelier.core.decoders import MAX_PIXELS, RefusedError, require_regular
+from atelier.core.config import UserError
+from atelier.core.decoders import RefusedError, require_regular
 from atelier.core.filenames import readable, stems
 from atelier.core.files import atomic_folder, write_json
 from atelier.core.layout import REQUIRED, left_out, splits
 from atelier.core.pairing import Pairing
 from atelier.core.paths import TEST_PAINTINGS, Prepared
-from atelier.core.purpose import RunSetting
 from atelier.datasets.parallel import cores, parallel
+from atelier.datasets.prepare_settings import FEWEST_HELD_OUT, PrepareSettings
 from atelier.datasets.selection import (
     LEAK,
     PAINTED,
@@ -36,56 +34,6 @@ from atelier.datasets.selection import (
     sift,
 )
 from atelier.tracking.progress import progress
-
-OPTIONAL = {
-    **dict.fromkeys(("training_size", "train_photos", "test_paintings")),
-    "pair_with": PAINTINGS,
-}
-"""Setting → the value that leaves manifest and digest as they were before there was the setting."""
-FEWEST_HELD_OUT = 2
-"""Number of held-out paintings from which there is a distance to them."""
-
-
-class PrepareSettings(Settings):
-    """Settings of the step; only ``workers`` has no influence on the result."""
-
-    size: int = Field(ge=16, le=4096)
-    """Pixels: the side of the square, or the long side with ``resize: fit``."""
-    training_size: int | None = Field(None, ge=16, le=4096)
-    """As ``size``, of a second copy of the pictures to train on, for crops that come from larger
-    pictures; none is enlarged for it beyond ``size``. None: no copy."""
-    resize: images.ResizeMode = "crop"
-    on_broken: Literal["skip", "fail"] = "skip"
-    max_megapixels: float = Field(MAX_PIXELS / 1e6, gt=0, le=MAX_PIXELS / 1e6)
-    """Megapixels above which a picture counts as broken."""
-    duplicates: Literal["keep", "skip"] = "keep"
-    """Treatment of the second of two equal files of one split."""
-    train_photos: int | None = Field(None, ge=1)
-    """Number of training photographs, a seeded choice; None: all. A larger one contains it."""
-    test_photos: int | None = Field(None, ge=1)
-    """Number of test photographs paired with a painting; None: all."""
-    test_paintings: int | None = Field(None, ge=FEWEST_HELD_OUT)
-    """Number of paintings held out from all trainings, a seeded choice, as a second reference set;
-    None: no split. A larger one contains it."""
-    pair_with: Literal["paintings", "test_paintings"] = "paintings"
-    """Paintings that the test photographs are paired with."""
-    min_pictures: int = Field(1, ge=1)
-    """Minimum number of usable pictures in a required split."""
-    workers: RunSetting[int | None] = Field(None, ge=1)
-    """Processes; None: one per core."""
-
-    @model_validator(mode="after")
-    def _larger(self) -> Self:
-        if self.training_size is not None and self.training_size <= self.size:
-            raise ValueError("training_size: has to be larger than size")
-        if self.pair_with == TEST_PAINTINGS and self.test_paintings is None:
-            raise ValueError("pair_with: there is no such split without test_paintings: N")
-        return self
-
-    def decisive(self) -> dict[str, Any]:
-        """Return the settings on which the result depends; of some an unset one is none."""
-        unset = {key for key, value in OPTIONAL.items() if getattr(self, key) == value}
-        return self.model_dump(exclude={"workers", *unset})
 
 
 @dataclass(frozen=True)
@@ -204,12 +152,11 @@ def _convert_one(task: _Task) -> dict[str, Any] | str:
         if settings.on_broken == "fail":
             raise
         return error.reason
-    small = images.resize(image, settings.size, settings.resize)
+    small = images.resize(image, settings.box, settings.resize)
     images.save_png(small, task.target)
     if settings.training_size and task.larger:
-        own = max(image.size) if settings.resize == "fit" else min(image.size)
-        side = max(settings.size, min(settings.training_size, own))
-        images.save_png(images.resize(image, side, settings.resize), task.larger)
+        larger = images.resize(image, settings.box_to_train(image.size), settings.resize)
+        images.save_png(larger, task.larger)
     return {"width": image.width, "height": image.height, "size": list(small.size)}
 
 

@@ -69,7 +69,8 @@ def _pictures_for(plan: BatchPlan, prepared: Prepared) -> Prepared:
     if not prepared.larger.folder.is_dir():
         return prepared
     size = read_json(prepared.manifest)["settings"]["size"]
-    return prepared.larger if plan.needs > size else prepared
+    short = min(size) if isinstance(size, list) else size
+    return prepared.larger if plan.needs > short else prepared
 
 
 def resume_folder(

@@ -29,7 +29,7 @@ def protocol(root: Path, params: Params, method: str) -> dict[str, str]:
             "Pictures (n)": _joined(found, "n_generated"),
             "Reference set": f"{_joined(found, 'n_reference')} paintings{_held_out(found)} of the "
             f"data set {str(made.get('digest', '?'))[:12]}",
-            "Resize": f"{size.get('resize', '?')} to {size.get('size', '?')} pixels",
+            "Resize": f"{size.get('resize', '?')} to {_pixels(size.get('size', '?'))} pixels",
             "Seed": str(params.seed_of(method) if method in params.method_names else params.seed),
             "Scale": params.scale,
         }
@@ -43,6 +43,11 @@ def setting(root: Path, params: Params) -> str:
     found: dict[str, str] = next(filter(None, (protocol(root, params, n) for n in names)), {})
     kept = ("Reference set", "Resize", "Seed", "Scale")
     return " · ".join(f"{name.lower()}: {found[name]}" for name in kept if name in found)
+
+
+def _pixels(size: Any) -> str:
+    """Return ``prepare.size`` for display."""
+    return f"{size[0]} (height) × {size[1]} (width)" if isinstance(size, list) else str(size)
 
 
 def _held_out(found: Mapping[str, Any]) -> str:
