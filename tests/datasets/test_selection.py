@@ -95,6 +95,18 @@ def test_pairs_take_their_paintings_from_the_split_they_are_told(tmp_path: Path)
         assert all(job.style.is_file() for job in jobs)
 
 
+def test_general_photographs_are_prepared_as_those_to_train_on(tmp_path: Path) -> None:
+    data, out = data_folder(tmp_path / "data"), Prepared(tmp_path / "out")
+    save(data / "everyday" / "cup.png", seed=500, size=(90, 80))
+    shutil.copy(data / "photos/test/test_0.png", data / "everyday" / "leak.png")
+    manifest = prepare(data, out.folder, settings(training_size=64), 0)
+    assert names(out.folder / "everyday") == {"cup.png"}
+    assert names(out.larger.folder / "everyday") == {"cup.png"}
+    (skipped,) = manifest["skipped"]
+    assert skipped["source"] == "everyday/leak.png"
+    assert "the same file as the test photograph photos/test/test_0.png" in skipped["reason"]
+
+
 def test_what_cannot_be_held_out_is_said(tmp_path: Path) -> None:
     data, out = data_folder(tmp_path / "data", paintings=4), tmp_path / "out"
     with pytest.raises(UserError, match=r"4 different pictures, of which 3 .* at least 2 have to"):

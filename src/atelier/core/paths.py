@@ -42,11 +42,6 @@ class Prepared:
         return self.folder / "photos/test"
 
     @property
-    def training_photos(self) -> Path:
-        """Folder of the training photographs."""
-        return self.folder / "photos/train"
-
-    @property
     def paintings(self) -> Path:
         """Folder of the artist's paintings, the reference set."""
         return self.folder / "paintings"

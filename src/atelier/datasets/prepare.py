@@ -16,7 +16,7 @@ from atelier.core.config import UserError
 from atelier.core.decoders import RefusedError, require_regular
 from atelier.core.filenames import readable, stems
 from atelier.core.files import atomic_folder, write_json
-from atelier.core.layout import REQUIRED, left_out, splits
+from atelier.core.layout import PHOTOGRAPHS, REQUIRED, left_out, splits
 from atelier.core.pairing import Pairing
 from atelier.core.paths import TEST_PAINTINGS, Prepared
 from atelier.datasets.parallel import cores, parallel
@@ -25,7 +25,6 @@ from atelier.datasets.selection import (
     LEAK,
     PAINTED,
     PAINTINGS,
-    PHOTOGRAPHS,
     TEST,
     TRAINING,
     Picture,
@@ -138,7 +137,7 @@ def _convert(
 def _larger(picture: Picture, folder: Path) -> Path | None:
     return (
         Prepared(folder).larger.folder / picture.file
-        if picture.split in (*PHOTOGRAPHS, *PAINTED)
+        if picture.split in (*PHOTOGRAPHS["both"], *PAINTED)
         else None
     )
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atelier.core.config import UserError
+from atelier.core.layout import PHOTOGRAPHS
 from atelier.core.pairing import choose
 from atelier.core.paths import TEST_PAINTINGS
 
 TRAINING, TEST, PAINTINGS = "photos/train", "photos/test", "paintings"
-PHOTOGRAPHS = (TRAINING,)
-"""Splits of photographs that systems are trained on."""
 PAINTED = (PAINTINGS, "styles")
 """Splits of paintings that systems are trained on."""
 LEAK = "leak"
@@ -46,7 +45,7 @@ def sift(
         The others, what was dropped as a leak, and all duplicates: ``source`` and ``same_as``.
     """
     kept, leaks = _without_copies(
-        pictures, [p for p in pictures if p.split == TEST], PHOTOGRAPHS, "test photograph"
+        pictures, [p for p in pictures if p.split == TEST], PHOTOGRAPHS["both"], "test photograph"
     )
     duplicates: list[dict[str, str]] = []
     first: dict[tuple[str, str], str] = {}
