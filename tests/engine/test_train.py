@@ -157,6 +157,10 @@ def test_held_out_paintings_are_not_trained_on(prepared: Path, tmp_path: Path) -
     found = train.start(make(), prepared, tmp_path / "kept").batches
     assert held_out.name not in {path.name for path in (*found.contents, *found.styles)}
     assert {path.name for path in found.styles} == {"paintings_0.png", "paintings_1.png"}
+    method = make()
+    method.settings = method.settings.model_copy(update={"style": "unseen"})
+    with pytest.raises(UserError, match=r"style: unseen is held out by prepare\.test_paintings"):
+        train.start(method, prepared, tmp_path / "refused")
 
 
 def test_crops_come_from_the_larger_copies_where_smaller_pictures_would_be_enlarged(

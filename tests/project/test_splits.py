@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from atelier.core import images
 from atelier.core.images import find, size_of
 from atelier.core.paths import Results
 from support.bench import edit, fake_picture, run, small_project
@@ -80,7 +81,14 @@ def test_every_picture_has_the_height_and_the_width_asked_for(project: Path) -> 
     assert "40 (height) × 64 (width) pixels" in (results.comparison / "table.md").read_text()
 
 
-def test_verify_finds_nothing_that_differs(project: Path) -> None:
+def test_verify_tells_by_how_much_a_picture_differs(project: Path) -> None:
     run(project, "git", "add", "-A")
     run(project, "git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "results")
-    assert "differ" not in run(project, "atelier", "verify").stdout
+    assert "every tracked output is what" in run(project, "atelier", "verify").stdout
+    path = find(Results(project).stylized("gatys").images)[0]
+    picture = images.load(path)
+    picture[:, -1, -1] = 1 - picture[:, -1, -1]
+    path.unlink()  # a link into DVC's cache
+    images.save_png(picture, path)
+    told = run(project, "atelier", "verify", check=False).stdout
+    assert told.startswith(f"results/stylized/gatys/images: {VERIFY}")

@@ -60,10 +60,18 @@ def start(
     below = _pictures_for(plan, Prepared(prepared))
     photos = _photographs(below, s.photos_from)
     paintings = [*images.find(below.paintings), *images.find(below.styles)]
+    _refuse_held_out(getattr(s, "style", None), Prepared(prepared))
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
     method.settings = s.counted(len(contents))
     return Trainer(method, Batches(contents, styles, plan, method.seed), folder, group, before)
+
+
+def _refuse_held_out(style: str | int | None, prepared: Prepared) -> None:
+    """Raise a UserError if the one painting that a system learns is held out."""
+    if style in {path.stem for path in images.find(prepared.test_paintings)}:
+        reason = "is held out by prepare.test_paintings, so that no training sees it"
+        raise UserError(f"style: {style} {reason}; name another painting")
 
 
 def _photographs(below: Prepared, photos_from: PhotosFrom) -> list[Path]:
