@@ -87,8 +87,8 @@ def test_verify_tells_by_how_much_a_picture_differs(project: Path) -> None:
     assert "every tracked output is what" in run(project, "atelier", "verify").stdout
     path = find(Results(project).stylized("gatys").images)[0]
     picture = images.load(path)
-    picture[:, -1, -1] = 1 - picture[:, -1, -1]
+    picture[:, -1, -1] = 1 - picture[:, -1, -1].round()  # the last column of the last row
     path.unlink()  # a link into DVC's cache
     images.save_png(picture, path)
     told = run(project, "atelier", "verify", check=False).stdout
-    assert told.startswith(f"results/stylized/gatys/images: {VERIFY}")
+    assert told.startswith(f"results/stylized/gatys/images/{path.name}: at most 255 of 255")

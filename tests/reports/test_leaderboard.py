@@ -110,6 +110,7 @@ def test_the_distances_to_held_out_paintings_have_columns_where_there_are_any(
     assert set(keys) < set(leaderboard.to_csv(frame).splitlines()[0].split(","))
     text = to_text(frame)
     assert "frechet held-out" in text
+    assert "kid held-out ×1000" in text
     assert "17.5" in text
     assert "held-out: to 7 paintings no training has seen" in text
     assert leaderboard.comparison(project, METHODS, keys[0])["method"].iloc[0] == "gatys"

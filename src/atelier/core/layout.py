@@ -12,7 +12,7 @@ from atelier.core.images import find, survey
 REQUIRED = ("photos/train", "photos/test", "paintings")
 """Required folders: training photographs, test photographs, paintings."""
 OPTIONAL = ("styles", "everyday")
-"""Optional folders: paintings by others, photographs of other subjects."""
+"""Optional folders: paintings by others, general photographs, of any subject."""
 PhotosFrom = Literal["train", "everyday", "both"]
 PHOTOGRAPHS: Mapping[PhotosFrom, tuple[str, ...]] = {
     "train": ("photos/train",),
