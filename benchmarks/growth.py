@@ -29,7 +29,8 @@ from atelier.core import images
 from atelier.core.batches import Batch
 from atelier.core.files import atomic, read_json, write_json
 from atelier.core.precision import lowered
-from atelier.datasets.prepare import PrepareSettings, prepare
+from atelier.datasets.prepare import prepare
+from atelier.datasets.prepare_settings import PrepareSettings
 from atelier.methods.base import make
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator
 from atelier.metrics.pairwise import made_pairs

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from atelier.core.config import Params
 from atelier.core.paths import Results
-from atelier.datasets.prepare import PrepareSettings, prepare
+from atelier.datasets.prepare import prepare
+from atelier.datasets.prepare_settings import PrepareSettings
 from atelier.tracking.stage import stage, tune_process
 
 if __name__ == "__main__":

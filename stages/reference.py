@@ -23,15 +23,15 @@ if __name__ == "__main__":
             params.scaled("evaluate"), "evaluate", params.places("evaluate")
         )
         evaluator = Evaluator.load(settings, pick_device(params))
-        reference = look_at(evaluator, find(prepared.paintings))
+        reference = look_at(evaluator, find(prepared.paintings), find(prepared.test_paintings))
         save_reference(reference, evaluator, RESULTS.reference)
-        record = {"method": NOISE_FLOOR, **noise_floor(evaluator, reference.vectors)}
-        write_json(RESULTS.metrics(NOISE_FLOOR), record)
+        held_out = reference.held_out.vectors if reference.held_out else None
+        floor = noise_floor(evaluator, reference.vectors, held_out=held_out)
+        write_json(RESULTS.metrics(NOISE_FLOOR), {"method": NOISE_FLOOR, **floor})
         styles, jobs = Pairing.read(prepared.pairing).styles, list_jobs(prepared.folder)
         made = {key: RESULTS.baseline(key).images for key in MADE}
         make_baselines(jobs, made)
         folders = {IDENTITY: prepared.photos, **made}
-        paintings = sorted(reference.styles)
-        sets = [made_pairs(f, prepared.photos, styles, paintings) for f in folders.values()]
+        sets = [made_pairs(f, prepared.photos, styles, reference.names) for f in folders.values()]
         for key, scores in zip(folders, evaluator.score_sets(reference, sets), strict=True):
             write_json(RESULTS.metrics(key), {"method": key, **scores})

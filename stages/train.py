@@ -12,6 +12,7 @@ from atelier.core import records, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
+from atelier.core.layout import PhotosFrom
 from atelier.core.paths import RUN, Results
 from atelier.core.phases import phases
 from atelier.core.purpose import split
@@ -154,7 +155,8 @@ def finish(phase: Phase, block: Mapping[str, Any], group: ProcessGroup, run_id: 
         return
     card = phase.card(block)
     with phase.run(card, run_id) as run:
-        run.inputs(data_inputs(RESULTS.prepared.manifest))
+        photos_from: PhotosFrom = state.settings.photos_from if state else "train"
+        run.inputs(data_inputs(RESULTS.prepared.manifest, photos_from))
         if state:
             learn(state, name, run, phase.before)
             note(state, name, run, phase.before)

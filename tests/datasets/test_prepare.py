@@ -17,7 +17,8 @@ from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.pairing import Pairing
 from atelier.datasets import prepare as step
-from atelier.datasets.prepare import PrepareSettings, prepare
+from atelier.datasets.prepare import prepare
+from atelier.datasets.prepare_settings import PrepareSettings
 from support.pictures import bomb_png, data_folder, save
 
 
@@ -38,7 +39,8 @@ def test_preparing_loads_no_torch(tmp_path: Path) -> None:
     """It would be most of the start of the stage, and of every process it works with."""
     script = (
         "import sys; from pathlib import Path;"
-        "from atelier.datasets.prepare import PrepareSettings, prepare;"
+        "from atelier.datasets.prepare import prepare;"
+        "from atelier.datasets.prepare_settings import PrepareSettings;"
         "settings = PrepareSettings(size=32, workers=1);"
         f"prepare(Path({str(data_folder(tmp_path / 'data'))!r}), Path('out'), settings, 0);"
         "sys.exit('torch' in sys.modules)"
@@ -271,8 +273,37 @@ def test_an_interrupted_run_leaves_the_former_result(
 
 
 def test_a_larger_copy_has_to_be_larger() -> None:
-    with pytest.raises(UserError, match="training_size: has to be larger than size"):
-        settings(training_size=32)
+    for size in (32, [32, 64]):
+        with pytest.raises(UserError, match="training_size: has to be larger than size"):
+            settings(size=size, training_size=32)
+
+
+def test_a_size_of_two_sides_is_height_and_width(tmp_path: Path) -> None:
+    """The order of torch's shapes and of torchvision's ``Resize((256, 512))``."""
+    data, out = data_folder(tmp_path / "data"), tmp_path / "out"
+    sides = {"small": (20, 30), "middle": (90, 100), "large": (300, 200)}
+    for name, size in sides.items():
+        save(data / "styles" / f"{name}.png", size=size)
+    manifest = prepare(data, out, settings(size=[32, 64], training_size=64), 0)
+    assert manifest["settings"]["size"] == [32, 64]
+    assert {tuple(picture["size"]) for picture in manifest["pictures"]} == {(64, 32)}
+    assert images.load(out / "styles/small.png").shape == (3, 32, 64)
+    copies = {path.stem: images.read(path).size for path in images.find(out / "training/styles")}
+    assert copies == {"small": (64, 32), "middle": (90, 45), "large": (128, 64)}
+    fitted = prepare(data, out, settings(size=[32, 64], resize="fit"), 0)
+    found = {p["file"]: p["size"] for p in fitted["pictures"] if p["split"] == "styles"}
+    assert found["styles/small.png"] == [21, 32]
+    assert found["styles/large.png"] == [48, 32]
+
+
+@pytest.mark.parametrize("size", [[32], [32, 64, 3], [8, 64], [32, 5000], [32, 64.0], [True, 64]])
+def test_a_list_that_is_no_size_is_told_in_one_sentence(size: list[object]) -> None:
+    with pytest.raises(UserError) as told:
+        settings(size=size)
+    assert str(told.value) == (
+        "params.yaml: prepare.size: has to be a whole number or [height, width], two whole numbers "
+        f"from 16 to 4096 (found {size})"
+    )
 
 
 def test_misspelt_settings_are_named() -> None:

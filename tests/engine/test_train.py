@@ -23,7 +23,7 @@ from atelier.engine.loop import StepResult
 from atelier.methods import trained
 from atelier.methods.adaattn import AdaAttNSettings
 from atelier.methods.trained import TrainSettings
-from support.pictures import data_folder
+from support.pictures import data_folder, save
 from support.scripts import ROOT
 from support.toy import Toy, training
 
@@ -136,17 +136,46 @@ def test_a_seeded_part_of_the_pictures(prepared: Path, tmp_path: Path) -> None:
     assert set(few.contents) < set(more.contents), "a smaller choice is a part of a larger one"
 
 
+def test_general_photographs_are_trained_on_where_the_settings_say_so(
+    prepared: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="data/everyday: holds no picture to train on, as photos_"):
+        train.start(make(photos_from="everyday"), prepared, tmp_path / "none")
+    for n in range(3):
+        save(prepared / "everyday" / f"cup_{n}.png", seed=300 + n)
+    for source, expected in (("train", 5), ("everyday", 3), ("both", 8)):
+        found = train.start(make(photos_from=source), prepared, tmp_path / source).batches
+        assert len(found.contents) == expected
+        assert any(path.name.startswith("cup") for path in found.contents) == (source != "train")
+        assert len(found.styles) == 2
+    few = train.start(make(photos_from="both", photos=2), prepared, tmp_path / "few").batches
+    assert len(few.contents) == 2
+
+
+def test_held_out_paintings_are_not_trained_on(prepared: Path, tmp_path: Path) -> None:
+    held_out = save(prepared / "test_paintings" / "unseen.png", seed=400)
+    found = train.start(make(), prepared, tmp_path / "kept").batches
+    assert held_out.name not in {path.name for path in (*found.contents, *found.styles)}
+    assert {path.name for path in found.styles} == {"paintings_0.png", "paintings_1.png"}
+    method = make()
+    method.settings = method.settings.model_copy(update={"style": "unseen"})
+    with pytest.raises(UserError, match=r"style: unseen is held out by prepare\.test_paintings"):
+        train.start(method, prepared, tmp_path / "refused")
+
+
 def test_crops_come_from_the_larger_copies_where_smaller_pictures_would_be_enlarged(
     prepared: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(prepared / "photos/train", prepared / "training/photos/train")
     shutil.copytree(prepared / "paintings", prepared / "training/paintings")
-    write_json(prepared / "manifest.json", {"settings": {"size": 40}})
-    for overrides, larger in (
-        ({}, False),
-        ({"load_size": 64}, True),
-        ({"smallest_side": 0.5}, True),
+    for size, overrides, larger in (
+        (40, {}, False),
+        (40, {"load_size": 64}, True),
+        (40, {"smallest_side": 0.5}, True),
+        ([40, 80], {"load_size": 64}, True),
+        ([64, 80], {"load_size": 64}, False),
     ):
+        write_json(prepared / "manifest.json", {"settings": {"size": size}})
         state = train.start(make(**overrides), prepared, tmp_path / "kept")
         paths = [*state.batches.contents, *state.batches.styles]
         assert {"training" in path.relative_to(prepared).parts for path in paths} == {larger}

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from atelier.core import images
 from atelier.core.config import UserError
-from atelier.metrics.embeddings import embed_files
+from atelier.metrics.embeddings import Stack, embed_files
+from atelier.metrics.frechet import frechet_distance
+from atelier.metrics.pairwise import Pair
 from atelier.metrics.perceptual import perceive
 from atelier.metrics.reference import load_reference, look_at, noise_floor, save_reference
 from support.nets import evaluator, random_features
@@ -58,6 +60,55 @@ def test_every_painting_is_looked_at_once(tmp_path: Path) -> None:
     for path in paths:
         style = perceive(own.networks.perceptual, images.load(path)[None]).style[0]
         torch.testing.assert_close(found.styles[path.name], style, rtol=1e-4, atol=1e-5)
+
+
+def test_the_floor_has_a_distance_to_the_held_out_paintings(tmp_path: Path) -> None:
+    own, vectors = evaluator(), normal(12, 5)
+    near, far = (noise_floor(own, vectors, held_out=normal(4, 5) + by) for by in (0, 9))
+    plain = noise_floor(own, vectors)
+    assert "held_out" not in plain
+    assert {k: v for k, v in far.items() if k != "held_out"} == plain
+    assert (far["held_out"]["n_reference"], far["held_out"]["n_generated"]) == (4, 6)
+    assert far["held_out"]["frechet"] > near["held_out"]["frechet"] + 9
+
+
+def test_held_out_paintings_are_a_second_set_beside_the_first(tmp_path: Path) -> None:
+    own, path = evaluator(), tmp_path / "reference.safetensors"
+    paintings = [save(tmp_path / f"{n}.png", n, (40, 32)) for n in range(6)]
+    alone, both = look_at(own, paintings[:4]), look_at(own, paintings[:4], paintings[4:])
+    save_reference(alone, own, tmp_path / "alone.safetensors")
+    save_reference(both, own, path)
+    again = load_reference(own, path)
+    assert again.held_out is not None
+    assert torch.equal(again.vectors, alone.vectors)
+    assert torch.equal(again.held_out.vectors, look_at(own, paintings[4:]).vectors)
+    assert again.names == [path.name for path in paintings]
+    assert load_reference(own, tmp_path / "alone.safetensors").held_out is None
+    assert b"held_out" not in (tmp_path / "alone.safetensors").read_bytes()
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(b"5.png")] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match="has changed since it was written"):
+        load_reference(own, path)
+
+
+def test_pictures_are_measured_against_both_sets(tmp_path: Path) -> None:
+    own = evaluator()
+    paintings = [save(tmp_path / f"{n}.png", n, (40, 32)) for n in range(6)]
+    photos = [save(tmp_path / "photos" / f"{n}.png", 20 + n, (40, 32)) for n in range(3)]
+    alone, both = look_at(own, paintings[:4]), look_at(own, paintings[:4], paintings[4:])
+    pairs = [Pair(photo, photo, "0.png") for photo in photos]
+    first, second = own.score(alone, pairs), own.score(both, pairs)
+    unseen = second.pop("held_out")
+    assert second == first, "the first reference set is what it is without the second"
+    vectors = torch.cat([own.embed(Stack(images.load(path)[None])) for path in photos])
+    held_out = look_at(own, paintings[4:])
+    assert unseen["n_reference"] == 2
+    assert unseen["frechet"] == pytest.approx(frechet_distance(held_out.vectors, vectors), rel=1e-4)
+    # a pair may have a held-out painting; the mean style stays that of the first set
+    other = own.score(both, [Pair(photo, photo, "5.png") for photo in photos])
+    assert other["style"] != first["style"]
+    assert other["style_set"] == first["style_set"]
 
 
 def test_the_reference_comes_back_and_belongs_to_its_networks(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from atelier.core.files import write_json
 from atelier.core.paths import Results
 from atelier.core.process import identity
 from atelier.reports import leaderboard
+from atelier.reports.comparison import as_metrics
 from atelier.reports.tables import to_text
 from support.settings import tree
 
@@ -90,6 +91,30 @@ def test_the_denoised_pictures_have_columns_of_their_own(project: Path) -> None:
     assert frame.loc["gatys", ["denoised_frechet", "denoised_content"]].tolist() == [11.0, 0.3]
     assert frame.loc["gatys", "frechet"] == 12.5
     assert pd.isna(frame.loc["slow", "denoised_frechet"])
+
+
+def test_the_distances_to_held_out_paintings_have_columns_where_there_are_any(
+    project: Path,
+) -> None:
+    frame = leaderboard.comparison(project, METHODS)
+    assert "held_out" not in leaderboard.to_csv(frame) + to_text(frame) + str(as_metrics(frame))
+    assert "held-out" not in to_text(frame)
+    unseen = {"frechet": 17.5, "kid": 0.03, "n_reference": 7, "n_generated": 24}
+    put(project, "metrics/gatys.json", {**GOOD, "held_out": unseen})
+    frame = leaderboard.comparison(project, METHODS)
+    gatys = frame.set_index("method").loc["gatys"]
+    assert (gatys["frechet"], gatys["n_reference"], gatys["n_generated"]) == (12.5, 20, 24)
+    keys = ["held_out_frechet", "held_out_kid", "held_out_n_reference"]
+    assert gatys[keys].tolist() == [17.5, 0.03, 7]
+    assert set(keys) < set(as_metrics(frame)["gatys"])
+    assert not set(keys) & set(as_metrics(frame)["slow"])
+    assert set(keys) < set(leaderboard.to_csv(frame).splitlines()[0].split(","))
+    text = to_text(frame)
+    assert "frechet held-out" in text
+    assert "kid held-out ×1000" in text
+    assert "17.5" in text
+    assert "held-out: to 7 paintings no training has seen" in text
+    assert leaderboard.comparison(project, METHODS, keys[0])["method"].iloc[0] == "gatys"
 
 
 def test_the_distance_of_fewer_denoised_pictures_is_not_compared(project: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from atelier.core.layout import PhotosFrom
 from atelier.tracking import client, links, provenance, store
 from atelier.tracking.client import Run, open_run
 from atelier.tracking.inputs import data_inputs
@@ -552,6 +553,22 @@ def test_the_data_sets_and_the_source_stand_where_mlflow_looks_for_them(project:
     assert [tag.value for tag in logged["paintings"].tags] == ["style"]
     tags = stored(run.id).data.tags
     assert (tags["mlflow.source.name"], tags["mlflow.source.type"]) == ("stages/train.py", "LOCAL")
+
+
+def test_the_photographs_a_run_trains_on_are_named(tmp_path: Path) -> None:
+    splits = ("photos/train", "everyday", "paintings", "test_paintings")
+    pictures = [{"file": f"{split}/a.png", "split": split} for split in splits]
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"pictures": pictures}))
+
+    def named(*photos_from: PhotosFrom) -> dict[str, str]:
+        return {one.name: one.context for one in data_inputs(path, *photos_from)}
+
+    rest = {"paintings": "style", "test_paintings": "testing"}
+    assert named() == named("train") == {"photos/train": "training", **rest}
+    assert named("everyday") == {"everyday": "training", **rest}
+    assert named("both") == {"photos/train": "training", "everyday": "training", **rest}
+    assert [one.source for one in data_inputs(path)][-1] == "data/paintings"
 
 
 def test_a_data_sets_digest_is_that_of_its_pictures_alone(tmp_path: Path) -> None:

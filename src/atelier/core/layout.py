@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from atelier.core.config import UserError
 from atelier.core.images import find, survey
@@ -10,7 +12,14 @@ from atelier.core.images import find, survey
 REQUIRED = ("photos/train", "photos/test", "paintings")
 """Required folders: training photographs, test photographs, paintings."""
 OPTIONAL = ("styles", "everyday")
-"""Optional folders: paintings by others, photographs of other subjects."""
+"""Optional folders: paintings by others, general photographs, of any subject."""
+PhotosFrom = Literal["train", "everyday", "both"]
+PHOTOGRAPHS: Mapping[PhotosFrom, tuple[str, ...]] = {
+    "train": ("photos/train",),
+    "everyday": ("everyday",),
+    "both": ("photos/train", "everyday"),
+}
+"""Photographs that a system can be trained on, by their name in its settings → their folders."""
 LAYOUT = (
     "expected photos/train, photos/test and paintings, each with pictures, "
     "and optionally styles and everyday"

@@ -109,4 +109,10 @@ def list_jobs(prepared: Path) -> list[Job]:
     """
     below = Prepared(prepared)
     jobs = sorted(Pairing.read(below.pairing).styles.items())
-    return [Job(p, within(below.photos, f"{p}.png"), within(below.paintings, s)) for p, s in jobs]
+    return [Job(p, within(below.photos, f"{p}.png"), _painting(below, s)) for p, s in jobs]
+
+
+def _painting(below: Prepared, name: str) -> Path:
+    """Return the path of a painting, held out or not; no two have one name."""
+    held_out = within(below.test_paintings, name)
+    return held_out if held_out.is_file() else within(below.paintings, name)

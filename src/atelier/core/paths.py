@@ -15,6 +15,8 @@ MANIFEST, PAIRING, CURVES = "manifest.json", "pairing.json", "curves.csv"
 WEIGHTS = "model.safetensors"
 """File name of trained weights, beside their card."""
 SNAPSHOTS, CHECKPOINTS = "snapshots", "checkpoints"
+TEST_PAINTINGS = "test_paintings"
+"""Folder and split of the paintings that no training sees."""
 VOTES = "votes.db"
 """File name of people's votes, in the project's root: nothing could make them again."""
 
@@ -41,14 +43,14 @@ class Prepared:
         return self.folder / "photos/test"
 
     @property
-    def training_photos(self) -> Path:
-        """Folder of the training photographs."""
-        return self.folder / "photos/train"
-
-    @property
     def paintings(self) -> Path:
         """Folder of the artist's paintings, the reference set."""
         return self.folder / "paintings"
+
+    @property
+    def test_paintings(self) -> Path:
+        """Folder of the held-out paintings, the second reference set; may be missing."""
+        return self.folder / TEST_PAINTINGS
 
     @property
     def styles(self) -> Path:

@@ -9,71 +9,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from atelier.core import images
-from atelier.core.config import Settings, UserError
-from atelier.core.decoders import MAX_PIXELS, RefusedError, require_regular
+from atelier.core.config import UserError
+from atelier.core.decoders import RefusedError, require_regular
 from atelier.core.filenames import readable, stems
 from atelier.core.files import atomic_folder, write_json
-from atelier.core.layout import REQUIRED, left_out, splits
-from atelier.core.pairing import Pairing, choose
-from atelier.core.paths import Prepared
-from atelier.core.purpose import RunSetting
+from atelier.core.layout import PHOTOGRAPHS, REQUIRED, left_out, splits
+from atelier.core.pairing import Pairing
+from atelier.core.paths import TEST_PAINTINGS, Prepared
 from atelier.datasets.parallel import cores, parallel
+from atelier.datasets.prepare_settings import FEWEST_HELD_OUT, PrepareSettings
+from atelier.datasets.selection import (
+    LEAK,
+    PAINTED,
+    PAINTINGS,
+    TEST,
+    TRAINING,
+    Picture,
+    hold_out,
+    part_of_training,
+    sift,
+)
 from atelier.tracking.progress import progress
-
-TRAINING = "photos/train"
-TRAINED = (TRAINING, "paintings", "styles")
-"""Splits that systems are trained on."""
-
-
-class PrepareSettings(Settings):
-    """Settings of the step; only ``workers`` has no influence on the result."""
-
-    size: int = Field(ge=16, le=4096)
-    """Pixels: the side of the square, or the long side with ``resize: fit``."""
-    training_size: int | None = Field(None, ge=16, le=4096)
-    """As ``size``, of a second copy of the pictures to train on, for crops that come from larger
-    pictures; none is enlarged for it beyond ``size``. None: no copy."""
-    resize: images.ResizeMode = "crop"
-    on_broken: Literal["skip", "fail"] = "skip"
-    max_megapixels: float = Field(MAX_PIXELS / 1e6, gt=0, le=MAX_PIXELS / 1e6)
-    """Megapixels above which a picture counts as broken."""
-    duplicates: Literal["keep", "skip"] = "keep"
-    """Treatment of the second of two equal files of one split."""
-    train_photos: int | None = Field(None, ge=1)
-    """Number of training photographs, a seeded choice; None: all. A larger one contains it."""
-    test_photos: int | None = Field(None, ge=1)
-    """Number of test photographs paired with a painting; None: all."""
-    min_pictures: int = Field(1, ge=1)
-    """Minimum number of usable pictures in a required split."""
-    workers: RunSetting[int | None] = Field(None, ge=1)
-    """Processes; None: one per core."""
-
-    @model_validator(mode="after")
-    def _larger(self) -> Self:
-        if self.training_size is not None and self.training_size <= self.size:
-            raise ValueError("training_size: has to be larger than size")
-        return self
-
-    def decisive(self) -> dict[str, Any]:
-        """Return the settings on which the result depends; of some an unset one is none."""
-        unset = {key for key in ("training_size", "train_photos") if getattr(self, key) is None}
-        return self.model_dump(exclude={"workers", *unset})
-
-
-@dataclass(frozen=True)
-class _Picture:
-    split: str
-    path: Path
-    source: str
-    """Path inside the data folder."""
-    file: str
-    """Path inside the prepared folder."""
-    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,11 +60,12 @@ def prepare(data: Path, out: Path, settings: PrepareSettings, seed: int) -> dict
     found = splits(data)
     _check_out(data, out)
     pictures = _hashed(_named(data, found), settings)
-    kept, skipped, duplicates = _sift(pictures, settings)
-    kept = _chosen(kept, settings.train_photos, seed)
+    kept, skipped, duplicates = sift(pictures, keep_duplicates=settings.duplicates == "keep")
+    kept = part_of_training(kept, settings.train_photos, seed)
+    kept, copies = hold_out(kept, settings.test_paintings, seed, settings.min_pictures)
     with atomic_folder(out) as folder:
         entries, broken = _convert(kept, folder, settings)
-        skipped = sorted([*skipped, *broken], key=lambda entry: entry["source"])
+        skipped = sorted([*skipped, *copies, *broken], key=lambda entry: entry["source"])
         _check_enough(data, found, entries, settings)
         pairing = _paired(entries, settings, seed)
         manifest = {
@@ -131,17 +91,17 @@ def _check_out(data: Path, out: Path) -> None:
         raise UserError(f"{out}: holds something other than prepared pictures; move it away first")
 
 
-def _named(data: Path, found: dict[str, list[Path]]) -> list[_Picture]:
+def _named(data: Path, found: dict[str, list[Path]]) -> list[Picture]:
     pictures = []
     for split, paths in found.items():
         inner = [path.relative_to(data / split).as_posix() for path in paths]
         for path, source, name in zip(paths, inner, stems(inner), strict=True):
             file = f"{split}/{name}.png"
-            pictures.append(_Picture(split, path, f"{split}/{readable(source)}", file))
+            pictures.append(Picture(split, path, f"{split}/{readable(source)}", file))
     return pictures
 
 
-def _hashed(pictures: list[_Picture], settings: PrepareSettings) -> list[_Picture]:
+def _hashed(pictures: list[Picture], settings: PrepareSettings) -> list[Picture]:
     # Threads are enough: reading and hashing both release the GIL.
     with ThreadPoolExecutor(settings.workers or cores()) as pool:
         hashes = pool.map(_hash_file, [picture.path for picture in pictures])
@@ -158,37 +118,8 @@ def _hash_file(path: Path) -> str:
         return ""  # reading it as a picture will report why
 
 
-def _sift(
-    pictures: list[_Picture], settings: PrepareSettings
-) -> tuple[list[_Picture], list[dict[str, str]], list[dict[str, str]]]:
-    """Drop training photographs that are also test photographs, and duplicates if set."""
-    kept: list[_Picture] = []
-    leaks: list[dict[str, str]] = []
-    duplicates: list[dict[str, str]] = []
-    tests = {p.sha256: p.source for p in reversed(pictures) if p.split == "photos/test"}
-    first: dict[tuple[str, str], str] = {}
-    for picture in pictures:
-        if picture.split == TRAINING and picture.sha256 in tests and picture.sha256:
-            reason = f"leak: the same file as the test photograph {tests[picture.sha256]}"
-            leaks.append({"source": picture.source, "reason": reason})
-            continue
-        same = first.setdefault((picture.split, picture.sha256), picture.source)
-        repeated = bool(picture.sha256) and same != picture.source
-        if repeated:
-            duplicates.append({"source": picture.source, "same_as": same})
-        if not repeated or settings.duplicates == "keep":
-            kept.append(picture)
-    return kept, leaks, duplicates
-
-
-def _chosen(pictures: list[_Picture], count: int | None, seed: int) -> list[_Picture]:
-    """Return all pictures, but of the training photographs only ``count``."""
-    files = choose([p.file for p in pictures if p.split == TRAINING], count, seed)
-    return [p for p in pictures if p.split != TRAINING or p.file in set(files)]
-
-
 def _convert(
-    pictures: list[_Picture], folder: Path, settings: PrepareSettings
+    pictures: list[Picture], folder: Path, settings: PrepareSettings
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     tasks = [_Task(p.path, folder / p.file, settings, _larger(p, folder)) for p in pictures]
     entries: list[dict[str, Any]] = []
@@ -203,8 +134,12 @@ def _convert(
     return entries, broken
 
 
-def _larger(picture: _Picture, folder: Path) -> Path | None:
-    return Prepared(folder).larger.folder / picture.file if picture.split in TRAINED else None
+def _larger(picture: Picture, folder: Path) -> Path | None:
+    return (
+        Prepared(folder).larger.folder / picture.file
+        if picture.split in (*PHOTOGRAPHS["both"], *PAINTED)
+        else None
+    )
 
 
 def _convert_one(task: _Task) -> dict[str, Any] | str:
@@ -216,12 +151,11 @@ def _convert_one(task: _Task) -> dict[str, Any] | str:
         if settings.on_broken == "fail":
             raise
         return error.reason
-    small = images.resize(image, settings.size, settings.resize)
+    small = images.resize(image, settings.box, settings.resize)
     images.save_png(small, task.target)
     if settings.training_size and task.larger:
-        own = max(image.size) if settings.resize == "fit" else min(image.size)
-        side = max(settings.size, min(settings.training_size, own))
-        images.save_png(images.resize(image, side, settings.resize), task.larger)
+        larger = images.resize(image, settings.box_to_train(image.size), settings.resize)
+        images.save_png(larger, task.larger)
     return {"width": image.width, "height": image.height, "size": list(small.size)}
 
 
@@ -232,6 +166,11 @@ def _check_enough(
     settings: PrepareSettings,
 ) -> None:
     used = Counter(entry["split"] for entry in entries)
+    held_out = used[TEST_PAINTINGS]
+    if settings.test_paintings is not None and held_out < FEWEST_HELD_OUT:
+        counts = f"{held_out} of {settings.test_paintings} held-out paintings are usable"
+        need = f"at least {FEWEST_HELD_OUT} are needed; raise prepare.test_paintings"
+        raise UserError(f"{data / PAINTINGS}: only {counts}, {need}")
     for split in REQUIRED:
         if used[split] < settings.min_pictures:
             counts = f"{used[split]} of {len(found[split])} pictures are usable"
@@ -243,15 +182,18 @@ def _counts(
     found: dict[str, list[Path]], entries: list[dict[str, Any]]
 ) -> dict[str, dict[str, int]]:
     used = Counter(entry["split"] for entry in entries)
-    return {split: {"found": len(found[split]), "used": used[split]} for split in found}
+    counts = {split: {"found": len(found[split]), "used": used[split]} for split in found}
+    if held_out := used[TEST_PAINTINGS]:
+        counts[TEST_PAINTINGS] = {"found": len(found[PAINTINGS]), "used": held_out}
+    return counts
 
 
 def _paired(entries: list[dict[str, Any]], settings: PrepareSettings, seed: int) -> Pairing:
     def of(split: str, name: Callable[[Path], str]) -> list[str]:
         return [name(Path(entry["file"])) for entry in entries if entry["split"] == split]
 
-    photos = of("photos/test", lambda path: path.stem)
-    paintings = of("paintings", lambda path: path.name)
+    photos = of(TEST, lambda path: path.stem)
+    paintings = of(settings.pair_with, lambda path: path.name)
     return Pairing.make(photos, paintings, seed, settings.test_photos)
 
 
@@ -261,21 +203,26 @@ def _warnings(
     duplicates: list[dict[str, str]],
     settings: PrepareSettings,
 ) -> list[str]:
-    leaks = sum(entry["reason"].startswith("leak") for entry in skipped)
-    tests = sum(entry["split"] == "photos/test" for entry in entries)
-    trains = sum(entry["split"] == TRAINING for entry in entries)
+    used = Counter(entry["split"] for entry in entries)
+    leaks = [entry for entry in skipped if entry["reason"].startswith(LEAK)]
+    painted = sum(entry["source"].startswith(PAINTED) for entry in leaks)
+    broken = len(skipped) - len(leaks)
+    photos = len(leaks) - painted
     notes = {
-        f"{leaks} training photographs are test photographs too and were dropped": leaks,
-        f"{len(skipped) - leaks} pictures could not be read and were skipped": len(skipped) > leaks,
+        f"{photos} training photographs are test photographs too and were dropped": photos,
+        f"{painted} paintings are copies of held-out ones and were dropped": painted,
+        f"{broken} pictures could not be read and were skipped": broken,
         f"{len(duplicates)} pictures are exact duplicates ({settings.duplicates})": duplicates,
-        f"test_photos asks for {settings.test_photos}, there are {tests}": (
-            tests < (settings.test_photos or 0)
-        ),
-        f"train_photos asks for {settings.train_photos}, there are {trains}": (
-            trains < (settings.train_photos or 0)
-        ),
+        **_fewer("test_photos", settings.test_photos, used[TEST]),
+        **_fewer("train_photos", settings.train_photos, used[TRAINING]),
+        **_fewer("test_paintings", settings.test_paintings, used[TEST_PAINTINGS]),
     }
     return [note for note, holds in notes.items() if holds]
+
+
+def _fewer(key: str, wanted: int | None, there: int) -> dict[str, bool]:
+    """Return the warning for a number of pictures that is not reached, and whether it is not."""
+    return {f"{key} asks for {wanted}, there are {there}": there < (wanted or 0)}
 
 
 def _left_out(data: Path) -> list[str]:

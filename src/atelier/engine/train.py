@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from atelier.core import images
 from atelier.core.batches import Batches, BatchPlan
 from atelier.core.checkpoints import save_weights
+from atelier.core.config import UserError
 from atelier.core.extends import CLASS
 from atelier.core.files import read_json, read_record, write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.images import size_of
+from atelier.core.layout import OPTIONAL, PHOTOGRAPHS, PhotosFrom
 from atelier.core.pairing import Job, choose, list_jobs
 from atelier.core.paths import RUN, SNAPSHOTS, WEIGHTS, Model, Prepared, Results
 from atelier.core.records import set_aside
@@ -56,12 +58,33 @@ def start(
     """
     s, plan = method.settings, method.plan()
     below = _pictures_for(plan, Prepared(prepared))
-    photos = images.find(below.training_photos)
+    photos = _photographs(below, s.photos_from)
     paintings = [*images.find(below.paintings), *images.find(below.styles)]
+    _refuse_held_out(getattr(s, "style", None), Prepared(prepared))
     contents = _chosen(photos, s.photos, method.seed)
     styles = method.training_styles(_chosen(paintings, s.styles, method.seed))
     method.settings = s.counted(len(contents))
     return Trainer(method, Batches(contents, styles, plan, method.seed), folder, group, before)
+
+
+def _refuse_held_out(style: str | int | None, prepared: Prepared) -> None:
+    """Raise a UserError if the one painting that a system learns is held out."""
+    if style in {path.stem for path in images.find(prepared.test_paintings)}:
+        reason = "is held out by prepare.test_paintings, so that no training sees it"
+        raise UserError(f"style: {style} {reason}; name another painting")
+
+
+def _photographs(below: Prepared, photos_from: PhotosFrom) -> list[Path]:
+    """Return the photographs to train on.
+
+    Raises:
+        UserError: they are to be general ones, and there are none.
+    """
+    found = {split: images.find(below.folder / split) for split in PHOTOGRAPHS[photos_from]}
+    if missing := [split for split in found if split in OPTIONAL and not found[split]]:
+        reason = f"holds no picture to train on, as photos_from: {photos_from} asks for"
+        raise UserError(f"data/{missing[0]}: {reason}; put some there and run dvc repro prepare")
+    return [path for paths in found.values() for path in paths]
 
 
 def _pictures_for(plan: BatchPlan, prepared: Prepared) -> Prepared:
@@ -69,7 +92,8 @@ def _pictures_for(plan: BatchPlan, prepared: Prepared) -> Prepared:
     if not prepared.larger.folder.is_dir():
         return prepared
     size = read_json(prepared.manifest)["settings"]["size"]
-    return prepared.larger if plan.needs > size else prepared
+    short = min(size) if isinstance(size, list) else size
+    return prepared.larger if plan.needs > short else prepared
 
 
 def resume_folder(

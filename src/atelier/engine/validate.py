@@ -19,7 +19,7 @@ from atelier.core.settings import nearest, shown
 from atelier.core.stage_settings import CODE, DENOISE, codes
 from atelier.core.structure import structure_problems
 from atelier.core.yaml_tree import read_all
-from atelier.datasets.prepare import PrepareSettings
+from atelier.datasets.prepare_settings import PrepareSettings
 from atelier.methods.base import method_class
 from atelier.methods.trained import TrainSettings
 from atelier.methods.zsn2n import DenoiseSettings

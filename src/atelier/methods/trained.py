@@ -22,6 +22,7 @@ from atelier.core.batches import Batch, BatchPlan
 from atelier.core.checkpoints import load_weights
 from atelier.core.config import Settings, UserError
 from atelier.core.files import how_to_restore, read_record
+from atelier.core.layout import PhotosFrom
 from atelier.core.paths import CARD, WEIGHTS
 from atelier.core.phases import THEN, WARM_START, phases
 from atelier.core.precision import lowered, noted
@@ -62,6 +63,8 @@ class TrainSettings(Settings):
     flip: bool = True
     photos: int | None = Field(None, ge=1)
     """Number of training photographs, a seeded choice; None: all."""
+    photos_from: PhotosFrom = "train"
+    """Photographs to train on: those in photos/train, the general ones in everyday, or both."""
     styles: int | None = Field(None, ge=1)
     """Number of training paintings, a seeded choice; None: all."""
     ema: float = Field(0.0, ge=0, lt=1)

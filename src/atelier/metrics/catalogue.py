@@ -42,6 +42,8 @@ class Metric:
     """Keys of the bounds of its 95 % confidence interval."""
     denoised: bool = False
     """Whether it also has a column for the denoised pictures; see ``DENOISED``."""
+    held_out: bool = False
+    """Whether it is measured against the held-out paintings, too; see ``HELD_OUT_METRICS``."""
     required: bool = False
     """Whether every record must have it."""
     always: bool = False
@@ -87,7 +89,7 @@ METRICS = (
         f"beside it. Lower is better. {NOT_FID}",
         1, "frechet", "Fréchet distance to the paintings",
         "frechet", network="features", interval=("frechet_low", "frechet_high"), denoised=True,
-        required=True, always=True,
+        held_out=True, required=True, always=True,
     ),
     Metric(
         "frechet_low", "Fréchet, low",
@@ -105,7 +107,7 @@ METRICS = (
     Metric(
         "kid", "KID", "Kernel distance (KID) between the same sets, unbiased in n.",
         0, "kid", "kernel distance to the paintings", "kid", scale=1000, network="features",
-        spread="kid_sd", denoised=True, always=True,
+        spread="kid_sd", denoised=True, held_out=True, always=True,
     ),
     Metric(
         "kid_sd", "± sd", "Standard deviation of the kernel distance over random subsets.",
@@ -238,16 +240,47 @@ HEADLINE = "frechet"
 In text tables, it alone has a denoised column."""
 PRICE = "content"
 AFTER = "denoised_"
+
+
+def _again(metric: Metric, prefix: str, label: str, meaning: str) -> Metric:
+    """Return the same metric of other pictures."""
+    return replace(
+        metric, key=prefix + metric.key, label=f"{label}: {metric.label}", file="", help=meaning,
+        name="", heading="", spread="", interval=None, denoised=False, held_out=False,
+        required=False,
+    )  # fmt: skip
+
+
 DENOISED = tuple(
-    replace(
-        metric, key=AFTER + metric.key, label=f"Denoised: {metric.label}", file="",
-        help="The same metric after denoising.", name="", heading="", spread="", interval=None,
-        denoised=False, required=False,
-    )
-    for metric in METRICS if metric.denoised
-)  # fmt: skip
+    _again(metric, AFTER, "Denoised", "The same metric after denoising.")
+    for metric in METRICS
+    if metric.denoised
+)
 """The same metrics of the denoised pictures."""
-FIGURES = {metric.key: metric for metric in (*METRICS, *DENOISED, *PREFERENCES, *COSTS, *SIZES)}
+HELD_OUT = "held_out"
+"""Key, in records, of the distances to the held-out paintings."""
+UNSEEN = f"{HELD_OUT}_"
+"""Prefix of their columns; none of them where no painting is held out."""
+HELD_OUT_METRICS = (
+    *(
+        _again(
+            metric, UNSEEN, "Held-out",
+            "The same distance to the held-out paintings (`prepare.test_paintings`), which no "
+            "training on this data has seen. Their number differs, so the two are not comparable "
+            "with each other; the noise floor has both.",
+        )
+        for metric in METRICS if metric.held_out
+    ),
+    Metric(
+        f"{UNSEEN}n_reference", "Held-out paintings", "Number of held-out paintings.", 0,
+        better=None, count=True,
+    ),
+)  # fmt: skip
+"""What is measured against the paintings that no training sees."""
+FIGURES = {
+    metric.key: metric
+    for metric in (*METRICS, *DENOISED, *HELD_OUT_METRICS, *PREFERENCES, *COSTS, *SIZES)
+}
 """All numbers of the comparison, by key."""
 FILES = tuple(dict.fromkeys(metric.file for metric in METRICS))
 """Files that compute metrics, in order of evaluation."""

@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from atelier.core.config import Settings, UserError
-from atelier.metrics.catalogue import FIGURES
+from atelier.metrics.catalogue import FIGURES, HELD_OUT
 from atelier.metrics.embeddings import Stack
 from atelier.metrics.jackknife import means_left_out
 from atelier.metrics.lpips import Lpips, load_lpips
@@ -95,8 +96,15 @@ class Evaluator:
         self, reference: Reference, sets: Sequence[Sequence[Pair]]
     ) -> list[dict[str, Any]]:
         """Return ``score`` of several sets of the same photographs, in the same order, at once."""
+        every = reference.with_held_out()
         made = set_values(
-            self.networks, sets, reference.styles, self.batch, self.embed, reference.textures
+            self.networks,
+            sets,
+            every.styles,
+            self.batch,
+            self.embed,
+            every.textures,
+            list(reference.styles),
         )
         return [self._record(reference, values, vectors) for values, vectors in made]
 
@@ -109,6 +117,8 @@ class Evaluator:
         found["left_out"] = found.get("left_out", {}) | without
         for one in measures(OfRecord):
             found |= one.measure(found)
+        if reference.held_out:
+            found[HELD_OUT] = distances(reference.held_out.vectors, vectors)
         return {**found, **self.names()}
 
 
@@ -122,6 +132,20 @@ class Reference:
     """File name → style vector (D,), see ``perceptual.style_vector``."""
     textures: dict[str, Tensor] = field(default_factory=dict)
     """File name → sums (K,), see ``sifid.texture_sums``."""
+    held_out: Reference | None = None
+    """The same of the paintings that no training sees, where there is such a split."""
+
+    @property
+    def names(self) -> list[str]:
+        """File names, sorted; held-out ones follow."""
+        return sorted(self.styles) + (sorted(self.held_out.styles) if self.held_out else [])
+
+    def with_held_out(self) -> Reference:
+        """Return one set of all paintings, held-out ones included; itself without such a split."""
+        if not (other := self.held_out):
+            return self
+        vectors = torch.cat([self.vectors, other.vectors])
+        return Reference(vectors, self.styles | other.styles, self.textures | other.textures)
 
 
 def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ def set_values(
     batch: int,
     embed: Vectors,
     textures: Mapping[str, Tensor] | None = None,
+    reference: Collection[str] | None = None,
 ) -> list[tuple[dict[str, Tensor], Tensor]]:
     """Return all that is measured of every set's pairs, and vectors of its pictures.
 
@@ -66,6 +67,7 @@ def set_values(
         batch: pictures of a set at once.
         embed: see ``Vectors``.
         textures: a painting's file name → ``sifid.texture_sums`` of it, (K,).
+        reference: names of the paintings of the reference set; None: all in ``styles``.
 
     Returns:
         For each set what all its pairs have, float64 (n,) by key, sorted (``style`` is absent
@@ -74,7 +76,7 @@ def set_values(
     Raises:
         UserError: a picture that cannot be read, or is too small.
     """
-    every = torch.stack(list(styles.values()))
+    every = torch.stack([styles[name] for name in reference or styles])
     parts: list[list[dict[str, Tensor]]] = [[] for _ in sets]
     vectors: list[list[Tensor]] = [[] for _ in sets]
     for some, results, photo in _stacks(networks.device, sets, batch):

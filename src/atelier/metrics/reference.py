@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import how_to_restore, read_json
 from atelier.core.paths import Results
-from atelier.metrics.catalogue import METRICS, NETWORKS
+from atelier.metrics.catalogue import HELD_OUT, METRICS, NETWORKS, UNSEEN
 from atelier.metrics.embeddings import load_stacks
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, distances
 from atelier.metrics.pairwise import made_pairs
@@ -27,12 +29,18 @@ from atelier.metrics.sifid import texture_sums
 SPLITS = 10
 PAINTINGS, DIGEST = "paintings", "sha256"
 """Keys of the file's metadata: the paintings' names, and a digest of its numbers."""
+TENSORS = ("vectors", "styles", "textures")
+"""Names of the file's tensors; those of the held-out paintings have a prefix."""
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 """Entries that the vectors depend on."""
 
 
-def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
+def look_at(
+    evaluator: Evaluator, paintings: Sequence[Path], held_out: Sequence[Path] = ()
+) -> Reference:
     """Compute the reference that methods are compared with."""
+    if held_out:
+        return replace(look_at(evaluator, paintings), held_out=look_at(evaluator, held_out))
     network, device = evaluator.networks.perceptual, evaluator.networks.device
     vectors, styles, textures = [], [], []
     for stack in load_stacks(paintings, device=device, batch=evaluator.batch, what="paintings"):
@@ -43,27 +51,38 @@ def look_at(evaluator: Evaluator, paintings: Sequence[Path]) -> Reference:
 
 
 def _named(names: Sequence[str], vectors: Tensor, styles: Tensor, textures: Tensor) -> Reference:
-    by_name = (dict(zip(names, known, strict=True)) for known in (styles, textures))
-    return Reference(vectors, *by_name)
+    by_name = [dict(zip(names, known, strict=True)) for known in (styles, textures)]
+    return Reference(vectors, styles=by_name[0], textures=by_name[1])
 
 
-def noise_floor(evaluator: Evaluator, vectors: Tensor, seed: int = 0) -> dict[str, Any]:
+def noise_floor(
+    evaluator: Evaluator, vectors: Tensor, seed: int = 0, held_out: Tensor | None = None
+) -> dict[str, Any]:
     """Return scores of one half of the paintings against the other, means over ``SPLITS`` splits.
 
     What remains between samples of one distribution is sampling noise: no system can be expected to
     score below it. The halves are smaller than the sets that methods are scored with; at equal n
     the floor would be lower. With fewer than four paintings there is only a ``reason``.
+
+    ``held_out``, vectors of paintings outside the set: the same halves against those, too.
     """
     if len(vectors) < 4:
         return {"reason": f"needs 4 paintings, there are {len(vectors)}"}
     generator, half = torch.Generator().manual_seed(seed), len(vectors) // 2
     orders = [torch.randperm(len(vectors), generator=generator) for _ in range(SPLITS)]
-    found = [distances(vectors[o[:half]], vectors[o[half : 2 * half]]) for o in orders]
+    found = _means([distances(vectors[o[:half]], vectors[o[half : 2 * half]]) for o in orders])
+    if held_out is not None:
+        found[HELD_OUT] = _means([distances(held_out, vectors[o[:half]]) for o in orders])
+    return {**found, **evaluator.names()}
+
+
+def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return means and standard deviations of the distances that tables show; the rest, of one."""
     keys = [metric.key for metric in METRICS if metric.heading and metric.key in found[0]]
     values = {key: torch.tensor([one[key] for one in found]) for key in keys}
     spread = {f"{key}_sd": value.std().item() for key, value in values.items()}
     means = {key: value.mean().item() for key, value in values.items()}
-    return {**found[0], **means, **spread, **evaluator.names()}
+    return {**found[0], **means, **spread}
 
 
 def score_made(
@@ -88,20 +107,34 @@ def score_made(
     if not isinstance(card, dict) or "kind" not in card:
         raise UserError(f"{path}: is not a method's card; {how_to_restore(path)}")
     # An unpaired system does not take a single painting.
-    paintings = [] if card["kind"] == "unpaired" else sorted(reference.styles)
+    paintings = [] if card["kind"] == "unpaired" else reference.names
     found = made_pairs(made, results.prepared.photos, pairs, paintings)
     return evaluator.score(reference, found)
 
 
 def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:
     """Write the paintings' vectors and the networks they are from, atomically."""
-    styles, textures = (
-        torch.stack(list(by_name.values())) for by_name in (reference.styles, reference.textures)
-    )
-    names, vectors = json.dumps(list(reference.styles)), reference.vectors.contiguous()
-    digest = _digest(names, vectors, styles, textures)
-    known = {**_signature(evaluator), PAINTINGS: names, DIGEST: digest}
-    save_tensors({"vectors": vectors, "styles": styles, "textures": textures}, path, known)
+    parts = {"": reference} | ({UNSEEN: reference.held_out} if reference.held_out else {})
+    tensors = {
+        prefix + key: tensor
+        for prefix, part in parts.items()
+        for key, tensor in zip(TENSORS, _tensors(part), strict=True)
+    }
+    names = {PAINTINGS: _names(reference)}
+    if reference.held_out:
+        names[HELD_OUT] = _names(reference.held_out)
+    digest = _digest("".join(names.values()), *tensors.values())
+    save_tensors(tensors, path, {**_signature(evaluator), **names, DIGEST: digest})
+
+
+def _names(reference: Reference) -> str:
+    return json.dumps(list(reference.styles))
+
+
+def _tensors(reference: Reference) -> tuple[Tensor, ...]:
+    """Return what ``TENSORS`` names."""
+    stacked = (torch.stack(list(k.values())) for k in (reference.styles, reference.textures))
+    return reference.vectors.contiguous(), *stacked
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:
@@ -112,20 +145,22 @@ def load_reference(evaluator: Evaluator, path: Path) -> Reference:
     """
     try:
         with safe_open(path, "pt") as file:
-            found = [file.get_tensor(name) for name in ("vectors", "styles", "textures")]
             made_with = file.metadata() or {}
+            prefixes = ("", UNSEEN) if HELD_OUT in made_with else ("",)
+            found = [[file.get_tensor(p + name) for name in TENSORS] for p in prefixes]
     except (OSError, SafetensorError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); {how_to_restore(path)}") from None
-    names = made_with.pop(PAINTINGS, "[]")
-    if made_with.pop(DIGEST, None) != _digest(names, *found):
+    names = [made_with.pop(PAINTINGS, "[]")] + [made_with.pop(HELD_OUT, "[]")] * (len(found) - 1)
+    if made_with.pop(DIGEST, None) != _digest("".join(names), *chain(*found)):
         raise UserError(f"{path}: has changed since it was written; {how_to_restore(path)}")
     if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
             f"{_signature(evaluator)}; run dvc repro reference on this machine"
         )
-    return _named(json.loads(names), *found)
+    first, *others = (_named(json.loads(n), *f) for n, f in zip(names, found, strict=True))
+    return replace(first, held_out=others[0]) if others else first
 
 
 def _signature(evaluator: Evaluator) -> dict[str, str]:

@@ -14,7 +14,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.files import atomic, write_json
 from atelier.core.markdown import escaped
 from atelier.core.paths import Results
-from atelier.metrics.catalogue import AFTER, HEADLINE, METRICS, PREFERENCES
+from atelier.metrics.catalogue import AFTER, HEADLINE, HELD_OUT_METRICS, METRICS, PREFERENCES
 from atelier.reports import leaderboard, outputs, preferences, protocol, tables
 from atelier.reports.image_grid import contact_sheet
 from atelier.reports.outputs import INPUT, columns, strips
@@ -26,7 +26,7 @@ GRID_ROWS = 6
 SHOWN = (
     *(HEADLINE, AFTER + HEADLINE),
     *(m.key for m in METRICS if m.name and not m.combined and m.key != HEADLINE),
-    *(m.key for m in PREFERENCES),
+    *(m.key for m in (*HELD_OUT_METRICS, *PREFERENCES)),
     *("n_generated", "n_reference", "features", "pretrained"),
 )
 """Columns in ``comparison.json``: the measured metrics, people's preferences, the protocol."""

@@ -27,10 +27,12 @@ from atelier.metrics.catalogue import (
     COSTS,
     FIGURES,
     HEADLINE,
+    HELD_OUT_METRICS,
     METRICS,
     NETWORKS,
     PREFERENCES,
     PRICE,
+    UNSEEN,
 )
 from atelier.reports import preferences
 
@@ -67,11 +69,19 @@ class _Denoised(Scores):
     n_generated: int | None = None
 
 
+_UNSEEN: dict[str, Any] = {
+    metric.key.removeprefix(UNSEEN): (FiniteFloat | None, None) for metric in HELD_OUT_METRICS
+}
+_HeldOut = create_model("_HeldOut", __base__=_Record, **_UNSEEN)
+
+
 class Metrics(Scores):
     """Contents of ``results/metrics/<method>.json``."""
 
     denoised: _Denoised | None = None
     """Scores of the same pictures, or some of them, after Zero-Shot Noise2Noise."""
+    held_out: _HeldOut | None = None
+    """Distances of the same pictures to the held-out paintings."""
     features: str
     features_hash: str | None = None
     layer: str | None = None
@@ -93,13 +103,19 @@ class Metrics(Scores):
     """Metric → its values without each group of pictures, see ``paired.py``."""
 
     def row(self) -> dict[str, Any]:
-        """Return the columns of the table; those of the denoised pictures are ``denoised_…``."""
+        """Return the columns of the table.
+
+        Those of the denoised pictures are ``denoised_…``, distances to the held-out paintings
+        ``held_out_…``.
+        """
         found: dict[str, Any] = self.model_dump(include=set(TYPES))
         after = self.denoised.model_dump() if self.denoised else {}
         count = self.denoised.n_generated if self.denoised else None
         if count is not None and count < (self.n_generated or 0):
             after[HEADLINE] = None  # that of fewer pictures is larger
-        return found | {AFTER + k: v for k, v in after.items() if AFTER + k in TYPES}
+        found |= {AFTER + k: v for k, v in after.items() if AFTER + k in TYPES}
+        unseen = self.held_out.model_dump() if self.held_out else {}
+        return found | {UNSEEN + k: v for k, v in unseen.items()}
 
 
 NUMBERS = tuple(key for key, metric in FIGURES.items() if not metric.count)
@@ -264,5 +280,10 @@ def label(row: object) -> str:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Return the comparison as CSV with a header; an unknown value is an empty field."""
+    """Return the comparison as CSV with a header; an unknown value is an empty field.
+
+    Without held-out paintings it has no columns of them.
+    """
+    unseen = [one.key for one in HELD_OUT_METRICS if one.key in frame]
+    frame = frame.drop(columns=[key for key in unseen if frame[key].isna().all()])
     return str(frame.to_csv(index=False, lineterminator="\n"))

@@ -33,13 +33,15 @@ def _pairs(root: Path) -> dict[str, str]:
 
 
 def paintings(root: Path) -> list[Path]:
-    """Return every style picture, sorted: the artist's paintings, then those by others.
+    """Return every style picture, sorted: the artist's paintings, held-out ones, those by others.
 
     Before anything has been prepared, the raw ones in formats that browsers display.
     """
     for below in (Results(root).prepared, Prepared(root / "data")):
         found = [
-            p for folder in (below.paintings, below.styles) for p in sorted(folder.glob("*.*"))
+            path
+            for folder in (below.paintings, below.test_paintings, below.styles)
+            for path in sorted(folder.glob("*.*"))
         ]
         shown = [path for path in found if path.suffix.lower() in {".png", ".jpg", ".jpeg"}]
         if shown:
@@ -49,8 +51,8 @@ def paintings(root: Path) -> list[Path]:
 
 def painting_for(root: Path, photo: str) -> Path | None:
     """Return the painting paired with the test photograph of this stem, if known."""
-    name = _pairs(root).get(photo)
-    return _existing(Results(root).prepared.paintings, name)
+    name, below = _pairs(root).get(photo), Results(root).prepared
+    return _existing(below.paintings, name) or _existing(below.test_paintings, name)
 
 
 def stylised(root: Path, method: str, photo: str) -> Path | None:

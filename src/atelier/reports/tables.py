@@ -17,6 +17,7 @@ from atelier.metrics.catalogue import (
     METRICS,
     NETWORKS,
     PREFERENCES,
+    UNSEEN,
     Metric,
     topics,
 )
@@ -69,8 +70,8 @@ def _network(name: str, digest: str) -> Cell:
     return lambda row: f"{row[name]} {row[digest][:8]}".strip() or "-"
 
 
-def _heading(metric: Metric) -> str:
-    return metric.heading + (f" ×{metric.scale:g}" if metric.scale != 1 else "")
+def _heading(metric: Metric, of: str = "") -> str:
+    return metric.heading + of + (f" ×{metric.scale:g}" if metric.scale != 1 else "")
 
 
 def _columns_of(metric: Metric) -> dict[str, Cell]:
@@ -80,10 +81,12 @@ def _columns_of(metric: Metric) -> dict[str, Cell]:
         found[of + INTERVAL] = _interval(metric.interval)
     if metric.key == HEADLINE:
         found[CLEAN] = _value(FIGURES[AFTER + HEADLINE])
+    if metric.held_out:
+        found[_heading(metric, UNSEEN_PAINTINGS)] = _value(FIGURES[UNSEEN + metric.key])
     return found
 
 
-INTERVAL, CLEAN = "95 %", "denoised"
+INTERVAL, CLEAN, UNSEEN_PAINTINGS = "95 %", "denoised", " held-out"
 TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
 """Costs, with the two times side by side."""
 CELLS: dict[str, Cell] = {
@@ -99,6 +102,7 @@ OPTIONAL = {
     *(INTERVAL, CLEAN),
     *(name for m in PREFERENCES if m.heading for name in _columns_of(m)),
     *(_heading(m) for m in (*METRICS, *COSTS) if m.heading and not m.always),
+    *(_heading(m, UNSEEN_PAINTINGS) for m in METRICS if m.held_out),
 }
 """Columns left out if no row has a value."""
 
@@ -167,6 +171,11 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
         lines.append("rows of several seeds: mean ± standard deviation over the seeds")
     if _any(done, AFTER + HEADLINE):
         lines.append(f"{CLEAN}: {HEADLINE} after Zero-Shot Noise2Noise")
+    if _any(done, UNSEEN + HEADLINE):
+        counts = sorted({str(n) for n in done[f"{UNSEEN}n_reference"].dropna()})
+        lines.append(
+            f"{UNSEEN_PAINTINGS.strip()}: to {' or '.join(counts)} paintings no training has seen"
+        )
     return [" · ".join(line for line in (*lines, setting) if line), caution(frame)]
 
 

@@ -24,7 +24,7 @@ from atelier.core.images import save_png
 from atelier.core.paths import CARD, Model, Results
 from atelier.core.records import PICTURES, cost, scores
 from atelier.methods.trained import weights_digest
-from atelier.metrics.catalogue import FIGURES, NETWORKS, PREFERENCES
+from atelier.metrics.catalogue import FIGURES, HELD_OUT, NETWORKS, PREFERENCES
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
 from atelier.reports.comparison import comparison_grid
@@ -117,7 +117,10 @@ class _Model:
         own = self._own_run
         if own is None:
             return
-        figures = labelled(self._scores) | labelled(self._scores.get("denoised") or {}, "denoised.")
+        after, unseen = (self._scores.get(key) or {} for key in (records.DENOISED, HELD_OUT))
+        networks = {key: self._scores.get(key) for key in NETWORKS} if unseen else {}
+        figures = labelled(self._scores) | labelled(after, "denoised.")
+        figures |= labelled({**unseen, **networks}, f"{HELD_OUT}.")
         tags = {"status": str(self.row["status"]), NOTE: self._text}
         if figures:
             made = {PICTURES: str(self._scores[PICTURES])} if PICTURES in self._scores else {}

@@ -141,11 +141,8 @@ class Bench:
         return self.jobs[:SHOWN]
 
     def reference_paintings(self) -> list[Path]:
-        """Return the paintings that results are compared with.
-
-        The one place that decides it: a split of paintings that no training sees belongs here.
-        """
-        return images.find(self.prepared.paintings)
+        """Return the paintings that results are compared with: held-out ones, if there are any."""
+        return images.find(self.prepared.test_paintings) or images.find(self.prepared.paintings)
 
     @cached_property
     def training_photos(self) -> list[Path]:

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from atelier.core.files import read_record
+from atelier.core.layout import PHOTOGRAPHS, PhotosFrom
+from atelier.core.paths import TEST_PAINTINGS
 
-CONTEXTS = {"photos/train": "training", "paintings": "style", "photos/test": "testing"}
-"""Split → what a run uses it for."""
+CONTEXTS = {
+    "paintings": "style",
+    "photos/test": "testing",
+    TEST_PAINTINGS: "testing",
+}
+"""Split → what a run uses it for, beside the photographs to train on."""
 DIGITS = 16
 """Of a digest; MLflow takes 36."""
 
@@ -30,8 +36,10 @@ class DataInput:
     count: int
 
 
-def data_inputs(manifest: Path) -> list[DataInput]:
+def data_inputs(manifest: Path, photos_from: PhotosFrom = "train") -> list[DataInput]:
     """Return the splits that ``prepare`` wrote into the manifest, without empty ones.
+
+    ``photos_from``: the photographs that the run trains on.
 
     A manifest that cannot be read has none: what only watches stops no run.
     """
@@ -39,11 +47,13 @@ def data_inputs(manifest: Path) -> list[DataInput]:
     listed = (
         [one for one in pictures if isinstance(one, dict)] if isinstance(pictures, list) else []
     )
-    splits = {split: [one for one in listed if one.get("split") == split] for split in CONTEXTS}
-    return [_input(split, found) for split, found in splits.items() if found]
+    contexts = {**dict.fromkeys(PHOTOGRAPHS[photos_from], "training"), **CONTEXTS}
+    splits = {split: [one for one in listed if one.get("split") == split] for split in contexts}
+    return [_input(split, contexts[split], found) for split, found in splits.items() if found]
 
 
-def _input(split: str, pictures: Sequence[Mapping[str, Any]]) -> DataInput:
+def _input(split: str, context: str, pictures: Sequence[Mapping[str, Any]]) -> DataInput:
     facts = sorted([str(p.get("file")), str(p.get("sha256")), str(p.get("size"))] for p in pictures)
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:DIGITS]
-    return DataInput(split, digest, f"data/{split}", CONTEXTS[split], len(pictures))
+    raw = "paintings" if split == TEST_PAINTINGS else split
+    return DataInput(split, digest, f"data/{raw}", context, len(pictures))
