@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from atelier.core.checkpoints import save_tensors
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import how_to_restore, read_json
@@ -23,10 +20,12 @@ from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, di
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import activations, perceived
 from atelier.metrics.sifid import texture_sums
+from atelier.metrics.tensor_file import load_with_digest, save_with_digest
 
 SPLITS = 10
-PAINTINGS, DIGEST = "paintings", "sha256"
-"""Keys of the file's metadata: the paintings' names, and a digest of its numbers."""
+TENSORS = ("vectors", "styles", "textures")
+PAINTINGS = "paintings"
+"""Key of the paintings' names in the file's metadata."""
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 """Entries that the vectors depend on."""
 
@@ -98,10 +97,9 @@ def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> No
     styles, textures = (
         torch.stack(list(by_name.values())) for by_name in (reference.styles, reference.textures)
     )
-    names, vectors = json.dumps(list(reference.styles)), reference.vectors.contiguous()
-    digest = _digest(names, vectors, styles, textures)
-    known = {**_signature(evaluator), PAINTINGS: names, DIGEST: digest}
-    save_tensors({"vectors": vectors, "styles": styles, "textures": textures}, path, known)
+    tensors = dict(zip(TENSORS, (reference.vectors, styles, textures), strict=True))
+    names = json.dumps(list(reference.styles))
+    save_with_digest(tensors, path, {**_signature(evaluator), PAINTINGS: names})
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:
@@ -110,30 +108,15 @@ def load_reference(evaluator: Evaluator, path: Path) -> Reference:
     Raises:
         UserError: missing, broken, or computed with other networks than ``evaluator``'s.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            found = [file.get_tensor(name) for name in ("vectors", "styles", "textures")]
-            made_with = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); {how_to_restore(path)}") from None
+    tensors, made_with = load_with_digest(path, how_to_restore(path))
     names = made_with.pop(PAINTINGS, "[]")
-    if made_with.pop(DIGEST, None) != _digest(names, *found):
-        raise UserError(f"{path}: has changed since it was written; {how_to_restore(path)}")
     if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
             f"{_signature(evaluator)}; run dvc repro reference on this machine"
         )
-    return _named(json.loads(names), *found)
+    return _named(json.loads(names), *(tensors[name] for name in TENSORS))
 
 
 def _signature(evaluator: Evaluator) -> dict[str, str]:
     return {name: evaluator.names()[name] for name in NAMES}
-
-
-def _digest(names: str, *tensors: Tensor) -> str:
-    found = hashlib.sha256(names.encode())
-    for tensor in tensors:
-        found.update(tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()
