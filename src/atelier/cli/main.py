@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from atelier.cli import apply, data, settings, votes, zoo
+from atelier.cli import apply, data, distance, settings, votes, zoo
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
 from atelier.core.files import disk_reason
@@ -26,7 +26,13 @@ weights_app = typer.Typer(no_args_is_help=True, help="Provide weights of percept
 app.add_typer(data.app, name="data")
 app.add_typer(weights_app, name="weights")
 app.add_typer(zoo.app, name="zoo")
-for command in (*settings.COMMANDS, *apply.COMMANDS, *votes.COMMANDS, data.sample):
+for command in (
+    *settings.COMMANDS,
+    *apply.COMMANDS,
+    distance.distance,
+    *votes.COMMANDS,
+    data.sample,
+):
     app.command()(command)
 
 
