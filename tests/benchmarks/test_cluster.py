@@ -12,7 +12,7 @@ from support.scripts import script
 @pytest.mark.slow
 def test_a_row_without_ray(tmp_path: Path) -> None:
     benchmark = script("benchmarks/cluster.py")
-    benchmark.project(tmp_path, width=2, pictures=3, side=32)
+    benchmark.project(tmp_path, width=4, pictures=3, side=32)
     row = benchmark.stylize(tmp_path, 0, 3)
     assert (row["workers"], row["pictures"]) == ("no Ray", 3)
     assert row["pictures/s"] > 0
