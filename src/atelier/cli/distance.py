@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from atelier.cli.options import RayAddress, Workers, warn
 from atelier.core.config import Params, UserError
 
 if TYPE_CHECKING:
@@ -32,12 +33,8 @@ def distance(
         str | None,
         typer.Option(help="Folder or address that keeps the vectors; needed with --ray."),
     ] = None,
-    ray: Annotated[
-        str | None, typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="With --ray; default: one per GPU or core.")
-    ] = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
 ) -> None:
     """Print the Fréchet and the kernel distance between two sets of pictures of any size, as JSON.
 
@@ -63,7 +60,7 @@ def distance(
     embedding = Embedding(network, size, settings.batch, device)
     with _machines(ray, workers) as machines, TemporaryDirectory() as folder:
         store = vectors or folder
-        found = set_distances(reference, pictures, store, embedding, machines, _warn)
+        found = set_distances(reference, pictures, store, embedding, machines, warn)
     typer.echo(json.dumps(found, indent=2))
 
 
@@ -93,7 +90,3 @@ def _machines(address: str | None, workers: int | None) -> Iterator[Machines]:
 
         ray_tasks.refuse_other_versions()
         yield ray_pictures.machines(workers)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"skipped: {line}", err=True)

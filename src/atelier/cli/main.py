@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from atelier.cli import apply, data, distance, settings, votes, zoo
+from atelier.cli.options import RayAddress
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
 from atelier.core.files import disk_reason
@@ -172,10 +173,7 @@ def fan_out(
     lanes: Annotated[
         int | None, typer.Option(min=1, help="Methods in parallel; default: one per GPU.")
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
-    ] = None,
+    ray: RayAddress = None,
 ) -> None:
     """Train, apply and score several methods side by side, on this machine or on a Ray cluster.
 
