@@ -72,7 +72,7 @@ def _settings(params: Params | None, features: str | None) -> EvaluateSettings:
     if params and "evaluate" in params:
         block = params.scaled("evaluate")
     if features:
-        block |= {"features": features, "layer": None, "fallback_features": None}
+        block = {**block, "features": features, "layer": None, "fallback_features": None}
     return EvaluateSettings.build(block, "evaluate", params.places("evaluate") if params else {})
 
 

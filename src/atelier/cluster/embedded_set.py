@@ -118,8 +118,8 @@ def _summed(
     counts = list[int]()
 
     def groups() -> Iterator[Statistics]:
-        groups = chunked(targets, GROUP)
-        for statistics, numbers, skipped in machines.map(partial(_sum, store), groups):
+        parts = chunked(targets, GROUP)
+        for statistics, numbers, skipped in machines.map(partial(_sum, store), parts):
             counts.extend(numbers)
             for message in skipped:
                 on_message(message)
