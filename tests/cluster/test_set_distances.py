@@ -180,6 +180,24 @@ def test_the_command(
         assert reason in capsys.readouterr().err
 
 
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("default")
+def test_pictures_and_vectors_in_a_bucket(
+    sets: Sets, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in s3.items():
+        monkeypatch.setenv(key, value)
+    bucket = fsspec.filesystem("s3", skip_instance_cache=True)
+    for one in sets:
+        bucket.put(str(one), f"bench/{one.name}", recursive=True)
+    messages: list[str] = []
+    addresses = ("s3://bench/a", "s3://bench/b", "s3://bench/vectors")
+    assert_equal(set_distances(*addresses, EMBEDDING, HERE, messages.append), sets)
+    assert [message.partition(":")[0] for message in messages] == ["bench/b/broken.png"]
+    bucket.invalidate_cache()
+    assert len(bucket.find("bench/vectors")) == 5
+
+
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.filterwarnings("default")

@@ -26,7 +26,7 @@ class Statistics:
     Raw sums Σx and Σx·xᵀ would lose the covariance of a million vectors far from zero to
     cancellation, and sums around a fixed shift need one that fits every network and set and that
     all shards share. Here every part is shifted by its own mean, and addition corrects for the gap
-    between two means (Chan, Golub & LeVeque 1983, eq. 2.1).
+    between two means (Chan, Golub & LeVeque 1983).
 
     Attributes:
         count: n.
