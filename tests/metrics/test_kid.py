@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from atelier.core.config import UserError
-from atelier.metrics.kid import SUBSETS, kernel, kernel_distance, mmd
+from atelier.metrics.kid import (
+    SUBSETS,
+    draw_subsets,
+    kernel,
+    kernel_distance,
+    mmd,
+    subset_distance,
+)
 
 
 def drawn(n: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -55,6 +62,22 @@ def test_all_subsets_at_once_are_the_same_as_each_alone(monkeypatch: pytest.Monk
         found = kernel_distance(x, y, seed=2)
         assert found["kid"] == pytest.approx(float(each.mean()), rel=1e-9)
         assert found["kid_sd"] == pytest.approx(float(each.std(correction=0)), rel=1e-9)
+
+
+def test_small_subsets_of_large_sets_are_computed_alone_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """10,000 kernel values of all against 2,500 of those drawn together."""
+    x, y = drawn(100, 0), drawn(100, 1, shift=0.5)
+    monkeypatch.setattr("atelier.metrics.kid.LARGEST", 5)
+    alone, (rows, others) = kernel_distance(x, y), draw_subsets(100, 100)
+    half = draw_subsets(50, 50)
+    for a, b, pairs in ((x, y, (rows, others)), (x[:50], y[:50], half)):
+        values = torch.stack([mmd(a[i], b[j]) for i, j in zip(*pairs, strict=True)])
+        found = subset_distance(a, b, pairs)
+        assert found["kid"] == pytest.approx(float(values.mean()), rel=1e-9)
+        assert found["kid_sd"] == pytest.approx(float(values.std(correction=0)), rel=1e-9)
+    assert alone == subset_distance(x, y, (rows, others))
 
 
 def test_it_is_unbiased() -> None:

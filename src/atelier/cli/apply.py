@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from atelier.cli.options import RayAddress, Workers, warn
 from atelier.core import zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.structure import Precision
@@ -112,12 +113,8 @@ def stylize(
     precision: Annotated[
         Precision, typer.Option(help="Of the convolutions; auto: bfloat16 where it is fast.")
     ] = "auto",
-    ray: Annotated[
-        str | None, typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="With --ray; default: one per GPU or core.")
-    ] = None,
+    ray: RayAddress = None,
+    workers: Workers = None,
 ) -> None:
     """Stylise your own pictures: any type, size and aspect; the results keep size and aspect.
 
@@ -155,7 +152,7 @@ def stylize(
         from atelier.cli.stylize_cluster import stylize_on_cluster  # noqa: PLC0415
 
         settings = (names, options, precision, workers)
-        _end(stylize_on_cluster(ray, pictures, out, *settings, _warn), out)
+        _end(stylize_on_cluster(ray, pictures, out, *settings, warn), out)
         return
     root, params = here()
     device = pick_device(params)
@@ -169,7 +166,7 @@ def stylize(
         for line in video.stylize_video(sources[0], target, loaded[0], options):
             typer.echo(line)
         return
-    _end(folders.stylize_files(sources, target, loaded, options, _warn), out)
+    _end(folders.stylize_files(sources, target, loaded, options, warn), out)
 
 
 def denoise(
@@ -203,7 +200,7 @@ def denoise(
     settings = DenoiseSettings.build(block, "denoise")
     device = pick_device(params)
     _end(
-        folders.denoise_files(pictures, out, settings, device, _warn, show_pair=show_pair),
+        folders.denoise_files(pictures, out, settings, device, warn, show_pair=show_pair),
         out,
     )
 
@@ -233,7 +230,7 @@ def noise(
     given = [(kind, level) for kind, level in asked.items() if level is not None]
     if len(given) != 1:
         raise UserError("say one of --gaussian and --poisson")
-    _end(folders.add_noise_to_files(pictures, out, given[0], _warn, seed), out)
+    _end(folders.add_noise_to_files(pictures, out, given[0], warn, seed), out)
 
 
 def export(
@@ -257,10 +254,6 @@ def _tell(applied: Applied) -> None:
         typer.echo(f"note: {applied.name}: {applied.used}", err=True)
     if applied.note:
         typer.echo(f"note: {applied.note}", err=True)
-
-
-def _warn(line: str) -> None:
-    typer.echo(f"skipped: {line}", err=True)
 
 
 def _end(failed: int, out: Path | str) -> None:

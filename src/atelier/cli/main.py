@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from atelier.cli import apply, data, settings, study, votes, zoo
+from atelier.cli import apply, data, distance, settings, study, votes, zoo
+from atelier.cli.options import RayAddress
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
 from atelier.core.files import disk_reason
@@ -26,7 +27,14 @@ weights_app = typer.Typer(no_args_is_help=True, help="Provide weights of percept
 app.add_typer(data.app, name="data")
 app.add_typer(weights_app, name="weights")
 app.add_typer(zoo.app, name="zoo")
-for command in (*settings.COMMANDS, *apply.COMMANDS, *votes.COMMANDS, data.sample, study.study):
+for command in (
+    *settings.COMMANDS,
+    *apply.COMMANDS,
+    distance.distance,
+    *votes.COMMANDS,
+    data.sample,
+    study.study,
+):
     app.command()(command)
 
 
@@ -166,10 +174,7 @@ def fan_out(
     lanes: Annotated[
         int | None, typer.Option(min=1, help="Methods in parallel; default: one per GPU.")
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(help="A Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT."),
-    ] = None,
+    ray: RayAddress = None,
 ) -> None:
     """Train, apply and score several methods side by side, on this machine or on a Ray cluster.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,15 +16,18 @@ import numpy as np
 import ray
 import ray.data
 
-from atelier.cluster.storage import open_address, put
+from atelier.cluster.embedded_set import Machines
+from atelier.cluster.storage import find_files, find_pictures, open_address, put
+from atelier.cluster.vector_shards import Arguments, Embedder, Shard
 from atelier.core import filenames, images
 from atelier.core.config import UserError
-from atelier.core.decoders import SUFFIXES
 
 BATCH = 8
 """Pictures that an actor takes at once: the work that is lost with it."""
 BLOCK = 1024 * 1024
 """Bytes of Ray's blocks: they hold names only."""
+
+Row = dict[str, Any]
 
 Make = Callable[[Path, Path], None]
 """Makes a picture from a picture; both are local files."""
@@ -50,36 +54,15 @@ def find_jobs(source: str, out: str, label: str) -> tuple[list[Job], int]:
     Raises:
         UserError: there is no picture, or an address cannot be read.
     """
-    files, base = open_address(source)
-    there, folder = open_address(out)
-    try:
-        names = _pictures(files, base)
-        done = set(there.find(folder)) if there.exists(folder) else set()
-    except OSError as error:
-        raise UserError(f"{source}: cannot be read: {error}") from None
-    if not names:
-        raise UserError(f"{source}: holds no picture")
-    stems = filenames.stems([name or PurePosixPath(base).name for name in names])
+    _, pictures = find_pictures(source)
+    _, folder, done = find_files(out)
+    paths = [facts["name"] for facts in pictures.values()]
+    names = [name or PurePosixPath(path).name for name, path in zip(pictures, paths, strict=True)]
     jobs = [
-        Job(f"{base}/{name}" if name else base, f"{folder}/{stem}-{label}.png")
-        for name, stem in zip(names, stems, strict=True)
+        Job(path, f"{folder}/{stem}-{label}.png")
+        for path, stem in zip(paths, filenames.stems(names), strict=True)
     ]
     return [job for job in jobs if job.target not in done], len(jobs)
-
-
-def _pictures(files: Any, base: str) -> list[str]:
-    """Return the names below ``base``, sorted; "" where it is a file itself."""
-    if files.isfile(base):
-        return [""]
-    if not files.exists(base):
-        raise UserError(f"{base}: no such file or folder")
-    found = (path.removeprefix(base).lstrip("/") for path in files.find(base))
-    return sorted(
-        name
-        for name in found
-        if PurePosixPath(name).suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in name.split("/"))
-    )
 
 
 class Worker:
@@ -123,20 +106,56 @@ def make_pictures(
         workers: number of actors; default: one per GPU, or one per core. With more actors than
             GPUs, they share them.
     """
+    files = (open_address(source)[0], open_address(out)[0])
+    rows = [asdict(job) for job in jobs]
+    for row in _on_actors(Worker, (load, *files), rows, BATCH, workers):
+        yield row["error"]
+
+
+def _on_actors(
+    actor: type, arguments: tuple[Any, ...], rows: list[Row], batch: int, workers: int | None
+) -> Iterator[Row]:
+    """Yield what a pool of actors returns of rows, ``batch`` at a time; see ``make_pictures``."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK
     size, share = pool(ray.cluster_resources(), workers)
-    files = (open_address(source)[0], open_address(out)[0])
-    rows = ray.data.from_items([asdict(job) for job in jobs]).map_batches(
-        Worker,
-        fn_constructor_args=(load, *files),
-        batch_size=BATCH,
-        compute=ray.data.ActorPoolStrategy(size=min(size, -(-len(jobs) // BATCH))),
-        **share,
+    yield from (
+        ray.data.from_items(rows)
+        .map_batches(
+            actor,
+            fn_constructor_args=arguments,
+            batch_size=batch,
+            compute=ray.data.ActorPoolStrategy(size=min(size, -(-len(rows) // batch))),
+            **share,
+        )
+        .iter_rows()
     )
-    for row in rows.iter_rows():
+
+
+def machines(workers: int | None) -> Machines:
+    """Return the cluster as what embeds sets of pictures; ``workers`` as of ``make_pictures``."""
+    return Machines(partial(_embed, workers), _map)
+
+
+def _embed(workers: int | None, arguments: Arguments, shards: Sequence[Shard]) -> Iterator[str]:
+    rows = [asdict(shard) for shard in shards]
+    for row in _on_actors(Embedder, arguments, rows, 1, workers):
         yield row["error"]
+
+
+def _map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    task = ray.remote(_call)
+    try:
+        yield from map(ray.get, [task.remote(function, item) for item in items])
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError | OSError):
+            raise UserError(str(error.cause)) from None
+        raise
+
+
+def _call(function: Callable[[Any], Any], item: Any) -> Any:
+    return function(item)
 
 
 def pool(resources: dict[str, float], workers: int | None) -> tuple[int, dict[str, float]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from atelier.core.config import UserError
+from atelier.core.decoders import SUFFIXES
 
 PART = ".part"
 """Suffix of copies under way."""
@@ -25,6 +26,49 @@ def open_address(address: str) -> tuple[Any, str]:
     except (ValueError, ImportError) as error:
         raise UserError(f"{address}: {error}") from None
     return files, path
+
+
+def find_pictures(address: str) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """Return the file system, and the details of every picture by its name, sorted.
+
+    Args:
+        address: of a folder, whose hidden files are left out; or of one picture, whose name is "".
+
+    Raises:
+        UserError: there is no picture, or the address cannot be read.
+    """
+    files, base = open_address(address)
+    try:
+        if files.isfile(base):
+            return files, {"": files.info(base)}
+        if not files.exists(base):
+            raise UserError(f"{base}: no such file or folder")
+        found = files.find(base, detail=True)
+    except OSError as error:
+        raise UserError(f"{address}: cannot be read: {error}") from None
+    named = {path.removeprefix(base).lstrip("/"): facts for path, facts in found.items()}
+    pictures = {name: facts for name, facts in sorted(named.items()) if _is_picture(name)}
+    if not pictures:
+        raise UserError(f"{address}: holds no picture")
+    return files, pictures
+
+
+def _is_picture(name: str) -> bool:
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not hidden and PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def find_files(address: str) -> tuple[Any, str, set[str]]:
+    """Return the file system, the path of a folder and those of all files in it, if it exists.
+
+    Raises:
+        UserError: the address cannot be read.
+    """
+    files, folder = open_address(address)
+    try:
+        return files, folder, set(files.find(folder)) if files.exists(folder) else set()
+    except OSError as error:
+        raise UserError(f"{address}: cannot be read: {error}") from None
 
 
 def put(files: Any, local: Path, target: str) -> None:

@@ -19,6 +19,10 @@ ROWS = 1024
 """Rows of the kernel matrix computed at once, as that of large sets would not fit in memory."""
 
 
+Subsets = tuple[Tensor, Tensor]
+"""Rows of each set that are in each subset, int64 (``SUBSETS``, size) each."""
+
+
 def kernel_distance(reference: Tensor, generated: Tensor, *, seed: int = 0) -> dict[str, float]:
     """Return mean and spread of the unbiased squared MMD over ``SUBSETS`` random subsets.
 
@@ -29,17 +33,43 @@ def kernel_distance(reference: Tensor, generated: Tensor, *, seed: int = 0) -> d
     Raises:
         UserError: fewer than two pictures in a set.
     """
-    size = min(LARGEST, len(reference), len(generated))
+    drawn = draw_subsets(len(reference), len(generated), seed=seed)
+    return subset_distance(reference, generated, drawn)
+
+
+def draw_subsets(n_reference: int, n_generated: int, *, seed: int = 0) -> Subsets:
+    """Draw the subsets of ``kernel_distance``, which depend on the sizes of the sets alone.
+
+    Raises:
+        UserError: fewer than two pictures in a set.
+    """
+    size = min(LARGEST, n_reference, n_generated)
     if size < 2:
         raise UserError(f"a kernel distance needs at least 2 pictures in each set, not {size}")
-    draw = Generator().manual_seed(seed)
-    of_a, of_b = (torch.zeros(SUBSETS, len(v), dtype=torch.float64) for v in (reference, generated))
-    for chosen in zip(of_a, of_b, strict=True):
-        for marks in chosen:
-            marks[torch.randperm(len(marks), generator=draw)[:size]] = 1
-    found = _subset_mmds((of_a, reference.double()), (of_b, generated.double()), size)
+    draw, counts = Generator().manual_seed(seed), (n_reference, n_generated)
+    pairs = [
+        [torch.randperm(count, generator=draw)[:size] for count in counts] for _ in range(SUBSETS)
+    ]
+    rows, columns = (torch.stack(chosen) for chosen in zip(*pairs, strict=True))
+    return rows, columns
+
+
+def subset_distance(reference: Tensor, generated: Tensor, drawn: Subsets) -> dict[str, float]:
+    """Return ``kernel_distance`` over the given subsets of (n, d) and (m, d)."""
+    subsets, size = drawn[0].shape
+    if len(reference) * len(generated) > subsets * size**2:  # few are drawn together
+        pairs = zip(*drawn, strict=True)
+        found = torch.stack([mmd(reference[rows], generated[others]) for rows, others in pairs])
+    else:
+        a, b = (_marked(v, rows) for v, rows in zip((reference, generated), drawn, strict=True))
+        found = _subset_mmds(a, b, size)
     spread = found.std(correction=0).item()
     return {"kid": found.mean().item(), "kid_sd": spread, "kid_subset": float(size)}
+
+
+def _marked(vectors: Tensor, rows: Tensor) -> Marked:
+    marks = torch.zeros(len(rows), len(vectors), dtype=torch.float64)
+    return marks.scatter_(1, rows, 1), vectors.double()
 
 
 Marked = tuple[Tensor, Tensor]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from atelier.core.checkpoints import save_tensors
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import how_to_restore, read_json
@@ -25,12 +21,13 @@ from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, di
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.perceptual import activations, perceived
 from atelier.metrics.sifid import texture_sums
+from atelier.metrics.tensor_file import load_with_digest, save_with_digest
 
 SPLITS = 10
-PAINTINGS, DIGEST = "paintings", "sha256"
-"""Keys of the file's metadata: the paintings' names, and a digest of its numbers."""
 TENSORS = ("vectors", "styles", "textures")
 """Names of the file's tensors; those of the held-out paintings have a prefix."""
+PAINTINGS = "paintings"
+"""Key of the paintings' names in the file's metadata."""
 NAMES = (*NETWORKS["features"], *NETWORKS["perceptual"])
 """Entries that the vectors depend on."""
 
@@ -123,8 +120,7 @@ def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> No
     names = {PAINTINGS: _names(reference)}
     if reference.held_out:
         names[HELD_OUT] = _names(reference.held_out)
-    digest = _digest("".join(names.values()), *tensors.values())
-    save_tensors(tensors, path, {**_signature(evaluator), **names, DIGEST: digest})
+    save_with_digest(tensors, path, {**_signature(evaluator), **names})
 
 
 def _names(reference: Reference) -> str:
@@ -134,7 +130,7 @@ def _names(reference: Reference) -> str:
 def _tensors(reference: Reference) -> tuple[Tensor, ...]:
     """Return what ``TENSORS`` names."""
     stacked = (torch.stack(list(k.values())) for k in (reference.styles, reference.textures))
-    return reference.vectors.contiguous(), *stacked
+    return reference.vectors, *stacked
 
 
 def load_reference(evaluator: Evaluator, path: Path) -> Reference:
@@ -143,32 +139,21 @@ def load_reference(evaluator: Evaluator, path: Path) -> Reference:
     Raises:
         UserError: missing, broken, or computed with other networks than ``evaluator``'s.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            made_with = file.metadata() or {}
-            prefixes = ("", UNSEEN) if HELD_OUT in made_with else ("",)
-            found = [[file.get_tensor(p + name) for name in TENSORS] for p in prefixes]
-    except (OSError, SafetensorError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read ({reason}); {how_to_restore(path)}") from None
-    names = [made_with.pop(PAINTINGS, "[]")] + [made_with.pop(HELD_OUT, "[]")] * (len(found) - 1)
-    if made_with.pop(DIGEST, None) != _digest("".join(names), *chain(*found)):
-        raise UserError(f"{path}: has changed since it was written; {how_to_restore(path)}")
+    tensors, made_with = load_with_digest(path, how_to_restore(path))
+    names = {"": made_with.pop(PAINTINGS, "[]")}
+    if HELD_OUT in made_with:
+        names[UNSEEN] = made_with.pop(HELD_OUT)
     if made_with != _signature(evaluator):
         raise UserError(
             f"{path}: was made with {made_with}, the pictures are measured with "
             f"{_signature(evaluator)}; run dvc repro reference on this machine"
         )
-    first, *others = (_named(json.loads(n), *f) for n, f in zip(names, found, strict=True))
+    first, *others = (
+        _named(json.loads(known), *(tensors[prefix + name] for name in TENSORS))
+        for prefix, known in names.items()
+    )
     return replace(first, held_out=others[0]) if others else first
 
 
 def _signature(evaluator: Evaluator) -> dict[str, str]:
     return {name: evaluator.names()[name] for name in NAMES}
-
-
-def _digest(names: str, *tensors: Tensor) -> str:
-    found = hashlib.sha256(names.encode())
-    for tensor in tensors:
-        found.update(tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()

@@ -43,19 +43,20 @@ def texture_distance(result: Tensor, painting: Tensor) -> Tensor:
     return torch.tensor(distances, dtype=torch.float64)
 
 
-def _flat(sums: Statistics) -> Tensor:
-    """Return n, Σx and the upper triangle of Σx·xᵀ: half of a file of many paintings."""
-    rows, columns = torch.triu_indices(*sums.outer.shape)
-    return torch.cat([sums.total.new_tensor([sums.count]), sums.total, sums.outer[rows, columns]])
+def _flat(found: Statistics) -> Tensor:
+    """Return n, μ and the upper triangle of the scatter: half of a file of many paintings."""
+    rows, columns = torch.triu_indices(*found.scatter.shape)
+    count = found.mean.new_tensor([found.count])
+    return torch.cat([count, found.mean, found.scatter[rows, columns]])
 
 
 def _statistics(flat: Tensor) -> Statistics:
     """Return what ``_flat`` was given."""
     width = (math.isqrt(8 * len(flat) + 1) - 3) // 2
     rows, columns = torch.triu_indices(width, width)
-    outer = flat.new_zeros(width, width)
-    outer[rows, columns] = outer[columns, rows] = flat[1 + width :]
-    return Statistics(int(flat[0]), flat[1 : 1 + width], outer)
+    scatter = flat.new_zeros(width, width)
+    scatter[rows, columns] = scatter[columns, rows] = flat[1 + width :]
+    return Statistics(int(flat[0]), flat[1 : 1 + width], scatter)
 
 
 def _measure(batch: PairBatch) -> dict[str, Tensor]:
