@@ -28,13 +28,15 @@ from atelier.core.device import pick_device
 from atelier.core.extends import CLASS
 from atelier.core.files import atomic, read_json, read_record, write_json
 from atelier.core.fingerprint import stage_code
+from atelier.core.layout import PHOTOGRAPHS
 from atelier.core.pairing import Job, choose, list_jobs
 from atelier.core.paths import Prepared, Results
 from atelier.core.phases import WARM_START
 from atelier.core.purpose import split
 from atelier.core.records import record
 from atelier.core.structure import STEPS, TopLevel
-from atelier.datasets.prepare import PrepareSettings, prepare
+from atelier.datasets.prepare import prepare
+from atelier.datasets.prepare_settings import PrepareSettings
 from atelier.engine.stylize import stylize
 from atelier.methods.base import Method, make, system_of
 from atelier.methods.trained import Trained, restore, weights_digest
@@ -147,7 +149,8 @@ class Bench:
     @cached_property
     def training_photos(self) -> list[Path]:
         """The training photographs."""
-        return images.find(self.prepared.training_photos)
+        folders = [self.prepared.folder / split for split in PHOTOGRAPHS["train"]]
+        return [path for folder in folders for path in images.find(folder)]
 
     @cached_property
     def training_paintings(self) -> list[Path]:
