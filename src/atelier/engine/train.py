@@ -142,6 +142,12 @@ def end_phase(trainer: Trainer, before: Earlier) -> Earlier:
     return found
 
 
+def share_phase(folder: Path, group: ProcessGroup) -> None:
+    """Give all processes what ``end_phase`` left in the main one."""
+    for name in (WEIGHTS, PHASE):
+        group.copy(folder / name)
+
+
 def put_away(folder: Path, trainer: Trainer | None) -> None:
     """Reduce the checkpoints of a finished training to what one of more steps needs.
 
