@@ -10,11 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from atelier.cluster.dvc import LOGS, Dvc, alone
@@ -145,12 +147,18 @@ def _outcome(assignment: Assignment, workspace: Path, report: Reporter) -> Outco
 
 
 def be_interruptible() -> None:
-    """Restore Ctrl-C, which a shell makes a node ignore that it starts in the background.
+    """Let Ctrl-C interrupt this task once, and ignore it from then on.
 
-    Ray cancels a task as by Ctrl-C, and the task's processes inherit what is ignored.
+    Ray cancels a task as by Ctrl-C and repeats that until it has ended, which must not disturb what
+    saves and copies meanwhile. A shell makes a node ignore Ctrl-C that it starts in the background.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _reason(failure: Exception) -> str:
