@@ -186,6 +186,6 @@ def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     said = ended(process, place)
     log = (head / ".checkpoints/fan-out/adain.log").read_text()
     assert process.returncode == 0, said + log
-    assert re.search(r"train adain: 2 processes on (one, three|three, one)$", log, re.MULTILINE)
+    assert re.search(r"train adain: 2 processes on \w+, \w+$", log, re.MULTILINE)
     assert computed_nothing(head, "adain")
     assert len(results(head)) > 4
