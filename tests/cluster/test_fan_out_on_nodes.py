@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.reports.parameters import STAGES
 from support.bench import ROOT, edit, environment, run, small_project, wait_for
 
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
@@ -99,7 +100,9 @@ def results(project: Path) -> dict[str, bytes]:
 def computed_nothing(head: Path, *methods: str) -> bool:
     logs = [head / f".checkpoints/fan-out/restore-{name}.log" for name in methods]
     texts = [log.read_text() for log in logs]
-    return all("Running stage" not in text and text.count("is cached") == 4 for text in texts)
+    return all(
+        "Running stage" not in text and text.count("is cached") == len(STAGES) for text in texts
+    )
 
 
 def test_a_node_with_another_commit_is_refused(place: Path, cluster: RayCluster) -> None:

@@ -5,6 +5,7 @@ Independent of Ray; see ``ray_training``.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -71,7 +72,7 @@ def run_ranks(
         raise
     for one in started:
         one.wait()
-    return failure or _code(started)
+    return failure or min(_code(started), 1)  # a signal would be ours
 
 
 def _running(started: Sequence[subprocess.Popen[bytes]]) -> bool:
@@ -82,6 +83,13 @@ def _code(started: Sequence[subprocess.Popen[bytes]]) -> int:
     """Return the exit code of the first that has failed, as a shell's; 0 if none has."""
     code = next((one.returncode for one in started if one.poll()), 0)
     return 128 - code if code < 0 else code
+
+
+def killed_by(code: int) -> str:
+    """Return a sentence if a signal ended the process with this exit code, which says nothing."""
+    if code <= 128 or code == INTERRUPTED:
+        return ""
+    return f"a process was ended by {signal.Signals(code - 128).name}"
 
 
 def last_line(log: Path) -> str:

@@ -12,29 +12,19 @@ import shutil
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from atelier.cluster import ray_tasks
-from atelier.cluster.dvc import LOGS, Dvc
-from atelier.cluster.head import assignment, head_facts, push_inputs
-from atelier.cluster.node import (
-    Assignment,
-    be_interruptible,
-    checkout,
-    environment,
-    fetch_inputs,
-)
-from atelier.cluster.node_facts import node_facts, other_versions
-from atelier.cluster.ranks import INTERRUPTED, last_line, run_ranks, variables
+from atelier.cluster.dvc import LOGS
+from atelier.cluster.node import Assignment, be_interruptible, environment
+from atelier.cluster.ranks import INTERRUPTED, killed_by, last_line, run_ranks, variables
+from atelier.cluster.ray_folders import Part, marked_folder, prepare_folders
 from atelier.cluster.ray_placement import PLACEMENT, Reservation, known, reserve
-from atelier.cluster.remote import Remote, shared_remote
 from atelier.core.config import Params, UserError
 
 log = logging.getLogger(__name__)
@@ -42,23 +32,6 @@ LEAVING = 30.0
 """Seconds in which the other nodes' processes may end after those here."""
 ROOM = 5.0
 """Seconds after which it is said that the cluster has no room yet."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One node's part of a training."""
-
-    number: int
-    """From 0, the node that the stage runs on."""
-    node: str
-    """Its name."""
-    folder: Path
-    """Checkout of the first node."""
-    mark: str
-    """Name of a file there: who sees it shares the folder."""
-    command: tuple[str, ...]
-    variables: list[dict[str, str]]
-    """Of each process."""
 
 
 class Holder:
@@ -82,13 +55,15 @@ def train_on_nodes(entry: str, params: Params, command: Sequence[str]) -> int:
         KeyboardInterrupt: Ctrl-C, before the training had begun.
     """
     needs = ray_tasks.resources(params.devices, params.nodes)
-    with _reservation(needs, params.nodes) as (reserved, gpus), _mark() as mark:
+    with _reservation(needs, params.nodes) as (reserved, gpus), marked_folder() as mark:
         parts = _parts(reserved, params, (*command, entry), mark)
-        folders = _prepare(entry, params, reserved, parts)
+        folders = prepare_folders(entry, params, reserved, parts)
         names = ", ".join(part.node for part in parts)
         log.info("train %s: %d processes on %s", entry, params.devices, names)
         running = {
-            part.node: reserved.of(_run_task(), part.number).remote(part, *folders[part.number])
+            part.node: reserved.of(ray.remote(_run), part.number).remote(
+                part, *folders[part.number]
+            )
             for part in parts[1:]
         }
         own = {**os.environ, "CUDA_VISIBLE_DEVICES": gpus} if gpus else dict(os.environ)
@@ -123,18 +98,6 @@ def _reservation(needs: dict[str, float], nodes: int) -> Iterator[tuple[Reservat
         reserved.free()
 
 
-@contextmanager
-def _mark() -> Iterator[str]:
-    """Yield the name of a file by which a node recognises this folder as its own."""
-    path = LOGS / f"{uuid.uuid4().hex}.here"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    try:
-        yield str(path)
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def _parts(
     reserved: Reservation, params: Params, command: tuple[str, ...], mark: str
 ) -> list[Part]:
@@ -161,67 +124,6 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def _prepare(
-    entry: str, params: Params, reserved: Reservation, parts: Sequence[Part]
-) -> dict[int, tuple[Path, Assignment]]:
-    """Return number → folder of each other node, which has the inputs, and what it is told."""
-    here, dvc = Path.cwd(), Dvc(Path.cwd())
-    others = {part.number: part for part in parts[1:]}
-    shares = _ask(reserved, others, _shares)
-    head, remote = node_facts(), Remote("none")
-    if not all(shares.values()):
-        head, remote = head_facts(here), shared_remote(dvc)
-        if PLACEMENT not in os.environ:  # else the head has done it
-            push_inputs(dvc, remote)
-    told = assignment(entry, params, here, head, remote)
-    made = _ask(reserved, others, _folder, told)
-    if errors := [error for error, _ in made.values() if error]:
-        raise UserError("\n".join(errors))
-    return {number: (folder, told) for number, (_, folder) in made.items()}
-
-
-def _ask(reserved: Reservation, parts: dict[int, Part], call: Any, *more: Any) -> dict[int, Any]:
-    """Return what ``call`` returns on each node.
-
-    Raises:
-        UserError: a node was lost.
-    """
-    asked = {
-        number: reserved.of(ray.remote(call), number).remote(part, *more)
-        for number, part in parts.items()
-    }
-    try:
-        return {number: ray.get(ref) for number, ref in asked.items()}
-    except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"a node of the training does not answer ({reason})") from None
-
-
-def _shares(part: Part) -> bool:
-    """Return whether this node's checkout is the first node's, on a disk that they share."""
-    if not (part.folder / part.mark).is_file():
-        return False
-    project = node_facts()["project"]
-    return not project or part.folder.resolve().is_relative_to(project)
-
-
-def _folder(part: Part, told: Assignment) -> tuple[str, Path]:
-    """Return an error, or "", and this node's folder, with the training's inputs."""
-    be_interruptible()
-    if _shares(part):
-        return "; ".join(other_versions(told.head, node_facts(), part.node)), part.folder
-    try:
-        with checkout(told, part.node) as folder:
-            fetch_inputs(told, folder)
-            return "", folder
-    except UserError as error:
-        return str(error), part.folder
-
-
-def _run_task() -> Any:
-    return ray.remote(_run)
-
-
 def _run(part: Part, folder: Path, told: Assignment) -> tuple[int, str]:
     """Run this node's processes; return the exit code and the last line of their output."""
     be_interruptible()
@@ -236,7 +138,7 @@ def _run(part: Part, folder: Path, told: Assignment) -> tuple[int, str]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    said = last_line(path)
+    said = killed_by(code) or last_line(path)
     if folder != part.folder and not code:
         shutil.rmtree(folder, ignore_errors=True)
     return code, said
@@ -288,7 +190,7 @@ def _follow(part: Part, own: dict[str, str], ends: Ends) -> int:
     """Run the processes of this node; return their exit code.
 
     Raises:
-        UserError: a process of another node failed.
+        UserError: a process of another node failed, or a signal ended one here.
     """
     environments = [own | one for one in part.variables]
     try:
@@ -297,6 +199,9 @@ def _follow(part: Part, own: dict[str, str], ends: Ends) -> int:
         with suppress(KeyboardInterrupt):
             ends.leave()
         return INTERRUPTED
-    if reason := ends.leave():
-        raise UserError(reason)
+    elsewhere = ends.leave()
+    if reason := killed_by(code):
+        raise UserError(f"{part.node}: {reason}")
+    if elsewhere:
+        raise UserError(elsewhere)
     return code
