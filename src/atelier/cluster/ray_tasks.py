@@ -98,13 +98,13 @@ def resources(devices: int, nodes: int = 1) -> dict[str, float]:
     """
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     working = [node for node in alive if node.get("CPU", 0) >= 1]
-    if len(working) < nodes:
+    if 1 < nodes > len(working):
         raise UserError(f"params.yaml: nodes: {nodes}, but the cluster has {len(working)}")
     each, most = devices // nodes, max((node.get("GPU", 0) for node in alive), default=0)
     if most:
         if most < each:
             raise UserError(f"params.yaml: devices: {devices}, but no node has more than {most:g}")
-        if (count := sum(node.get("GPU", 0) >= each for node in working)) < nodes:
+        if nodes > 1 and (count := sum(node.get("GPU", 0) >= each for node in working)) < nodes:
             raise UserError(f"params.yaml: nodes: {nodes}, but {count} have {each} GPUs")
         return {"num_gpus": each, "num_cpus": 1}
     cores = [int(node["CPU"]) for node in working]
