@@ -125,8 +125,9 @@ def main(name: str, params: Params, group: ProcessGroup) -> None:
     before, run_id = train.FIRST, None
     for number, part in enumerate(earlier, 1):
         phase = Phase(name, params, part, begins, data, before, number)
-        if not phase.finished():
+        if not group.from_main(phase.finished):
             teach(phase, block, group, run_id)
+        train.share_phase(phase.kept, group)
         run_id, done = begun(phase.kept) or run_id, phase.finished()
         if done is None:
             raise UserError(f"{phase.kept}: what phase {number} left is damaged; delete the folder")
@@ -182,6 +183,6 @@ if __name__ == "__main__":
     entry = stage_entry()
     with stage("train", entry if is_main() else None):
         found = Params.load()
-        launch(found.devices, pick_device(found))
+        launch(found.devices, pick_device(found), found.nodes)
         with process_group(pick_device(found)) as everyone:
             main(entry, found, everyone)

@@ -9,17 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from atelier.reports.parameters import STAGES
 from support.bench import ROOT, edit, environment, run, small_project, wait_for
 
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from support.cluster import RayCluster, at_work, kill_worker  # noqa: E402 - needs Ray
+from support.cluster import Nodes, RayCluster, at_work, kill_worker  # noqa: E402 - needs Ray
 
 METHODS = ["gatys", "adain"]
 STEPS = 300
@@ -36,9 +36,9 @@ SAME = ("models/*/*", "stylized/*/images/*", "denoised/*/images/*", "metrics/*",
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(nodes: Nodes) -> Path:
     """``head``; nodes ``one`` to ``three``, each a checkout; ``remote``; ``local``, to be run."""
-    folder = tmp_path_factory.mktemp("cluster")
+    folder = nodes.place
     head = small_project(folder / "head", METHODS)
     edit(head, "scales", "smoke", "adain", "steps", value=STEPS)
     run(head, *COMMIT, "-a", "-m", "steps")
@@ -47,27 +47,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for node in ("one", "two", "three"):
         run(folder, "git", "clone", "-q", "head", node)
     return folder
-
-
-@pytest.fixture(scope="module")
-def storage(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Environment of ``s3``; empty where its packages are not installed."""
-    try:
-        found: dict[str, str] = request.getfixturevalue("s3")
-    except pytest.skip.Exception:
-        return {}
-    return found
-
-
-@pytest.fixture(scope="module")
-def cluster(place: Path, storage: dict[str, str]) -> Iterator[RayCluster]:
-    made = RayCluster({node: node_environment(place, node) | storage for node in ("one", "two")})
-    yield made
-    made.shutdown()
-
-
-def node_environment(place: Path, node: str) -> dict[str, str]:
-    return {"ATELIER_PROJECT": str(place / node), "PYTHONPATH": paths(), "OMP_NUM_THREADS": "1"}
 
 
 def paths() -> str:
@@ -121,7 +100,9 @@ def results(project: Path) -> dict[str, bytes]:
 def computed_nothing(head: Path, *methods: str) -> bool:
     logs = [head / f".checkpoints/fan-out/restore-{name}.log" for name in methods]
     texts = [log.read_text() for log in logs]
-    return all("Running stage" not in text and text.count("is cached") == 4 for text in texts)
+    return all(
+        "Running stage" not in text and text.count("is cached") == len(STAGES) for text in texts
+    )
 
 
 def test_a_node_with_another_commit_is_refused(place: Path, cluster: RayCluster) -> None:
@@ -152,13 +133,13 @@ def test_interrupted_all_end_and_have_saved(place: Path, cluster: RayCluster) ->
 
 
 def test_lost_workers_and_nodes_change_no_byte(
-    place: Path, cluster: RayCluster, storage: dict[str, str]
+    place: Path, cluster: RayCluster, nodes: Nodes
 ) -> None:
     """From the state of the test before; a node that is added meanwhile takes over."""
     run(place / "local", "dvc", "repro", *(f"evaluate@{method}" for method in METHODS))
     saved = newest(place)
     process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
-    cluster.add("three", node_environment(place, "three") | storage)
+    cluster.add("three", nodes.environment("three"))
     wait_for(lambda: newest(place) > saved, process, 300)
     (begun,) = place.glob("states/train-adain-*/run.json")
     begun_as, saved = json.loads(begun.read_text())["run_id"], newest(place)
@@ -187,12 +168,14 @@ def newest(place: Path) -> int:
     return max((int(path.stem.removeprefix("step-")) for path in found), default=0)
 
 
-def test_s3_holds_results_and_checkpoints(
+def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     place: Path, cluster: RayCluster, s3: dict[str, str]
 ) -> None:
     head = place / "head"
-    edit(head, "scales", "smoke", "gatys", "steps", value=3)
-    run(head, *COMMIT, "-a", "-m", "more steps")
+    edit(head, "scales", "smoke", "adain", "steps", value=6)
+    for key in ("devices", "nodes"):
+        edit(head, key, value=2)
+    run(head, *COMMIT, "-a", "-m", "fewer steps, two nodes")
     for node in ("one", "two", "three"):
         run(place / node, "git", "pull", "-q")
     share(head, "s3://bench/results")
@@ -202,8 +185,10 @@ def test_s3_holds_results_and_checkpoints(
         s3["AWS_ENDPOINT_URL"],
     )
     where = {**s3, "ATELIER_CHECKPOINTS": "s3://bench/states"}
-    process = start(place, cluster, "gatys", **where)
+    process = start(place, cluster, "adain", **where)
     said = ended(process, place)
-    assert process.returncode == 0, said
-    assert computed_nothing(head, "gatys")
+    log = (head / ".checkpoints/fan-out/adain.log").read_text()
+    assert process.returncode == 0, said + log
+    assert re.search(r"train adain: 2 processes on \w+, \w+$", log, re.MULTILINE)
+    assert computed_nothing(head, "adain")
     assert len(results(head)) > 4

@@ -20,7 +20,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         return str(tmp_path / "states")
     for key, value in request.getfixturevalue("s3").items():
         monkeypatch.setenv(key, value)
-    return "s3://bench/states"
+    return f"s3://bench/{tmp_path.name}"
 
 
 def write(workspace: Path, name: str, text: str = "state", time: int = 1) -> Path:
@@ -60,6 +60,25 @@ def test_another_machine_gets_what_this_one_holds(address: str, tmp_path: Path) 
     mirror.update()
     second = fetched(address, tmp_path / "three")
     assert second == {f"{TRAIN}/step-2.pt": "later", f"{TRAIN}/run.json": "{1}"}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_folders_within_a_folder_are_copied_and_what_is_hidden_is_not(
+    address: str, tmp_path: Path
+) -> None:
+    one, kept = tmp_path / "one", f"{TRAIN}/checkpoints/500/model.safetensors"
+    pictures = [f"{TRAIN}/snapshots/{n}/step 000500.png" for n in "ab"]
+    for name in (kept, *pictures, f"{TRAIN}/.parts/x.png", f"{TRAIN}/snapshots/a/.x.part"):
+        write(one, name)
+    Mirror(address, one, "adain").update()
+    mirror = Mirror(address, tmp_path / "two", "adain")
+    mirror.fetch()
+    assert set(held(tmp_path / "two")) == {kept, *pictures}
+    write(tmp_path / "two", f"{TRAIN}/step-1.pt")  # now it is this one's
+    mirror.update()
+    shutil.rmtree(tmp_path / "two/.checkpoints" / TRAIN / "snapshots")
+    mirror.update()
+    assert set(fetched(address, tmp_path / "three")) == {kept, f"{TRAIN}/step-1.pt"}
 
 
 def test_another_projects_state_stays(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from atelier.cluster import node
-from atelier.cluster.node import Reporter
+from atelier.cluster.node import Reporter, be_interruptible
 
 
 def test_a_log_is_passed_on_as_it_grows_and_begins_again_when_emptied(
@@ -26,3 +28,20 @@ def test_a_log_is_passed_on_as_it_grows_and_begins_again_when_emptied(
         with path.open("a") as file:
             file.write("é, the last words")
     assert "".join(passed) == "DVC is busyaé, the last words"
+
+
+@pytest.fixture
+def _handler() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_handler")
+def test_a_task_is_interrupted_once_even_if_it_ignored_that_before() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for _ in range(2):  # a worker's next task is interruptible again
+        be_interruptible()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -85,14 +84,6 @@ def test_a_worker_names_what_it_cannot_read_and_continues(pictures: Path, tmp_pa
     assert errors[1] == ""
     assert errors[2].startswith(f"{pictures}/gone.png: ")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.png"]
-
-
-@pytest.fixture
-def cluster(s3: dict[str, str]) -> Iterator[RayCluster]:
-    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    made = RayCluster({node: {"PYTHONPATH": paths, **s3} for node in ("one", "two")})
-    yield made
-    made.shutdown()
 
 
 @pytest.mark.slow

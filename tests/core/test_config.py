@@ -193,4 +193,5 @@ def test_the_root_is_the_nearest_folder_with_parameters(
 def test_what_may_be_left_out_has_its_default() -> None:
     assert (Params(TREE).device, Params(TREE).devices) == ("auto", 1)
     assert (Params({"device": "mps"}).device, Params({"devices": 2}).devices) == ("mps", 2)
+    assert (Params(TREE).nodes, Params({"nodes": 2}).nodes) == (1, 2)
     assert (Params(TREE).tf32, Params(TREE).cudnn_benchmark) == (True, False)

@@ -35,6 +35,14 @@ def test_right_settings_have_no_mistakes() -> None:
     assert problems() == []
     assert problems(("device", "cuda:1"), ("devices", 2), ("denoise", {"steps": 3})) == []
     assert problems(("seed", 2**63 - 1)) == []
+    assert problems(("devices", 16), ("nodes", 2)) == []
+
+
+def test_devices_are_divided_equally_among_nodes() -> None:
+    (said,) = problems(("devices", 3), ("nodes", 2))
+    assert said == "nodes: 3 devices cannot be divided among 2 nodes"
+    (said,) = problems(("nodes", 4))
+    assert said == "nodes: 1 devices cannot be divided among 4 nodes"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +53,7 @@ def test_right_settings_have_no_mistakes() -> None:
         ("device", "gpu", "device: has to be auto, cpu, cuda, cuda:N (a GPU's number) or mps"),
         ("device", "cuda:", "device: has to be auto, cpu, cuda, cuda:N"),
         ("devices", 0, "devices: has to be greater than or equal to 1 (found 0)"),
+        ("nodes", 0, "nodes: has to be greater than or equal to 1 (found 0)"),
         ("devices", 65, "devices: has to be at most 64 (found 65)"),
         ("devices", 1.5, "devices: has to be a whole number (found 1.5)"),
         ("seed", "abc", "seed: has to be a whole number (found 'abc')"),

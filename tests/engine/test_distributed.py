@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,13 @@ from atelier.engine.distributed import process_group
 from support.toy import even
 folder, steps, stop = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 with process_group("cpu") as group:
-    one = even(folder, group=group, steps=steps, save_minutes=0)
+    own = f"states{group.rank}"  # as on machines that share no disk
+    (folder / own).mkdir(exist_ok=True)
+    (folder / own / "note").write_text(own)
+    group.copy(folder / own / "note")
+    group.copy(folder / own / "none")
+    assert (folder / own / "note").read_text() == "states0"
+    one = even(folder, group=group, folder=own, steps=steps, save_minutes=0)
     for result in one.run():
         if result.step == stop:
             break
@@ -146,6 +153,11 @@ def test_a_script_is_replaced_by_as_many_as_there_are_devices(
     monkeypatch.setenv("WORLD_SIZE", "3")
     launch(3, "cpu")
     assert len(calls) == 1
+    monkeypatch.delenv("WORLD_SIZE")
+    launch(4, "cpu", nodes=2)
+    assert find_spec(calls[1][2])
+    assert calls[1][1:] == ["-m", "atelier.cluster.launcher", "stages/train.py", "cyclegan"]
+    monkeypatch.setenv("WORLD_SIZE", "3")
     assert started()
 
 

@@ -10,6 +10,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from support.bench import ROOT
+
 MEMORY = 80 * 2**20
 """Bytes of a node's object store: ours holds texts."""
 PATIENCE = {"RAY_agent_register_timeout_ms": "300000"}
@@ -29,14 +31,14 @@ def free_ports(count: int) -> list[int]:
 
 
 class RayCluster:
-    """A head without cores, and a node of one core for each of ``names``; to be shut down."""
+    """A head of ``cores``, and a node of one core for each of ``nodes``; to be shut down."""
 
-    def __init__(self, nodes: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, nodes: Mapping[str, Mapping[str, str]], cores: int = 0) -> None:
         from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
 
         os.environ.update({**PATIENCE, "RAY_USAGE_STATS_ENABLED": "0"})
         self.cluster, self.count = Cluster(), 0
-        self._start(num_cpus=0)
+        self._start(num_cpus=cores, node_name="head")
         self.address: str = self.cluster.address
         self.nodes: dict[str, Any] = {}
         for name, environment in nodes.items():
@@ -69,6 +71,19 @@ class RayCluster:
     def shutdown(self) -> None:
         """End all processes."""
         self.cluster.shutdown()
+
+
+class Nodes:
+    """Folder ``place`` with a checkout per node."""
+
+    def __init__(self, place: Path, storage: dict[str, str]) -> None:
+        self.place, self.storage = place, storage
+
+    def environment(self, node: str) -> dict[str, str]:
+        """Return the environment of a node."""
+        paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+        own = {"ATELIER_PROJECT": str(self.place / node), "PYTHONPATH": paths}
+        return {**own, "OMP_NUM_THREADS": "1", **self.storage}
 
 
 def at_work(folder: Path, method: str) -> dict[str, int]:

@@ -198,7 +198,7 @@ def fan_out(
         failed = fan_out.on_cluster(ray, names, params, root)
     else:
         queue = fan_out.dearest_first(params, names)
-        run = fan_out.FanOut(queue, fan_out.lanes(lanes, params.devices), root)
+        run = fan_out.FanOut(queue, fan_out.lanes(lanes, params.devices // params.nodes), root)
         for number, line in enumerate(run.run(), 1):
             typer.echo(f"[{number}/{len(names)}] {line}")
         failed = run.failed

@@ -56,8 +56,7 @@ class Children:
         """
         if self.stopped:
             return INTERRUPTED
-        with subprocess.Popen(command, start_new_session=True, **options) as child:  # noqa: S603
-            self.running.add(child)
+        with self.start(command, **options) as child:
             try:
                 code = _wait(child)
             except BaseException:
@@ -65,6 +64,18 @@ class Children:
                 raise
         self.running.discard(child)
         return code
+
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command that ``stop`` and ``kill`` reach."""
+        child = subprocess.Popen(command, start_new_session=True, **options)  # noqa: S603
+        self.running.add(child)
+        return child
+
+    def kill(self) -> None:
+        """End all at once."""
+        self.stopped = True
+        for child in list(self.running):
+            _signal_group(child.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Interrupt all as Ctrl-C would, so that they save; later signal more firmly."""
@@ -77,8 +88,7 @@ class Children:
                 if time.monotonic() > end:
                     break
                 time.sleep(0.1)
-        for child in list(self.running):
-            _signal_group(child.pid, signal.SIGKILL)
+        self.kill()
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:

@@ -73,8 +73,8 @@ class RayFanOut:
                 shared stage failed.
             KeyboardInterrupt: Ctrl-C; no further method starts, running ones have saved.
         """
-        head = _head_facts(self.root)
-        remote, needs = shared_remote(self.dvc), ray_tasks.resources(self.params.devices)
+        head = head_facts(self.root)
+        remote, needs = shared_remote(self.dvc), self._needs()
         _check_environment(self.root)
         _refuse_others(head, ray_tasks.facts_of_nodes())
         with alone("shared", self.dvc):
@@ -84,34 +84,29 @@ class RayFanOut:
                 self.rows[name].state = "up to date"
                 yield f"{name}: is up to date"
             if stale:
-                self._push(remote)
+                push_inputs(self.dvc, remote)
         if not os.environ.get(TRACKING):
             yield f"note: {TRACKING} is not set: each node keeps its own runs"
         if stale:
             yield from self._follow(self._assignments(stale, head, remote), needs)
         self._compare()
 
+    def _needs(self) -> dict[str, float]:
+        return ray_tasks.resources(self.params.devices, self.params.nodes)
+
     def _assignments(
         self, names: set[str], head: dict[str, str], remote: Remote
     ) -> dict[str, Assignment]:
-        lock = (self.root / "dvc.lock").read_text(encoding="utf-8")
-        passed = {key: os.environ[key] for key in PASSED_ON if os.environ.get(key)}
         found = {}
         for name in (name for name in self.rows if name in names):
-            zoo = (TRACKED,) if warm_entry(self.params.method(name), name) else ()
-            found[name] = Assignment(name, head, lock, (*INPUTS, *zoo), remote, passed)
+            found[name] = assignment(name, self.params, self.root, head, remote)
             (self.root / _log(name)).unlink(missing_ok=True)
         return found
-
-    def _push(self, remote: Remote) -> None:
-        log, zoo = LOGS / "push.log", [TRACKED] if (self.root / TRACKED).is_file() else []
-        if self.dvc.run(["push", *INPUTS, *zoo], log):
-            raise UserError(f"{remote} cannot be written to; see {log}")
 
     def _follow(
         self, assignments: Mapping[str, Assignment], needs: Mapping[str, float]
     ) -> Iterator[str]:
-        for event in ray_tasks.run_methods(assignments, needs):
+        for event in ray_tasks.run_methods(assignments, needs, self.params.nodes):
             if event is None:
                 yield ""
             elif isinstance(event, ray_tasks.End):
@@ -179,7 +174,36 @@ def _write_record(path: Path, record: Mapping[str, object]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _head_facts(root: Path) -> dict[str, str]:
+def assignment(
+    name: str, params: Params, root: Path, head: dict[str, str], remote: Remote
+) -> Assignment:
+    """Return what a node is told to work on a method.
+
+    Args:
+        name: the method.
+        params: the settings.
+        root: the project.
+        head: ``head_facts``.
+        remote: the shared remote.
+    """
+    lock = (root / "dvc.lock").read_text(encoding="utf-8")
+    zoo = (TRACKED,) if warm_entry(params.method(name), name) else ()
+    passed = {key: os.environ[key] for key in PASSED_ON if os.environ.get(key)}
+    return Assignment(name, head, lock, (*INPUTS, *zoo), remote, passed)
+
+
+def push_inputs(dvc: Dvc, remote: Remote) -> None:
+    """Push the inputs of all methods.
+
+    Raises:
+        UserError: the remote cannot be written to.
+    """
+    log, zoo = LOGS / "push.log", [TRACKED] if (dvc.root / TRACKED).is_file() else []
+    if dvc.run(["push", *INPUTS, *zoo], log):
+        raise UserError(f"{remote} cannot be written to; see {log}")
+
+
+def head_facts(root: Path) -> dict[str, str]:
     """Return the facts that nodes must share.
 
     Raises:

@@ -6,7 +6,10 @@ Addresses are fsspec's: a folder on shared storage, ``s3://…`` and others of D
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
+from itertools import chain
 from pathlib import Path
 
 from atelier.cluster.periodic import every
@@ -53,12 +56,10 @@ class Mirror:
         """
         self.files.invalidate_cache()
         for pattern in self.patterns:
-            for path in self.files.glob(f"{self.base}/{pattern}/*"):
-                if not path.endswith(PART):
-                    name = "/".join(path.split("/")[-2:])
-                    (self.local / name).parent.mkdir(parents=True, exist_ok=True)
-                    self.files.get_file(path, str(self.local / name))
-                    self.copied[name] = _stamp(self.local / name)
+            for folder in self.files.glob(f"{self.base}/{pattern}"):
+                for path in self.files.find(folder):
+                    if not path.endswith(PART):
+                        self._get(path, folder.rpartition("/")[2] + path[len(folder) :])
 
     def update(self) -> None:
         """Copy files that are new or have changed, and delete copies of those that are gone.
@@ -80,10 +81,15 @@ class Mirror:
     def _local_files(self) -> dict[str, Stamp]:
         found = {}
         for pattern in self.patterns:
-            for path in self.local.glob(f"{pattern}/[!.]*"):  # hidden ones are not complete
+            for path in chain.from_iterable(map(_complete, self.local.glob(pattern))):
                 with suppress(FileNotFoundError):
-                    found[str(path.relative_to(self.local))] = _stamp(path)
+                    found[path.relative_to(self.local).as_posix()] = _stamp(path)
         return found
+
+    def _get(self, path: str, name: str) -> None:
+        (self.local / name).parent.mkdir(parents=True, exist_ok=True)
+        self.files.get_file(path, str(self.local / name))
+        self.copied[name] = _stamp(self.local / name)
 
     def _put(self, name: str) -> None:
         self.own.add(name.partition("/")[0])
@@ -99,6 +105,13 @@ class Mirror:
             self.update()
         except Exception as error:  # noqa: BLE001 - each file system has errors of its own
             logging.getLogger(__name__).warning("%s: %s; tries again", self.base, error)
+
+
+def _complete(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, parts of which may vanish; hidden ones are not complete."""
+    for place, folders, names in os.walk(folder):  # unlike rglob it passes over what has vanished
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def _stamp(path: Path) -> Stamp:

@@ -10,11 +10,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from atelier.cluster.dvc import LOGS, Dvc, alone
@@ -103,24 +105,38 @@ def run_method(assignment: Assignment, report: Reporter, node: str) -> Outcome:
     Raises:
         KeyboardInterrupt: it was cancelled; the running stage has saved.
     """
-    _be_interruptible()
+    be_interruptible()
+    try:
+        with checkout(assignment, node) as workspace:
+            return _outcome(assignment, workspace, report)
+    except UserError as failure:
+        return Outcome(str(failure))
+
+
+@contextmanager
+def checkout(assignment: Assignment, node: str) -> Iterator[Path]:
+    """Yield a checkout for the method on this node, in which nobody else works on it.
+
+    Raises:
+        UserError: the node ``node`` differs from the head, or no checkout could be made.
+    """
     facts = node_facts()
     if found := differences(assignment.head, facts, node):
-        return Outcome("; ".join(found))
+        raise UserError("; ".join(found))
     project = Path(facts["project"])
     with alone(assignment.method, Dvc(project)):
         try:
             workspace = _workspace(assignment, project)
         except (OSError, subprocess.CalledProcessError) as failure:
-            return Outcome(f"{node}: no checkout could be made: {_reason(failure)}")
-        return _outcome(assignment, workspace, report)
+            raise UserError(f"{node}: no checkout could be made: {_reason(failure)}") from None
+        yield workspace
 
 
 def _outcome(assignment: Assignment, workspace: Path, report: Reporter) -> Outcome:
     """Run the stages; keep the workspace if one failed."""
     error, results = "", Results(workspace)
     try:
-        _run(assignment, Dvc(workspace, None, _environment(assignment, workspace)), report)
+        _run(assignment, Dvc(workspace, None, environment(assignment, workspace)), report)
     except UserError as failure:
         error = str(failure)
     records, status = results.records(assignment.method), results.status(assignment.method)
@@ -130,13 +146,19 @@ def _outcome(assignment: Assignment, workspace: Path, report: Reporter) -> Outco
     return outcome
 
 
-def _be_interruptible() -> None:
-    """Restore Ctrl-C, which a shell makes a node ignore that it starts in the background.
+def be_interruptible() -> None:
+    """Let Ctrl-C interrupt this task once, and ignore it from then on.
 
-    Ray cancels a task as by Ctrl-C, and the task's processes inherit what is ignored.
+    Ray cancels a task as by Ctrl-C and repeats that until it has ended, which must not disturb what
+    saves and copies meanwhile. A shell makes a node ignore Ctrl-C that it starts in the background.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _reason(failure: Exception) -> str:
@@ -175,6 +197,18 @@ def _run(assignment: Assignment, dvc: Dvc, report: Reporter) -> None:
             step("push", failing, "push", "--run-cache", *stages)
 
 
+def fetch_inputs(assignment: Assignment, workspace: Path) -> None:
+    """Pull the inputs of the method's training to its checkout.
+
+    Raises:
+        UserError: the remote cannot be read.
+    """
+    log = LOGS / "pull.log"
+    dvc = Dvc(workspace, None, environment(assignment, workspace))
+    if dvc.run(["pull", *assignment.inputs], log):
+        raise UserError(f"inputs cannot be fetched from {assignment.remote}; see {workspace / log}")
+
+
 def _fetch(mirror: Mirror) -> None:
     try:
         mirror.fetch()
@@ -198,19 +232,20 @@ def _workspace(assignment: Assignment, project: Path) -> Path:
     return folder
 
 
-def _environment(assignment: Assignment, workspace: Path) -> dict[str, str]:
-    """Return variables with which stages run this Python on the workspace's code.
+def environment(assignment: Assignment, folder: Path) -> dict[str, str]:
+    """Return variables with which stages run this Python on the code in ``folder``.
 
     ``DVC_ROOT`` names the node's own checkout, where runs go without a tracking server: it outlives
-    the workspace.
+    a method's.
     """
     own = {key: value for key, value in os.environ.items() if key != "DVC_STAGE"}
-    paths = [str(workspace / "src"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(folder / "src"), os.environ.get("PYTHONPATH", "")]
     programs = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    within = folder.match(f"{WORKSPACES}/*")
     return {
         **own,
         "OMP_WAIT_POLICY": "PASSIVE",
-        "DVC_ROOT": str(workspace.parents[len(WORKSPACES.parts)]),
+        "DVC_ROOT": str(folder.parents[len(WORKSPACES.parts)] if within else folder),
         **assignment.environment,
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PATH": os.pathsep.join(programs),

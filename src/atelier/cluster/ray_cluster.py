@@ -13,20 +13,24 @@ from atelier.cluster.node_facts import PROJECT
 from atelier.core.config import UserError
 from atelier.core.process import interrupt_on_sigterm
 
+ADDRESS = "RAY_ADDRESS"
+"""Ray's environment variable for the address of a cluster."""
+
 
 @contextmanager
-def connected(address: str, project: Path | None = None) -> Iterator[None]:
+def connected(address: str, project: Path | None = None, asked_by: str = "--ray") -> Iterator[None]:
     """Connect to a Ray cluster; disconnect at the end, which ends a cluster of ``local``.
 
     Args:
         address: ``auto``, ``local`` (a cluster of this machine alone), ``HOST:PORT`` or ``ray://…``.
         project: the checkout for nodes that ``local`` starts.
+        asked_by: the option or setting that needs it, for messages.
 
     Raises:
         UserError: Ray is not installed, or there is no such cluster.
     """
     if find_spec("ray") is None:
-        raise UserError("--ray needs Ray; install it: pip install -e '.[cluster]'")
+        raise UserError(f"{asked_by} needs Ray; install it: pip install -e '.[cluster]'")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray  # noqa: PLC0415 - an extra
 
@@ -39,7 +43,7 @@ def connected(address: str, project: Path | None = None) -> Iterator[None]:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"--ray {address}: no cluster there ({reason})") from None
+        raise UserError(f"{asked_by}: no cluster at {address} ({reason})") from None
     interrupt_on_sigterm()  # Ray has replaced the handler
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import ray
@@ -14,6 +14,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from atelier.cluster import node_facts
 from atelier.cluster.dvc import SAVING
 from atelier.cluster.node import Assignment, Outcome, Reporter, run_method
+from atelier.cluster.ray_cluster import ADDRESS
+from atelier.cluster.ray_placement import PLACEMENT, reserve
 from atelier.core.config import UserError
 
 RETRIES = 3
@@ -69,33 +71,43 @@ def _task(assignment: Assignment, board: Any) -> Outcome:
         board.add.remote(assignment.method, node, kind, text)
 
     add("begin", "")
+    if PLACEMENT in assignment.environment:  # a training on several nodes
+        there = {**assignment.environment, ADDRESS: ray.get_runtime_context().gcs_address}
+        assignment = replace(assignment, environment=there)
     report = Reporter(lambda text: add("step", text), lambda text: add("log", text))
-    outcome = run_method(assignment, report, _names().get(node, node))
+    outcome = run_method(assignment, report, node_names().get(node, node))
     last = board.add.remote(assignment.method, node, "log", "")
     ray.wait([last], timeout=LEAVING)  # all before it have arrived
     return outcome
 
 
-def _names() -> dict[str, str]:
+def node_names() -> dict[str, str]:
     """Return id → name of every node, with a part of the id where two share the name."""
     names = {node["NodeID"]: node["NodeName"] or node["NodeID"] for node in ray.nodes()}
     shared = Counter(names.values())
     return {key: f"{name} {key[:6]}" if shared[name] > 1 else name for key, name in names.items()}
 
 
-def resources(devices: int) -> dict[str, float]:
-    """Return what a method asks for: ``devices`` GPUs, or a share of the smallest node's cores.
+def resources(devices: int, nodes: int = 1) -> dict[str, float]:
+    """Return what a method asks of each of its ``nodes``.
+
+    Its part of ``devices`` GPUs, or a share of the smallest node's cores.
 
     Raises:
-        UserError: no node has as many GPUs, or none has a core.
+        UserError: too few nodes have as many GPUs, or none has a core.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    most = max((node.get("GPU", 0) for node in nodes), default=0)
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    working = [node for node in alive if node.get("CPU", 0) >= 1]
+    if 1 < nodes > len(working):
+        raise UserError(f"params.yaml: nodes: {nodes}, but the cluster has {len(working)}")
+    each, most = devices // nodes, max((node.get("GPU", 0) for node in alive), default=0)
     if most:
-        if most < devices:
+        if most < each:
             raise UserError(f"params.yaml: devices: {devices}, but no node has more than {most:g}")
-        return {"num_gpus": devices, "num_cpus": 1}
-    cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+        if nodes > 1 and (count := sum(node.get("GPU", 0) >= each for node in working)) < nodes:
+            raise UserError(f"params.yaml: nodes: {nodes}, but {count} have {each} GPUs")
+        return {"num_gpus": each, "num_cpus": 1}
+    cores = [int(node["CPU"]) for node in working]
     if not cores:
         raise UserError("the cluster has neither GPUs nor cores")
     return {"num_cpus": min(cores) // min(LANES, *cores)}
@@ -109,7 +121,7 @@ def facts_of_nodes() -> dict[str, dict[str, str]]:
     """
     cloudpickle.register_pickle_by_value(node_facts)
     try:
-        task, names, asked = ray.remote(node_facts.node_facts), _names(), {}
+        task, names, asked = ray.remote(node_facts.node_facts), node_names(), {}
         for node in ray.nodes():
             if node["Alive"] and node["Resources"].get("CPU"):
                 there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -134,9 +146,14 @@ def refuse_other_versions() -> None:
 
 
 def run_methods(
-    assignments: Mapping[str, Assignment], needs: Mapping[str, float]
+    assignments: Mapping[str, Assignment], needs: Mapping[str, float], nodes: int = 1
 ) -> Iterator[Report | End | None]:
     """Run methods on the nodes; yield their reports and ends, and None now and then.
+
+    Args:
+        assignments: by method.
+        needs: ``resources``.
+        nodes: number of nodes that each training takes.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; all tasks have been cancelled and have saved.
@@ -145,22 +162,32 @@ def run_methods(
     board = (
         ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
     )
-    task = ray.remote(_task).options(**needs, max_retries=RETRIES)
-    running = {task.remote(one, board): name for name, one in assignments.items()}
+    task, running, reserved = ray.remote(_task), {}, {}
+    for name, one in assignments.items():
+        if nodes > 1:
+            reserved[name] = reserve(needs, nodes)
+            own = {**one.environment, PLACEMENT: reserved[name].name}
+            begin = reserved[name].of(task, 0, max_retries=RETRIES)
+            running[begin.remote(replace(one, environment=own), board)] = name
+        else:
+            running[task.options(**needs, max_retries=RETRIES).remote(one, board)] = name
     try:
         while running:
             ready, _ = ray.wait(list(running), timeout=POLL)
             yield from _reports(board)
             yield None
             for ref in ready:
-                yield End(running.pop(ref), _outcome(ref))
+                name = running.pop(ref)
+                if name in reserved:
+                    reserved.pop(name).free()
+                yield End(name, _outcome(ref))
     except BaseException:
         _cancel(list(running))
         raise
 
 
 def _reports(board: Any) -> list[Report]:
-    names = _names()
+    names = node_names()
     try:
         found = ray.get(board.take.remote())
     except ray.exceptions.RayError:  # lost with its node; it restarts on another

@@ -113,6 +113,11 @@ class Params:
         return int(self._tree.get("devices", 1))
 
     @property
+    def nodes(self) -> int:
+        """Number of machines that these processes are divided among."""
+        return int(self._tree.get("nodes", 1))
+
+    @property
     def tf32(self) -> bool:
         """Whether NVIDIA's GPUs may round the factors in convolutions to TensorFloat-32."""
         return bool(self._tree.get("tf32", True))

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 LARGEST: Mapping[str, int] = {
     "seed": 2**63 - 1,
     "devices": 64,
+    "nodes": 64,
     "workers": 256,
     "batch": 1024,
     "stylize_batch": 1024,

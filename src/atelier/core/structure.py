@@ -37,6 +37,7 @@ class TopLevel(Settings):
     seed: int = Field(ge=0)
     device: str = Field("auto", pattern=DEVICE)
     devices: int = Field(1, ge=1)
+    nodes: int = Field(1, ge=1)
     tf32: bool = True
     cudnn_benchmark: bool = False
 
@@ -52,6 +53,7 @@ def _problems(tree: Mapping[str, Any]) -> Iterator[str]:
             yield f"params.yaml: {key}: no such setting{nearest(key, _tops())}"
     top = {key: value for key, value in tree.items() if key in TopLevel.model_fields}
     yield from (_top_line(line) for line in TopLevel.problems(top, ""))
+    yield from _nodes(TopLevel.valid_part({"scale": "", "seed": 0, **top}))
     for step in STEPS:
         yield from _block(tree.get(step), step)
     yield from _entries(tree)
@@ -66,6 +68,11 @@ def _top_line(line: str) -> str:
     """Replace the pattern of ``device`` by its meaning."""
     meaning = "has to be auto, cpu, cuda, cuda:N (a GPU's number) or mps"
     return re.sub(r"has to match pattern '.*'(?= \(found)", meaning, line)
+
+
+def _nodes(top: TopLevel | None) -> Iterator[str]:
+    if top and top.devices % top.nodes:
+        yield f"params.yaml: nodes: {top.devices} devices cannot be divided among {top.nodes} nodes"
 
 
 def _without_blocks(name: str, tree: Mapping[str, Any]) -> str:

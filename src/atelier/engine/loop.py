@@ -298,7 +298,9 @@ class Trainer:
 
     def _restored(self) -> bool:
         """Return whether a state was restored."""
-        state: dict[str, Any] | None = newest_state(self.folder, self.settings.steps, self._misfit)
+        state = self.group.from_main(  # others may run on machines with another disk
+            lambda: newest_state(self.folder, self.settings.steps, self._misfit)
+        )
         if state is None:
             return False
         self.method.networks.load_state_dict(state["networks"])

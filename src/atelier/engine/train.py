@@ -163,6 +163,12 @@ def end_phase(trainer: Trainer) -> None:
     shutil.rmtree(folder / SNAPSHOTS, ignore_errors=True)
 
 
+def share_phase(folder: Path, group: ProcessGroup) -> None:
+    """Give all processes what ``end_phase`` left in the main one."""
+    for name in (WEIGHTS, PHASE):
+        group.copy(folder / name)
+
+
 def put_away(folder: Path, trainer: Trainer | None) -> None:
     """Reduce the checkpoints of a finished training to what one of more steps needs.
 

@@ -57,6 +57,8 @@ def stage(name: str, method: str | None = None) -> Iterator[None]:
         _refuse_if_restoring()
         note.write("running", since=datetime.now(UTC).isoformat(), process=identity())
         yield
+    except SystemExit:  # of a launcher: the process that failed has noted why
+        raise
     except KeyboardInterrupt:
         note.write("failed", error="stopped by the user")
         print(f"\n{name} stopped; `dvc repro` resumes from here", file=sys.stderr)
