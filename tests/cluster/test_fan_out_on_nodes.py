@@ -136,7 +136,8 @@ def test_lost_workers_and_nodes_change_no_byte(
     place: Path, cluster: RayCluster, nodes: Nodes
 ) -> None:
     """From the state of the test before; a node that is added meanwhile takes over."""
-    run(place / "local", "dvc", "repro", *(f"evaluate@{method}" for method in METHODS))
+    every = [f"{stage}@{method}" for stage in STAGES for method in METHODS]
+    run(place / "local", "dvc", "repro", *every)
     saved = newest(place)
     process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
     cluster.add("three", nodes.environment("three"))

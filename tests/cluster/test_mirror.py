@@ -132,3 +132,20 @@ def test_an_address_that_cannot_be_used_is_a_sentence(
 ) -> None:
     with pytest.raises(UserError, match=f"ATELIER_CHECKPOINTS={address}: .*{reason}"):
         Mirror(address, tmp_path, "adain")
+
+
+def test_while_a_file_is_replaced_the_last_copy_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that saves often is always a file ahead; a node may be lost at any moment."""
+    address, one = str(tmp_path / "states"), tmp_path / "one"
+    old = write(one, f"{TRAIN}/step-1.pt")
+    mirror = Mirror(address, one, "adain")
+    mirror.update()
+    old.unlink()
+    new = write(one, f"{TRAIN}/step-2.pt")
+    listed = mirror._local_files()
+    monkeypatch.setattr(mirror, "_local_files", lambda: listed)
+    new.unlink()
+    mirror.update()
+    assert fetched(address, tmp_path / "two") == {f"{TRAIN}/step-1.pt": "state"}

@@ -64,15 +64,18 @@ class Mirror:
     def update(self) -> None:
         """Copy files that are new or have changed, and delete copies of those that are gone.
 
-        Only in folders that this mirror has written to: others may be another project's.
+        Only in folders that this mirror has written to: others may be another project's. While
+        files are replaced by newer ones nothing is deleted: the copies are the newest there are.
         """
-        there = self._local_files()
+        there, whole = self._local_files(), True
         for name in sorted(there, key=lambda name: there[name][1]):  # a record after its pictures
             if self.copied.get(name) != there[name]:
-                with suppress(FileNotFoundError):  # replaced by a newer one meanwhile
+                try:
                     self._put(name)
                     self.copied[name] = there[name]
-        for name in set(self.copied) - set(there):
+                except FileNotFoundError:
+                    whole = False
+        for name in set(self.copied) - set(there) if whole else ():
             if name.partition("/")[0] in self.own:
                 with suppress(FileNotFoundError):
                     self.files.rm_file(f"{self.base}/{name}")

@@ -82,9 +82,10 @@ def _task(assignment: Assignment, board: Any) -> Outcome:
 
 
 def node_names() -> dict[str, str]:
-    """Return id → name of every node, with a part of the id where two share the name."""
-    names = {node["NodeID"]: node["NodeName"] or node["NodeID"] for node in ray.nodes()}
-    shared = Counter(names.values())
+    """Return id → name of every node, with a part of the id where two that live share the name."""
+    nodes = ray.nodes()
+    names = {node["NodeID"]: node["NodeName"] or node["NodeID"] for node in nodes}
+    shared = Counter(names[node["NodeID"]] for node in nodes if node["Alive"])
     return {key: f"{name} {key[:6]}" if shared[name] > 1 else name for key, name in names.items()}
 
 

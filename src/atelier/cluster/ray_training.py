@@ -54,8 +54,7 @@ def train_on_nodes(entry: str, params: Params, command: Sequence[str]) -> int:
         UserError: the cluster is too small, a node differs or was lost, or a process there failed.
         KeyboardInterrupt: Ctrl-C, before the training had begun.
     """
-    needs = ray_tasks.resources(params.devices, params.nodes)
-    with _reservation(needs, params.nodes) as (reserved, gpus), marked_folder() as mark:
+    with _reservation(params.devices, params.nodes) as (reserved, gpus), marked_folder() as mark:
         parts = _parts(reserved, params, (*command, entry), mark)
         folders = prepare_folders(entry, params, reserved, parts)
         names = ", ".join(part.node for part in parts)
@@ -71,11 +70,12 @@ def train_on_nodes(entry: str, params: Params, command: Sequence[str]) -> int:
 
 
 @contextmanager
-def _reservation(needs: dict[str, float], nodes: int) -> Iterator[tuple[Reservation, str]]:
+def _reservation(devices: int, nodes: int) -> Iterator[tuple[Reservation, str]]:
     """Yield resources on all nodes, this one the first, and its GPUs ("": those that are visible).
 
     As a method of ``atelier fan-out --ray``, this process runs within a reservation.
     """
+    needs = ray_tasks.resources(devices, nodes)
     if name := os.environ.get(PLACEMENT):
         yield known(name, needs), ""
         return
@@ -91,7 +91,7 @@ def _reservation(needs: dict[str, float], nodes: int) -> Iterator[tuple[Reservat
         if not reserved.group.wait(ROOM):
             log.info("waits until %d nodes of the cluster have room", nodes)
             while not reserved.group.wait(ROOM):
-                pass
+                ray_tasks.resources(devices, nodes)  # raises if a node has been lost meanwhile
         holder = reserved.of(ray.remote(Holder), 0).remote()
         yield reserved, ",".join(ray.get(holder.gpus.remote()))
     finally:
