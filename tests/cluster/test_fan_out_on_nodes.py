@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings(
 from support.cluster import Nodes, RayCluster, at_work, kill_worker  # noqa: E402 - needs Ray
 
 METHODS = ["gatys", "adain"]
-STEPS = 300
+STEPS = 1500
 """Of the training that is stopped three times."""
 COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q")
 OUTPUT = "said.txt"
