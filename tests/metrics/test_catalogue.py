@@ -12,6 +12,7 @@ from atelier.metrics.catalogue import (
     DENOISED,
     FIGURES,
     FILES,
+    HELD_OUT_METRICS,
     METRICS,
     NETWORKS,
     PREFERENCES,
@@ -52,7 +53,7 @@ def test_what_an_entry_refers_to_exists() -> None:
         assert set(ends) - {""} <= set(FIGURES), metric.key
         assert metric.network in {"", *NETWORKS}, metric.key
     assert len(FIGURES) == len({*FIGURES.values()})
-    derived = {metric.key for metric in (*DENOISED, *PREFERENCES)}
+    derived = {metric.key for metric in (*DENOISED, *HELD_OUT_METRICS, *PREFERENCES)}
     assert set(FIGURES) - derived <= set(Metrics.model_fields)
 
 
@@ -84,7 +85,8 @@ def test_order_of_machine_read_tables() -> None:
     assert [metric.key for metric in DENOISED][: len(denoised)] == denoised
     costs = ["seconds_per_picture", "peak_memory_mib", "training_seconds", "parameters_trained"]
     assert list(FIGURES)[-6:] == [*costs, "n_reference", "n_generated"]
-    assert len(FIGURES) == len(METRICS) + len(DENOISED) + len(PREFERENCES) + 6
+    groups = (METRICS, DENOISED, HELD_OUT_METRICS, PREFERENCES, costs, ("two sizes", ""))
+    assert len(FIGURES) == sum(map(len, groups))
     shown = [
         *("frechet", "denoised_frechet", "kid", "content", "style", "style_set", "ssim", "lpips"),
         *("precision", "recall", "density", "coverage", "sifid", "cfsd"),
