@@ -140,8 +140,8 @@ def test_lost_workers_and_nodes_change_no_byte(
     run(place / "local", "dvc", "repro", *every)
     saved = newest(place)
     process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
-    cluster.add("three", nodes.environment("three"))
     wait_for(lambda: newest(place) > saved, process, 300)
+    cluster.add("three", nodes.environment("three"))  # now: before, it would be given the training
     (begun,) = place.glob("states/train-adain-*/run.json")
     begun_as, saved = json.loads(begun.read_text())["run_id"], newest(place)
     for node in ("one", "two"):
