@@ -54,6 +54,13 @@ def _unwatched() -> Run:
     return run
 
 
+@pytest.fixture
+def with_held_out(tmp_path: Path) -> Path:
+    """A project whose settings hold two paintings out."""
+    edit(small(tmp_path), "scales", "smoke", "prepare", "test_paintings", value=2)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One for all studies, which share their trainings."""

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.paths import Results
 from atelier.studies import catalogue, metanet, tables
@@ -185,3 +186,15 @@ def test_even_steps() -> None:
     assert tables.evenly(20, 10) == list(range(2, 21, 2))
     assert tables.evenly(3, 10) == [1, 2, 3]
     assert tables.evenly(100_000, 10)[0] == 10_000
+
+
+@pytest.mark.slow
+def test_scores_are_of_held_out_paintings_where_there_are_some(with_held_out: Path) -> None:
+    """A picture may still be of a painting that is none of them."""
+    bench = Bench(with_held_out, params(with_held_out))
+    made = bench.pictures(bench.entry("gatys", "gatys"))
+    scores = bench.score(made)
+    assert (scores["n_reference"], scores["n_generated"]) == (2, 4)
+    seen = {path.name for path in images.find(bench.prepared.paintings)}
+    assert {job.style.name for job in made.jobs} <= seen
+    assert scores["style"] > 0

@@ -40,6 +40,7 @@ from atelier.datasets.prepare_settings import PrepareSettings
 from atelier.engine.stylize import stylize
 from atelier.methods.base import Method, make, system_of
 from atelier.methods.trained import Trained, restore, weights_digest
+from atelier.metrics.catalogue import HELD_OUT
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference
 from atelier.metrics.pairwise import made_pairs
 from atelier.metrics.reference import look_at
@@ -143,7 +144,7 @@ class Bench:
         return self.jobs[:SHOWN]
 
     def reference_paintings(self) -> list[Path]:
-        """Return the paintings that results are compared with: held-out ones, if there are any."""
+        """Return the paintings that stand for the artist: held-out ones, if there are any."""
         return images.find(self.prepared.test_paintings) or images.find(self.prepared.paintings)
 
     @cached_property
@@ -285,11 +286,14 @@ class Bench:
 
     @cached_property
     def reference(self) -> Reference:
-        """Features of the paintings that results are compared with."""
-        return look_at(self.evaluator, self.reference_paintings())
+        """Features of all paintings, the held-out ones apart."""
+        paintings, held_out = self.prepared.paintings, self.prepared.test_paintings
+        return look_at(self.evaluator, images.find(paintings), images.find(held_out))
 
     def score(self, made: Made, *, paired: bool = True) -> dict[str, Any]:
         """Return the scores of pictures against the paintings and their photographs.
+
+        Distances between sets are those to the held-out paintings, where there are any.
 
         ``paired``: whether each has a painting of its own, as those of an unpaired system have not.
         """
@@ -300,9 +304,10 @@ class Bench:
         return dict(self.once("score", key, lambda _: score()))
 
     def _scored(self, folder: Path, pairs: Mapping[str, str], *, paired: bool) -> dict[str, Any]:
-        paintings = sorted(self.reference.styles) if paired else []
+        paintings = self.reference.names if paired else []
         found = made_pairs(folder, self.prepared.photos, pairs, paintings)
         scores = self.evaluator.score(self.reference, found)
+        scores |= scores.pop(HELD_OUT, {})
         return {key: value for key, value in scores.items() if key != "left_out"}
 
 
