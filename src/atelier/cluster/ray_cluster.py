@@ -17,6 +17,11 @@ ADDRESS = "RAY_ADDRESS"
 """Ray's environment variable for the address of a cluster."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; Ray's have many."""
+    return str(error).strip().partition("\n")[0]
+
+
 @contextmanager
 def connected(address: str, project: Path | None = None, asked_by: str = "--ray") -> Iterator[None]:
     """Connect to a Ray cluster; disconnect at the end, which ends a cluster of ``local``.
@@ -42,8 +47,7 @@ def connected(address: str, project: Path | None = None, asked_by: str = "--ray"
     try:
         ray.init(address, logging_level="ERROR", log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"{asked_by}: no cluster at {address} ({reason})") from None
+        raise UserError(f"{asked_by}: no cluster at {address} ({first_line(error)})") from None
     interrupt_on_sigterm()  # Ray has replaced the handler
     try:
         yield

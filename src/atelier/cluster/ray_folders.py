@@ -16,6 +16,7 @@ from atelier.cluster.dvc import LOGS, Dvc
 from atelier.cluster.head import assignment, head_facts, push_inputs
 from atelier.cluster.node import Assignment, be_interruptible, checkout, fetch_inputs
 from atelier.cluster.node_facts import node_facts, other_versions
+from atelier.cluster.ray_cluster import first_line
 from atelier.cluster.ray_placement import PLACEMENT, Reservation
 from atelier.cluster.remote import Remote, shared_remote
 from atelier.core.config import Params, UserError
@@ -86,8 +87,7 @@ def _ask(reserved: Reservation, parts: dict[int, Part], call: Any, *more: Any) -
     try:
         return {number: ray.get(ref) for number, ref in asked.items()}
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"a node of the training does not answer ({reason})") from None
+        raise UserError(f"a node of the training does not answer ({first_line(error)})") from None
 
 
 def _shares(part: Part) -> bool:

@@ -17,7 +17,7 @@ import ray
 import ray.data
 
 from atelier.cluster.embedded_set import Machines
-from atelier.cluster.storage import find_files, find_pictures, open_address, put
+from atelier.cluster.storage import find_files, find_pictures, local_copy, open_address, put
 from atelier.cluster.vector_shards import Arguments, Embedder, Shard
 from atelier.core import filenames, images
 from atelier.core.config import UserError
@@ -79,10 +79,9 @@ class Worker:
 
     def _one(self, source: str, target: str) -> str:
         with TemporaryDirectory() as folder:
-            local, made = Path(folder, PurePosixPath(source).name), Path(folder, ".made.png")
+            made = Path(folder, ".made.png")
             try:
-                self.source.get_file(source, str(local))
-                self.make(local, made)
+                self.make(local_copy(self.source, source, Path(folder)), made)
                 put(self.out, made, target)
             except images.ImageError as error:
                 return f"{source}: {error.reason}"

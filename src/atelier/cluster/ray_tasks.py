@@ -14,7 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from atelier.cluster import node_facts
 from atelier.cluster.dvc import SAVING
 from atelier.cluster.node import Assignment, Outcome, Reporter, run_method
-from atelier.cluster.ray_cluster import ADDRESS
+from atelier.cluster.ray_cluster import ADDRESS, first_line
 from atelier.cluster.ray_placement import PLACEMENT, reserve
 from atelier.core.config import UserError
 
@@ -130,8 +130,7 @@ def facts_of_nodes() -> dict[str, dict[str, str]]:
                 asked[names[node["NodeID"]]] = one
         return {name: ray.get(one) for name, one in asked.items()}
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"a node of the cluster does not answer ({reason})") from None
+        raise UserError(f"a node of the cluster does not answer ({first_line(error)})") from None
     finally:
         cloudpickle.unregister_pickle_by_value(node_facts)
 
@@ -202,8 +201,7 @@ def _outcome(ref: Any) -> Outcome:
     except ray.exceptions.RayTaskError as error:
         return Outcome(f"failed on its node: {error.cause!r}")
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0]
-        return Outcome(f"its node was lost {RETRIES + 1} times: {reason}")
+        return Outcome(f"its node was lost {RETRIES + 1} times: {first_line(error)}")
     return found
 
 

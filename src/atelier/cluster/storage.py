@@ -71,6 +71,19 @@ def find_files(address: str) -> tuple[Any, str, set[str]]:
         raise UserError(f"{address}: cannot be read: {error}") from None
 
 
+def local_copy(files: Any, path: str, folder: Path) -> Path:
+    """Return a local file with the content of ``path``: itself if it is one, or a copy in a folder.
+
+    Raises:
+        OSError: it cannot be fetched.
+    """
+    if isinstance(files, LocalFileSystem):
+        return Path(path)
+    local = folder / PurePosixPath(path).name
+    files.get_file(path, str(local))
+    return local
+
+
 def put(files: Any, local: Path, target: str) -> None:
     """Copy a local file; it never appears under its final name half written.
 

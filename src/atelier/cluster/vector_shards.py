@@ -10,16 +10,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
-from atelier.cluster.storage import put
+from atelier.cluster.storage import local_copy, put
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.device import pick_device
@@ -113,17 +112,10 @@ class Embedder:
         with TemporaryDirectory() as folder:
             for path in pictures:
                 try:
-                    loaded.append(self.embedding.load(self._local(path, Path(folder))))
+                    loaded.append(self.embedding.load(local_copy(self.source, path, Path(folder))))
                 except images.ImageError as error:
                     skipped.append(f"{path}: {error.reason}")
         return loaded, skipped
-
-    def _local(self, path: str, folder: Path) -> Path:
-        if isinstance(self.source, LocalFileSystem):
-            return Path(path)
-        local = folder / f"picture{PurePosixPath(path).suffix}"
-        self.source.get_file(path, str(local))
-        return local
 
 
 Arguments = tuple[Embedding, Any, Any]
@@ -137,7 +129,6 @@ def read_shard(store: Any, target: str) -> tuple[Tensor, list[str]]:
         UserError: the file is broken.
     """
     with TemporaryDirectory() as folder:
-        local = Path(folder, PurePosixPath(target).name)
-        store.get_file(target, str(local))
+        local = local_copy(store, target, Path(folder))
         tensors, about = load_with_digest(local, f"remove {target} and repeat the command")
     return tensors["vectors"], json.loads(about[SKIPPED])

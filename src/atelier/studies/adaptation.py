@@ -31,8 +31,7 @@ def study(bench: Bench) -> Findings:
     painting = bench.jobs[0].style
     jobs = [replace(job, style=painting) for job in bench.jobs]
     key = [weights_digest(bench.model(BASE)), bench.key(ADAPTED), str(painting)]
-    seconds = bench.once("adapt", key, lambda folder: _adapt(bench, folder, painting))
-    model = bench.folder("adapt", *key)
+    model, seconds = bench.once("adapt", key, lambda folder: _adapt(bench, folder, painting))
     before = bench.pictures(BASE, jobs=jobs)
     after = bench.applied(ADAPTED, model, jobs)
     rows: list[dict[str, Any]] = [

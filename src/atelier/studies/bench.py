@@ -179,16 +179,18 @@ class Bench:
         """Return the folder of a piece of work, which depends on ``key``, data and seed."""
         return self.root / "work" / f"{label}-{digest(self.data, self.source.seed, *key)}"
 
-    def once(self, label: str, key: Sequence[Any], make: Callable[[Path], Any]) -> Any:
-        """Return what ``make`` returned, as JSON, the first time it was called with this key.
+    def once(self, label: str, key: Sequence[Any], make: Callable[[Path], Any]) -> tuple[Path, Any]:
+        """Do a piece of work, unless it has been done with this key.
 
-        It takes the piece's folder, for files of its own.
+        Returns:
+            Its folder, which ``make`` takes for files of its own, and what ``make`` returned, as
+            JSON.
         """
         folder = self.folder(label, *key)
         path = folder / "result.json"
         if not path.is_file():
             write_json(path, make(folder))
-        return read_json(path)
+        return folder, read_json(path)
 
     # -- trainings --------------------------------------------------------------------------
 
@@ -301,7 +303,7 @@ class Bench:
         settings = self.source.scaled("evaluate")
         key = [str(made.folder), pairs, paired, settings, self.code("evaluate")]
         score = partial(self._scored, made.folder, pairs, paired=paired)
-        return dict(self.once("score", key, lambda _: score()))
+        return dict(self.once("score", key, lambda _: score())[1])
 
     def _scored(self, folder: Path, pairs: Mapping[str, str], *, paired: bool) -> dict[str, Any]:
         paintings = self.reference.names if paired else []

@@ -36,8 +36,8 @@ def study(bench: Bench) -> Findings:
         key = [*known, kind, level, [job.photo for job in bench.jobs[:PICTURES]]]
         label = f"noise-{kind}-{level:g}"
         run = partial(_run, bench, settings, (kind, level))
-        rows.append(bench.once(label, key, run))
-        folder = bench.folder(label, *key)
+        folder, row = bench.once(label, key, run)
+        rows.append(row)
         pictures.append([bench.jobs[0].content, *sorted(folder.glob("*.png"))])
         names.append(f"{kind} {level:g}")
     columns = ["photograph", *(path.stem[2:] for path in sorted(folder.glob("*.png")))]

@@ -90,8 +90,7 @@ def _iterates(
         return found
 
     key = [bench.entries[name], bench.code("stylize", name), str(job), list(places)]
-    losses = bench.once(name, key, make)
-    return bench.folder(name, *key), losses
+    return bench.once(name, key, make)
 
 
 def _losses(it: Iterate) -> dict[str, float]:

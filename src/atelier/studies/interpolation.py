@@ -24,8 +24,7 @@ def study(bench: Bench) -> Findings:
     bench.train(bench.entry(ENTRY, ENTRY))
     one, other = [bench.jobs[0].style, _second(bench)]
     key = [bench.key(ENTRY), weights_digest(bench.model(ENTRY)), str(one), str(other)]
-    seconds = bench.once("mixtures", key, lambda folder: _mix(bench, folder, [one, other]))
-    folder = bench.folder("mixtures", *key)
+    folder, seconds = bench.once("mixtures", key, lambda at: _mix(bench, at, [one, other]))
     rows = []
     for share, each in zip(SHARES, seconds, strict=True):
         row = {"weight": share, "seconds_per_picture": each}

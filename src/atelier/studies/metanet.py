@@ -6,6 +6,7 @@ is the report's figure 5: the growth of the first 9×9 filter, whose numbers are
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,10 @@ def study(bench: Bench) -> Findings:
     for base in VARIANTS:
         for size in sizes(len(photos)):
             styles = min(size, count - unseen)
-            name = _train(bench, base, size, styles)
+            name, figures = _train(bench, base, size, styles)
             grown[name] = curves(bench.root, name)[TRAINING][FILTER]
-            rows.append({"entry": base, **_row(bench, name, grown[name])})
+            row = {**training_of(figures), **_row(bench, name, grown[name])}
+            rows.append({"entry": base, **row})
         sheets.append(_sheet(bench, name, size, styles))
     growth = plot(lambda axes: _grow(axes, grown), "step", "RMS of the first filter")
     where = (
@@ -60,21 +62,24 @@ def study(bench: Bench) -> Findings:
     return Findings(pd.DataFrame(rows), stacked(*sheets, growth), notes)
 
 
-def _train(bench: Bench, base: str, size: int, styles: int) -> str:
-    """Train for as many epochs as the entry has on its own photographs."""
+def _train(bench: Bench, base: str, size: int, styles: int) -> tuple[str, Mapping[str, Any]]:
+    """Train for as many epochs as the entry has on its own photographs.
+
+    Returns:
+        The new entry's name, and the figures of its training.
+    """
     own = bench.source.method(base).get("photos") or len(bench.training_photos)
     steps = max(1, round(bench.steps(base) * size / min(own, len(bench.training_photos))))
     changes = {"photos": size, "styles": styles, "steps": steps, "then": [], "log_every": 1}
     name = bench.entry(f"{base}_{size}", base, changes)
-    bench.train(name)
-    return name
+    return name, bench.train(name)
 
 
 def _row(bench: Bench, name: str, grown: pd.Series[float]) -> dict[str, Any]:
-    made, figures = bench.pictures(name), bench.train(name)
+    made = bench.pictures(name)
     growth = {f"{FILTER}@{t}": grown.iloc[max(0, len(grown) * t // 10 - 1)] for t in TENTHS}
     scores = scores_of(bench.score(made))
-    return {**training_of(figures), "seconds_per_picture": made.seconds, **scores, **growth}
+    return {"seconds_per_picture": made.seconds, **scores, **growth}
 
 
 def _sheet(bench: Bench, name: str, size: int, styles: int) -> Image.Image:
@@ -102,17 +107,15 @@ def _crossed(bench: Bench, name: str, photos: list[Path], paintings: list[Path])
     """Stylise every photograph with every painting; return the folder."""
 
     def make(folder: Path) -> int:
-        method = bench.method(name)
+        method, content = bench.method(name), images.load_batch(photos)
         for painting in paintings:
-            content = images.load_batch(photos)
             style = images.load_batch([painting] * len(photos))
             for photo, image in zip(photos, method.stylize(content, style), strict=True):
                 images.save_png(image, folder / _file(photo, painting))
         return len(photos) * len(paintings)
 
     key = [bench.key(name), [str(path) for path in (*photos, *paintings)]]
-    bench.once("sheet", key, make)
-    return bench.folder("sheet", *key)
+    return bench.once("sheet", key, make)[0]
 
 
 def _grow(axes: Axes, grown: dict[str, pd.Series[float]]) -> None:

@@ -56,8 +56,7 @@ def _heat_maps(bench: Bench, step: int) -> Path:
         return [job.photo for job in jobs]
 
     key = [bench.key(ENTRY), step]
-    bench.once("attention", key, make)
-    return bench.folder("attention", *key)
+    return bench.once("attention", key, make)[0]
 
 
 def _curve(axes: Axes, table: pd.DataFrame) -> None:

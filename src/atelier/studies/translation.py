@@ -11,7 +11,6 @@ import pandas as pd
 from atelier.core import images
 from atelier.methods.trained import weights_digest
 from atelier.methods.unpaired import Unpaired
-from atelier.metrics.evaluator import Reference
 from atelier.metrics.pairwise import Pair
 from atelier.metrics.reference import look_at
 from atelier.studies.bench import SHOWN, Bench
@@ -35,9 +34,9 @@ def study(bench: Bench) -> Findings:
     rows, sheets = [], []
     for name, inputs, targets in sets:
         folder = _translated(bench, name, inputs)
-        for label, made in ((name, [folder / path.name for path in inputs]), ("input", inputs)):
-            row = {"set": name if label == name else f"{name}: untouched", "pictures": len(inputs)}
-            rows.append({**row, **_scores(bench, made, inputs, targets)})
+        made = [folder / path.name for path in inputs]
+        both = zip((name, f"{name}: untouched"), _scores(bench, made, inputs, targets), strict=True)
+        rows += [{"set": label, "pictures": len(inputs), **scores} for label, scores in both]
         few = inputs[:SHOWN]
         below = [[*few], [folder / path.name for path in few]]
         sheets.append(sheet(below, [path.stem for path in few], ["input", name]))
@@ -63,19 +62,22 @@ def _translated(bench: Bench, name: str, inputs: Sequence[Path]) -> Path:
 
     weights = weights_digest(bench.model(ENTRY))
     key = [bench.key(ENTRY), weights, direction, [str(path) for path in inputs]]
-    bench.once(f"{ENTRY}-{direction}", key, make)
-    return bench.folder(f"{ENTRY}-{direction}", *key)
+    return bench.once(f"{ENTRY}-{direction}", key, make)[0]
 
 
 def _scores(
     bench: Bench, made: Sequence[Path], inputs: Sequence[Path], targets: Sequence[Path]
-) -> dict[str, float]:
-    pairs = [Pair(one, source, None) for one, source in zip(made, inputs, strict=True)]
+) -> list[dict[str, float]]:
+    """Return the scores of the translations, and those of the inputs as they are."""
+    sets = [
+        [Pair(one, source, None) for one, source in zip(paths, inputs, strict=True)]
+        for paths in (made, inputs)
+    ]
     settings, code = bench.source.scaled("evaluate"), bench.code("evaluate")
     key = [[str(path) for path in (*made, *targets)], settings, code]
 
-    def make(_: Path) -> dict[str, float]:
-        reference: Reference = look_at(bench.evaluator, targets)
-        return scores_of(bench.evaluator.score(reference, pairs))
+    def make(_: Path) -> list[dict[str, float]]:
+        reference = look_at(bench.evaluator, targets)
+        return [scores_of(one) for one in bench.evaluator.score_sets(reference, sets)]
 
-    return dict(bench.once("score", key, make))
+    return list(bench.once("scores", key, make)[1])
