@@ -22,6 +22,24 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def inside_address(asked_by: str) -> str:
+    """Return the address of the cluster that this machine is part of, for a stage.
+
+    Args:
+        asked_by: the setting that needs it, for messages.
+
+    Raises:
+        UserError: ``RAY_ADDRESS`` is that of a cluster's entrance.
+    """
+    address = os.environ.get(ADDRESS) or "auto"
+    if "://" in address:
+        raise UserError(
+            f"{asked_by}: {ADDRESS}={address}: this machine has to be one of the nodes; give "
+            "HOST:PORT, or use `atelier fan-out --ray`"
+        )
+    return address
+
+
 @contextmanager
 def connected(address: str, project: Path | None = None, asked_by: str = "--ray") -> Iterator[None]:
     """Connect to a Ray cluster; disconnect at the end, which ends a cluster of ``local``.

@@ -107,11 +107,11 @@ def make_pictures(
     """
     files = (open_address(source)[0], open_address(out)[0])
     rows = [asdict(job) for job in jobs]
-    for row in _on_actors(Worker, (load, *files), rows, BATCH, workers):
+    for row in on_actors(Worker, (load, *files), rows, BATCH, workers):
         yield row["error"]
 
 
-def _on_actors(
+def on_actors(
     actor: type, arguments: tuple[Any, ...], rows: list[Row], batch: int, workers: int | None
 ) -> Iterator[Row]:
     """Yield what a pool of actors returns of rows, ``batch`` at a time; see ``make_pictures``."""
@@ -139,7 +139,7 @@ def machines(workers: int | None) -> Machines:
 
 def _embed(workers: int | None, arguments: Arguments, shards: Sequence[Shard]) -> Iterator[str]:
     rows = [asdict(shard) for shard in shards]
-    for row in _on_actors(Embedder, arguments, rows, 1, workers):
+    for row in on_actors(Embedder, arguments, rows, 1, workers):
         yield row["error"]
 
 
