@@ -61,7 +61,7 @@ def clone(folder: Path) -> Path:
         re.sub(r"^scale: \w+", "scale: smoke", params.read_text(), flags=re.MULTILINE)
     )
     run(folder, *COMMIT, "smoke")
-    run(folder, "dvc", "pull", "-q")
+    run(folder, "dvc", "pull", "-q", "data.dvc", "zoo.dvc")
     run(folder, "dvc", "repro", "-q", *SHARED)
     run(folder, "dvc", "remote", "add", "-q", "--local", "-d", "shared", f"{folder}-remote")
     return folder
