@@ -28,6 +28,8 @@ BATCH = 8
 """Pictures that an actor takes at once: the work that is lost with it."""
 BLOCK = 1024 * 1024
 """Bytes of Ray's blocks: they hold names only."""
+MOST_BLOCKS = 5000
+"""Blocks of rows that are much work each; by default there are 200, whose ends would be seen."""
 TAKE = 1.0
 """Seconds of results that a process outside of the cluster fetches at once."""
 
@@ -140,8 +142,9 @@ def _mapped(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK
+    blocks = min(len(rows), MOST_BLOCKS) if batch == 1 else None
     yield from (
-        ray.data.from_items(rows)
+        ray.data.from_items(rows, override_num_blocks=blocks)
         .map_batches(
             actor,
             fn_constructor_args=arguments,

@@ -103,7 +103,7 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
             part.write_bytes(files[name])
 
 
-class Worker:
+class PieceWorker:
     """Actor that makes pieces; it loads what it needs once, for its first one."""
 
     def __init__(self, load: Callable[[], Work], home: Home, kept: Path) -> None:
@@ -111,26 +111,26 @@ class Worker:
         self.work: Work | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Make pieces; return why each failed, or ""."""
-        errors = [self._try(pickle.loads(piece)) for piece in batch["piece"]]  # noqa: S301 - ours
-        return {"error": np.array(errors, dtype=object)}
+        """Make pieces; return why each failed, or "", and the picture that is to blame, if any."""
+        ends = [self._try(pickle.loads(piece)) for piece in batch["piece"]]  # noqa: S301 - ours
+        errors, pictures = (np.array(column, dtype=object) for column in zip(*ends, strict=True))
+        return {"error": errors, "picture": pictures}
 
-    def _try(self, piece: Any) -> str:
+    def _try(self, piece: Any) -> tuple[str, str]:
         names = dict[Path, Path]()
         try:
             self.work = self.work or self.load()
             with self.home.files(self.kept) as (local, names, out):
                 self.work(piece, local, out)
         except ImageError as error:
-            path = names.get(error.path, error.path)
-            return f"{path}: {error.reason}; {how_to_restore(path)}"
+            return error.reason, str(names.get(error.path, error.path))
         except (UserError, OSError) as error:
-            return str(error)
+            return str(error), ""
         except Exception as error:
             if out_of_memory(error):
-                return MEMORY
+                return MEMORY, ""
             raise
-        return ""
+        return "", ""
 
 
 @dataclass(frozen=True)
@@ -143,5 +143,7 @@ class RayWorkers:
     def make(self, load: Callable[[], Work], pieces: Sequence[Any], kept: Path) -> Iterator[str]:
         """Make the pieces' files; a lost actor's are made again by another."""
         rows = [{"piece": pickle.dumps(piece)} for piece in pieces]
-        for row in on_actors(Worker, (load, self.home, kept), rows, 1, self.count):
-            yield row["error"]
+        for row in on_actors(PieceWorker, (load, self.home, kept), rows, 1, self.count):
+            path = Path(row["picture"])
+            named = f"{path}: {row['error']}; {how_to_restore(path)}"
+            yield named if row["picture"] else row["error"]
