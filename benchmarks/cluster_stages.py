@@ -3,11 +3,11 @@
     python benchmarks/cluster_stages.py OUT
 
 Needs the extra `cluster`. Two clones of this checkout's last commit run one method at scale
-``smoke`` on the embedded sample: one with the lanes of this machine, one through a cluster of one
-node here, whose remote is a folder. What all methods share has run before. A stage's seconds are
-those between DVC's lines about its begin and its end; the steps between them are the cluster's. CPU
-seconds are those of all processes of either run, Ray's own included. The load stands in each row.
-Writes ``cluster_stages.json``.
+``smoke`` on the embedded sample: one with the lanes of this machine, one with ``--ray local``, whose
+remote is a folder; the cluster's start and end are part of it, and so is the comparison. What all
+methods share has run before. A stage's seconds are those between DVC's lines about its begin and its
+end, seen twice a second; steps are the cluster's, each up to the next. CPU seconds are those of the
+command and all its descendants. The load stands in each row. Writes ``cluster_stages.json``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import resource
-import socket
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,8 +34,8 @@ COMMIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", "c
 SHARED = ("settings", "reference", "pretrained")
 LINE = re.compile(r"Running stage '(.+)@|(?:Updat|Generat)(ing) lock file")
 STEP = re.compile(r"^\S+: (pull|train|push|stylize to evaluate|done)\b", re.MULTILINE)
-LOOK = 0.1
-"""Seconds between two looks at the logs."""
+LOOK = 0.5
+"""Seconds between two looks at logs and processes."""
 Marks = list[tuple[float, str]]
 
 
@@ -67,40 +64,20 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def cluster(project: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """Yield address and process of a cluster of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["ray", "start", "--head", "--block", f"--port={port}", "--include-dashboard=false"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    more = ["--node-ip-address=127.0.0.1", "--ray-client-server-port=0"]
-    running = subprocess.Popen([*command, *more], cwd=project, env=environment(project), **quiet)  # type: ignore[call-overload]  # noqa: S603
-    try:
-        while running.poll() is None:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(LOOK)
-        time.sleep(5)  # its node registers
-        yield f"127.0.0.1:{port}", psutil.Process(running.pid)
-    finally:
-        running.terminate()
-        running.wait()
+def look(command: int, seconds: dict[int, float]) -> None:
+    """Note the CPU seconds of a command's process and of each of its descendants."""
+    with suppress(psutil.NoSuchProcess):
+        top = psutil.Process(command)
+        for one in (top, *top.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times = one.cpu_times()
+                seconds[one.pid] = times.user + times.system
 
 
-def spent(process: psutil.Process) -> float:
-    """Return CPU seconds of a process, its descendants and those that they have waited for."""
-    total = 0.0
-    for one in (process, *process.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):
-            total += sum(one.cpu_times()[:4])
-    return total
-
-
-def follow(running: subprocess.Popen[bytes], logs: Path, said: Path) -> tuple[Marks, Marks]:
-    """Wait for a command; return when stages began and ended, and when the cluster's steps did."""
+def follow(running: subprocess.Popen[bytes], logs: Path, said: Path) -> tuple[Marks, Marks, float]:
+    """Wait for a command; return marks of stages and of the cluster's steps, and CPU seconds."""
     stages, steps, seen = Marks(), [(time.monotonic(), "before")], defaultdict[Path, int](int)
+    seconds = dict[int, float]()
     while True:
         over, now = running.poll() is not None, time.monotonic()
         for path in logs.glob("*.log"):
@@ -110,7 +87,8 @@ def follow(running: subprocess.Popen[bytes], logs: Path, said: Path) -> tuple[Ma
                 seen[path] = len(found)
         steps += [(now, name) for name in STEP.findall(said.read_text())[len(steps) - 1 :]]
         if over:
-            return stages, [*steps, (now, "end")]
+            return stages, [*steps, (now, "end")], sum(seconds.values())
+        look(running.pid, seconds)
         time.sleep(LOOK)
 
 
@@ -123,27 +101,23 @@ def between(marks: Marks) -> dict[str, float]:
     return {name: round(seconds, 1) for name, seconds in found.items()}
 
 
-def measure(project: Path, method: str, address: str, process: psutil.Process | None) -> Any:
-    """Return the row of one run, through a cluster if ``address`` is one."""
-    command = [sys.executable, "-m", "atelier.cli.main", "fan-out", method]
+def measure(project: Path, method: str, *more: str) -> Any:
+    """Return the row of one run of the command, with further arguments."""
     where, said = Path(".checkpoints/fan-out"), project / "said.txt"
-    logs = project / (f".checkpoints/cluster/{method}/{where}" if address else where)
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    others = spent(process) if process else 0
-    (project / where / "shared.log").unlink(missing_ok=True)
+    logs = project / (f".checkpoints/cluster/{method}/{where}" if more else where)
+    command = [sys.executable, "-m", "atelier.cli.main", "fan-out", method, *more]
+    began, env = time.monotonic(), environment(project)
     with said.open("wb") as out:
-        ray = ["--ray", address] if address else []
-        env, both = environment(project), {"stdout": out, "stderr": subprocess.STDOUT}
-        running = subprocess.Popen([*command, *ray], cwd=project, env=env, **both)  # type: ignore[call-overload]  # noqa: S603
-        stages, steps = follow(running, logs, said)
+        running = subprocess.Popen(  # noqa: S603
+            command, cwd=project, env=env, stdout=out, stderr=subprocess.STDOUT
+        )
+        stages, steps, seconds = follow(running, logs, said)
     if running.returncode:
         raise RuntimeError(said.read_text())
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {
-        "by": "Ray" if address else "lanes",
+        "by": " ".join(more) or "lanes",
         "seconds": round(time.monotonic() - began, 1),
-        "CPU s": round(own + (spent(process) - others if process else 0), 1),
+        "CPU s": round(seconds, 1),
         "stages": between(stages),
         "steps": between(steps),
         "load": round(os.getloadavg()[0], 1),
@@ -153,12 +127,9 @@ def measure(project: Path, method: str, address: str, process: psutil.Process | 
 def main(out: Path, method: str) -> None:
     rows = []
     with TemporaryDirectory() as folder:
-        here, there = (clone(Path(folder, name)) for name in ("lanes", "ray"))
-        rows.append(measure(here, method, "", None))
-        print(rows[-1], flush=True)
-        with cluster(there) as (address, process):
-            rows.append(measure(there, method, address, process))
-        print(rows[-1], flush=True)
+        for name, more in (("lanes", ()), ("ray", ("--ray", "local"))):
+            rows.append(measure(clone(Path(folder, name)), method, *more))
+            print(rows[-1], flush=True)
     write_json(out / "cluster_stages.json", {"method": method, "rows": rows})
 
 
