@@ -20,6 +20,8 @@ from atelier.core.config import UserError
 from atelier.core.files import read_json, write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job
+from atelier.core.paths import SNAPSHOTS
+from atelier.engine.snapshots import IterateSnapshots, copy_snapshots
 from atelier.methods.base import Iterate, Method
 from atelier.tracking.progress import progress
 
@@ -52,7 +54,12 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 
 def stylize(
-    method: Method[Any], jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
+    method: Method[Any],
+    jobs: Sequence[Job],
+    kept: Path,
+    watch: IterateCallback,
+    what: str,
+    snapshots: IterateSnapshots | None = None,
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; batches already finished there are skipped.
 
@@ -62,6 +69,7 @@ def stylize(
         kept: folder of ``checkpoint_folder``: the pictures as ``<photo>.png``.
         watch: callback for every iterate of the batches processed now.
         what: label of the progress.
+        snapshots: of an optimisation, written below ``kept`` as well.
     """
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
@@ -69,16 +77,24 @@ def stylize(
         done = len(plan) - len(left)
         log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
     total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
-    for n, iterate in progress(_run(method, plan, left, kept), total, what):
+    for n, iterate in progress(_run(method, plan, left, kept, snapshots), total, what):
         watch(n, iterate)
     return [BatchRecord(**read_json(_record(kept, n))) for n in range(len(plan))]
 
 
 def _run(
-    method: Method[Any], plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
+    method: Method[Any],
+    plan: Sequence[Sequence[Job]],
+    left: Sequence[int],
+    kept: Path,
+    snapshots: IterateSnapshots | None,
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
+        if snapshots:
+            snapshots.begin(plan[n], kept)
         for iterate in _run_batch(method, plan[n], kept, _record(kept, n)):
+            if snapshots:
+                snapshots.take(plan[n], iterate, kept)
             yield n, iterate
 
 
@@ -116,12 +132,14 @@ def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
 
 
-def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
+def write_extras(method: Method[Any], jobs: Sequence[Job], kept: Path, out: Path) -> None:
     """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
 
-    The folder exists even when the method has none.
+    The snapshots of an optimisation below ``kept`` are among them. The folder exists even when the
+    method has none.
     """
     out.mkdir(parents=True, exist_ok=True)
+    copy_snapshots(kept, out / SNAPSHOTS)
     few = batches(jobs, EXTRA_PHOTOS)[0]  # of one size
     content = images.load_batch([job.content for job in few])
     style = images.load_batch([job.style for job in few])
