@@ -28,7 +28,12 @@ def denoise(name: str, params: Params) -> None:
     from atelier.core.records import digest_of, set_aside  # noqa: PLC0415
     from atelier.engine.curves import write_curves  # noqa: PLC0415
     from atelier.engine.resume import checkpoint_folder, drop  # noqa: PLC0415
-    from atelier.engine.stylize import mean_curves, stylize, write_outputs  # noqa: PLC0415
+    from atelier.engine.stylize import (  # noqa: PLC0415
+        mean_curves,
+        seconds_per_picture,
+        stylize,
+        write_outputs,
+    )
     from atelier.methods.zsn2n import (  # noqa: PLC0415
         CHOICE,
         Denoiser,
@@ -55,7 +60,7 @@ def denoise(name: str, params: Params) -> None:
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)
     write_curves(curves, out.curves, method.places(len(curves["total"])))
-    seconds = sum(record.seconds for record in records) / len(jobs)
+    seconds = seconds_per_picture(records)
     record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
     record = set_aside(Path(), name, "denoise", record, before)
     write_json(out.record, {**record, "parameters": settings.model_dump(exclude={*CHOICE})})

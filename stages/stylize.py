@@ -20,7 +20,13 @@ from atelier.core.stage_settings import stage_settings
 from atelier.engine.curves import write_curves
 from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.snapshots import SNAPSHOT_PHOTOS, IterateSnapshots
-from atelier.engine.stylize import mean_curves, stylize, write_extras, write_outputs
+from atelier.engine.stylize import (
+    mean_curves,
+    seconds_per_picture,
+    stylize,
+    write_extras,
+    write_outputs,
+)
 from atelier.methods.base import Iterate, Method, make
 from atelier.methods.optimisation import Optimisation
 from atelier.methods.trained import restore, weights_digest
@@ -79,7 +85,7 @@ def main(name: str) -> None:
             "method": name,
             "run_id": run.id if run else trained,
             TRAINED_BY: trained,
-            "seconds_per_picture": sum(record.seconds for record in records) / len(jobs),
+            "seconds_per_picture": seconds_per_picture(records),
             "peak_memory_mib": peak_memory_mib(),
             "device": device_name(device),
             APPLIED: parts["apply"],

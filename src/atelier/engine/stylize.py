@@ -39,6 +39,7 @@ class BatchRecord:
 
     photos: list[str]
     seconds: float
+    """Of the method alone: without reading and writing of files, and what others do meanwhile."""
     curves: dict[str, list[float]]
     """Loss → mean over the batch at every step."""
 
@@ -102,22 +103,27 @@ def _run_batch(
     method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
 ) -> Iterator[Iterate]:
     """Yield the iterates, then write the batch's pictures and, last, its record."""
-    began, curves = time.monotonic(), dict[str, list[float]]()
+    curves = dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
     style = images.load_batch([job.style for job in jobs])
+    seconds, began = 0.0, time.monotonic()
     try:
         for iterate in method.iterates(content, style):
             for name, loss in iterate.losses.items():
                 curves.setdefault(name, []).append(loss.mean().item())
+            seconds += time.monotonic() - began
             yield iterate
+            began = time.monotonic()
     except UserError as error:  # a method knows indices in the batch, not names
         names = ", ".join(f"{n} {job.photo}" for n, job in enumerate(jobs))
         raise UserError(f"{error} (the batch: {names})") from None
-    for job, image in zip(jobs, iterate.image, strict=True):
+    made = iterate.image.cpu()  # a GPU has finished only now
+    seconds += time.monotonic() - began
+    for job, image in zip(jobs, made, strict=True):
         if not image.isfinite().all():
             raise UserError(f"{job.photo}: its last step is not finite; lower the learning rate")
         images.save_png(image, kept / f"{job.photo}.png")
-    done = BatchRecord([job.photo for job in jobs], time.monotonic() - began, curves)
+    done = BatchRecord([job.photo for job in jobs], seconds, curves)
     write_json(record, asdict(done))
 
 
@@ -145,6 +151,12 @@ def write_extras(method: Method[Any], jobs: Sequence[Job], kept: Path, out: Path
     style = images.load_batch([job.style for job in few])
     for extra in method.extras([job.photo for job in few], content, style):
         images.save_png(extra.image, out / extra.title / extra.row / f"{extra.column}.png")
+
+
+def seconds_per_picture(records: Sequence[BatchRecord]) -> float:
+    """Return the mean over all batches but the first, which warms up, unless there is no other."""
+    counted = records[1:] or records
+    return sum(one.seconds for one in counted) / sum(len(one.photos) for one in counted)
 
 
 def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
