@@ -90,7 +90,7 @@ def main(name: str) -> None:
             sent = SavedMethod.read(params, name, block, model.folder)
             pool = Elsewhere(workers, params, sent, method.card(), shown) if workers else None
             make_batches = pool.make if pool else None
-            records = stylize(method, jobs, kept, seen, f"stylize {name}", make_batches, shown)
+            records = stylize(method, jobs, kept, seen, f"stylize {name}", shown, make_batches)
         if run and pool:
             log_curves(run, records[0])
         write_outputs(jobs, kept, out.images)

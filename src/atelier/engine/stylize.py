@@ -67,8 +67,8 @@ def stylize(
     kept: Path,
     watch: IterateCallback,
     what: str,
-    elsewhere: MakeBatches | None = None,
     snapshots: IterateSnapshots | None = None,
+    elsewhere: MakeBatches | None = None,
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; batches already finished there are skipped.
 
@@ -78,8 +78,8 @@ def stylize(
         kept: folder of ``checkpoint_folder``: the pictures as ``<photo>.png``.
         watch: callback for every iterate of the batches processed now, in this process.
         what: label of the progress.
-        elsewhere: makes the batches, and their snapshots; None: this process.
         snapshots: of an optimisation, written below ``kept`` as well.
+        elsewhere: makes the batches, and their snapshots; None: this process.
     """
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
