@@ -4,10 +4,10 @@
 
 Needs the extra `cluster`. Two clones of this checkout's last commit run one method at scale
 ``smoke`` on the embedded sample: one with the lanes of this machine, one with ``--ray local``,
-whose remote is a folder; the cluster's start and end are part of it, and so is the comparison. What
-all methods share has run before. A stage's seconds are those between DVC's lines about its begin
-and its end, seen twice a second; steps are the cluster's, each up to the next. CPU seconds are
-those of the command and all its descendants. The load stands in each row. Writes
+whose remote is a folder; the cluster's start and end are part of it, and so is the comparison.
+What all methods share has run before. A stage's seconds are those between DVC's lines about its
+begin and its end, seen twice a second; steps are the cluster's, each up to the next. CPU seconds
+are those of the command and all its descendants. The load stands in each row. Writes
 ``cluster_stages.json``.
 """
 

@@ -57,7 +57,7 @@ def denoise(name: str, params: Params) -> None:
     with workers_of(params) as workers:
         build = partial(Denoiser, settings, params.seed)
         pool = Elsewhere(workers, params, build, method.card()).make if workers else None
-        records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}", pool)
+        records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}", elsewhere=pool)
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)
     write_curves(curves, out.curves, method.places(len(curves["total"])))

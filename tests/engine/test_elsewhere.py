@@ -11,9 +11,11 @@ import pytest
 
 from atelier.core.config import Params, UserError
 from atelier.core.pairing import Job
+from atelier.core.paths import SNAPSHOTS
 from atelier.engine.elsewhere import WHOSE, Elsewhere, SavedMethod
+from atelier.engine.snapshots import IterateSnapshots
 from atelier.engine.stylize import BatchRecord, cost, stylize
-from atelier.methods.base import Method
+from atelier.methods.base import Method, make
 from support.models import METHODS, project
 from support.pictures import save
 from support.workers import OneWorker
@@ -21,6 +23,8 @@ from support.workers import OneWorker
 NAME = "adain"
 BLOCK = {**METHODS[NAME], "stylize_batch": 2}
 PHOTOS = 5
+GATYS = {"class": "gatys", "features": "mini", "content_layers": ["relu2_1"], "batch": 2}
+GATYS |= {"style_layers": ["relu1_1"], "optimizer": "adam", "lr": 0.05, "steps": 2, "init": "noise"}
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def run(
     method, pool = elsewhere(root, workers or OneWorker())
     (root / kept).mkdir(exist_ok=True)
     make = pool.make if workers else None
-    return stylize(method, jobs, Path(kept), lambda *_: None, "test", make)
+    return stylize(method, jobs, Path(kept), lambda *_: None, "test", elsewhere=make)
 
 
 def pictures(folder: Path) -> Mapping[str, bytes]:
@@ -93,6 +97,24 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_rest_made(
     assert pictures(root / "kept") == pictures(root / "whole")
 
 
+def gatys(device: str) -> Method[Any]:
+    return make(GATYS, "methods.gatys", seed=1, device=device)
+
+
+def test_snapshots_of_an_optimisation_are_the_workers_to_write(root: Path, jobs: list[Job]) -> None:
+    here = IterateSnapshots(jobs[1:3], 2, lambda *_: None)  # a function that cannot be sent
+    pool = Elsewhere(OneWorker(), Params.load(), gatys, gatys("cpu").card(), here).make
+    for kept, way in (("whole", None), ("kept", pool)):
+        (root / kept).mkdir()
+        stylize(gatys("cpu"), jobs, Path(kept), lambda *_: None, "test", here, way)
+    found, wanted = (
+        {p.relative_to(root / kept): p.read_bytes() for p in (root / kept).rglob("*.png")}
+        for kept in ("kept", "whole")
+    )
+    assert found == wanted
+    assert len([path for path in found if path.parts[0] == SNAPSHOTS]) == 4
+
+
 def test_a_worker_that_computes_in_another_precision_is_refused(root: Path) -> None:
     method, pool = elsewhere(root, OneWorker())
     other = replace(pool, card={**method.card(), "apply_precision": "bfloat16"})
@@ -100,14 +122,16 @@ def test_a_worker_that_computes_in_another_precision_is_refused(root: Path) -> N
         other.make({0: []}, root, "test")
 
 
-def test_seconds_are_those_of_one_worker_and_memory_is_the_largest() -> None:
+def test_seconds_are_those_of_one_worker_without_the_first_batch_and_memory_is_the_largest() -> (
+    None
+):
     records = [
         BatchRecord(["a", "b"], 3.0, {}, "GPU", 10.0),
         BatchRecord(["c"], 3.0, {}, "CPU", 20.0),
         BatchRecord(["d"], 2.0, {}, "GPU", 5.0),
     ]
     assert cost(records) == {
-        "seconds_per_picture": 2.0,
+        "seconds_per_picture": 2.5,
         "peak_memory_mib": 20.0,
         "device": "CPU; GPU",
     }

@@ -65,7 +65,8 @@ class Home:
                 return self._fetch(paths, copies, names)
 
             yield fetched, names, out
-            made = {path.name: path.read_bytes() for path in out.iterdir()}
+            files = (path for path in out.rglob("*") if path.is_file())
+            made = {str(path.relative_to(out)): path.read_bytes() for path in files}
             ray.get(self._there(_write).remote(self.folder / kept, made))
 
     def _fetch(self, paths: Sequence[Path], copies: Path, names: dict[Path, Path]) -> list[Path]:

@@ -13,6 +13,7 @@ from atelier.core.device import pick_device
 from atelier.core.pairing import Job
 from atelier.core.paths import CARD, WEIGHTS
 from atelier.core.workers import Local, Work, Workers, refuse_gaps
+from atelier.engine.snapshots import IterateSnapshots
 from atelier.engine.stylize import run_batch
 from atelier.methods.base import Method, make
 from atelier.methods.trained import restore
@@ -60,6 +61,8 @@ class Elsewhere:
     build: Build
     card: Mapping[str, Any]
     """The method's, as it is built here."""
+    snapshots: IterateSnapshots | None = None
+    """Of an optimisation; the workers write them."""
 
     def make(self, plan: Mapping[int, Sequence[Job]], kept: Path, what: str) -> None:
         """Make batches by number.
@@ -67,7 +70,9 @@ class Elsewhere:
         Raises:
             UserError: some failed; the others are in ``kept``.
         """
-        made = self.workers.make(self._load, list(plan.items()), kept)
+        unseen = self.snapshots and replace(self.snapshots, show=_nothing)
+        load = replace(self, snapshots=unseen)._load
+        made = self.workers.make(load, list(plan.items()), kept)
         refuse_gaps(progress(made, len(plan), f"{what}, batches"), len(plan))
 
     def _load(self) -> Work:
@@ -77,12 +82,17 @@ class Elsewhere:
                 f"a worker of the cluster differs from this machine: {card}, here {self.card}; "
                 "name the precision that `auto` stands for, or use workers of one kind"
             )
-        return _Batches(method)
+        return _Batches(method, self.snapshots)
+
+
+def _nothing(*_: Any) -> None:
+    """Show no snapshot: the run in MLflow is the stage's."""
 
 
 @dataclass(frozen=True)
 class _Batches:
     method: Method[Any]
+    snapshots: IterateSnapshots | None
 
     def __call__(self, piece: tuple[int, Sequence[Job]], local: Local, out: Path) -> None:
         """Make a batch, given by its number and jobs."""
@@ -92,5 +102,5 @@ class _Batches:
             replace(job, content=photo, style=painting)
             for job, photo, painting in zip(jobs, content, style, strict=True)
         ]
-        for _ in run_batch(self.method, number, own, out, WHOSE):
+        for _ in run_batch(self.method, number, own, out, WHOSE, self.snapshots):
             pass

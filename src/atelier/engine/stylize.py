@@ -21,6 +21,8 @@ from atelier.core.device import device_name, peak_memory_mib
 from atelier.core.files import read_json, write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job
+from atelier.core.paths import SNAPSHOTS
+from atelier.engine.snapshots import IterateSnapshots, copy_snapshots
 from atelier.methods.base import Iterate, Method
 from atelier.tracking.progress import progress
 
@@ -40,6 +42,7 @@ class BatchRecord:
 
     photos: list[str]
     seconds: float
+    """Of the method alone: without reading and writing of files, and what others do meanwhile."""
     curves: dict[str, list[float]]
     """Loss → mean over the batch at every step."""
     device: str = ""
@@ -64,6 +67,7 @@ def stylize(
     kept: Path,
     watch: IterateCallback,
     what: str,
+    snapshots: IterateSnapshots | None = None,
     elsewhere: MakeBatches | None = None,
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; batches already finished there are skipped.
@@ -74,7 +78,8 @@ def stylize(
         kept: folder of ``checkpoint_folder``: the pictures as ``<photo>.png``.
         watch: callback for every iterate of the batches processed now, in this process.
         what: label of the progress.
-        elsewhere: makes the batches; None: this process.
+        snapshots: of an optimisation, written below ``kept`` as well.
+        elsewhere: makes the batches, and their snapshots; None: this process.
     """
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
@@ -83,7 +88,7 @@ def stylize(
         log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
     if not elsewhere:
         total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
-        for n, iterate in progress(_run(method, plan, left, kept), total, what):
+        for n, iterate in progress(_run(method, plan, left, kept, snapshots), total, what):
             watch(n, iterate)
     elif left:
         elsewhere({n: plan[n] for n in left}, kept, what)
@@ -91,37 +96,55 @@ def stylize(
 
 
 def _run(
-    method: Method[Any], plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
+    method: Method[Any],
+    plan: Sequence[Sequence[Job]],
+    left: Sequence[int],
+    kept: Path,
+    snapshots: IterateSnapshots | None,
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
-        for iterate in run_batch(method, n, plan[n], kept):
+        for iterate in run_batch(method, n, plan[n], kept, snapshots=snapshots):
             yield n, iterate
 
 
 def run_batch(
-    method: Method[Any], number: int, jobs: Sequence[Job], kept: Path, whose: str = ""
+    method: Method[Any],
+    number: int,
+    jobs: Sequence[Job],
+    kept: Path,
+    whose: str = "",
+    snapshots: IterateSnapshots | None = None,
 ) -> Iterator[Iterate]:
     """Yield the iterates, then write the batch's pictures and, last, its record.
 
     ``whose`` is added to the device's name.
     """
-    began, curves = time.monotonic(), dict[str, list[float]]()
+    if snapshots:
+        snapshots.begin(jobs, kept)
+    curves = dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
     style = images.load_batch([job.style for job in jobs])
+    seconds, began = 0.0, time.monotonic()
     try:
         for iterate in method.iterates(content, style):
             for name, loss in iterate.losses.items():
                 curves.setdefault(name, []).append(loss.mean().item())
+            seconds += time.monotonic() - began
+            if snapshots:
+                snapshots.take(jobs, iterate, kept)
             yield iterate
+            began = time.monotonic()
     except UserError as error:  # a method knows indices in the batch, not names
         names = ", ".join(f"{n} {job.photo}" for n, job in enumerate(jobs))
         raise UserError(f"{error} (the batch: {names})") from None
-    for job, image in zip(jobs, iterate.image, strict=True):
+    made = iterate.image.cpu()  # a GPU has finished only now
+    seconds += time.monotonic() - began
+    for job, image in zip(jobs, made, strict=True):
         if not image.isfinite().all():
             raise UserError(f"{job.photo}: its last step is not finite; lower the learning rate")
         images.save_png(image, kept / f"{job.photo}.png")
-    photos, seconds = [job.photo for job in jobs], time.monotonic() - began
     device = device_name(str(iterate.image.device)) + whose
+    photos = [job.photo for job in jobs]
     done = BatchRecord(photos, seconds, curves, device, peak_memory_mib())
     write_json(_record(kept, number), asdict(done))
 
@@ -135,9 +158,8 @@ def cost(records: Sequence[BatchRecord]) -> dict[str, Any]:
 
     Of several processes, seconds are one's and memory is the largest.
     """
-    pictures = sum(len(record.photos) for record in records)
     return {
-        "seconds_per_picture": sum(record.seconds for record in records) / pictures,
+        "seconds_per_picture": seconds_per_picture(records),
         "peak_memory_mib": max(record.peak_memory_mib for record in records),
         "device": "; ".join(sorted({record.device for record in records})),
     }
@@ -150,17 +172,25 @@ def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
 
 
-def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
+def write_extras(method: Method[Any], jobs: Sequence[Job], kept: Path, out: Path) -> None:
     """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
 
-    The folder exists even when the method has none.
+    The snapshots of an optimisation below ``kept`` are among them. The folder exists even when the
+    method has none.
     """
     out.mkdir(parents=True, exist_ok=True)
+    copy_snapshots(kept, out / SNAPSHOTS)
     few = batches(jobs, EXTRA_PHOTOS)[0]  # of one size
     content = images.load_batch([job.content for job in few])
     style = images.load_batch([job.style for job in few])
     for extra in method.extras([job.photo for job in few], content, style):
         images.save_png(extra.image, out / extra.title / extra.row / f"{extra.column}.png")
+
+
+def seconds_per_picture(records: Sequence[BatchRecord]) -> float:
+    """Return the mean over all batches but the first, which warms up, unless there is no other."""
+    counted = records[1:] or records
+    return sum(one.seconds for one in counted) / sum(len(one.photos) for one in counted)
 
 
 def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:
