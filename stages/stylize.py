@@ -9,20 +9,23 @@ from typing import Any
 from torch import Tensor
 
 from atelier.core.config import Params
-from atelier.core.device import device_name, peak_memory_mib, pick_device
+from atelier.core.device import pick_device
 from atelier.core.files import read_json, write_json
 from atelier.core.fingerprint import stage_code
 from atelier.core.pairing import Job, list_jobs
 from atelier.core.paths import Results
 from atelier.core.purpose import split
 from atelier.core.records import APPLIED, PICTURES, digest_of, set_aside
+from atelier.core.resume import checkpoint_folder, drop
 from atelier.core.stage_settings import stage_settings
+from atelier.core.workers import workers_of
 from atelier.engine.curves import write_curves
-from atelier.engine.resume import checkpoint_folder, drop
+from atelier.engine.elsewhere import Elsewhere, SavedMethod
 from atelier.engine.snapshots import SNAPSHOT_PHOTOS, IterateSnapshots
 from atelier.engine.stylize import (
+    BatchRecord,
+    cost,
     mean_curves,
-    seconds_per_picture,
     stylize,
     write_extras,
     write_outputs,
@@ -54,6 +57,12 @@ def snapshots(method: Method[Any], jobs: Sequence[Job], run: Run) -> IterateSnap
     return IterateSnapshots(jobs[:SNAPSHOT_PHOTOS], method.settings.snapshots, show)
 
 
+def log_curves(run: Run, first: BatchRecord) -> None:
+    """Log what ``watch`` does of batches made elsewhere, but for the snapshots."""
+    for step, values in enumerate(zip(*first.curves.values(), strict=True), start=1):
+        run.metrics({f"loss/{loss}": v for loss, v in zip(first.curves, values, strict=True)}, step)
+
+
 def main(name: str) -> None:
     params, prepared, out = Params.load(), RESULTS.prepared, RESULTS.stylized(name)
     block, device = stage_settings(params, name), pick_device(params)
@@ -77,7 +86,13 @@ def main(name: str) -> None:
     with open_run(name, "stylize", known, run_id=trained) if live else nullcontext() as run:
         seen = partial(watch, run) if run else lambda *_: None
         shown = snapshots(method, jobs, run) if run else None
-        records = stylize(method, jobs, kept, seen, f"stylize {name}", shown)
+        with workers_of(params) as workers:
+            sent = SavedMethod.read(params, name, block, model.folder)
+            pool = Elsewhere(workers, params, sent, method.card(), shown) if workers else None
+            make_batches = pool.make if pool else None
+            records = stylize(method, jobs, kept, seen, f"stylize {name}", shown, make_batches)
+        if run and pool:
+            log_curves(run, records[0])
         write_outputs(jobs, kept, out.images)
         write_extras(method, jobs, kept, out.extras)
         write_curves(mean_curves(records), out.curves)
@@ -85,9 +100,7 @@ def main(name: str) -> None:
             "method": name,
             "run_id": run.id if run else trained,
             TRAINED_BY: trained,
-            "seconds_per_picture": seconds_per_picture(records),
-            "peak_memory_mib": peak_memory_mib(),
-            "device": device_name(device),
+            **cost(records),
             APPLIED: parts["apply"],
             "pairs": {j.photo: method.card().get("style", j.style.name) for j in jobs},
         }

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.core import images, pairing
+from atelier.core import images, pairing, resume
 from atelier.core.pairing import Job
-from atelier.engine import curves, resume, stylize
+from atelier.engine import curves, stylize
 from atelier.engine.stylize import BatchRecord
 from atelier.methods.base import Iterate, Kind, Method
 from support.pictures import save

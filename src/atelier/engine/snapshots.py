@@ -57,8 +57,9 @@ class IterateSnapshots:
         """
         if iterate.step not in snapshot_steps(iterate.total, self.count):
             return
+        photos = {job.photo for job in self.jobs}
         for job, image in zip(batch, iterate.image, strict=True):
-            if job in self.jobs and image.isfinite().all():
+            if job.photo in photos and image.isfinite().all():
                 write_snapshot(kept / SNAPSHOTS, job.photo, iterate.step, image)
                 self.show(job.photo, iterate.step, image)
 

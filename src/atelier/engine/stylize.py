@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from atelier.core import images
 from atelier.core.config import UserError
+from atelier.core.device import device_name, peak_memory_mib
 from atelier.core.files import read_json, write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job
@@ -31,6 +32,8 @@ EXTRA_PHOTOS = 2
 
 IterateCallback = Callable[[int, Iterate], None]
 """Callback that takes the batch's number and each of its iterates."""
+MakeBatches = Callable[[Mapping[int, Sequence[Job]], Path, str], None]
+"""Makes batches, by number, in another process: ``Elsewhere.make``."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,10 @@ class BatchRecord:
     """Of the method alone: without reading and writing of files, and what others do meanwhile."""
     curves: dict[str, list[float]]
     """Loss → mean over the batch at every step."""
+    device: str = ""
+    """Readable name."""
+    peak_memory_mib: float = 0.0
+    """Of the process that made it, up to its end."""
 
 
 def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
@@ -61,6 +68,7 @@ def stylize(
     watch: IterateCallback,
     what: str,
     snapshots: IterateSnapshots | None = None,
+    elsewhere: MakeBatches | None = None,
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; batches already finished there are skipped.
 
@@ -68,18 +76,22 @@ def stylize(
         method: any method of the bench.
         jobs: see ``list_jobs``.
         kept: folder of ``checkpoint_folder``: the pictures as ``<photo>.png``.
-        watch: callback for every iterate of the batches processed now.
+        watch: callback for every iterate of the batches processed now, in this process.
         what: label of the progress.
         snapshots: of an optimisation, written below ``kept`` as well.
+        elsewhere: makes the batches, and their snapshots; None: this process.
     """
     plan = batches(jobs, method.batch)
     left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
     if len(left) < len(plan):
         done = len(plan) - len(left)
         log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
-    total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
-    for n, iterate in progress(_run(method, plan, left, kept, snapshots), total, what):
-        watch(n, iterate)
+    if not elsewhere:
+        total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
+        for n, iterate in progress(_run(method, plan, left, kept, snapshots), total, what):
+            watch(n, iterate)
+    elif left:
+        elsewhere({n: plan[n] for n in left}, kept, what)
     return [BatchRecord(**read_json(_record(kept, n))) for n in range(len(plan))]
 
 
@@ -91,18 +103,24 @@ def _run(
     snapshots: IterateSnapshots | None,
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
-        if snapshots:
-            snapshots.begin(plan[n], kept)
-        for iterate in _run_batch(method, plan[n], kept, _record(kept, n)):
-            if snapshots:
-                snapshots.take(plan[n], iterate, kept)
+        for iterate in run_batch(method, n, plan[n], kept, snapshots=snapshots):
             yield n, iterate
 
 
-def _run_batch(
-    method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
+def run_batch(
+    method: Method[Any],
+    number: int,
+    jobs: Sequence[Job],
+    kept: Path,
+    whose: str = "",
+    snapshots: IterateSnapshots | None = None,
 ) -> Iterator[Iterate]:
-    """Yield the iterates, then write the batch's pictures and, last, its record."""
+    """Yield the iterates, then write the batch's pictures and, last, its record.
+
+    ``whose`` is added to the device's name.
+    """
+    if snapshots:
+        snapshots.begin(jobs, kept)
     curves = dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
     style = images.load_batch([job.style for job in jobs])
@@ -112,6 +130,8 @@ def _run_batch(
             for name, loss in iterate.losses.items():
                 curves.setdefault(name, []).append(loss.mean().item())
             seconds += time.monotonic() - began
+            if snapshots:
+                snapshots.take(jobs, iterate, kept)
             yield iterate
             began = time.monotonic()
     except UserError as error:  # a method knows indices in the batch, not names
@@ -123,12 +143,26 @@ def _run_batch(
         if not image.isfinite().all():
             raise UserError(f"{job.photo}: its last step is not finite; lower the learning rate")
         images.save_png(image, kept / f"{job.photo}.png")
-    done = BatchRecord([job.photo for job in jobs], seconds, curves)
-    write_json(record, asdict(done))
+    device = device_name(str(iterate.image.device)) + whose
+    photos = [job.photo for job in jobs]
+    done = BatchRecord(photos, seconds, curves, device, peak_memory_mib())
+    write_json(_record(kept, number), asdict(done))
 
 
 def _record(kept: Path, number: int) -> Path:
     return kept / f"batch-{number:05d}.json"
+
+
+def cost(records: Sequence[BatchRecord]) -> dict[str, Any]:
+    """Return seconds per picture, peak memory and device of those who made the batches.
+
+    Of several processes, seconds are one's and memory is the largest.
+    """
+    return {
+        "seconds_per_picture": seconds_per_picture(records),
+        "peak_memory_mib": max(record.peak_memory_mib for record in records),
+        "device": "; ".join(sorted({record.device for record in records})),
+    }
 
 
 def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:

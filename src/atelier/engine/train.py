@@ -24,10 +24,10 @@ from atelier.core.layout import OPTIONAL, PHOTOGRAPHS, PhotosFrom
 from atelier.core.pairing import Job, choose, list_jobs
 from atelier.core.paths import RUN, SNAPSHOTS, WEIGHTS, Model, Prepared, Results
 from atelier.core.records import set_aside
+from atelier.core.resume import checkpoint_folder, drop
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer
-from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.schedule import can_grow, why_anew
 from atelier.engine.snapshots import (
     SNAPSHOT_PHOTOS,
