@@ -77,7 +77,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> 
 
 
 @pytest.fixture(scope="session")
-def shared_pair(nodes: Nodes) -> Iterator[RayCluster]:
+def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
     """A head and a node with a core each, started once as that takes seconds."""
     both = nodes.environment("training")
     made = RayCluster({"two": both}, cores=1, environment=both)
@@ -86,8 +86,8 @@ def shared_pair(nodes: Nodes) -> Iterator[RayCluster]:
 
 
 @pytest.fixture
-def pair(shared_pair: RayCluster, nodes: Nodes) -> RayCluster:
+def cluster(shared_cluster: RayCluster, nodes: Nodes) -> RayCluster:
     """The two, also after a test that has killed one; they share the project ``training``."""
-    if not shared_pair.nodes:
-        shared_pair.add("two", nodes.environment("training"))
-    return shared_pair
+    if not shared_cluster.nodes:
+        shared_cluster.add("two", nodes.environment("training"))
+    return shared_cluster

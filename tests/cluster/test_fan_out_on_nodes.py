@@ -52,8 +52,18 @@ SAME = ("models/*/*", "stylized/*/images/*", "denoised/*/images/*", "metrics/*",
 
 
 @pytest.fixture(scope="module")
-def undisturbed(prepared: Path, nodes: Nodes) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """All stages, in ``local``, while the cluster is at work; a process loads packages once."""
+def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
+    """A cluster, started once as that takes seconds; tests add and kill nodes."""
+    made = RayCluster({node: nodes.environment(node) for node in ("one", "two")})
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    prepared: Path, nodes: Nodes, shared_cluster: RayCluster
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """All stages, in ``local``, beside the cluster once it is up; a process loads packages once."""
     local = shutil.copytree(prepared, nodes.place / "local", symlinks=True)
     running = [
         subprocess.Popen([sys.executable, "-c", ALONE, method, *STAGES], cwd=local, env=variables())
@@ -73,14 +83,6 @@ def place(prepared: Path, nodes: Nodes, undisturbed: object) -> Path:
     for node in ("one", "two", "three"):
         run(folder, "git", "clone", "-q", "head", node)
     return folder
-
-
-@pytest.fixture(scope="module")
-def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
-    """A cluster, started once as that takes seconds; tests add and kill nodes."""
-    made = RayCluster({node: nodes.environment(node) for node in ("one", "two")})
-    yield made
-    made.shutdown()
 
 
 @pytest.fixture

@@ -206,9 +206,9 @@ def test_two_nodes_give_the_distances_of_one_process(
     request: pytest.FixtureRequest,
 ) -> None:
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
-    pair = request.getfixturevalue("pair")
+    cluster = request.getfixturevalue("cluster")
     one_by_one(sets[0].parent, monkeypatch)
-    ray = ("--vectors", str(sets[0].parent / "v"), "--ray", pair.address)
+    ray = ("--vectors", str(sets[0].parent / "v"), "--ray", cluster.address)
     assert atelier(monkeypatch, "distance", "a", "b", *ray) == 0
     said = capsys.readouterr()
     assert_equal(json.loads(said.out), sets)

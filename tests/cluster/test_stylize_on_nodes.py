@@ -87,7 +87,7 @@ def test_a_worker_names_what_it_cannot_read_and_continues(pictures: Path, tmp_pa
 def test_a_bucket_of_pictures_equals_the_local_run_and_is_not_made_twice(
     pictures: Path,
     tmp_path: Path,
-    pair: RayCluster,
+    cluster: RayCluster,
     s3: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -104,7 +104,7 @@ def test_a_bucket_of_pictures_equals_the_local_run_and_is_not_made_twice(
     expected = {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()}
     assert len(expected) == 4
     command = ["stylize", "s3://bench/in", "-m", "cut", "-o", "s3://bench/out"]
-    command += ["--ray", pair.address, "--workers"]
+    command += ["--ray", cluster.address, "--workers"]
     capsys.readouterr()
     assert atelier(monkeypatch, *command, "2") == 1
     said = capsys.readouterr().err

@@ -41,12 +41,12 @@ def project(prepared: Path, nodes: Nodes) -> Path:
     return folder
 
 
-def start(project: Path, pair: RayCluster, *python: str) -> subprocess.Popen[bytes]:
+def start(project: Path, cluster: RayCluster, *python: str) -> subprocess.Popen[bytes]:
     with (project / "said.txt").open("w") as out:
         return subprocess.Popen(
             [sys.executable, *python],
             cwd=project,
-            env=variables(RAY_ADDRESS=pair.address),
+            env=variables(RAY_ADDRESS=cluster.address),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -66,8 +66,8 @@ def newest(project: Path) -> str:
     return max((path.name for path in found), default="")
 
 
-def test_interrupted_it_has_saved(project: Path, pair: RayCluster) -> None:
-    process = start(project, pair, "-c", STAGE)
+def test_interrupted_it_has_saved(project: Path, cluster: RayCluster) -> None:
+    process = start(project, cluster, "-c", STAGE)
     wait_for(lambda: newest(project), process, 300)
     process.send_signal(signal.SIGINT)
     said = ended(process, project)
@@ -76,12 +76,12 @@ def test_interrupted_it_has_saved(project: Path, pair: RayCluster) -> None:
     assert newest(project) < f"step-{FEW:08d}.pt"
 
 
-def test_a_node_that_is_lost_is_a_sentence(project: Path, pair: RayCluster) -> None:
+def test_a_node_that_is_lost_is_a_sentence(project: Path, cluster: RayCluster) -> None:
     """From the state of the test before."""
     saved = newest(project)
-    process = start(project, pair, *LAUNCHER)
+    process = start(project, cluster, *LAUNCHER)
     wait_for(lambda: newest(project) > saved, process, 300)
-    pair.kill("two")
+    cluster.kill("two")
     said = ended(process, project)
     assert process.returncode == 1
     assert "Traceback" not in said
@@ -91,13 +91,13 @@ def test_a_node_that_is_lost_is_a_sentence(project: Path, pair: RayCluster) -> N
 
 def test_a_node_that_is_missing_is_a_sentence(
     project: Path,
-    shared_pair: RayCluster,
+    shared_cluster: RayCluster,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if shared_pair.nodes:
-        shared_pair.kill("two")
-    use(variables(RAY_ADDRESS=shared_pair.address), monkeypatch)
+    if shared_cluster.nodes:
+        shared_cluster.kill("two")
+    use(variables(RAY_ADDRESS=shared_cluster.address), monkeypatch)
     monkeypatch.chdir(project)
     monkeypatch.setattr("sys.argv", ["launcher", *LAUNCHER[-2:]])
     with pytest.raises(SystemExit, match="1"):
@@ -106,9 +106,9 @@ def test_a_node_that_is_missing_is_a_sentence(
     assert last == "error: train of pair: params.yaml: nodes: 2, but the cluster has 1"
 
 
-def test_resumed_it_equals_one_process(project: Path, pair: RayCluster) -> None:
+def test_resumed_it_equals_one_process(project: Path, cluster: RayCluster) -> None:
     """From the state of the tests before."""
-    said = ended(start(project, pair, *LAUNCHER), project)
+    said = ended(start(project, cluster, *LAUNCHER), project)
     assert f"of {FEW}" in said.partition("resumes after step ")[2]
     assert "2 processes on head, two" in said
     one, both = (

@@ -33,14 +33,9 @@ SETTINGS = {
 LEAN = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 """Without the processes that only show or scale something."""
 ATTEMPTS = 3
-PORTS = (
-    "metrics_agent_port",
-    "metrics_export_port",
-    "runtime_env_agent_port",
-    "dashboard_agent_listen_port",
-)
-"""Named beforehand: a node waits for those that its agents choose, and after 15 seconds, on a busy
-machine, gives up."""
+"""A node gives up when its agents take more than 15 seconds to start, on a busy machine."""
+PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
+"""Named beforehand: they are fewer things to wait for."""
 
 
 def free_ports(count: int) -> list[int]:
