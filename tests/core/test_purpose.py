@@ -19,7 +19,7 @@ from atelier.core.purpose import (
 )
 from atelier.core.settings import Settings
 from atelier.methods.optimisation import OptimisationSettings
-from atelier.methods.trained import TrainSettings
+from atelier.methods.train_settings import TrainSettings
 from support.contract import CLASSES
 
 

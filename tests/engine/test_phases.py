@@ -19,7 +19,7 @@ from atelier.core.paths import Results
 from atelier.core.phases import phases, total_steps
 from atelier.engine import train as engine
 from atelier.engine.distributed import ALONE
-from atelier.methods.trained import TrainSettings
+from atelier.methods.train_settings import TrainSettings
 from atelier.tracking.client import Run
 from support.pictures import data_folder
 from support.scripts import ROOT, script

@@ -23,7 +23,7 @@ from atelier.engine.epochs import EpochMeans
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
 from atelier.methods.adaattn import AdaAttNSettings
-from atelier.methods.trained import TrainSettings
+from atelier.methods.train_settings import TrainSettings
 from support.pictures import data_folder, save
 from support.scripts import ROOT
 from support.toy import Toy, training

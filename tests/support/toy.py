@@ -13,7 +13,8 @@ from atelier.core.batches import Batch, Batches
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import Trainer
 from atelier.methods.base import Kind
-from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
+from atelier.methods.train_settings import TrainSettings
+from atelier.methods.trained import Losses, Trained, seeded
 from support.pictures import save
 
 

@@ -21,7 +21,7 @@ from atelier.core.structure import structure_problems
 from atelier.core.yaml_tree import read_all
 from atelier.datasets.prepare_settings import PrepareSettings
 from atelier.methods.base import method_class
-from atelier.methods.trained import TrainSettings
+from atelier.methods.train_settings import TrainSettings
 from atelier.methods.zsn2n import DenoiseSettings
 from atelier.metrics.evaluator import EvaluateSettings
 from atelier.metrics.lpips import TAPS

@@ -22,7 +22,8 @@ from torch.optim import Adam, AdamW, Optimizer
 from atelier.core.batches import Batch, BatchPlan
 from atelier.core.config import UserError
 from atelier.methods.base import Kind
-from atelier.methods.trained import Losses, Trained, TrainSettings, seeded
+from atelier.methods.train_settings import TrainSettings
+from atelier.methods.trained import Losses, Trained, seeded
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.losses import StyleLoss, Target
 from atelier.nn.memory import to_device

@@ -20,7 +20,8 @@ from torch.optim import Adam, Optimizer
 
 from atelier.core.config import UserError
 from atelier.methods.base import Extra, Kind
-from atelier.methods.trained import Losses, Trained, TrainSettings
+from atelier.methods.train_settings import TrainSettings
+from atelier.methods.trained import Losses, Trained
 from atelier.nn.losses import content_loss, mean_std, mean_std_loss
 from atelier.nn.pretrained.features import LossFeatures, load_features
 

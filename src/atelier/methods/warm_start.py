@@ -17,7 +17,8 @@ from atelier.core.files import within
 from atelier.core.paths import CARD
 from atelier.core.purpose import free_settings, of_today
 from atelier.methods.base import Method
-from atelier.methods.trained import Trained, TrainSettings
+from atelier.methods.train_settings import TrainSettings
+from atelier.methods.trained import Trained
 
 PROBE_SIDE, PROBE_CELLS, PROBE_TOLERANCE = 64, 4, 0.02
 """Pixels and cells per side, and the tolerance in [0, 1] for devices and float16."""
