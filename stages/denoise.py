@@ -28,7 +28,8 @@ def denoise(name: str, params: Params) -> None:
     from atelier.core.records import digest_of, set_aside  # noqa: PLC0415
     from atelier.engine.curves import write_curves  # noqa: PLC0415
     from atelier.engine.resume import checkpoint_folder, drop  # noqa: PLC0415
-    from atelier.engine.stylize import mean_curves, stylize, write_outputs  # noqa: PLC0415
+    from atelier.engine.stylize import mean_curves, write_outputs  # noqa: PLC0415
+    from atelier.engine.stylize_parallel import stylize_parallel  # noqa: PLC0415
     from atelier.methods.zsn2n import (  # noqa: PLC0415
         CHOICE,
         Denoiser,
@@ -51,7 +52,7 @@ def denoise(name: str, params: Params) -> None:
     key = {"parameters": own, "seed": params.seed, "pictures": before, "chosen": names}
     key["card"] = method.card()
     kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
-    records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}")
+    records = stylize_parallel(method, jobs, kept, f"denoise {name}", settings.workers)
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)
     write_curves(curves, out.curves, method.places(len(curves["total"])))

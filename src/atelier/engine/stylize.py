@@ -64,25 +64,36 @@ def stylize(
         what: label of the progress.
     """
     plan = batches(jobs, method.batch)
-    left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
-    if len(left) < len(plan):
-        done = len(plan) - len(left)
-        log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
+    left = unfinished(plan, kept, what)
     total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
     for n, iterate in progress(_run(method, plan, left, kept), total, what):
         watch(n, iterate)
-    return [BatchRecord(**read_json(_record(kept, n))) for n in range(len(plan))]
+    return finished(plan, kept)
+
+
+def unfinished(plan: Sequence[Sequence[Job]], kept: Path, what: str) -> list[int]:
+    """Return the numbers of the batches without a record, and log how many have one."""
+    left = [n for n in range(len(plan)) if not record_path(kept, n).is_file()]
+    if len(left) < len(plan):
+        done = len(plan) - len(left)
+        log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
+    return left
+
+
+def finished(plan: Sequence[Sequence[Job]], kept: Path) -> list[BatchRecord]:
+    """Return the records of all batches."""
+    return [BatchRecord(**read_json(record_path(kept, n))) for n in range(len(plan))]
 
 
 def _run(
     method: Method[Any], plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
-        for iterate in _run_batch(method, plan[n], kept, _record(kept, n)):
+        for iterate in run_batch(method, plan[n], kept, record_path(kept, n)):
             yield n, iterate
 
 
-def _run_batch(
+def run_batch(
     method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
 ) -> Iterator[Iterate]:
     """Yield the iterates, then write the batch's pictures and, last, its record."""
@@ -105,7 +116,8 @@ def _run_batch(
     write_json(record, asdict(done))
 
 
-def _record(kept: Path, number: int) -> Path:
+def record_path(kept: Path, number: int) -> Path:
+    """Return the file of a batch's record, written when its pictures are."""
     return kept / f"batch-{number:05d}.json"
 
 
