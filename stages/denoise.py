@@ -52,7 +52,8 @@ def denoise(name: str, params: Params) -> None:
     key = {"parameters": own, "seed": params.seed, "pictures": before, "chosen": names}
     key["card"] = method.card()
     kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
-    records = stylize_parallel(method, jobs, kept, f"denoise {name}", settings.workers)
+    workers = settings.workers if device == "cpu" else 1
+    records = stylize_parallel(method, jobs, kept, f"denoise {name}", workers)
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)
     write_curves(curves, out.curves, method.places(len(curves["total"])))

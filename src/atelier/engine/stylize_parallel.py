@@ -44,20 +44,20 @@ class _Task:
 def stylize_parallel(
     method: Method[Any], jobs: Sequence[Job], kept: Path, what: str, workers: int
 ) -> list[BatchRecord]:
-    """Stylise ``jobs`` as ``stylize`` does, by up to ``workers`` processes on a CPU.
+    """Stylise ``jobs`` as ``stylize`` does, by up to ``workers`` processes.
 
-    They share the threads of this process. Results are the same bit for bit, if a thread is what
-    each of them has and this process alone had: sums over more threads round differently.
+    They share the threads of this process. Results are those of ``stylize`` bit for bit where both
+    compute on one thread; sums over several round differently.
 
     Args:
-        method: a method that can be pickled.
+        method: a method on a CPU, which can be pickled.
         jobs: see ``stylize``.
         kept: see ``stylize``.
         what: label of the progress, which counts batches.
-        workers: number of processes; with 1, or on another device, all is done here.
+        workers: number of processes; with 1, or for a single batch, all is done here.
     """
     plan = batches(jobs, method.batch)
-    if workers == 1 or len(plan) == 1 or torch.device(method.device).type != "cpu":
+    if workers == 1 or len(plan) == 1:
         return stylize(method, jobs, kept, lambda *_: None, what)
     left = unfinished(plan, kept, what)
     threads = max(1, torch.get_num_threads() // min(workers, max(1, len(left))))
