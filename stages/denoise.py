@@ -1,5 +1,6 @@
 """Denoise one method's pictures: Zero-Shot Noise2Noise, a network for every picture."""
 
+from functools import partial
 from pathlib import Path
 
 from atelier.core.config import Params, UserError
@@ -21,15 +22,17 @@ def main(name: str) -> None:
 
 def denoise(name: str, params: Params) -> None:
     # imported here: an entry that is not denoised need not wait for torch
-    from atelier.core.device import device_name, pick_device  # noqa: PLC0415
+    from atelier.core.device import pick_device  # noqa: PLC0415
     from atelier.core.fingerprint import stage_code  # noqa: PLC0415
     from atelier.core.images import find  # noqa: PLC0415
     from atelier.core.pairing import read_pairs  # noqa: PLC0415
     from atelier.core.records import digest_of, set_aside  # noqa: PLC0415
+    from atelier.core.resume import checkpoint_folder, drop  # noqa: PLC0415
+    from atelier.core.workers import workers_of  # noqa: PLC0415
     from atelier.engine.curves import write_curves  # noqa: PLC0415
-    from atelier.engine.resume import checkpoint_folder, drop  # noqa: PLC0415
-    from atelier.engine.stylize import mean_curves, write_outputs  # noqa: PLC0415
-    from atelier.engine.stylize_parallel import stylize_parallel  # noqa: PLC0415
+    from atelier.engine.elsewhere import Elsewhere  # noqa: PLC0415
+    from atelier.engine.processes import Processes  # noqa: PLC0415
+    from atelier.engine.stylize import cost, mean_curves, stylize, write_outputs  # noqa: PLC0415
     from atelier.methods.zsn2n import (  # noqa: PLC0415
         CHOICE,
         Denoiser,
@@ -52,13 +55,17 @@ def denoise(name: str, params: Params) -> None:
     key = {"parameters": own, "seed": params.seed, "pictures": before, "chosen": names}
     key["card"] = method.card()
     kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
-    workers = settings.workers if device == "cpu" else 1
-    records = stylize_parallel(method, jobs, kept, f"denoise {name}", workers)
+    with workers_of(params) as workers:
+        build = partial(Denoiser, settings, params.seed)
+        several = settings.workers > 1 and device == "cpu"
+        local = Processes(method, settings.workers).make if several else None
+        pool = Elsewhere(workers, params, build, method.card()).make if workers else local
+        records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}", elsewhere=pool)
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)
     write_curves(curves, out.curves, method.places(len(curves["total"])))
-    seconds = sum(record.seconds for record in records) / len(jobs)
-    record = {"method": name, "seconds_per_picture": seconds, "device": device_name(device)}
+    spent = {key: value for key, value in cost(records).items() if key != "peak_memory_mib"}
+    record = {"method": name, **spent}
     record = set_aside(Path(), name, "denoise", record, before)
     write_json(out.record, {**record, "parameters": settings.model_dump(exclude={*CHOICE})})
     drop(kept)

@@ -19,6 +19,7 @@ from atelier.core.purpose import split
 from atelier.core.stage_settings import stage_settings
 from atelier.engine import train
 from atelier.engine.distributed import ProcessGroup, is_main, launch, own_device, process_group
+from atelier.engine.epochs import EpochMeans
 from atelier.engine.loop import StepResult, Trainer
 from atelier.methods import trained
 from atelier.methods.base import Method, make, system_of
@@ -33,11 +34,14 @@ RESULTS = Results()
 
 def learn(state: Trainer, name: str, run: Run, before: train.Earlier) -> None:
     """Train; the curves go on from those of the phases before."""
-    pace = train.Pace(state)
+    pace, epochs = train.Pace(state), EpochMeans(state)
+    earlier = before.steps // epochs.length  # counted in this phase's batches
 
     def watch(result: StepResult) -> None:
         found = {**result.losses, **pace.point()} if result.losses else {}
         run.metrics({f"train/{k}": value for k, value in found.items()}, before.steps + result.step)
+        for number, means in epochs.add(result.step, result.losses).items() if found else ():
+            run.metrics({f"epoch/{k}": value for k, value in means.items()}, earlier + number)
 
     def show(photo: str, step: int, image: Tensor) -> None:
         run.image(image, f"snapshot_{photo}", before.steps + step)

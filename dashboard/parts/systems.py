@@ -21,21 +21,25 @@ from atelier.methods.unpaired import Unpaired
 from atelier.nn.colour_transfer import COLOURS
 from atelier.serving.look import DIRECTIONS, STROKES, Look, Style
 from atelier.serving.saved_method import KEPT, recipe
+from atelier.serving.strips import has_strip, strip
 from atelier.serving.stylizer import Applied, applicable, load_applied, shrunk
 
 __all__ = [
     "COLOURS",
     "DIRECTIONS",
     "STROKES",
+    "Applied",
     "Look",
     "Style",
     "applicable",
     "directions",
+    "has_heatmap",
     "kind",
     "load",
     "opened",
     "png",
     "size",
+    "stripped",
     "stylised",
     "used",
 ]
@@ -90,6 +94,12 @@ def directions(root: Path, params: Params, name: str) -> tuple[str, ...]:
     return system.directions if issubclass(system, Unpaired) else ()
 
 
+def has_heatmap(root: Path, params: Params, name: str) -> bool:
+    """Return whether a system can show where it looks, without reading weights."""
+    system = recipe(root, params, name).system
+    return issubclass(system, Unpaired) and system.has_heatmap
+
+
 def used(root: Path, params: Params, name: str) -> str:
     """Return the origin of a method's weights, for display; "" if it has none."""
     return recipe(root, params, name).used
@@ -128,15 +138,34 @@ def stylised(
         return applied.stylize(
             photo,
             _taken(applied, style, look),
-            replace(
-                look,
-                stroke=look.stroke if applied.needs_style else None,
-                mask=look.mask if applied.needs_style else None,
-                strength=look.strength if applied.has_strength else None,
-                direction=look.direction if look.direction in applied.directions else None,
-            ),
+            _supported(applied, look),
             watch=lambda iterate: progress(iterate.step / iterate.total),
         )
+
+
+def stripped(applied: Applied, photo: Image.Image, style: Style, look: Look) -> Image.Image | None:
+    """Return the sheet of a photograph's strips; None for a method that has none.
+
+    Raises:
+        UserError: not enough memory.
+    """
+    if not has_strip(applied):
+        return None
+    with ONE_AT_A_TIME:
+        plain = replace(_supported(applied, look), mask=None)
+        return strip(applied, photo, _taken(applied, style, look), plain)
+
+
+def _supported(applied: Applied, look: Look) -> Look:
+    """Return the options without those that a method does not have."""
+    return replace(
+        look,
+        stroke=look.stroke if applied.needs_style else None,
+        mask=look.mask if applied.needs_style else None,
+        strength=look.strength if applied.has_strength else None,
+        direction=look.direction if look.direction in applied.directions else None,
+        heatmap=look.heatmap and applied.has_heatmap,
+    )
 
 
 def _taken(applied: Applied, style: Style, look: Look) -> Style:

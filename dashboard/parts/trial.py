@@ -48,7 +48,9 @@ class Upload:
 
 
 Made = dict[str, bytes | str]
-"""Method → the bytes of its PNG, or the reason why there is none."""
+"""Method, or its heat map → the bytes of its PNG, or the reason why there is none."""
+Strips = dict[str, bytes]
+"""Method → the sheet of its strips as PNG."""
 
 
 def trial(found: Project) -> None:
@@ -67,14 +69,17 @@ def trial(found: Project) -> None:
     style = choose_style(found, side) if kinds & {"arbitrary", *SLOW} else None
     styles = mixed(found, style, side) if style else None
     both = any("to_photo" in systems.directions(found.root, found.params, n) for n in chosen)
-    look = choose_look(strength="arbitrary" in kinds, direction=both, stroke=style is not None)
+    heat = any(systems.has_heatmap(found.root, found.params, name) for name in chosen)
+    asked = {"strength": "arbitrary" in kinds, "direction": both, "stroke": style is not None}
+    look = choose_look(**asked, heatmap=heat)
+    strip = bool(kinds & {"arbitrary", "unpaired"}) and choose_strip()
     if isinstance(styles, list) and (mask := choose_mask()):
         styles, look = [(one, 1.0) for one, _ in styles], replace(look, mask=mask)
     if photo is None or small is None:
         return
     if st.button("Stylise", type="primary", disabled=not chosen):
-        made = run(found, chosen, (small, styles), look)
-        st.session_state["made"] = (photo.digest, systems.png(small), small.size, made)
+        made = run(found, chosen, (small, styles), look, strip=strip)
+        st.session_state["made"] = (photo.digest, systems.png(small), small.size, *made)
     kept = st.session_state.get("made")
     if kept and kept[0] == photo.digest:  # discard the results of another photograph
         show(*kept[1:])
@@ -202,9 +207,9 @@ def choose_mask() -> Image.Image | None:
     return opened(own, SIDES[-1]) if own else None
 
 
-def choose_look(*, strength: bool, direction: bool, stroke: bool) -> systems.Look:
+def choose_look(*, strength: bool, direction: bool, stroke: bool, heatmap: bool) -> systems.Look:
     """Return the options, of which those are asked for that a chosen method has."""
-    share, way, size = None, None, None
+    share, way, size, heat = None, None, None, False
     if strength:
         hint = "For methods that take any painting. 0: the photograph; 1: the full style."
         share = st.slider("Strength", 0.0, 1.0, 1.0, 0.05, key="strength", help=hint, width=320)
@@ -218,7 +223,16 @@ def choose_look(*, strength: bool, direction: bool, stroke: bool) -> systems.Loo
     hint = "keep: the method's. Others: the photograph's, by chroma, CORAL or histogram."
     colour = st.selectbox("Colour", systems.COLOURS, key="colour", help=hint, width=320)
     tint = None if colour == systems.COLOURS[0] else colour
-    return systems.Look(share, way, tint, None if size == 1.0 else size)
+    if heatmap:
+        hint = "Where the network looks, beside its picture: blue nowhere, red most."
+        heat = st.toggle("Heat map", key="heatmap", help=hint)
+    return systems.Look(share, way, tint, None if size == 1.0 else size, heatmap=heat)
+
+
+def choose_strip() -> bool:
+    """Return whether strips are wanted as well."""
+    hint = "Strengths from 0 to 1, mixtures with the second painting; of others, the way back."
+    return st.toggle("Strip", key="strip", help=hint)
 
 
 def run(
@@ -226,28 +240,41 @@ def run(
     names: list[str],
     pictures: tuple[Image.Image, systems.Style],
     look: systems.Look,
-) -> Made:
+    *,
+    strip: bool,
+) -> tuple[Made, Strips]:
     """Apply the methods one by one; a failure does not stop the others."""
     made: Made = {}
+    strips: Strips = {}
     bar = st.progress(0.0)
     for place, name in enumerate(names):
         show_part = partial(_show_part, bar, f"{name} ({place + 1} of {len(names)})")
         show_part(0.0)
         try:
             applied = systems.load(found.root, found.params, name)
-            made[name] = systems.png(systems.stylised(applied, *pictures, look, show_part))
+            for one in looks(applied, look):
+                picture = systems.stylised(applied, *pictures, one, show_part)
+                made[one.label(name)] = systems.png(picture)
+            if strip and (sheet := systems.stripped(applied, *pictures, look)):
+                strips[name] = systems.png(sheet)
         except UserError as error:
             made[name] = str(error)
     bar.empty()
-    return made
+    return made, strips
+
+
+def looks(applied: systems.Applied, look: systems.Look) -> list[systems.Look]:
+    """Return the options of the picture and, if asked for and there is one, of the heat map."""
+    plain = replace(look, heatmap=False)
+    return [plain, look] if look.heatmap and applied.has_heatmap else [plain]
 
 
 def _show_part(bar: DeltaGenerator, text: str, part: float) -> None:
     bar.progress(part, literal(text))
 
 
-def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
-    """Draw each result with its name and a download button."""
+def show(photo: bytes, size: tuple[int, int], made: Made, strips: Strips) -> None:
+    """Draw each result with its name and a download button, and the strips below."""
     st.header("Results", anchor=False)
     done = {name: content for name, content in made.items() if isinstance(content, bytes)}
     for name, problem in made.items():
@@ -257,13 +284,15 @@ def show(photo: bytes, size: tuple[int, int], made: Made) -> None:
         result("your photograph", photo, size)
         for name, content in done.items():
             result(name, content, size)
+    for name, content in strips.items():
+        result(f"{name}-strip", content)
     if done:
         overlay({"your photograph": photo, **done}, size)
 
 
-def result(name: str, content: bytes, size: tuple[int, int]) -> None:
-    """Draw a result with a download button."""
-    with st.container(width=min(size[0], SHOWN), gap="xsmall"):
+def result(name: str, content: bytes, size: tuple[int, int] | None = None) -> None:
+    """Draw a result with a download button; without a size, a sheet as wide as the page."""
+    with st.container(width=min(size[0], SHOWN) if size else "stretch", gap="xsmall"):
         st.markdown(f"**{literal(name)}**")
         st.image(content, width="stretch", output_format="PNG", alt=name)
         label, file = "Download PNG", f"{name.replace(' ', '_')}.png"

@@ -19,7 +19,7 @@ from parts import components, pictures, project, sheet
 from parts.project import Project, literal
 
 STRIPS = {
-    SNAPSHOTS: "The same test photographs during training.",
+    SNAPSHOTS: "The same test photographs during the training, or during their optimisation.",
     "strength": "From the photograph (0) to its painting's style (1).",
     "mixture": "From one painting's style (0) to another's (1).",
     "to_art": "Photograph → painting → photograph. CAM: the network's class activation map.",
@@ -229,7 +229,7 @@ def offered(root: Path, photo: Path, methods: list[str]) -> dict[str, Path]:
 
 
 def more(found: Project, photo: str) -> None:
-    """Draw training snapshots and strips of strengths and mixtures, by method."""
+    """Draw snapshots and strips of strengths and mixtures, by method."""
     every = {name: strips(found.root, name) for name in found.params.method_names}
     left = {name: kinds for name, kinds in every.items() if kinds}
     if not left:

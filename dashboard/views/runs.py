@@ -105,7 +105,7 @@ def curves(found: Project, name: str) -> None:
 
 
 def samples(found: Project, name: str) -> None:
-    """Draw the snapshots of the training."""
+    """Draw the snapshots of the training, or of the optimisation."""
     shots = strips(found.root, name).get(SNAPSHOTS)
     if not shots:
         return

@@ -17,7 +17,7 @@ from atelier.nn.colour_transfer import COLOURS
 from atelier.serving import folders
 from atelier.serving.look import DIRECTIONS
 from support.cli import atelier
-from support.models import project, train
+from support.models import HEATED, METHODS, project, train
 from support.pictures import ramp, save
 
 
@@ -95,6 +95,35 @@ def test_mixtures_colours_and_directions_by_the_names_of_try_it(
     assert atelier(monkeypatch, "stylize", *given, "to_art") == 0
     assert atelier(monkeypatch, "stylize", *given, "to_photo") == 1
     assert "cut has no direction to_photo" in capsys.readouterr().err
+
+
+def test_strips_beside_the_results(root: Path, monkeypatch, capsys) -> None:
+    save(root / "a.png", seed=5)
+    given = ["stylize", "in/one.png", "-o", "out", "--strip", "-m"]
+    assert atelier(monkeypatch, *given, "adain", "-m", "cut", "-s", "a.png") == 0
+    made = sizes(root / "out")
+    assert set(made) == {f"one-{m}{end}.png" for m in ("adain", "cut") for end in ("", "-strip")}
+    assert made["one-adain-strip.png"][0] > 6 * 256
+    for more, message in (
+        (["gatys", "-s", "a.png"], "gatys has no strip"),
+        (["cut", "--ray", "local"], "there are no strips with --ray; leave --strip out"),
+    ):
+        assert atelier(monkeypatch, *given, *more) == 1
+        assert message in capsys.readouterr().err
+    video = ["stylize", "a.mp4", "-o", "b.mp4", "--strip", "-m", "cut"]
+    assert atelier(monkeypatch, *video) == 1
+    assert "there are no strips of a video" in capsys.readouterr().err
+
+
+def test_a_heat_map_has_a_name_of_its_own(root: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(METHODS, "heated", HEATED)
+    project(root, "heated")
+    given = ["stylize", "in/one.png", "-o", "out", "-m"]
+    assert atelier(monkeypatch, *given, "heated", "--heatmap") == 0
+    assert atelier(monkeypatch, *given, "heated") == 0
+    assert sizes(root / "out") == {f"one-heated{end}.png": (64, 48) for end in ("", "-heatmap")}
+    assert atelier(monkeypatch, *given, "cut", "--heatmap") == 1
+    assert "cut has no heat map" in capsys.readouterr().err
 
 
 def test_the_command_line_offers_what_the_package_has() -> None:

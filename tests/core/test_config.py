@@ -194,4 +194,6 @@ def test_what_may_be_left_out_has_its_default() -> None:
     assert (Params(TREE).device, Params(TREE).devices) == ("auto", 1)
     assert (Params({"device": "mps"}).device, Params({"devices": 2}).devices) == ("mps", 2)
     assert (Params(TREE).nodes, Params({"nodes": 2}).nodes) == (1, 2)
+    asked = Params({"cluster_workers": 2})
+    assert (Params(TREE).cluster_workers, asked.cluster_workers) == (0, 2)
     assert (Params(TREE).tf32, Params(TREE).cudnn_benchmark) == (True, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from atelier.core import precision as module
 from atelier.core.precision import lowered, noted, resolved
 from support.tensors import normal
 
@@ -37,3 +38,23 @@ def test_auto_is_bfloat16_where_the_device_computes_in_it(
 def test_products_are_computed_in_it(precision: str, dtype: torch.dtype) -> None:
     with lowered(precision, "cpu"):  # type: ignore[arg-type]
         assert (normal(3, 3) @ normal(3, 3)).dtype == dtype
+
+
+def test_a_processor_without_bfloat16_is_named_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    module._warn_of_imitation.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    for precision in ("float32", "auto", "bfloat16", "bfloat16"):
+        lowered(precision, "cpu")  # type: ignore[arg-type]
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("precision: bfloat16: this processor has no instructions")
+
+
+def test_one_that_has_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    module._warn_of_imitation.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    lowered("bfloat16", "cpu")
+    assert not caplog.messages

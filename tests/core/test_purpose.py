@@ -18,6 +18,7 @@ from atelier.core.purpose import (
     split,
 )
 from atelier.core.settings import Settings
+from atelier.methods.optimisation import OptimisationSettings
 from atelier.methods.trained import TrainSettings
 from support.contract import CLASSES
 
@@ -79,7 +80,9 @@ def test_the_settings_that_train_no_method_are_known_by_name(name: str) -> None:
     assert {key for key, purpose in found.items() if purpose == "apply"} == APPLY & set(found)
     assert {key for key, purpose in found.items() if purpose == "run"} == RUN & set(found)
     assert free_settings(settings) == (APPLY | {"matching"}) & set(found)
-    assert issubclass(settings, TrainSettings) == bool(RUN & set(found))
+    assert issubclass(settings, TrainSettings) == bool((RUN - {"snapshots"}) & set(found))
+    on_the_way = issubclass(settings, TrainSettings | OptimisationSettings)
+    assert on_the_way == ("snapshots" in found)
 
 
 def test_cards_of_earlier_trainings_can_be_built() -> None:

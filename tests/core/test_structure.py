@@ -54,6 +54,7 @@ def test_devices_are_divided_equally_among_nodes() -> None:
         ("device", "cuda:", "device: has to be auto, cpu, cuda, cuda:N"),
         ("devices", 0, "devices: has to be greater than or equal to 1 (found 0)"),
         ("nodes", 0, "nodes: has to be greater than or equal to 1 (found 0)"),
+        ("cluster_workers", -1, "cluster_workers: has to be greater than or equal to 0 (found -1)"),
         ("devices", 65, "devices: has to be at most 64 (found 65)"),
         ("devices", 1.5, "devices: has to be a whole number (found 1.5)"),
         ("seed", "abc", "seed: has to be a whole number (found 'abc')"),

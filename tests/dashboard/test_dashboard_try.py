@@ -8,7 +8,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from atelier.core import images, zoo_files
-from support.models import project, train
+from support.models import HEATED, METHODS, project, train
 from support.pictures import ramp, save
 from support.projects import alts, component, put, show, words
 from support.zoo import entry
@@ -135,6 +135,25 @@ def test_a_system_trained_in_both_directions_asks_for_one(ready: Path) -> None:
     first = component(stylise(app, ["cut"]), "slider")["right"]["src"]
     app.selectbox(key="direction").set_value("to_photo").run()
     assert component(stylise(app, ["cut"]), "slider")["right"]["src"] != first
+
+
+def test_a_heat_map_and_a_strip_stand_beside_the_picture(ready: Path, monkeypatch) -> None:
+    monkeypatch.setitem(METHODS, "heated", HEATED)
+    project(ready, "heated")
+    app = bring(show("try_it"), encoded(ramp(64, 40)))
+    app.button_group(key="apply").set_value(["cut"]).run()
+    assert [one.key for one in app.toggle] == ["strip"]
+    app.button_group(key="apply").set_value(["cut", "heated"]).run()
+    assert [one.key for one in app.toggle] == ["heatmap", "strip"]
+    for one in app.toggle:
+        one.set_value(True)
+    found = alts(stylise(app, ["cut", "heated"]))
+    assert found == [
+        *("your photograph", "cut", "heated", "heated-heatmap"),
+        *("cut-strip", "heated-strip"),
+    ]
+    sides = component(app, "slider")
+    assert sides["right"]["name"] == "cut"
 
 
 def test_a_style_of_ones_own_is_taken(ready: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atelier.core import images, pairing
+from atelier.core import images, pairing, resume
 from atelier.core.pairing import Job
-from atelier.engine import curves, resume, stylize
+from atelier.engine import curves, stylize
 from atelier.engine.stylize import BatchRecord
 from atelier.methods.base import Iterate, Kind, Method
 from support.pictures import save
@@ -195,6 +195,33 @@ def test_a_checkpoint_belongs_to_the_code(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     first = resume.checkpoint_folder("stylize-gatys", {}, CODE)
     assert resume.checkpoint_folder("stylize-gatys", {}, "other code") != first
+
+
+def test_the_first_batch_does_not_count_as_it_warms_up() -> None:
+    first, other = BatchRecord(["a"], 9.0, {}), BatchRecord(["b", "c"], 1.0, {})
+    assert stylize.seconds_per_picture([first, other, other]) == 0.5
+    assert stylize.seconds_per_picture([first]) == 9.0
+
+
+def test_seconds_are_of_the_method_alone(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that only files and whoever looks on move."""
+    clock, load, save_png = [0.0], images.load_batch, images.save_png
+
+    def slow(call: Any) -> Any:
+        def called(*given: Any) -> Any:
+            clock[0] += 100
+            return call(*given)
+
+        return called
+
+    monkeypatch.setattr(stylize.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(images, "load_batch", slow(load))
+    monkeypatch.setattr(images, "save_png", slow(save_png))
+    records = run(Blend(), jobs, tmp_path / "kept", slow(ignore))
+    assert [record.seconds for record in records] == [0.0, 0.0, 0.0]
+    assert clock[0] > 1000
 
 
 def test_curves_are_averaged_over_pictures_not_batches() -> None:

@@ -19,6 +19,7 @@ from atelier.core.config import UserError
 from atelier.core.files import write_json
 from atelier.core.paths import CARD, RUN, WEIGHTS, Results
 from atelier.engine import train
+from atelier.engine.epochs import EpochMeans
 from atelier.engine.loop import StepResult
 from atelier.methods import trained
 from atelier.methods.adaattn import AdaAttNSettings
@@ -73,6 +74,20 @@ def test_all_that_a_training_leaves(prepared: Path, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["2", "4", "6"]
     assert set(rows[0]) == {"step", "total", "mean"}
+
+
+def test_epoch_means_weigh_points_by_their_steps(prepared: Path, tmp_path: Path) -> None:
+    """Five photographs in batches of two: three steps are an epoch; a point is of two."""
+    trainer = train.start(make(), prepared, tmp_path / "kept")
+    means = EpochMeans(trainer)
+    assert means.length == 3
+    assert means.add(2, {"total": 1.0}) == {}
+    assert means.add(4, {"total": 4.0}) == {1: {"total": pytest.approx(2.0)}}
+    found = means.add(9, {"total": 7.0})
+    assert found == {2: {"total": pytest.approx(6.0)}, 3: {"total": pytest.approx(7.0)}}
+    trainer.history = {"step": [2.0], "total": [1.0]}
+    resumed = EpochMeans(trainer)
+    assert resumed.add(4, {"total": 4.0}) == {1: {"total": pytest.approx(2.0)}}
 
 
 def test_snapshots_are_the_methods_pictures(prepared: Path, tmp_path: Path) -> None:

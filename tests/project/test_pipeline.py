@@ -82,7 +82,10 @@ def test_one_repro_leaves_pictures_numbers_a_grid_and_runs(done: Path) -> None:
     assert (done / "results/models/adain/model.safetensors").is_file()
     assert len(pd.read_csv(done / "results/curves/adain.csv")) == 3
     sheets = {path.stem for path in (done / "results/comparison/sheets").iterdir()}
-    assert sheets == {"variants_gatys", "adain_snapshots", "adain_strength", "adain_mixture"}
+    assert sheets == {
+        *("variants_gatys", "gatys_snapshots", "gatys_lbfgs_snapshots"),
+        *("adain_snapshots", "adain_strength", "adain_mixture"),
+    }
 
 
 def test_metrics_show_prints_the_comparison(done: Path) -> None:

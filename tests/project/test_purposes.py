@@ -104,6 +104,8 @@ def edit(project: Path, name: str, **settings: object) -> None:
 def test_a_setting_runs_what_it_is_for_and_nothing_else(project: Path) -> None:
     """One of each kind at once, each in another method."""
     before = (project / "params.yaml").read_text()
+    edit(project, "gatys", snapshots=2)
+    assert changed(project) == set()
     edit(project, "cyclegan", workers=3, snapshots=2, log_every=7)
     edit(project, "adain", strength=0.5, tile=64)
     edit(project, "gatys", content_weight=0.5)

@@ -10,9 +10,10 @@ import torch
 
 from atelier.core.config import Params, UserError
 from atelier.serving import onnx
+from atelier.serving.look import Look
 from atelier.serving.onnx import export_onnx
 from atelier.serving.stylizer import Applied, load_applied
-from support.models import project
+from support.models import HEATED, METHODS, project
 
 pytest.importorskip("onnx", reason="the extra onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -44,6 +45,43 @@ def test_a_network_without_a_style_input(root: Path, tmp_path: Path) -> None:
     about = session.get_modelmeta().custom_metadata_map
     assert about["method"] == "cut"
     assert json.loads(about["card"])["kind"] == "unpaired"
+
+
+@pytest.mark.slow
+def test_direction_and_heat_map_are_in_the_graph(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(METHODS, "heated", HEATED)
+    applied, path = load(project(tmp_path, "heated"), "heated"), tmp_path / "heat.onnx"
+    list(export_onnx(applied, path, Look(direction="to_photo", heatmap=True)))
+    session, photo = onnxruntime.InferenceSession(str(path)), torch.rand(1, 3, 100, 68)
+    (made,) = session.run(None, {"photo": photo.numpy()})
+    _, wanted = applied.method.explained(photo, "to_photo")
+    assert torch.allclose(torch.from_numpy(made), wanted, atol=1e-3)
+    about = session.get_modelmeta().custom_metadata_map
+    assert (about["method"], about["direction"]) == ("heated-heatmap", "to_photo")
+
+
+@pytest.mark.slow
+def test_a_strength_is_in_the_graph(root: Path, tmp_path: Path) -> None:
+    applied, path = load(root, "adain"), tmp_path / "half.onnx"
+    list(export_onnx(applied, path, Look(0.25)))
+    session = onnxruntime.InferenceSession(str(path))
+    photo, style = torch.rand(1, 3, 64, 72), torch.rand(1, 3, 99, 131)
+    (made,) = session.run(None, {"photo": photo.numpy(), "style": style.numpy()})
+    fresh = load(root, "adain").method
+    wanted = fresh.interpolate(photo, [style], [1.0], 0.25)
+    assert torch.allclose(torch.from_numpy(made), wanted, atol=1e-4)
+    assert not torch.allclose(wanted, fresh.stylize(photo, style), atol=1e-3)
+
+
+def test_what_a_graph_cannot_do_is_a_sentence(root: Path, tmp_path: Path) -> None:
+    for name, look, message in (
+        ("cut", Look(direction="to_photo"), "cut has no direction to_photo"),
+        ("cut", Look(0.5), "cut has no strength"),
+        ("adain", Look(heatmap=True), "adain has no heat map"),
+    ):
+        with pytest.raises(UserError, match=message):
+            list(export_onnx(load(root, name), tmp_path / "x.onnx", look))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -407,6 +407,25 @@ def test_pictures_go_in_and_come_out_in_the_same_kind(root: Path) -> None:
     assert sizes == [(54, 36), (72, 48)]
 
 
+def test_mixtures_and_masks_are_those_of_the_command_line(root: Path) -> None:
+    go(root)
+    model, paintings = load("atelier-adain"), [PHOTO[::-1], 255 - PHOTO]
+    applied = load_applied(root, Params.load(root / "params.yaml"), "adain")
+    pair = [Image.fromarray(one) for one in paintings]
+    asked = {"photo": PHOTO, "style": paintings}
+    mixed = applied.stylize(Image.fromarray(PHOTO), list(zip(pair, (3, 1), strict=True)))
+    assert (model.predict({**asked, "weights": [3, 1]}) == np.asarray(mixed)).all()
+    equal = model.predict(asked)
+    assert (equal == model.predict({**asked, "style": np.stack(paintings)})).all()
+    mask = np.zeros_like(PHOTO)
+    mask[:, 36:] = 255
+    masked = model.predict({**asked, "mask": mask})
+    alone = model.predict({"photo": PHOTO, "style": paintings[0]})
+    assert (masked[:, :30] == alone[:, :30]).all()
+    assert (masked[:, 40:] != alone[:, 40:]).any()
+    assert (masked != equal).any()
+
+
 @pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow, as it is imported
 def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
     pyfunc = import_module("atelier.serving.pyfunc")
@@ -418,12 +437,11 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         assert pyfunc.decode(picture, 64).size == (128, 64)
 
 
+EXPECTED = "expected photo and style, weights, strength, stroke, max_side, direction, colour"
+EXPECTED += ", mask, heatmap"
 WRONG: list[tuple[Any, str]] = [
     (np.zeros((4, 4)), "a picture is uint8"),
-    (
-        {"picture": PHOTO},
-        "expected photo and style, strength, max_side, stroke, direction, colour; found pict",
-    ),
+    ({"picture": PHOTO}, f"{EXPECTED}; found pict"),
     ({"photo": PHOTO, "strength": 0.5}, "cut has no strength"),
     ({"photo": PHOTO, "strength": "half"}, "strength has to be a number; found 'half'"),
     ({"photo": PHOTO, "strength": True}, "strength has to be a number"),
@@ -435,10 +453,14 @@ WRONG: list[tuple[Any, str]] = [
     ({"photo": PHOTO, "direction": "to_photo"}, "cut has no direction to_photo"),
     ({"photo": PHOTO, "colour": 3}, "colour 3 is none of keep"),
     ({"photo": PHOTO, "stroke": "2"}, "stroke has to be a number"),
-    (
-        {3: PHOTO},
-        "expected photo and style, strength, max_side, stroke, direction, colour; found 3",
-    ),
+    ({"photo": PHOTO, "heatmap": 1}, "heatmap has to be true or false; found 1"),
+    ({"photo": PHOTO, "heatmap": True}, "cut has no heat map"),
+    ({"photo": PHOTO, "style": PHOTO, "weights": [1]}, "weights are for a list of paintings"),
+    ({"photo": PHOTO, "style": [PHOTO], "weights": [1, 2]}, "weights has 2 numbers for 1 paint"),
+    ({"photo": PHOTO, "style": [PHOTO], "weights": 2}, "weights has to be a list of numbers"),
+    ({"photo": PHOTO, "style": [PHOTO], "weights": ["a"]}, "weights has to be a number"),
+    ({"photo": PHOTO, "mask": PHOTO}, "cut takes no painting, so that no mask or stroke applies"),
+    ({3: PHOTO}, f"{EXPECTED}; found 3"),
     (b"no picture", "the picture is not a picture of a known kind"),
     ("no base64!", "has to be base64"),
 ]

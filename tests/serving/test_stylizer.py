@@ -21,9 +21,9 @@ from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
 from atelier.nn.pretrained import diffusion
 from atelier.serving import saved_method, stylizer
 from atelier.serving.look import Look, Style, regions
-from atelier.serving.stylizer import applicable, load_applied
+from atelier.serving.stylizer import Applied, applicable, load_applied
 from support import settings
-from support.models import METHODS, project, train
+from support.models import HEATED, METHODS, project, train
 from support.pictures import ramp
 
 PHOTO, STYLE = ramp(75, 50), ramp(90, 64, seed=3)
@@ -174,6 +174,25 @@ def test_both_directions_of_a_system_that_has_them(tmp_path: Path) -> None:
     assert found["to_photo"].tobytes() != found["to_art"].tobytes()
 
 
+def small_ugatit(root: Path) -> Applied:
+    """An entry of U-GAT-IT with drawn weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "heated", HEATED)
+        return load(project(root, "heated"), "heated")
+
+
+def test_a_heat_map_is_that_of_the_sheets_in_the_pictures_size(tmp_path: Path) -> None:
+    applied, photo = small_ugatit(tmp_path), images.to_tensor(PHOTO)[None]
+    assert applied.has_heatmap
+    for way in applied.directions:
+        _, heat = applied.method.explained(photo, way)
+        look = Look(direction=way, heatmap=True, colour="luminance")
+        assert applied.stylize(PHOTO, look=look).tobytes() == images.to_image(heat).tobytes()
+    to_art = applied.stylize(PHOTO, look=Look(heatmap=True))
+    assert to_art.size == PHOTO.size
+    assert to_art.tobytes() != applied.stylize(PHOTO).tobytes()
+
+
 @pytest.mark.parametrize("name", ["adain", "cut"])
 def test_colours_of_the_photograph(root: Path, name: str) -> None:
     """CORAL and histograms change the painting; of a system without one, the result."""
@@ -262,6 +281,7 @@ def test_a_system_that_optimises_shows_its_iterates(root: Path) -> None:
             {"style": [(STYLE, 1), (EVEN, 2)], "look": Look(mask=EVEN)},
             "a mask needs two paintings or more, without weights",
         ),
+        ("cut", {"look": Look(heatmap=True)}, "cut has no heat map: it has no attention to show"),
         ("cut", {"look": Look(colour="sepia")}, "colour sepia is none of keep, luminance, coral"),
     ],
 )

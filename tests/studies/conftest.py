@@ -18,7 +18,7 @@ from support.scripts import ROOT, script
 
 STEPS = {
     "ugatit": 10, "metanet_original": 4, "fast_night": 5, "arbitrary": 2, "adaattn": 2,
-    "cyclegan": 2, "gatys": 4, "gatys_lbfgs": 20,
+    "cyclegan": 5, "gatys": 4, "gatys_lbfgs": 20,
 }  # fmt: skip
 """Fewer than those of the scale `smoke`; entries that extend these have as many."""
 

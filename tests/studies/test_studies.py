@@ -13,6 +13,7 @@ from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import Params, UserError
+from atelier.core.files import read_json
 from atelier.core.paths import Results
 from atelier.studies import catalogue, metanet, tables
 from atelier.studies.bench import Bench
@@ -23,7 +24,7 @@ from support.cli import atelier
 ROWS = {
     "overfitting": 11, "metanet": 4, "ablation": 5, "gatys": 2 * 2 * 20, "transnet": 15,
     "interpolation": 6, "adaptation": 2, "denoising": 6, "one_painting": 2, "translation": 6,
-    "fid": 6,
+    "fid": 6, "warm_start": 11,
 }  # fmt: skip
 
 
@@ -58,6 +59,7 @@ def test_a_study_makes_its_figure_and_its_table(name: str, project: Path, here: 
 def _optional(table: pd.DataFrame) -> list[str]:
     """Columns that need not have a value everywhere."""
     known = {"adaptation_seconds", "seconds_per_picture", "kid", "style"}
+    known |= {"steps", "steps_in_all", "training_seconds"}
     return [name for name in table if name in known and not table[name].isna().all()]
 
 
@@ -78,6 +80,22 @@ def test_checkpoints_are_the_tenths_of_the_training(project: Path, here: list[st
     assert table["step"].tolist() == list(range(11))
     assert table["content"].iloc[0] == 0
     assert table["frechet"].nunique() == 11
+
+
+@pytest.mark.slow
+def test_a_warm_start_goes_on_from_the_weights_of_epoch_19(project: Path, here: list[str]) -> None:
+    table = ran("warm_start", project)
+    assert list(table["network"]) == ["photographs", *["cyclegan_scratch"] * 5,
+                                      *["cyclegan_warm"] * 5]  # fmt: skip
+    assert list(table["steps"][1:6]) == list(table["steps"][6:]) == [1, 2, 3, 4, 5]
+    assert list(table["steps_in_all"][6:]) == [3, 4, 5, 6, 7]
+    model = Results(Results(project).studies("smoke")).model
+    block = read_json(model("cyclegan_warm").card)["parameters"]
+    begun = Results(project).studies("smoke") / block["warm_start"]
+    assert begun == model("cyclegan_scratch").checkpoint(2).weights
+    assert begun.is_file()
+    scores = table.set_index(["network", "steps"])["content"]
+    assert scores["cyclegan_warm", 1] != scores["cyclegan_scratch", 1]
 
 
 @pytest.mark.slow

@@ -25,6 +25,11 @@ METHODS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 """One per kind: per_style, arbitrary, unpaired, optimisation."""
+HEATED: dict[str, Any] = {
+    "class": "ugatit", "width": 4, "n_res": 1, "steps": 1, "crop": 32, "discriminator_width": 4,
+    "global_layers": 4, "local_layers": 3,
+}  # fmt: skip
+"""One with attention; a test adds it to ``METHODS``."""
 
 
 def project(root: Path, *trained: str) -> Path:

@@ -17,10 +17,22 @@ from atelier.core.structure import Precision
 
 if TYPE_CHECKING:
     from atelier.datasets.noise import Noise
+    from atelier.serving.folders import StylizeOptions
     from atelier.serving.stylizer import Applied
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results, as PNG.")]
+Strength = Annotated[
+    float | None, typer.Option(min=0, max=1, help="0: the photograph, 1: the style.")
+]
+Direction = Annotated[
+    Literal["to_art", "to_photo"] | None,
+    typer.Option(help="Of systems trained in both, such as cyclegan: to_photo takes paintings."),
+]
+HeatMap = Annotated[
+    bool,
+    typer.Option("--heatmap", help="In place of the picture, where the network looks: of ugatit."),
+]
 
 
 TAKES = {
@@ -84,15 +96,8 @@ def stylize(
         list[str] | None,
         typer.Option("--style", "-s", help="The painting, or several as PATH:WEIGHT; repeatable."),
     ] = None,
-    strength: Annotated[
-        float | None, typer.Option(min=0, max=1, help="0: the photograph, 1: the style.")
-    ] = None,
-    direction: Annotated[
-        Literal["to_art", "to_photo"] | None,
-        typer.Option(
-            help="Of systems trained in both, such as cyclegan: to_photo takes paintings."
-        ),
-    ] = None,
+    strength: Strength = None,
+    direction: Direction = None,
     colour: Annotated[
         Literal["keep", "luminance", "coral", "histogram"] | None,
         typer.Option(
@@ -107,6 +112,14 @@ def stylize(
         Path | None,
         typer.Option(help="A grey picture: black parts take the first --style, white the last."),
     ] = None,
+    heatmap: HeatMap = False,
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip",
+            help="Beside each result a sheet: strengths, mixtures of two paintings; the way back.",
+        ),
+    ] = False,
     max_side: Annotated[
         int | None, typer.Option(min=32, help="Shrink larger pictures to this many pixels first.")
     ] = None,
@@ -132,6 +145,10 @@ def stylize(
 
     atelier stylize painting.jpg -m cyclegan --direction to_photo -o out
 
+    atelier stylize dog.jpg -m ugatit --heatmap -o out
+
+    atelier stylize dog.jpg -m adain -s night.jpg -s roots.jpg --strip -o out
+
     atelier stylize clip.mp4 -m cyclegan -o out.mp4
 
     atelier stylize s3://bucket/in -m cyclegan -o s3://bucket/out --ray auto
@@ -146,9 +163,10 @@ def stylize(
     names = list(dict.fromkeys(method))
     styles = [folders.weighed_path(text) for text in style or ()]
     regions = None if mask is None else images.read(mask)
-    look = Look(strength, direction, colour, stroke, regions)
-    options = folders.StylizeOptions(styles, look, max_side)
+    look = Look(strength, direction, colour, stroke, regions, heatmap)
+    options = folders.StylizeOptions(styles, look, max_side, strip)
     if ray:
+        _refuse_strip(options, "with --ray")
         from atelier.cli.stylize_cluster import stylize_on_cluster  # noqa: PLC0415
 
         settings = (names, options, precision, workers)
@@ -163,10 +181,16 @@ def stylize(
     if any(map(video.is_video, (*sources, target))):
         if len(sources) != 1 or len(loaded) != 1:
             raise UserError("a video is stylised by itself: give one video, one method, -o out.mp4")
+        _refuse_strip(options, "of a video")
         for line in video.stylize_video(sources[0], target, loaded[0], options):
             typer.echo(line)
         return
     _end(folders.stylize_files(sources, target, loaded, options, warn), out)
+
+
+def _refuse_strip(options: StylizeOptions, where: str) -> None:
+    if options.strip:
+        raise UserError(f"there are no strips {where}; leave --strip out")
 
 
 def denoise(
@@ -236,15 +260,22 @@ def noise(
 def export(
     method: Annotated[str, typer.Argument(help="Entry of `atelier methods`.")],
     onnx: Annotated[Path, typer.Option(help="File to write, such as cyclegan.onnx.")],
+    strength: Strength = None,
+    direction: Direction = None,
+    heatmap: HeatMap = False,
 ) -> None:
-    """Export a trained feed-forward method to ONNX, and compare it with torch at two sizes."""
+    """Export a trained feed-forward method to ONNX, and compare it with torch at two sizes.
+
+    Strength, direction and heat map are those of `atelier stylize`, built into the file.
+    """
+    from atelier.serving.look import Look  # noqa: PLC0415
     from atelier.serving.onnx import export_onnx  # noqa: PLC0415
     from atelier.serving.saved_method import here  # noqa: PLC0415
     from atelier.serving.stylizer import load_applied  # noqa: PLC0415
 
     applied = load_applied(*here(), method)
     _tell(applied)
-    for line in export_onnx(applied, onnx):
+    for line in export_onnx(applied, onnx, Look(strength, direction, heatmap=heatmap)):
         typer.echo(line)
 
 

@@ -52,7 +52,7 @@ def stylize_on_cluster(
 
         ray_tasks.refuse_other_versions()
         for method in methods:
-            name = method.recipe.name
+            name = options.look.label(method.recipe.name)
             jobs, count = ray_pictures.find_jobs(source, out, name)
             if len(jobs) < count:
                 on_message(f"{name}: {count - len(jobs)} of {count} results are in {out} already")

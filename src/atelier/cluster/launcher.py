@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from atelier.cluster.ray_cluster import ADDRESS, connected
-from atelier.core.config import Params, UserError
+from atelier.cluster.ray_cluster import connected, inside_address
+from atelier.core.config import Params
 from atelier.core.logs import show_logs
 from atelier.tracking.stage import stage, stage_entry
 
@@ -21,13 +20,8 @@ def main() -> None:
     entry = stage_entry()
     with stage("train", entry):
         params = Params.load()
-        asked, address = f"params.yaml: nodes: {params.nodes}", os.environ.get(ADDRESS) or "auto"
-        if "://" in address:
-            raise UserError(
-                f"{asked}: {ADDRESS}={address}: this machine has to be one of the nodes; give "
-                "HOST:PORT, or use `atelier fan-out --ray`"
-            )
-        with connected(address, asked_by=asked):
+        asked = f"params.yaml: nodes: {params.nodes}"
+        with connected(inside_address(asked), asked_by=asked):
             from atelier.cluster.ray_training import train_on_nodes  # noqa: PLC0415 - an extra
 
             code = train_on_nodes(entry, params, sys.argv[:1])

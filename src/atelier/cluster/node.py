@@ -28,6 +28,7 @@ from atelier.core.config import UserError
 from atelier.core.files import read_record
 from atelier.core.paths import Results
 from atelier.core.process import dvc_at_work
+from atelier.core.workers import ON_ONE_NODE
 from atelier.reports.parameters import STAGES
 
 WORKSPACES = Path(".checkpoints/cluster")
@@ -244,6 +245,7 @@ def environment(assignment: Assignment, folder: Path) -> dict[str, str]:
     within = folder.match(f"{WORKSPACES}/*")
     return {
         **own,
+        ON_ONE_NODE: "1",
         "OMP_WAIT_POLICY": "PASSIVE",
         "DVC_ROOT": str(folder.parents[len(WORKSPACES.parts)] if within else folder),
         **assignment.environment,

@@ -5,6 +5,7 @@ Ray Data hands out names and collects errors; the pictures themselves never pass
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import ray
 import ray.data
+import ray.util.client
 
 from atelier.cluster.embedded_set import Machines
 from atelier.cluster.storage import find_files, find_pictures, local_copy, open_address, put
@@ -26,6 +28,10 @@ BATCH = 8
 """Pictures that an actor takes at once: the work that is lost with it."""
 BLOCK = 1024 * 1024
 """Bytes of Ray's blocks: they hold names only."""
+MOST_BLOCKS = 5000
+"""Blocks of rows that are much work each; by default there are 200, whose ends would be seen."""
+TAKE = 1.0
+"""Seconds of results that a process outside of the cluster fetches at once."""
 
 Row = dict[str, Any]
 
@@ -107,29 +113,63 @@ def make_pictures(
     """
     files = (open_address(source)[0], open_address(out)[0])
     rows = [asdict(job) for job in jobs]
-    for row in _on_actors(Worker, (load, *files), rows, BATCH, workers):
+    for row in on_actors(Worker, (load, *files), rows, BATCH, workers):
         yield row["error"]
 
 
-def _on_actors(
+def on_actors(
     actor: type, arguments: tuple[Any, ...], rows: list[Row], batch: int, workers: int | None
 ) -> Iterator[Row]:
     """Yield what a pool of actors returns of rows, ``batch`` at a time; see ``make_pictures``."""
+    size, share = pool(ray.cluster_resources(), workers)
+    call = (actor, arguments, rows, batch, min(size, -(-len(rows) // batch)), share)
+    if not ray.util.client.ray.is_connected():
+        yield from _mapped(*call)
+        return
+    inside = ray.remote(Inside).options(num_cpus=0).remote(*call)
+    while found := ray.get(inside.take.remote()):
+        yield from found
+
+
+def _mapped(
+    actor: type,
+    arguments: tuple[Any, ...],
+    rows: list[Row],
+    batch: int,
+    size: int,
+    share: dict[str, float],
+) -> Iterator[Row]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK
-    size, share = pool(ray.cluster_resources(), workers)
+    blocks = min(len(rows), MOST_BLOCKS) if batch == 1 else None
     yield from (
-        ray.data.from_items(rows)
+        ray.data.from_items(rows, override_num_blocks=blocks)
         .map_batches(
             actor,
             fn_constructor_args=arguments,
             batch_size=batch,
-            compute=ray.data.ActorPoolStrategy(size=min(size, -(-len(rows) // batch))),
+            compute=ray.data.ActorPoolStrategy(size=size),
             **share,
         )
         .iter_rows()
     )
+
+
+class Inside:
+    """Actor that uses Ray Data for a process outside of the cluster (``ray://``), which cannot."""
+
+    def __init__(self, *call: Any) -> None:
+        self.rows = _mapped(*call)
+
+    def take(self) -> list[Row]:
+        """Return the rows of the next seconds, at least one; none at the end."""
+        found, end = list[Row](), time.monotonic() + TAKE
+        for row in self.rows:
+            found.append(row)
+            if time.monotonic() > end:
+                break
+        return found
 
 
 def machines(workers: int | None) -> Machines:
@@ -139,7 +179,7 @@ def machines(workers: int | None) -> Machines:
 
 def _embed(workers: int | None, arguments: Arguments, shards: Sequence[Shard]) -> Iterator[str]:
     rows = [asdict(shard) for shard in shards]
-    for row in _on_actors(Embedder, arguments, rows, 1, workers):
+    for row in on_actors(Embedder, arguments, rows, 1, workers):
         yield row["error"]
 
 

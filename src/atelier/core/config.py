@@ -118,6 +118,11 @@ class Params:
         return int(self._tree.get("nodes", 1))
 
     @property
+    def cluster_workers(self) -> int:
+        """Number of workers on a cluster for the stages that look at pictures; 0: none."""
+        return int(self._tree.get("cluster_workers", 0))
+
+    @property
     def tf32(self) -> bool:
         """Whether NVIDIA's GPUs may round the factors in convolutions to TensorFloat-32."""
         return bool(self._tree.get("tf32", True))

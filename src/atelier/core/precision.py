@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
 import torch
 
 from atelier.core.structure import Precision
+
+log = logging.getLogger(__name__)
 
 AMPERE = 8
 """Major compute capability from which NVIDIA's GPUs have bfloat16."""
@@ -32,8 +37,20 @@ def has_bfloat16(device: str) -> bool:
 def lowered(precision: Precision, device: str) -> torch.autocast:
     """Return a context in which convolutions and matrix products have ``precision``."""
     found = resolved(precision, device)
+    if found == "bfloat16" and not has_bfloat16(device):
+        _warn_of_imitation(device)
     dtype = torch.float16 if found == "float16" else torch.bfloat16
     return torch.autocast(torch.device(device).type, dtype, enabled=found != "float32")
+
+
+@cache
+def _warn_of_imitation(device: str) -> None:
+    """Say it once: a step of MetaNet took over ten times as long as in float32 with AVX2."""
+    log.warning(
+        "precision: bfloat16: %s has no instructions for it and is many times slower than in "
+        "float32; `auto` takes what is fast",
+        "this processor" if torch.device(device).type == "cpu" else device,
+    )
 
 
 def noted(setting: str, precision: Precision, device: str) -> dict[str, str]:

@@ -38,6 +38,7 @@ class TopLevel(Settings):
     device: str = Field("auto", pattern=DEVICE)
     devices: int = Field(1, ge=1)
     nodes: int = Field(1, ge=1)
+    cluster_workers: int = Field(0, ge=0, le=100_000)
     tf32: bool = True
     cudnn_benchmark: bool = False
 

@@ -36,6 +36,7 @@ from atelier.engine.guard import Guard, exact, read
 from atelier.engine.interruption import interruptible
 from atelier.engine.scaling import gradient_scalers, refuse_lost
 from atelier.engine.schedule import why_anew
+from atelier.engine.snapshots import snapshot_steps
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import warm_up
 
@@ -78,7 +79,7 @@ class Trainer:
         }
         self.average = self._average() if self.settings.ema else None
         s = self.settings
-        self.snapshot_steps = {round(s.steps * n / s.snapshots) for n in range(1, s.snapshots + 1)}
+        self.snapshot_steps = snapshot_steps(s.steps, s.snapshots)
         """Steps after which the caller may apply the method: their losses are finite."""
         self.step = 0
         self.seconds = {"data": 0.0, "step": 0.0}

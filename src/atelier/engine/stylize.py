@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,9 +17,12 @@ from typing import Any
 
 from atelier.core import images
 from atelier.core.config import UserError
+from atelier.core.device import device_name, peak_memory_mib
 from atelier.core.files import read_json, write_json
 from atelier.core.images import size_of
 from atelier.core.pairing import Job
+from atelier.core.paths import SNAPSHOTS
+from atelier.engine.snapshots import IterateSnapshots, copy_snapshots
 from atelier.methods.base import Iterate, Method
 from atelier.tracking.progress import progress
 
@@ -29,6 +32,8 @@ EXTRA_PHOTOS = 2
 
 IterateCallback = Callable[[int, Iterate], None]
 """Callback that takes the batch's number and each of its iterates."""
+MakeBatches = Callable[[Mapping[int, Sequence[Job]], Path, str], None]
+"""Makes batches, by number, in another process: ``Elsewhere.make``."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,13 @@ class BatchRecord:
 
     photos: list[str]
     seconds: float
+    """Of the method alone: without reading and writing of files, and what others do meanwhile."""
     curves: dict[str, list[float]]
     """Loss → mean over the batch at every step."""
+    device: str = ""
+    """Readable name."""
+    peak_memory_mib: float = 0.0
+    """Of the process that made it, up to its end."""
 
 
 def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
@@ -52,7 +62,13 @@ def batches(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 
 def stylize(
-    method: Method[Any], jobs: Sequence[Job], kept: Path, watch: IterateCallback, what: str
+    method: Method[Any],
+    jobs: Sequence[Job],
+    kept: Path,
+    watch: IterateCallback,
+    what: str,
+    snapshots: IterateSnapshots | None = None,
+    elsewhere: MakeBatches | None = None,
 ) -> list[BatchRecord]:
     """Stylise ``jobs`` into ``kept``; batches already finished there are skipped.
 
@@ -60,65 +76,93 @@ def stylize(
         method: any method of the bench.
         jobs: see ``list_jobs``.
         kept: folder of ``checkpoint_folder``: the pictures as ``<photo>.png``.
-        watch: callback for every iterate of the batches processed now.
+        watch: callback for every iterate of the batches processed now, in this process.
         what: label of the progress.
+        snapshots: of an optimisation, written below ``kept`` as well.
+        elsewhere: makes the batches, and their snapshots; None: this process.
     """
     plan = batches(jobs, method.batch)
-    left = unfinished(plan, kept, what)
-    total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
-    for n, iterate in progress(_run(method, plan, left, kept), total, what):
-        watch(n, iterate)
-    return finished(plan, kept)
-
-
-def unfinished(plan: Sequence[Sequence[Job]], kept: Path, what: str) -> list[int]:
-    """Return the numbers of the batches without a record, and log how many have one."""
-    left = [n for n in range(len(plan)) if not record_path(kept, n).is_file()]
+    left = [n for n in range(len(plan)) if not _record(kept, n).is_file()]
     if len(left) < len(plan):
         done = len(plan) - len(left)
         log.info("%s: resumes, %d of %d batches are finished", what, done, len(plan))
-    return left
-
-
-def finished(plan: Sequence[Sequence[Job]], kept: Path) -> list[BatchRecord]:
-    """Return the records of all batches."""
-    return [BatchRecord(**read_json(record_path(kept, n))) for n in range(len(plan))]
+    if not elsewhere:
+        total = sum(method.steps(*size_of(plan[n][0].content)[::-1]) for n in left)
+        for n, iterate in progress(_run(method, plan, left, kept, snapshots), total, what):
+            watch(n, iterate)
+    elif left:
+        elsewhere({n: plan[n] for n in left}, kept, what)
+    return [BatchRecord(**read_json(_record(kept, n))) for n in range(len(plan))]
 
 
 def _run(
-    method: Method[Any], plan: Sequence[Sequence[Job]], left: Sequence[int], kept: Path
+    method: Method[Any],
+    plan: Sequence[Sequence[Job]],
+    left: Sequence[int],
+    kept: Path,
+    snapshots: IterateSnapshots | None,
 ) -> Iterator[tuple[int, Iterate]]:
     for n in left:
-        for iterate in run_batch(method, plan[n], kept, record_path(kept, n)):
+        for iterate in run_batch(method, n, plan[n], kept, snapshots=snapshots):
             yield n, iterate
 
 
 def run_batch(
-    method: Method[Any], jobs: Sequence[Job], kept: Path, record: Path
+    method: Method[Any],
+    number: int,
+    jobs: Sequence[Job],
+    kept: Path,
+    whose: str = "",
+    snapshots: IterateSnapshots | None = None,
 ) -> Iterator[Iterate]:
-    """Yield the iterates, then write the batch's pictures and, last, its record."""
-    began, curves = time.monotonic(), dict[str, list[float]]()
+    """Yield the iterates, then write the batch's pictures and, last, its record.
+
+    ``whose`` is added to the device's name.
+    """
+    if snapshots:
+        snapshots.begin(jobs, kept)
+    curves = dict[str, list[float]]()
     content = images.load_batch([job.content for job in jobs])
     style = images.load_batch([job.style for job in jobs])
+    seconds, began = 0.0, time.monotonic()
     try:
         for iterate in method.iterates(content, style):
             for name, loss in iterate.losses.items():
                 curves.setdefault(name, []).append(loss.mean().item())
+            seconds += time.monotonic() - began
+            if snapshots:
+                snapshots.take(jobs, iterate, kept)
             yield iterate
+            began = time.monotonic()
     except UserError as error:  # a method knows indices in the batch, not names
         names = ", ".join(f"{n} {job.photo}" for n, job in enumerate(jobs))
         raise UserError(f"{error} (the batch: {names})") from None
-    for job, image in zip(jobs, iterate.image, strict=True):
+    made = iterate.image.cpu()  # a GPU has finished only now
+    seconds += time.monotonic() - began
+    for job, image in zip(jobs, made, strict=True):
         if not image.isfinite().all():
             raise UserError(f"{job.photo}: its last step is not finite; lower the learning rate")
         images.save_png(image, kept / f"{job.photo}.png")
-    done = BatchRecord([job.photo for job in jobs], time.monotonic() - began, curves)
-    write_json(record, asdict(done))
+    device = device_name(str(iterate.image.device)) + whose
+    photos = [job.photo for job in jobs]
+    done = BatchRecord(photos, seconds, curves, device, peak_memory_mib())
+    write_json(_record(kept, number), asdict(done))
 
 
-def record_path(kept: Path, number: int) -> Path:
-    """Return the file of a batch's record, written when its pictures are."""
+def _record(kept: Path, number: int) -> Path:
     return kept / f"batch-{number:05d}.json"
+
+
+def cost(records: Sequence[BatchRecord]) -> dict[str, Any]:
+    """Return seconds per picture, peak memory and device of those who made the batches.
+
+    Of several processes, seconds are one's and memory is the largest.
+    """
+    return {
+        "seconds_per_picture": seconds_per_picture(records),
+        "peak_memory_mib": max(record.peak_memory_mib for record in records),
+        "device": "; ".join(sorted({record.device for record in records})),
+    }
 
 
 def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
@@ -128,17 +172,25 @@ def write_outputs(jobs: Sequence[Job], kept: Path, out: Path) -> None:
         shutil.copyfile(kept / f"{job.photo}.png", out / f"{job.photo}.png")
 
 
-def write_extras(method: Method[Any], jobs: Sequence[Job], out: Path) -> None:
+def write_extras(method: Method[Any], jobs: Sequence[Job], kept: Path, out: Path) -> None:
     """Write the method's extra pictures of a few photographs: ``<title>/<row>/<column>.png``.
 
-    The folder exists even when the method has none.
+    The snapshots of an optimisation below ``kept`` are among them. The folder exists even when the
+    method has none.
     """
     out.mkdir(parents=True, exist_ok=True)
+    copy_snapshots(kept, out / SNAPSHOTS)
     few = batches(jobs, EXTRA_PHOTOS)[0]  # of one size
     content = images.load_batch([job.content for job in few])
     style = images.load_batch([job.style for job in few])
     for extra in method.extras([job.photo for job in few], content, style):
         images.save_png(extra.image, out / extra.title / extra.row / f"{extra.column}.png")
+
+
+def seconds_per_picture(records: Sequence[BatchRecord]) -> float:
+    """Return the mean over all batches but the first, which warms up, unless there is no other."""
+    counted = records[1:] or records
+    return sum(one.seconds for one in counted) / sum(len(one.photos) for one in counted)
 
 
 def mean_curves(records: Sequence[BatchRecord]) -> dict[str, list[float]]:

@@ -24,11 +24,17 @@ from atelier.core.layout import OPTIONAL, PHOTOGRAPHS, PhotosFrom
 from atelier.core.pairing import Job, choose, list_jobs
 from atelier.core.paths import RUN, SNAPSHOTS, WEIGHTS, Model, Prepared, Results
 from atelier.core.records import set_aside
+from atelier.core.resume import checkpoint_folder, drop
 from atelier.engine.curves import write_history
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.loop import StepResult, Trainer
-from atelier.engine.resume import checkpoint_folder, drop
 from atelier.engine.schedule import can_grow, why_anew
+from atelier.engine.snapshots import (
+    SNAPSHOT_PHOTOS,
+    SnapshotCallback,
+    copy_snapshots,
+    write_snapshot,
+)
 from atelier.methods.trained import Trained, weights_digest
 from atelier.tracking.progress import progress
 
@@ -37,12 +43,8 @@ PHASE = "phase.json"
 """Record of a finished phase that others follow."""
 DONE = "done.json"
 """Record of a finished training that more steps cannot continue."""
-SNAPSHOT_PHOTOS = 4
-"""Number of test photographs in the training snapshots."""
 
 StepCallback = Callable[[StepResult], None]
-SnapshotCallback = Callable[[str, int, Tensor], None]
-"""Callback that takes a photograph's name, the step and a picture (3, H, W) in [0, 1]."""
 
 
 def start(
@@ -239,7 +241,7 @@ def draw_snapshot(trainer: Trainer, jobs: Sequence[Job]) -> Iterator[tuple[str, 
         for job in jobs:
             content, style = images.load_batch([job.content]), images.load_batch([job.style])
             image = trainer.method.stylize(content, style)[0]
-            images.save_png(image, folder / job.photo / f"step {trainer.step:06d}.png")
+            write_snapshot(folder, job.photo, trainer.step, image)
             yield job.photo, image
 
 
@@ -259,8 +261,7 @@ def write_outputs(
         shutil.copytree(_kept(trainer).checkpoints, out.checkpoints, dirs_exist_ok=True)
     pictures = results.snapshots(name)
     pictures.mkdir(parents=True, exist_ok=True)
-    if (trainer.folder / SNAPSHOTS).is_dir():
-        shutil.copytree(trainer.folder / SNAPSHOTS, pictures, dirs_exist_ok=True)
+    copy_snapshots(trainer.folder, pictures)
     return found
 
 

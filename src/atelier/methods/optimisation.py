@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atelier.core.config import Settings
 from atelier.core.precision import lowered, noted
+from atelier.core.purpose import RunSetting
 from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method
 from atelier.nn.picture_batches import SMALLEST, fill_batch, refuse_small
@@ -35,6 +36,9 @@ class OptimisationSettings(Settings):
     """Repeat the last picture until the batch is full. Convolutions round differently for another
     number of pictures, and the optimisation amplifies it: up to 0.4 grey levels of 1 in single
     pixels. At one batch size a picture's result is the same bit for bit whatever its neighbours."""
+    snapshots: RunSetting[int] = Field(5, ge=0)
+    """Number of iterates of a few test photographs that are kept, evenly spread over the steps, the
+    result included; each has the size at which its step works."""
 
 
 P = TypeVar("P", bound=OptimisationSettings)

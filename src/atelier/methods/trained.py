@@ -364,13 +364,21 @@ class Arbitrary(Trained[A]):
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
         """Yield strips from content to style (``strength``), and from one style to another."""
         for n, name in enumerate(names):
-            picture, own = content[n : n + 1], style[n : n + 1]
             after = (n + 1) % len(names)
-            both = [own, style[after : after + 1]]
-            for share in SHARES:
-                image = self.interpolate(picture, [own], [1.0], share)
-                yield Extra("strength", name, f"{share:.1f}", image[0])
-                image = self.interpolate(picture, both, [1 - share, share], 1.0)
+            both = [style[n : n + 1], style[after : after + 1]]
+            yield from self.strips(name, content[n : n + 1], both)
+
+    def strips(self, name: str, content: Tensor, styles: Sequence[Tensor]) -> Iterator[Extra]:
+        """Yield the strips of a photograph (1, 3, H, W), of any size, called ``name``.
+
+        ``strength``: from it to the first painting's style; ``mixture``: from the first painting's
+        style to the second's, if there are two.
+        """
+        for share in SHARES:
+            image = self.interpolate(content, styles[:1], [1.0], share)
+            yield Extra("strength", name, f"{share:.1f}", image[0])
+            if len(styles) > 1:
+                image = self.interpolate(content, styles[:2], [1 - share, share], 1.0)
                 yield Extra("mixture", name, f"{share:.1f}", image[0])
 
 

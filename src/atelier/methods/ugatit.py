@@ -10,7 +10,7 @@ Shapes: B photographs and as many paintings of H×W, sides multiples of 4; in [-
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +75,7 @@ class Ugatit(Unpaired[UgatitSettings]):
     """Two generators and four discriminators, all with class activation maps."""
 
     Settings = UgatitSettings
+    has_heatmap: ClassVar[bool] = True
 
     def __init__(self, settings: UgatitSettings, seed: int, device: str) -> None:
         self.settings, self.seed, self.device = settings, seed, device
@@ -202,6 +203,10 @@ class Ugatit(Unpaired[UgatitSettings]):
         for n, (name, (made, heat)) in enumerate(shown.items(), 1):
             yield Extra(direction, row, f"{2 * n} CAM of {name}", heat[0])
             yield Extra(direction, row, f"{2 * n + 1} {name}", made[0])
+
+    def heatmap(self, image: Tensor, direction: str) -> Tensor:
+        """Return the generator's class activation map, in colour; see ``Unpaired.heatmap``."""
+        return jet(self._with_heat(to_signed(image), direction)[:, 3])
 
     def explained(self, image: Tensor, direction: str) -> tuple[Tensor, Tensor]:
         """Return translations of pictures (B, 3, H, W) in [0, 1], and their heat maps in colour."""

@@ -79,6 +79,24 @@ class Unpaired(Trained[U]):
     def translate(self, image: Tensor, direction: str) -> Tensor:
         """Translate (B, 3, H, W) in [-1, 1] to the other domain; sides fit ``multiple``."""
 
+    has_heatmap: ClassVar[bool] = False
+    """Whether ``heatmap`` can show where a generator looks."""
+
+    def heatmap(self, image: Tensor, direction: str) -> Tensor:
+        """Return where the generator of ``direction`` looks, in colour.
+
+        Args:
+            image: (B, 3, H, W) in [0, 1]; sides fit ``multiple``.
+            direction: one of ``directions``.
+
+        Returns:
+            (B, 3, H, W) in [0, 1].
+
+        Raises:
+            NotImplementedError: a system without ``has_heatmap``.
+        """
+        raise NotImplementedError
+
     loss_features: LossFeatures | None = None
     """Loss network of the guide, if the settings have one."""
 
@@ -141,7 +159,11 @@ class Unpaired(Trained[U]):
 
     def generate(self, content: Tensor, style: Tensor) -> Tensor:  # noqa: ARG002 - see below
         """Translate to art; ``style`` is ignored, the style is that of all training paintings."""
-        return to_unit(self.translate(to_signed(content), "to_art"))
+        return self.made(content, "to_art")
+
+    def made(self, image: Tensor, direction: str) -> Tensor:
+        """Translate (B, 3, H, W) in [0, 1], sides fit ``multiple``; not yet clamped."""
+        return to_unit(self.translate(to_signed(image), direction))
 
     def extras(self, names: Sequence[str], content: Tensor, style: Tensor) -> Iterator[Extra]:
         """Yield round trips of the photographs and, with two generators, of the paintings."""
@@ -160,7 +182,7 @@ class Unpaired(Trained[U]):
 
     def apply(self, image: Tensor, direction: str) -> Tensor:
         """Translate pictures of any size, in [0, 1]."""
-        return self.apply_network(image, lambda x: to_unit(self.translate(to_signed(x), direction)))
+        return self.apply_network(image, lambda x: self.made(x, direction))
 
 
 def to_signed(image: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -96,8 +96,15 @@ class Evaluator:
         self, reference: Reference, sets: Sequence[Sequence[Pair]]
     ) -> list[dict[str, Any]]:
         """Return ``score`` of several sets of the same photographs, in the same order, at once."""
+        made = self.measure(reference, sets)
+        return [self.record(reference, values, vectors) for values, vectors in made]
+
+    def measure(
+        self, reference: Reference, sets: Sequence[Sequence[Pair]]
+    ) -> list[tuple[dict[str, Tensor], Tensor]]:
+        """Return what is measured of every picture, see ``set_values``."""
         every = reference.with_held_out()
-        made = set_values(
+        return set_values(
             self.networks,
             sets,
             every.styles,
@@ -106,11 +113,18 @@ class Evaluator:
             every.textures,
             list(reference.styles),
         )
-        return [self._record(reference, values, vectors) for values, vectors in made]
 
-    def _record(
+    def to(self, device: str) -> Self:
+        """Move all networks to a device."""
+        known = self.networks
+        lpips = known.lpips.to(device) if known.lpips else None
+        moved = PerceptualNetworks(known.perceptual.to(device), lpips, device)
+        return replace(self, features=self.features.to(device), networks=moved)
+
+    def record(
         self, reference: Reference, of_pairs: Mapping[str, Tensor], vectors: Tensor
     ) -> dict[str, Any]:
+        """Return ``score`` of what ``measure`` returns of one set."""
         found = distances(reference.vectors, vectors) | bounds(reference.vectors, vectors)
         found |= {name: values.mean().item() for name, values in of_pairs.items()}
         without = {name: means_left_out(values) for name, values in of_pairs.items()}

@@ -15,7 +15,10 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import how_to_restore, read_json
 from atelier.core.paths import Results
+from atelier.core.resume import drop
+from atelier.core.workers import workers_of
 from atelier.metrics.catalogue import HELD_OUT, METRICS, NETWORKS, UNSEEN
+from atelier.metrics.elsewhere import Elsewhere, shards_folder
 from atelier.metrics.embeddings import load_stacks
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, distances
 from atelier.metrics.pairwise import made_pairs
@@ -97,16 +100,27 @@ def score_made(
     settings = EvaluateSettings.build(
         params.scaled("evaluate"), "evaluate", params.places("evaluate")
     )
-    evaluator = Evaluator.load(settings, pick_device(params))
-    reference = load_reference(evaluator, results.reference)
-    path = results.model(name).card
+    with workers_of(params) as workers:
+        evaluator = Evaluator.load(settings, "cpu" if workers else pick_device(params))
+        reference = load_reference(evaluator, results.reference)
+        # An unpaired system does not take a single painting.
+        paintings = [] if _kind(results.model(name).card) == "unpaired" else reference.names
+        found = made_pairs(made, results.prepared.photos, pairs, paintings)
+        if not workers:
+            return evaluator.score(reference, found)
+        kept = shards_folder("-".join(made.parts[-3:-1]), evaluator, found, results.reference)
+        measured = Elsewhere(workers, params, evaluator, reference).measure(found, kept)
+    scores = evaluator.record(reference, *measured)
+    drop(kept)
+    return scores
+
+
+def _kind(path: Path) -> str:
+    """Return a method's kind, of its card."""
     card = read_json(path)
     if not isinstance(card, dict) or "kind" not in card:
         raise UserError(f"{path}: is not a method's card; {how_to_restore(path)}")
-    # An unpaired system does not take a single painting.
-    paintings = [] if card["kind"] == "unpaired" else reference.names
-    found = made_pairs(made, results.prepared.photos, pairs, paintings)
-    return evaluator.score(reference, found)
+    return str(card["kind"])
 
 
 def save_reference(reference: Reference, evaluator: Evaluator, path: Path) -> None:

@@ -102,7 +102,10 @@ INPUT = "1 input"
 
 
 def strips(root: Path, method: str) -> dict[str, Rows]:
-    """Return title → rows of all strips of a method, training snapshots first."""
+    """Return title → rows of all strips of a method, snapshots first.
+
+    Those of an optimisation are among its extras: a stage has its own outputs.
+    """
     found = {SNAPSHOTS: _rows(Results(root).snapshots(method))}
     extras = Results(root).stylized(method).extras
     found |= {folder.name: _rows(folder) for folder in _folders(extras)}

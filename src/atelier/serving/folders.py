@@ -23,6 +23,7 @@ from atelier.methods.zsn2n import DenoiseSettings, denoise, picture_seed
 from atelier.nn.zsn2n import pair_view
 from atelier.reports.image_grid import contact_sheet
 from atelier.serving.look import PLAIN, Look, Style
+from atelier.serving.strips import check_strip, strip
 from atelier.serving.stylizer import Applied, memory
 from atelier.tracking.progress import progress
 
@@ -96,6 +97,8 @@ class StylizeOptions:
     """Paintings and their weights."""
     look: Look = PLAIN
     max_side: int | None = None
+    strip: bool = False
+    """Whether to write the strips of every picture beside its result; see ``serving.strips``."""
 
     def paintings(self) -> list[tuple[Image.Image, float]]:
         """Read the paintings, no larger than ``max_side``."""
@@ -127,8 +130,12 @@ def stylize_files(
     """
     style = options.paintings()
     for method in methods:
-        method.check(style, options.look)
-    work = [(method, task) for method in methods for task in gather(sources, out, method.name)]
+        (check_strip if options.strip else Applied.check)(method, style, options.look)
+    work = [
+        (method, task)
+        for method in methods
+        for task in gather(sources, out, options.look.label(method.name))
+    ]
     _name_left_out(sources, on_message)
     passes = len(style) if options.look.mask else 1
     total = passes * sum(_steps(method, task.source, options.max_side) for method, task in work)
@@ -149,6 +156,9 @@ def stylize_file(
         yield
         made = iterate.image
     images.save_png(made, task.target)
+    if options.strip:
+        sheet = strip(method, photo, style, options.look, options.max_side)
+        images.save_png(sheet, task.target.with_name(f"{task.target.stem}-strip.png"))
 
 
 def _steps(method: Applied, path: Path, max_side: int | None) -> int:

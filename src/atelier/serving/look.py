@@ -42,6 +42,13 @@ class Look:
     mask: Image.Image | None = None
     """Which painting each part of the photograph takes: black the first, white the last, grey one
     between. Any size; stretched to the photograph's."""
+    heatmap: bool = False
+    """In place of the picture, where the generator of its direction looks: blue nowhere, red most.
+    Of systems with attention, such as U-GAT-IT; ``colour`` has no part in it."""
+
+    def label(self, name: str) -> str:
+        """Return what a result of the method ``name`` is called."""
+        return f"{name}-heatmap" if self.heatmap else name
 
 
 STROKES = (0.25, 4.0)

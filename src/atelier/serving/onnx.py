@@ -2,7 +2,9 @@
 
 The graph takes ``photo`` (1, 3, H, W) and, where the method takes any painting, ``style``
 (1, 3, h, w), both in [0, 1], and returns ``stylised`` (1, 3, H, W) in [0, 1]. H and W must be
-multiples of what the network needs; padding is left to the caller.
+multiples of what the network needs; padding is left to the caller. Direction, strength and heat map
+are part of the graph, one file each; what changes pictures before or after a network is not:
+colours, strokes, masks.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic
 from atelier.methods.trained import Trained
+from atelier.methods.unpaired import Unpaired
+from atelier.serving.look import DIRECTIONS, PLAIN, Look
 from atelier.serving.stylizer import Applied
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -41,18 +46,23 @@ TOLERANCE = 0.5
 class Graph(nn.Module):
     """A method as one module that contains all its networks."""
 
-    def __init__(self, method: Trained[Any]) -> None:
+    def __init__(self, method: Trained[Any], look: Look = PLAIN) -> None:
         super().__init__()
         for name, part in vars(method).items():
             if isinstance(part, nn.Module):
                 self.add_module(name, part)
         self._method = [method]  # in a list, as the method itself is not a module
+        self._look = look
         self.eval()
 
     def forward(self, photo: Tensor, style: Tensor | None = None) -> Tensor:
         """See the file's head."""
-        made = self._method[0].generate(photo, photo if style is None else style)
-        return made.clamp(0, 1)
+        (method,), look = self._method, self._look
+        if isinstance(method, Unpaired):
+            way = look.direction or DIRECTIONS[0]
+            found = method.heatmap(photo, way) if look.heatmap else method.made(photo, way)
+            return found.clamp(0, 1)
+        return method.generate(photo, photo if style is None else style).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Plan:
     needs_style: bool
     multiple: int
     sizes: tuple[tuple[int, int], ...]
+    look: Look
 
     def inputs(self, size: tuple[int, int]) -> dict[str, Tensor]:
         """Return seeded noise for every input."""
@@ -84,15 +95,17 @@ def _side(name: str, least: int, most: int) -> Any:
     return torch.export.Dim(name, min=least, max=most)
 
 
-def export_onnx(applied: Applied, path: Path) -> Iterator[str]:
+def export_onnx(applied: Applied, path: Path, look: Look = PLAIN) -> Iterator[str]:
     """Write ``path`` atomically if its outputs equal torch's; yield lines of a report.
+
+    ``look``: direction, strength and heat map of the graph.
 
     Raises:
         UserError: a package is missing, the method has no network to write, an operation of it
             cannot be written, or the result differs.
     """
     _require()
-    plan = _plan(applied)
+    plan = _plan(applied, look)
     with atomic(path) as part:
         _write(plan, applied, part)
         for size, worst in _deviations(plan, part):
@@ -110,7 +123,7 @@ def _require() -> None:
         raise UserError(f"ONNX needs {named}; install them: pip install -e '.[onnx]'")
 
 
-def _plan(applied: Applied) -> Plan:
+def _plan(applied: Applied, look: Look = PLAIN) -> Plan:
     method, name = applied.method, applied.name
     if not isinstance(method, Trained):
         raise UserError(f"{name} has no network to export: nothing of it is trained")
@@ -118,8 +131,12 @@ def _plan(applied: Applied) -> Plan:
         raise UserError(f"{name} cannot be exported: it adapts its network to every picture")
     if getattr(method.settings, "tile", None):  # loops over tiles cannot be traced
         method.settings = method.settings.model_copy(update={"tile": None})
+    any_painting = Image.new("RGB", STYLE_SIZE) if applied.needs_style else None
+    applied.check(any_painting, look)
+    if look.strength is not None:
+        method.settings = method.settings.model_copy(update={"strength": look.strength})
     step = max(STRIDE, method.multiple)
-    return Plan(Graph(method), applied.needs_style, step, _sizes(method, step))
+    return Plan(Graph(method, look), applied.needs_style, step, _sizes(method, step), look)
 
 
 def _sizes(method: Trained[Any], step: int) -> tuple[tuple[int, int], ...]:
@@ -161,7 +178,10 @@ def _cause(error: BaseException) -> str:
 def _metadata(plan: Plan, applied: Applied) -> Mapping[str, str]:
     """Return metadata that make the file self-contained."""
     card = json.dumps(applied.method.card())
-    return {"method": applied.name, "card": card, "range": "0-1", "sides": _sides(plan)}
+    about = {"method": plan.look.label(applied.name), "card": card, "range": "0-1"}
+    asked = {"direction": plan.look.direction, "strength": plan.look.strength}
+    given = {key: str(value) for key, value in asked.items() if value is not None}
+    return {**about, **given, "sides": _sides(plan)}
 
 
 def _sides(plan: Plan) -> str:

@@ -12,8 +12,9 @@ A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in b
 ``predict`` takes one picture, a list of pictures, an array (B, H, W, 3), a mapping as above whose
 ``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
 returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
-are preserved; ``max_side`` shrinks larger photographs first. ``stroke``, ``direction`` and
-``colour`` are those of ``atelier stylize``.
+are preserved; ``max_side`` shrinks larger photographs first. ``stroke``, ``direction``, ``colour``,
+``mask`` and ``heatmap`` are those of ``atelier stylize``. ``style`` may be a list of paintings, a
+mixture with ``weights`` (default: equal ones) or, with a mask, one per region.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from PIL import Image
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.settings import shown
-from atelier.serving.look import Look
+from atelier.serving.look import Look, Style
 from atelier.serving.saved_method import recipe_in
 from atelier.serving.stylizer import SMALLEST, Applied, build
 from atelier.tracking.client import library
@@ -42,7 +43,8 @@ from atelier.tracking.client import library
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
 LARGEST = sys.float_info.max
-WISHES = ("style", "strength", "max_side", "stroke", "direction", "colour")
+NUMBERS, WORDS = ("strength", "stroke", "max_side"), ("direction", "colour")
+WISHES = ("style", "weights", *NUMBERS, *WORDS, "mask", "heatmap")
 
 
 def decode(picture: Any, max_side: int | None = None) -> Image.Image:
@@ -93,18 +95,42 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
         raise UserError(f"expected photo and {', '.join(WISHES)}; found {named}")
     photos = _plain(asked["photo"])
     given = {wish: _plain(asked.get(wish)) for wish in WISHES}
-    numbers = {wish: _number(wish, given[wish]) for wish in ("strength", "stroke", "max_side")}
-    words = {wish: given[wish] and str(given[wish]) for wish in ("direction", "colour")}
-    look = Look(numbers["strength"], words["direction"], words["colour"], numbers["stroke"])
-    style, side = given["style"], _side(numbers["max_side"])
-    painting = None if style is None else decode(style, side)
+    numbers = {wish: _number(wish, given[wish]) for wish in NUMBERS}
+    words = {wish: given[wish] and str(given[wish]) for wish in WORDS}
+    mask = None if given["mask"] is None else decode(given["mask"])
+    strength, stroke, side = numbers["strength"], numbers["stroke"], _side(numbers["max_side"])
+    heatmap = _truth("heatmap", given["heatmap"])
+    look = Look(strength, words["direction"], words["colour"], stroke, mask, heatmap)
+    style = _paintings(given["style"], given["weights"], side)
 
     def one(photo: Any) -> Any:
-        return encode(applied.stylize(decode(photo, side), painting, look, side), photo)
+        return encode(applied.stylize(decode(photo, side), style, look, side), photo)
 
     if isinstance(photos, np.ndarray) and photos.ndim == 4:
         return np.stack([one(photo) for photo in photos]) if len(photos) else photos
     return [one(photo) for photo in photos] if isinstance(photos, list | tuple) else one(photos)
+
+
+def _paintings(style: Any, weights: Any, side: int | None) -> Style:
+    """Return one painting or several with their weights."""
+    several = isinstance(style, list | tuple) or (isinstance(style, np.ndarray) and style.ndim == 4)
+    if not several:
+        if weights is not None:
+            raise UserError("weights are for a list of paintings; style is one")
+        return None if style is None else decode(style, side)
+    if weights is not None and not isinstance(weights, list | tuple):
+        raise UserError(f"weights has to be a list of numbers; found {shown(weights)}")
+    shares = [_number("weights", one) for one in weights or [1.0] * len(style)]
+    if len(shares) != len(style):
+        raise UserError(f"weights has {len(shares)} numbers for {len(style)} paintings")
+    pairs = zip(style, shares, strict=True)
+    return [(decode(one, side), 1.0 if share is None else share) for one, share in pairs]
+
+
+def _truth(name: str, value: Any) -> bool:
+    if value is None or isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise UserError(f"{name} has to be true or false; found {shown(value)}")
 
 
 def _number(name: str, value: Any) -> float | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 from torch import Tensor
@@ -26,7 +26,17 @@ from atelier.methods.unpaired import Unpaired
 from atelier.methods.warm_start import refuse_other_features
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma
 from atelier.nn.pretrained.weights import found_at
-from atelier.serving.look import PLAIN, STROKES, Look, Style, parts, regions, shares, with_options
+from atelier.serving.look import (
+    DIRECTIONS,
+    PLAIN,
+    STROKES,
+    Look,
+    Style,
+    parts,
+    regions,
+    shares,
+    with_options,
+)
 from atelier.serving.saved_method import KEPT, Recipe, recipe, untrained
 
 SMALLEST = 32
@@ -159,6 +169,11 @@ class Applied:
         """Return the directions of an unpaired system; of others none."""
         return self.method.directions if isinstance(self.method, Unpaired) else ()
 
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether it can show where it looks."""
+        return isinstance(self.method, Unpaired) and self.method.has_heatmap
+
     def stylize(
         self,
         photo: Image.Image,
@@ -195,20 +210,33 @@ class Applied:
     ) -> Iterator[Iterate]:
         """Yield ``stylize`` step by step, to show progress; the last picture is the result."""
         self.check(style, look)
-        photo = shrunk(photo, max_side)
-        _refuse_small(photo, "the photograph")
-        paintings = parts(style) if self.needs_style else [(photo, 1.0)]
-        weights = shares([weight for _, weight in paintings])
-        content = images.to_tensor(photo)[None]
-        scaled = [_painting(one, photo, look.stroke) for one, _ in paintings]
-        styles = [images.to_tensor(one)[None] for one in scaled]
-        if isinstance(self.method, Trained):
-            self.method.check(*content.shape[2:])
-        with memory(*photo.size):
+        content, styles = self.tensors(photo, style, look, max_side)
+        weights = shares([weight for _, weight in parts(style)] if self.needs_style else [1.0])
+        height, width = content.shape[2:]
+        with memory(int(width), int(height)):
             for iterate in self._composed(content, styles, weights, look):
                 yield iterate
         if not iterate.image.isfinite().all():
             raise UserError(f"{self.name}: its picture holds values that are not finite")
+
+    def tensors(
+        self, photo: Image.Image, style: Style, look: Look, max_side: int | None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return photograph (1, 3, H, W) and paintings (1, 3, h, w) as the method takes them.
+
+        A method without a painting gets the photograph in its place.
+
+        Raises:
+            UserError: a side below ``SMALLEST``, or a size that the method does not take.
+        """
+        photo = shrunk(photo, max_side)
+        _refuse_small(photo, "the photograph")
+        paintings = [one for one, _ in parts(style)] if self.needs_style else [photo]
+        content = images.to_tensor(photo)[None]
+        scaled = [_painting(one, photo, look.stroke) for one in paintings]
+        if isinstance(self.method, Trained):
+            self.method.check(*content.shape[2:])
+        return content, [images.to_tensor(one)[None] for one in scaled]
 
     def check(self, style: Style, look: Look = PLAIN) -> None:
         """Raise ``UserError`` if it does not support these options."""
@@ -226,6 +254,8 @@ class Applied:
         if look.direction is not None and look.direction not in self.directions:
             known = ", ".join(self.directions) or "none"
             raise UserError(f"{self.name} has no direction {look.direction}; it has {known}")
+        if look.heatmap and not self.has_heatmap:
+            raise UserError(f"{self.name} has no heat map: it has no attention to show")
         if look.colour is not None and look.colour not in COLOURS:
             raise UserError(f"colour {look.colour} is none of {', '.join(COLOURS)}")
 
@@ -265,6 +295,9 @@ class Applied:
         self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look
     ) -> Iterator[Iterate]:
         """Yield the iterates of (1, 3, H, W) with paintings (1, 3, h, w), all in [0, 1]."""
+        if look.heatmap:
+            yield Iterate(1, 1, self._heatmap(content, look))
+            return
         moved = RECOLOUR.get(look.colour or "")
         if moved and self.needs_style:
             styles, moved = [moved(style, content) for style in styles], None
@@ -273,6 +306,10 @@ class Applied:
             if look.colour == "luminance":
                 image = keep_chroma(image, photo)
             yield replace(iterate, image=moved(image, photo) if moved else image)
+
+    def _heatmap(self, content: Tensor, look: Look) -> Tensor:
+        method, way = cast("Unpaired[Any]", self.method), look.direction or DIRECTIONS[0]
+        return method.apply_network(content, lambda image: method.heatmap(image, way))
 
     def _made(
         self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look

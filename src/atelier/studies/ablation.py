@@ -15,7 +15,6 @@ CHANGED = ("features", "loss_features", "style_loss", "middle")
 
 def study(bench: Bench) -> Findings:
     """Train all variants, and compare them on the test set."""
-    bench.steps(VARIANTS[0])
     rows, made = [], {}
     for name in VARIANTS:
         figures = training_of(bench.train(bench.entry(name, name)))

@@ -37,7 +37,7 @@ from atelier.core.records import record
 from atelier.core.structure import STEPS, TopLevel
 from atelier.datasets.prepare import prepare
 from atelier.datasets.prepare_settings import PrepareSettings
-from atelier.engine.stylize import stylize
+from atelier.engine.stylize import seconds_per_picture, stylize
 from atelier.methods.base import Method, make, system_of
 from atelier.methods.trained import Trained, restore, weights_digest
 from atelier.metrics.catalogue import HELD_OUT
@@ -59,7 +59,7 @@ class Made:
     folder: Path
     """Holds ``<photo>.png``."""
     seconds: float
-    """Mean seconds per picture, without reading of files."""
+    """Mean seconds per picture, see ``engine.stylize``."""
     jobs: Sequence[Job]
 
     def picture(self, photo: str) -> Path:
@@ -276,7 +276,7 @@ class Bench:
         known = [method.settings.model_dump(), method.card(), self.code("stylize", name)]
         folder = self.folder(label, *known, weights_digest(model), [str(job) for job in jobs])
         records = stylize(method, jobs, folder, lambda *_: None, f"stylize {label}")
-        return Made(folder, sum(one.seconds for one in records) / len(jobs), jobs)
+        return Made(folder, seconds_per_picture(records), jobs)
 
     # -- scores -----------------------------------------------------------------------------
 

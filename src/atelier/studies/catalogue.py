@@ -38,6 +38,7 @@ STUDIES = {
     "denoising": Study("Zero-Shot Noise2Noise on noise of known strength", 5),
     "one_painting": Study("Ghiasi: one painting for the whole test set", 1),
     "translation": Study("CycleGAN in both directions, and outside its domain", 1),
+    "warm_start": Study("CycleGAN from scratch, and begun with its weights of epoch 19", 1),
     "fid": Study("The five systems of the table, by Fréchet distance", 1),
 }
 

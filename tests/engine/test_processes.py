@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json
 from atelier.core.pairing import Job
-from atelier.engine.stylize import record_path, stylize
-from atelier.engine.stylize_parallel import stylize_parallel
+from atelier.engine.processes import Processes
+from atelier.engine.stylize import BatchRecord, stylize
 from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs
 from support.pictures import save
 
@@ -28,6 +27,11 @@ def method(**changes: object) -> Denoiser:
     return Denoiser.build(SETTINGS.model_copy(update=changes), seed=3, device="cpu")
 
 
+def by_two(one: Denoiser, jobs: list[Job], kept: Path) -> list[BatchRecord]:
+    pool = Processes(one, 2).make
+    return stylize(one, jobs, kept, lambda *_: None, "denoise", elsewhere=pool)
+
+
 def pixels(kept: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in kept.glob("*.png")}
 
@@ -40,7 +44,7 @@ def test_two_processes_do_what_one_does_bit_for_bit(
     torch.set_num_threads(1)
     try:
         alone = stylize(method(), jobs, tmp_path / "alone", lambda *_: None, "denoise")
-        both = stylize_parallel(method(), jobs, tmp_path / "both", "denoise", workers=2)
+        both = by_two(method(), jobs, tmp_path / "both")
     finally:
         torch.set_num_threads(threads)
     assert pixels(tmp_path / "both") == pixels(tmp_path / "alone")
@@ -53,12 +57,12 @@ def test_two_processes_do_what_one_does_bit_for_bit(
 @pytest.mark.slow
 def test_only_what_is_left_is_done(jobs: list[Job], tmp_path: Path) -> None:
     """A process of each batch would write its record anew."""
-    stylize_parallel(method(), jobs, tmp_path, "denoise", workers=2)
-    record_path(tmp_path, 0).unlink()
-    record_path(tmp_path, 2).unlink()
-    before = record_path(tmp_path, 1).stat().st_mtime_ns
-    records = stylize_parallel(method(), jobs, tmp_path, "denoise", workers=2)
-    assert record_path(tmp_path, 1).stat().st_mtime_ns == before
+    by_two(method(), jobs, tmp_path)
+    (tmp_path / "batch-00000.json").unlink()
+    (tmp_path / "batch-00002.json").unlink()
+    before = (tmp_path / "batch-00001.json").stat().st_mtime_ns
+    records = by_two(method(), jobs, tmp_path)
+    assert (tmp_path / "batch-00001.json").stat().st_mtime_ns == before
     assert sorted(name for record in records for name in record.photos) == ["0", "1", "2", "3"]
 
 
@@ -68,11 +72,12 @@ def test_a_process_tells_a_mistake_in_one_sentence(jobs: list[Job], tmp_path: Pa
     with pytest.raises(
         UserError, match=r"denoise: the loss is not finite .*: lower lr \(the batch"
     ):
-        stylize_parallel(diverging, jobs, tmp_path, "denoise", workers=2)
+        by_two(diverging, jobs, tmp_path)
 
 
-def test_one_batch_needs_no_process(jobs: list[Job], tmp_path: Path) -> None:
-    """It reports its iterates, of which there are more."""
-    few = jobs[:2]
-    stylize_parallel(method(), few, tmp_path, "denoise", workers=2)
-    assert read_json(record_path(tmp_path, 0))["photos"] == ["0", "1"]
+def test_one_batch_needs_no_process(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atelier.datasets.parallel._pool", lambda _: pytest.fail("a process"))
+    records = by_two(method(), jobs[:2], tmp_path)
+    assert [record.photos for record in records] == [["0", "1"]]
