@@ -5,6 +5,7 @@ Ray Data hands out names and collects errors; the pictures themselves never pass
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -139,6 +140,7 @@ def _mapped(
     size: int,
     share: dict[str, float],
 ) -> Iterator[Row]:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plan, and that it shows no bars
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK

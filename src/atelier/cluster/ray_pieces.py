@@ -113,11 +113,12 @@ class PieceWorker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Make pieces; return why each failed, or "", and the picture that is to blame, if any."""
-        ends = [self._try(pickle.loads(piece)) for piece in batch["piece"]]  # noqa: S301 - ours
+        ends = [self.end_of(pickle.loads(piece)) for piece in batch["piece"]]  # noqa: S301 - ours
         errors, pictures = (np.array(column, dtype=object) for column in zip(*ends, strict=True))
         return {"error": errors, "picture": pictures}
 
-    def _try(self, piece: Any) -> tuple[str, str]:
+    def end_of(self, piece: Any) -> tuple[str, str]:
+        """Make one; return why that failed, or "", and the picture that is to blame, or ""."""
         names = dict[Path, Path]()
         try:
             self.work = self.work or self.load()
