@@ -21,7 +21,6 @@ from torch.optim import Adam, Optimizer
 from atelier.methods.optimisation import Optimisation, OptimisationSettings, Steps, activations
 from atelier.nn.lbfgs import GuardedLBFGS
 from atelier.nn.losses import StyleLoss, TotalVariation
-from atelier.nn.memory import memory_format
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.picture_batches import SMALLEST, refuse_nan
 from atelier.nn.pretrained.features import Features, Pooling, load_features
@@ -97,7 +96,7 @@ class Canvas:
     def image(self) -> Tensor:
         """(B, 3, H, W), not yet clamped to [0, 1]."""
         stacked = torch.stack(self.leaves) * self.std + self.mean
-        return stacked.contiguous(memory_format=memory_format(str(stacked.device)))
+        return stacked.contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def clamp(self) -> None:

@@ -214,7 +214,7 @@ def _load(name: str, layer: str | None, device: str) -> Features:
     # Two families of VGG weights differ by a factor of 100 in scale: 10⁴ in unscaled distances.
     unit = name.startswith("vgg")
     layer = layer or _embedding_layer(name)
-    return load_features(name, [layer], unit_activations=unit, gradient=False, device=device)
+    return load_features(name, [layer], unit_activations=unit, device=device)
 
 
 def _lpips(name: str | None, device: str) -> Lpips | None:

@@ -86,7 +86,7 @@ def load_lpips(name: str = "squeezenet1_1", device: str = "cpu") -> Lpips:
     if name not in TAPS:
         raise UserError(f"LPIPS has no heads for {name!r} here; it has them for {', '.join(TAPS)}")
     heads, layers = TAPS[name]
-    return Lpips(load_features(name, layers, gradient=False), load_heads(heads)).to(device)
+    return Lpips(load_features(name, layers), load_heads(heads)).to(device)
 
 
 def load_heads(file: str) -> StateDict:

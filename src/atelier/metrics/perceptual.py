@@ -50,9 +50,7 @@ def perceptual_features(name: str, device: str = "cpu", embedding: str | None = 
         UserError: unknown features, missing weights, or a network without these layers.
     """
     wanted = [*STYLE_LAYERS, content_layer(name)]
-    return load_features(
-        name, wanted, unit_activations=True, embedding=embedding, gradient=False, device=device
-    )
+    return load_features(name, wanted, unit_activations=True, embedding=embedding, device=device)
 
 
 def perceive(features: Features, image: Tensor) -> Perceived:

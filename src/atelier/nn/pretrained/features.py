@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from atelier.core.config import UserError
-from atelier.nn.memory import to_device
 from atelier.nn.pretrained.calibration import (
     activation_scale,
     normalise_activations,
@@ -205,7 +204,6 @@ def load_features(
     unit_activations: bool = False,
     other_scale: OtherScale = "take",
     embedding: str | None = None,
-    gradient: bool = True,
     device: str = "cpu",
 ) -> Features:
     """Return the network ``name`` tapped at ``layers``, frozen, on ``device``.
@@ -225,7 +223,6 @@ def load_features(
         other_scale: what to do, without ``unit_activations``, about a VGG whose activations are far
             larger than those of torchvision's weights, for which loss weights are published.
         embedding: one more layer, for ``Features.embed``; default: the first of ``layers``.
-        gradient: whether gradients will flow through it; decides its memory format.
         device: ``cpu``, ``cuda``, …
 
     Raises:
@@ -247,7 +244,6 @@ def load_features(
         network = BUILDERS[name](state, wanted)
         if name == "mini":
             reflect_rims(network, padding)
-            network = to_device(network, device, gradient=gradient)
         return Features(name, network, digest(state), wanted, embedding).to(device)
     chain, known, weights_hash = _chain(name)
     if unit_activations and is_vgg:
@@ -255,8 +251,8 @@ def load_features(
     _note_scale(name, chain, other_scale if name in VGG_BLOCKS else "take")
     taps = {known[layer]: layer for layer in _checked(name, wanted, known)}
     _modify(chain, pooling, first_padding, padding)
-    tapped = to_device(Tapped(chain, taps), device, gradient=gradient)
-    return Features(name, tapped, weights_hash, wanted, embedding)
+    tapped = Tapped(chain, taps).to(memory_format=torch.channels_last)
+    return Features(name, tapped, weights_hash, wanted, embedding).to(device)
 
 
 def _note_scale(name: str, chain: nn.Sequential, other_scale: OtherScale) -> None:

@@ -130,7 +130,7 @@ def mini_network(state: StateDict, layers: Sequence[str]) -> Mini:
         network = Mini()
     load_strictly(network, {key: value.float() for key, value in state.items()}, "mini")
     network.cut(layers)
-    return network
+    return network.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
