@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
 from streamlit.column_config import ImageColumn, NumberColumn, TextColumn
 
-from atelier.metrics.catalogue import FIGURES, Metric
+from atelier.metrics.catalogue import FIGURES, UNSEEN, Metric
 from atelier.reports.leaderboard import label
 from atelier.reports.repeats import OVER_SEEDS, SEEDS
 
@@ -25,6 +25,14 @@ def _number(metric: Metric) -> Any:
     return NumberColumn(metric.title, help=metric.help, format=form)
 
 
+def _together() -> Iterator[Metric]:
+    """Yield all figures, the distances to the held-out paintings beside those to the others."""
+    for key, metric in FIGURES.items():
+        yield metric
+        if UNSEEN + key in FIGURES:
+            yield FIGURES[UNSEEN + key]
+
+
 COLUMNS: dict[str, Any] = {
     "method": TextColumn(
         "Method", help="Entry of `methods` in params.yaml.", pinned=True, width=140
@@ -37,7 +45,7 @@ COLUMNS: dict[str, Any] = {
     ),
     **{
         name: column
-        for metric in FIGURES.values()
+        for metric in _together()
         for name, column in (
             (metric.key, _number(metric)),
             (metric.key + OVER_SEEDS, _spread(metric)),

@@ -41,6 +41,8 @@ def test_a_column_without_any_value_is_left_out_and_an_unknown_one_shown(done: P
     frame = show("leaderboard").dataframe[0].value
     assert "error" not in frame
     assert list(arranged(frame.assign(surprise=1.0, error="")))[-1] == "surprise"
+    both = list(arranged(frame.assign(held_out_frechet=9.0)))
+    assert both.index("held_out_frechet") == both.index("frechet") + 1
 
 
 def test_selected_rows_are_taken_to_the_comparison(done: Path) -> None:

@@ -20,6 +20,7 @@ from atelier.core.phases import phases, total_steps
 from atelier.engine import train as engine
 from atelier.engine.distributed import ALONE
 from atelier.methods.trained import TrainSettings
+from atelier.tracking.client import Run
 from support.pictures import data_folder
 from support.scripts import ROOT, script
 
@@ -61,6 +62,25 @@ def test_a_phase_begins_with_the_weights_before(stage: ModuleType) -> None:
     Path("first.safetensors").write_bytes(first["weights"])
     second = run(stage, steps=2, lr=1e-3, warm_start="first.safetensors")
     assert found["weights"] == second["weights"] != first["weights"]
+
+
+def test_epochs_are_counted_on_over_the_phases(
+    stage: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three steps of two of the five photographs are one."""
+    seen: dict[str, dict[int, float]] = {}
+
+    def metrics(_: Run, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            seen.setdefault(name, {})[step] = value
+
+    monkeypatch.setattr(Run, "metrics", metrics)
+    run(stage, steps=6, then=[{"steps": 4}])
+    losses, means = seen["train/total"], seen["epoch/total"]
+    assert list(means) == [1, 2, 3], "the last one is not whole"
+    for epoch, mean in means.items():
+        steps = range(3 * epoch - 2, 3 * epoch + 1)
+        assert mean == pytest.approx(sum(losses[step] for step in steps) / 3)
 
 
 def test_killed_in_a_later_phase_the_earlier_ones_are_not_repeated(

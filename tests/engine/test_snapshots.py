@@ -19,10 +19,12 @@ from support.pictures import save
 
 GATYS = {"class": "gatys", "features": "mini", "content_layers": ["relu2_1"], "init": "noise"}
 GATYS |= {"style_layers": ["relu1_1"], "optimizer": "adam", "lr": 0.05, "steps": 4, "batch": 2}
+LBFGS = {**GATYS, "optimizer": "lbfgs", "lr": 1.0}
 STROTSS = {"class": "strotss", "features": "mini", "layers": ["relu1_1", "relu2_1"], "batch": 2}
 STROTSS |= {"coarsest": 32, "samples": 16, "steps": 2, "lr": 4.0e-3, "last_lr": 4.0e-3}
 NNST = {"class": "nnst", "features": "mini", "layers": ["relu1_1"], "rotate": False, "batch": 2}
 NNST |= {"coarsest": 32, "steps": 1, "split_steps": 1}
+IDS = ("adam", "lbfgs", "strotss", "nnst")
 
 
 def ignore(number: int, iterate: Iterate) -> None:
@@ -48,7 +50,7 @@ def test_they_are_evenly_spread_and_end_with_the_result() -> None:
     assert snapshot_steps(7, 0) == set()
 
 
-@pytest.mark.parametrize("block", [GATYS, STROTSS, NNST], ids=lambda block: block["class"])
+@pytest.mark.parametrize("block", [GATYS, LBFGS, STROTSS, NNST], ids=IDS)
 def test_results_are_the_same_bytes_with_and_without(
     block: dict[str, object], jobs: list[Job], tmp_path: Path
 ) -> None:

@@ -37,6 +37,20 @@ def test_card_and_figures_are_in_it(tmp_path: Path) -> None:
     assert "kernel" not in text, "a figure that is not there has no row"
 
 
+def test_distances_to_held_out_paintings_have_rows_of_their_own(tmp_path: Path) -> None:
+    project(tmp_path, "adain")
+    unseen = {"frechet": 30.5, "kid": 0.25, "n_reference": 6}
+    scored = {"frechet": 12.0, "n_generated": 8, "n_reference": 10, "held_out": unseen}
+    text = describe(tmp_path, "adain", scored)
+    for row in (
+        "| Fréchet distance to the paintings | 12 |",
+        "| Fréchet distance to the held-out paintings | 30.5 |",
+        "| kernel distance to the held-out paintings | 0.25 |",
+    ):
+        assert row in text
+    assert "8 pictures against 10 paintings and 6 held-out ones" in text
+
+
 def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     assert describe(tmp_path, "adain", {}).splitlines() == [
         "**adain**",

@@ -115,10 +115,13 @@ def test_a_method_that_is_not_trained_here_is_served_with_the_zoos_weights(
 
 
 def test_the_comparison_is_a_run_with_its_grid(root: Path) -> None:
+    score(root, "cut", frechet=20.0, held_out={"frechet": 33.0, "n_reference": 6})
     go(root)
     (run,) = mlflow_client().search_runs(["1"], "tags.method = 'comparison'")
     assert run.info.status == "FINISHED"
     assert run.data.metrics["frechet/cut"] == 20
+    found = {key: value for key, value in run.data.metrics.items() if key.startswith("held_out")}
+    assert found == {"held_out_frechet/cut": 33.0}
     assert run.data.params["champion"] == "frechet"
     assert "| cut " in run.data.tags["mlflow.note.content"]
     names = {file.path for file in mlflow_client().list_artifacts(run.info.run_id)}

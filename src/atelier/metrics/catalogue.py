@@ -264,11 +264,14 @@ UNSEEN = f"{HELD_OUT}_"
 """Prefix of their columns; none of them where no painting is held out."""
 HELD_OUT_METRICS = (
     *(
-        _again(
-            metric, UNSEEN, "Held-out",
-            "The same distance to the held-out paintings (`prepare.test_paintings`), which no "
-            "training on this data has seen. Their number differs, so the two are not comparable "
-            "with each other; the noise floor has both.",
+        replace(
+            _again(
+                metric, UNSEEN, "Held-out",
+                "The same distance to the held-out paintings (`prepare.test_paintings`), which no "
+                "training on this data has seen. Their number differs, so the two are not "
+                "comparable with each other; the noise floor has both.",
+            ),
+            name=metric.name.replace("the paintings", "the held-out paintings"),
         )
         for metric in METRICS if metric.held_out
     ),

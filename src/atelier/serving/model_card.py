@@ -11,7 +11,7 @@ from atelier.core import zoo_files
 from atelier.core.files import read_record
 from atelier.core.markdown import code, escaped
 from atelier.core.paths import Model, Results
-from atelier.metrics.catalogue import FIGURES
+from atelier.metrics.catalogue import FIGURES, HELD_OUT, UNSEEN
 
 JUDGES = ("loss_features", "features")
 """Keys of a card that may name the loss network, in order of precedence."""
@@ -25,7 +25,9 @@ def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None
     card = read_record(Model(model).card if model else Results(root).model(name).card)
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
-    rows = [(m.name, _number(found.get(m.key, card.get(m.key)))) for m in FIGURES.values()]
+    unseen = {UNSEEN + key: value for key, value in (found.get(HELD_OUT) or {}).items()}
+    known = {**card, **found, **unseen}
+    rows = [(m.name, _number(known.get(m.key))) for m in FIGURES.values()]
     table = "\n".join(f"| {text} | {value} |" for text, value in rows if text and value)
     head = " · ".join(part for part in (f"**{escaped(name)}**", escaped(system)) if part)
     facts = [escaped(part) for part in _facts(card, found)]
@@ -61,6 +63,8 @@ def _again(name: str) -> str:
 
 def _facts(card: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     counted = f"{found.get('n_generated')} pictures against {found.get('n_reference')} paintings"
+    if unseen := found.get(HELD_OUT):
+        counted += f" and {unseen.get('n_reference')} held-out ones"
     eyes = f"{found.get('features')} {str(found.get('features_hash') or '')[:8]}".strip()
     named = [f"{card.get(k)} {card.get(f'{k}_hash')}" for k in JUDGES if card.get(k)]
     learnt = f"Trained with {named[0]}." if named else ""

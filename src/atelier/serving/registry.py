@@ -7,7 +7,7 @@ of ``pyfunc.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ from atelier.core.images import save_png
 from atelier.core.paths import CARD, Model, Results
 from atelier.core.records import PICTURES, cost, scores
 from atelier.methods.trained import weights_digest
-from atelier.metrics.catalogue import FIGURES, HELD_OUT, NETWORKS, PREFERENCES
+from atelier.metrics.catalogue import FIGURES, HELD_OUT, HELD_OUT_METRICS, NETWORKS, PREFERENCES
 from atelier.metrics.evaluator import labelled
 from atelier.reports import leaderboard, tables
 from atelier.reports.comparison import comparison_grid
@@ -65,11 +65,11 @@ def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str
     metric, frame = champion_metric(params), leaderboard.comparison(root, params)
     settings = {"scale": params.scale, "seed": params.seed, "champion": metric}
     with open_run("comparison", "compare", settings, {"data": digest(root)}) as run:
-        done = frame[frame["status"] == "ok"].set_index("method")[metric].dropna()
-        run.summary({f"{metric}/{name}": value for name, value in done.items()})
+        unseen = (one.key for one in HELD_OUT_METRICS if not one.count)
+        run.summary(_by_method(frame[frame["status"] == "ok"], {metric, *unseen}))
         run.inputs(data_inputs(Results(root).prepared.manifest))
         run.note(tables.to_markdown(frame))
-        run.summary(_people(frame))
+        run.summary(_by_method(frame, [one.key for one in PREFERENCES]))
         for path in (*sorted(Results(root).comparison.glob("*.*")), *_votes(root)):
             run.artifact(path)
         rows = {row["method"]: row for row in frame.to_dict("records")}
@@ -84,12 +84,12 @@ def publish(root: Path, params: Params, *, strict: bool = False) -> Iterator[str
         raise UserError(f"the tracking store took {what}, see above; `atelier doctor` looks at it")
 
 
-def _people(frame: pd.DataFrame) -> dict[str, float]:
-    """Return people's strengths and numbers of votes, as ``figure/method``."""
+def _by_method(frame: pd.DataFrame, keys: Collection[str]) -> dict[str, float]:
+    """Return figures of all rows that have them, as ``figure/method``."""
     return {
-        f"{metric.key}/{name}": float(value)
-        for metric in PREFERENCES
-        for name, value in frame.set_index("method")[metric.key].dropna().items()
+        f"{key}/{name}": float(value)
+        for key in keys
+        for name, value in frame.set_index("method")[key].dropna().items()
     }
 
 
