@@ -33,8 +33,8 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.installed-dev data  ## install what the tests need, run all but a cluster's, show what they cover
 	pytest $(PARALLEL) -m "not cluster" --cov=atelier
 
-test-cluster: $(VENV)/.installed-dev data  ## the tests that start a Ray cluster on this machine, one after another
-	pytest -m cluster
+test-cluster: $(VENV)/.installed-dev data  ## the tests that start Ray clusters on this machine, two at a time
+	pytest $(PARALLEL) -n 2 -m cluster tests/cluster
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
 	pytest $(PARALLEL) -m "not slow and not real and not browser and not cluster"

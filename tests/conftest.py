@@ -14,9 +14,10 @@ import pytest
 
 from atelier.tracking import client
 from atelier.tracking.client import Run
+from support import warm
 
 LONGEST = "test_pipeline.py"
-"""It takes about as long as all that another worker does meanwhile: begun later, it ends alone."""
+"""Begun later, it would end alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,3 +64,10 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     Run("none").attempt("tracking", lambda: client.connect(f"sqlite:///{path}"))
     return path
+
+
+@pytest.fixture(scope="session")
+def warm_programs() -> Iterator[Path]:
+    """Folder of `python`, `dvc` and `atelier` that begin with the libraries imported."""
+    with warm.interpreters() as folder:
+        yield folder

@@ -1,12 +1,16 @@
-"""A server that speaks S3, and a Ray cluster of two nodes, for all files."""
+"""A server that speaks S3, a prepared project, and a Ray cluster of two nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from support.cluster import Nodes, RayCluster, free_ports
+from atelier.cluster.dvc import SHARED
+from support.bench import edit, run, small_project
+from support.cluster import FEW, STEPS, Nodes, RayCluster, free_ports
+from support.git import commit
 
 BUCKET = "bench"
 REGION = "us-east-1"
@@ -46,6 +50,27 @@ def storage(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the results of the stages that all methods share; to be copied.
+
+    ``pair`` is for two processes, and ``alone`` for one with the same draws.
+    """
+    folder = small_project(tmp_path_factory.mktemp("prepared") / "project", ["gatys", "adain"])
+    edit(folder, "scales", "smoke", "adain", "steps", value=STEPS)
+    edit(folder, "scales", "smoke", "denoise", "on", value=["gatys"])
+    for name, parent in (("pair", "adain"), ("alone", "pair")):
+        edit(folder, "methods", name, value={"class": "adain", "extends": parent})
+        for scale in ("smoke", "demo", "cpu", "full"):
+            edit(folder, "scales", scale, name, value={"extends": parent})
+    for name, setting in {"steps": FEW, "precision": "float32"}.items():
+        edit(folder, "scales", "smoke", "pair", name, value=setting)
+    edit(folder, "scales", "smoke", "alone", "accumulate", value=2)
+    commit(folder)
+    run(folder, "dvc", "repro", *SHARED)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def nodes(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> Nodes:
     """The nodes' checkouts and environments."""
     return Nodes(tmp_path_factory.mktemp("cluster"), storage)
@@ -53,16 +78,16 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> 
 
 @pytest.fixture(scope="session")
 def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
-    """A cluster, started once as that takes seconds; tests add and kill nodes."""
-    made = RayCluster({node: nodes.environment(node) for node in ("one", "two")})
+    """A head and a node with a core each, started once as that takes seconds."""
+    both = nodes.environment("training")
+    made = RayCluster({"two": both}, cores=1, environment=both)
     yield made
     made.shutdown()
 
 
 @pytest.fixture
 def cluster(shared_cluster: RayCluster, nodes: Nodes) -> RayCluster:
-    """The cluster with at least two nodes."""
-    for node in ("one", "two"):
-        if len(shared_cluster.nodes) < 2:
-            shared_cluster.add(node, nodes.environment(node))
+    """The two, also after a test that has killed one; they share the project ``training``."""
+    if not shared_cluster.nodes:
+        shared_cluster.add("two", nodes.environment("training"))
     return shared_cluster

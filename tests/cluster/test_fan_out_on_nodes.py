@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
+from atelier.cluster.remote import LOCAL
 from atelier.reports.parameters import STAGES
-from support.bench import ROOT, edit, environment, run, small_project, wait_for
+from support.bench import ROOT, edit, run, wait_for
+from support.cli import atelier
+from support.git import commit
 
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from support.cluster import Nodes, RayCluster, at_work, kill_worker  # noqa: E402 - needs Ray
+from support.cluster import (  # noqa: E402 - needs Ray
+    STEPS,
+    Nodes,
+    RayCluster,
+    at_work,
+    kill_worker,
+    use,
+    variables,
+)
 
 METHODS = ["gatys", "adain"]
-STEPS = 1500
-"""Of the training that is stopped three times."""
-COMMIT = ("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q")
 OUTPUT = "said.txt"
 INTERRUPTIBLE = """
 import signal
@@ -32,43 +41,81 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from atelier.cli.main import main
 main()
 """
+ALONE = """
+import runpy, sys
+method, *stages = sys.argv[1:]
+for stage in stages:
+    sys.argv = [f"stages/{stage}.py", method]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 SAME = ("models/*/*", "stylized/*/images/*", "denoised/*/images/*", "metrics/*", "curves/*")
 
 
 @pytest.fixture(scope="module")
-def place(nodes: Nodes) -> Path:
-    """``head``; nodes ``one`` to ``three``, each a checkout; ``remote``; ``local``, to be run."""
+def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
+    """A cluster, started once as that takes seconds; tests add and kill nodes."""
+    made = RayCluster({node: nodes.environment(node) for node in ("one", "two")})
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    prepared: Path, nodes: Nodes, shared_cluster: RayCluster
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """All stages, in ``local``, beside the cluster once it is up; a process loads packages once."""
+    local = shutil.copytree(prepared, nodes.place / "local", symlinks=True)
+    running = [
+        subprocess.Popen([sys.executable, "-c", ALONE, method, *STAGES], cwd=local, env=variables())
+        for method in METHODS
+    ]
+    yield running
+    for process in running:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def place(prepared: Path, nodes: Nodes, undisturbed: object) -> Path:
+    """``head``; nodes ``one`` to ``three``, each a checkout; ``remote``; ``local``."""
     folder = nodes.place
-    head = small_project(folder / "head", METHODS)
-    edit(head, "scales", "smoke", "adain", "steps", value=STEPS)
-    run(head, *COMMIT, "-a", "-m", "steps")
-    shutil.copytree(head, folder / "local", symlinks=True)
-    share(head, str(folder / "remote"))
+    head = shutil.copytree(prepared, folder / "head", symlinks=True)
+    share(head, url=str(folder / "remote"))
     for node in ("one", "two", "three"):
         run(folder, "git", "clone", "-q", "head", node)
     return folder
 
 
-def paths() -> str:
-    return os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+@pytest.fixture
+def cluster(shared_cluster: RayCluster, nodes: Nodes) -> RayCluster:
+    """The cluster with at least two nodes."""
+    for node in ("one", "two"):
+        if len(shared_cluster.nodes) < 2:
+            shared_cluster.add(node, nodes.environment(node))
+    return shared_cluster
 
 
-def share(project: Path, url: str) -> None:
-    run(project, "dvc", "remote", "add", "--local", "--force", "--default", "shared", url)
+def share(project: Path, **options: str) -> None:
+    """As ``dvc remote add --local --force --default shared`` does."""
+    lines = [f"{name} = {value}" for name, value in options.items()]
+    text = "\n".join(["[core]", "remote = shared", "['remote \"shared\"']", *lines])
+    (project / LOCAL).write_text(text)
 
 
-def start(place: Path, cluster: RayCluster, *more: str, **env: str) -> subprocess.Popen[bytes]:
-    env = {
-        **environment(),
-        "PYTHONPATH": paths(),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
-        **env,
-    }
+def tracked(place: Path, **more: str) -> dict[str, str]:
+    """The command's environment."""
+    return variables(MLFLOW_TRACKING_URI=f"sqlite:///{place}/mlflow.db", **more)
+
+
+def start(place: Path, cluster: RayCluster, **more: str) -> subprocess.Popen[bytes]:
     # a test run in the background ignores Ctrl-C, and so would the command
-    command = [sys.executable, "-c", INTERRUPTIBLE, "fan-out", *more, "--ray", cluster.address]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "fan-out", *METHODS, "--ray", cluster.address]
     with (place / OUTPUT).open("w") as out:
         return subprocess.Popen(
-            command, cwd=place / "head", env=env, stdout=out, stderr=subprocess.STDOUT
+            command,
+            cwd=place / "head",
+            env=tracked(place, **more),
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
 
 
@@ -83,12 +130,24 @@ def ended(process: subprocess.Popen[bytes], place: Path) -> str:
     return said
 
 
-def refused(place: Path, cluster: RayCluster) -> str:
-    """The error of one line that it ends with."""
-    process = start(place, cluster)
-    said = ended(process, place)
-    assert process.returncode == 1
-    return said
+@pytest.fixture
+def refused(
+    place: Path,
+    cluster: RayCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[[], str]:
+    """Run the command; return the error of one line that it ends with."""
+
+    def refused_now() -> str:
+        use(tracked(place), monkeypatch)
+        monkeypatch.chdir(place / "head")
+        assert atelier(monkeypatch, "fan-out", *METHODS, "--ray", cluster.address) == 1
+        said = capfd.readouterr().err
+        assert "Traceback" not in said
+        return said
+
+    return refused_now
 
 
 def results(project: Path) -> dict[str, bytes]:
@@ -105,20 +164,28 @@ def computed_nothing(head: Path, *methods: str) -> bool:
     )
 
 
-def test_a_node_with_another_commit_is_refused(place: Path, cluster: RayCluster) -> None:
-    node = place / "two"
-    run(node, *COMMIT, "--allow-empty", "-m", "another")
-    said = refused(place, cluster)
+def test_a_node_with_another_commit_and_package_is_refused(
+    place: Path, nodes: Nodes, refused: Callable[[], str]
+) -> None:
+    node, package = place / "two", nodes.packages("two") / "atelier"
+    commit(node)
+    shutil.copytree(ROOT / "src/atelier", package)
+    (package / "more.py").touch()
+    said = refused()
     run(node, "git", "reset", "-q", "--hard", "HEAD~")
-    assert re.search(r"error: two: its checkout \S+ is at commit \w+, this one at \w+", said)
+    shutil.rmtree(package)
+    assert re.search(r"error: two: has another version of atelier \(\w+, here \w+\); install", said)
+    assert re.search(
+        r"^two: its checkout \S+ is at commit \w+, this one at \w+", said, re.MULTILINE
+    )
     assert "one:" not in said
 
 
-def test_a_remote_that_is_down_is_named(place: Path, cluster: RayCluster) -> None:
+def test_a_remote_that_is_down_is_named(place: Path, refused: Callable[[], str]) -> None:
     (place / "file").touch()
-    share(place / "head", f"{place}/file/remote")
-    said = refused(place, cluster)
-    share(place / "head", f"{place}/remote")
+    share(place / "head", url=f"{place}/file/remote")
+    said = refused()
+    share(place / "head", url=f"{place}/remote")
     assert f"the shared remote `shared` ({place}/file/remote) cannot be written to; see" in said
 
 
@@ -133,21 +200,23 @@ def test_interrupted_all_end_and_have_saved(place: Path, cluster: RayCluster) ->
 
 
 def test_lost_workers_and_nodes_change_no_byte(
-    place: Path, cluster: RayCluster, nodes: Nodes
+    place: Path,
+    cluster: RayCluster,
+    nodes: Nodes,
+    undisturbed: list[subprocess.Popen[bytes]],
 ) -> None:
     """From the state of the test before; a node that is added meanwhile takes over."""
-    every = [f"{stage}@{method}" for stage in STAGES for method in METHODS]
-    run(place / "local", "dvc", "repro", *every)
     saved = newest(place)
     process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
     wait_for(lambda: newest(place) > saved, process, 300)
-    cluster.add("three", nodes.environment("three"))  # now: before, it would be given the training
-    (begun,) = place.glob("states/train-adain-*/run.json")
-    begun_as, saved = json.loads(begun.read_text())["run_id"], newest(place)
     for node in ("one", "two"):
         cluster.kill(node)
-    wait_for(lambda: "three" in at_work(place, "adain") and newest(place) > saved, process, 300)
+    cluster.add("three", nodes.environment("three"), cores=len(METHODS))
+    (begun,) = place.glob("states/train-adain-*/run.json")
+    begun_as, saved = json.loads(begun.read_text())["run_id"], newest(place)
+    wait_for(lambda: newest(place) > saved and "three" in at_work(place, "adain"), process, 300)
     kill_worker(at_work(place, "adain")["three"])
+    assert newest(place) < STEPS
     said = ended(process, place)
     assert process.returncode == 0, said
     assert re.search(r"adain: again, on three \(was lost on (one|two)\)", said)
@@ -155,6 +224,7 @@ def test_lost_workers_and_nodes_change_no_byte(
     head = place / "head"
     log = (head / ".checkpoints/fan-out/adain.log").read_text()
     assert len(re.findall(rf"resumes after step \d+ of {STEPS}", log)) >= 2
+    assert [one.wait(600) for one in undisturbed] == [0, 0]
     assert results(head) == results(place / "local")
     assert "models/adain/model.safetensors" in results(head)
     records = json.loads((head / "results/records/adain.json").read_text())
@@ -170,26 +240,27 @@ def newest(place: Path) -> int:
 
 
 def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
-    place: Path, cluster: RayCluster, s3: dict[str, str]
+    place: Path,
+    cluster: RayCluster,
+    s3: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     head = place / "head"
     edit(head, "scales", "smoke", "adain", "steps", value=6)
     for key in ("devices", "nodes"):
         edit(head, key, value=2)
-    run(head, *COMMIT, "-a", "-m", "fewer steps, two nodes")
+    commit(head)
     for node in ("one", "two", "three"):
         run(place / node, "git", "pull", "-q")
-    share(head, "s3://bench/results")
-    run(
-        head,
-        *["dvc", "remote", "modify", "--local", "shared", "endpointurl"],
-        s3["AWS_ENDPOINT_URL"],
-    )
-    where = {**s3, "ATELIER_CHECKPOINTS": "s3://bench/states"}
-    process = start(place, cluster, "adain", **where)
-    said = ended(process, place)
+    share(head, url="s3://bench/results", endpointurl=s3["AWS_ENDPOINT_URL"])
+    use(tracked(place, **s3, ATELIER_CHECKPOINTS="s3://bench/states"), monkeypatch)
+    monkeypatch.chdir(head)
+    code = atelier(monkeypatch, "fan-out", "adain", "--ray", cluster.address)
     log = (head / ".checkpoints/fan-out/adain.log").read_text()
-    assert process.returncode == 0, said + log
+    assert code == 0, capfd.readouterr().err + log
     assert re.search(r"train adain: 2 processes on \w+, \w+$", log, re.MULTILINE)
     assert computed_nothing(head, "adain")
     assert len(results(head)) > 4
+    states = fsspec.filesystem("s3", skip_instance_cache=True).glob("bench/states/train-adain-*/*")
+    assert "final-00000006.pt" in {state.rpartition("/")[2] for state in states}

@@ -84,3 +84,14 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyP
         connected("local"),
     ):
         pass
+
+
+@pytest.mark.slow
+def test_the_head_loads_no_torch() -> None:
+    """It would take longer than to connect, and the head itself computes nothing."""
+    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    modules = (
+        "atelier.cli.main, atelier.cli.mend, atelier.cli.fan_out_cluster, atelier.cluster.head"
+    )
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

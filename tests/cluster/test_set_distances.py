@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,6 @@ from atelier.metrics.frechet import frechet_distance
 from atelier.metrics.kid import kernel_distance
 from atelier.metrics.statistics import Statistics
 from atelier.nn.pretrained.features import load_features
-from support.bench import ROOT
 from support.cli import atelier
 from support.models import project
 from support.pictures import save
@@ -202,19 +200,16 @@ def test_pictures_and_vectors_in_a_bucket(
 @pytest.mark.cluster
 @pytest.mark.filterwarnings("default")
 def test_two_nodes_give_the_distances_of_one_process(
-    sets: Sets, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sets: Sets,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
-    from support.cluster import RayCluster  # noqa: PLC0415 - an extra
-
-    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    cluster = request.getfixturevalue("cluster")
     one_by_one(sets[0].parent, monkeypatch)
-    cluster = RayCluster({node: {"PYTHONPATH": paths} for node in ("one", "two")})
-    try:
-        ray = ("--vectors", str(sets[0].parent / "v"), "--ray", cluster.address)
-        assert atelier(monkeypatch, "distance", "a", "b", *ray) == 0
-    finally:
-        cluster.shutdown()
+    ray = ("--vectors", str(sets[0].parent / "v"), "--ray", cluster.address)
+    assert atelier(monkeypatch, "distance", "a", "b", *ray) == 0
     said = capsys.readouterr()
     assert_equal(json.loads(said.out), sets)
     assert f"skipped: {sets[1]}/broken.png: " in said.err

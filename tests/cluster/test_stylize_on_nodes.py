@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from support.bench import ROOT, environment
 from support.cli import atelier
 from support.models import project
 from support.pictures import save
@@ -18,7 +14,8 @@ from support.pictures import save
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("default")]
 
-from atelier.cluster.ray_pictures import Job, Worker, find_jobs, pool  # noqa: E402 - needs Ray
+from atelier.cluster import ray_pictures  # noqa: E402 - needs Ray
+from atelier.cluster.ray_pictures import Job, Worker, find_jobs, pool  # noqa: E402
 from atelier.cluster.storage import open_address  # noqa: E402
 from atelier.core.config import UserError  # noqa: E402
 from support.cluster import RayCluster  # noqa: E402
@@ -93,42 +90,34 @@ def test_a_bucket_of_pictures_equals_the_local_run_and_is_not_made_twice(
     cluster: RayCluster,
     s3: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """By two workers, then by one."""
     project(tmp_path, "cut")
     monkeypatch.chdir(tmp_path)
     for key, value in s3.items():
         monkeypatch.setenv(key, value)
+    monkeypatch.setattr(ray_pictures, "BATCH", 1)  # work for both
     assert atelier(monkeypatch, "stylize", "in", "-m", "cut", "-o", "here") == 1
     bucket = fsspec.filesystem("s3")
     bucket.put("in", "bench/in", recursive=True)
     expected = {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()}
     assert len(expected) == 4
-    code, said = stylize(cluster, s3)
-    assert code == 1, said
+    command = ["stylize", "s3://bench/in", "-m", "cut", "-o", "s3://bench/out"]
+    command += ["--ray", cluster.address, "--workers"]
+    capsys.readouterr()
+    assert atelier(monkeypatch, *command, "2") == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
     assert "skipped: bench/in/broken.png: " in said
     assert "error: 1 failed (see above); the rest are in s3://bench/out" in said
     assert held(bucket) == expected
     bucket.rm_file("bench/out/0-cut.png")
     before = times(bucket)
-    code, said = stylize(cluster, s3)
-    assert "cut: 3 of 5 results are in s3://bench/out already" in said
+    assert atelier(monkeypatch, *command, "1") == 1
+    assert "cut: 3 of 5 results are in s3://bench/out already" in "".join(capsys.readouterr())
     assert held(bucket) == expected
     assert times(bucket) == before | times(bucket, "0-cut.png")
-
-
-def stylize(cluster: RayCluster, s3: dict[str, str]) -> tuple[int, str]:
-    command = ["stylize", "s3://bench/in", "-m", "cut", "-o", "s3://bench/out", "--ray"]
-    paths = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "atelier.cli.main", *command, cluster.address],
-        env={**environment(), **s3, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout + done.stderr
 
 
 def held(bucket: fsspec.AbstractFileSystem) -> dict[str, bytes]:

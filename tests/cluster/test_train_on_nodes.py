@@ -1,69 +1,52 @@
-"""One training over two nodes of a real Ray cluster: result, Ctrl-C, resumption, lost nodes."""
+"""One training over two nodes of a real Ray cluster: Ctrl-C, a lost node, resumption, result."""
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from support.bench import ROOT, edit, environment, run, small_project, wait_for
+from atelier.cluster import launcher
+from atelier.engine.distributed import NODES_LAUNCHER
+from support.bench import edit, run, wait_for
 
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from support.cluster import RayCluster  # noqa: E402 - needs Ray
+from support.cluster import FEW, Nodes, RayCluster, use, variables  # noqa: E402 - needs Ray
 
-STEPS = 60
-INTERRUPTIBLE = """
+STAGE = """
 import runpy, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.argv = ["stages/train.py", "adain"]
+sys.argv = ["stages/train.py", "pair"]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+LAUNCHER = (*NODES_LAUNCHER, "stages/train.py", "pair")
+"""What the stage starts when it has loaded its packages."""
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(prepared: Path, nodes: Nodes) -> Path:
     """Prepared pictures, and what one process makes of them, whose draws are those of two."""
-    folder = small_project(tmp_path_factory.mktemp("training") / "project", ["adain"])
-    for key, value in {"steps": STEPS, "precision": "float32", "accumulate": 2}.items():
-        edit(folder, "scales", "smoke", "adain", key, value=value)
-    run(folder, "dvc", "repro", "train@adain")
-    (folder / "results/models/adain").rename(folder / "alone")
-    edit(folder, "scales", "smoke", "adain", "accumulate", value=1)
+    folder = shutil.copytree(prepared, nodes.place / "training", symlinks=True)
+    run(folder, sys.executable, "stages/train.py", "alone")
     edit(folder, "devices", value=2)
     edit(folder, "nodes", value=2)
-    run(folder, "dvc", "repro", "settings")
     return folder
 
 
-@pytest.fixture(scope="module")
-def cluster(project: Path) -> Iterator[RayCluster]:
-    own = {"ATELIER_PROJECT": str(project), "PYTHONPATH": paths(), "OMP_NUM_THREADS": "1"}
-    made = RayCluster({"two": own}, cores=1)
-    yield made
-    made.shutdown()
-
-
-def paths() -> str:
-    return os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-
-
-def start(project: Path, cluster: RayCluster) -> subprocess.Popen[bytes]:
-    """Begin the stage, as DVC does."""
-    env = {**environment(), "PYTHONPATH": paths(), "RAY_ADDRESS": cluster.address}
+def start(project: Path, cluster: RayCluster, *python: str) -> subprocess.Popen[bytes]:
     with (project / "said.txt").open("w") as out:
         return subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTIBLE],
+            [sys.executable, *python],
             cwd=project,
-            env=env,
+            env=variables(RAY_ADDRESS=cluster.address),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -77,35 +60,59 @@ def ended(process: subprocess.Popen[bytes], project: Path) -> str:
     return (project / "said.txt").read_text()
 
 
-def states(project: Path) -> list[str]:
-    return sorted(path.name for path in project.glob(".checkpoints/train-adain-*/step-*.pt"))
+def newest(project: Path) -> str:
+    """Name of the newest state."""
+    found = project.glob(".checkpoints/train-pair-*/step-*.pt")
+    return max((path.name for path in found), default="")
 
 
-def test_interrupted_and_resumed_it_equals_one_process(project: Path, cluster: RayCluster) -> None:
-    first = start(project, cluster)
-    wait_for(lambda: states(project), first, 300)
-    first.send_signal(signal.SIGINT)
-    said = ended(first, project)
-    assert first.returncode == 130, said
+def test_interrupted_it_has_saved(project: Path, cluster: RayCluster) -> None:
+    process = start(project, cluster, "-c", STAGE)
+    wait_for(lambda: newest(project), process, 300)
+    process.send_signal(signal.SIGINT)
+    said = ended(process, project)
+    assert process.returncode == 130, said
     assert said.count("train stopped; `dvc repro` resumes from here") == 1
-    assert states(project)[-1] < f"step-{STEPS:08d}.pt"
-    said = ended(start(project, cluster), project)
-    assert f"of {STEPS}" in said.partition("resumes after step ")[2]
-    assert "2 processes on head, two" in said
-    one = load_file(project / "alone/model.safetensors")
-    both = load_file(project / "results/models/adain/model.safetensors")
-    torch.testing.assert_close(both, one, rtol=1e-5, atol=1e-7)
+    assert newest(project) < f"step-{FEW:08d}.pt"
 
 
-def test_a_node_that_is_lost_or_missing_is_a_sentence(project: Path, cluster: RayCluster) -> None:
-    (project / "results/models/adain").rename(project / "both")
-    process = start(project, cluster)
-    wait_for(lambda: states(project), process, 300)
+def test_a_node_that_is_lost_is_a_sentence(project: Path, cluster: RayCluster) -> None:
+    """From the state of the test before."""
+    saved = newest(project)
+    process = start(project, cluster, *LAUNCHER)
+    wait_for(lambda: newest(project) > saved, process, 300)
     cluster.kill("two")
     said = ended(process, project)
     assert process.returncode == 1
     assert "Traceback" not in said
-    assert "error: train of adain: two: was lost; the training stops, and resumes" in said
-    said = ended(start(project, cluster), project)
-    last = said.splitlines()[-1]
-    assert last == "error: train of adain: params.yaml: nodes: 2, but the cluster has 1"
+    assert "error: train of pair: two: was lost; the training stops, and resumes" in said
+    assert newest(project) < f"step-{FEW:08d}.pt"
+
+
+def test_a_node_that_is_missing_is_a_sentence(
+    project: Path,
+    shared_cluster: RayCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if shared_cluster.nodes:
+        shared_cluster.kill("two")
+    use(variables(RAY_ADDRESS=shared_cluster.address), monkeypatch)
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("sys.argv", ["launcher", *LAUNCHER[-2:]])
+    with pytest.raises(SystemExit, match="1"):
+        launcher.main()
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "error: train of pair: params.yaml: nodes: 2, but the cluster has 1"
+
+
+def test_resumed_it_equals_one_process(project: Path, cluster: RayCluster) -> None:
+    """From the state of the tests before."""
+    said = ended(start(project, cluster, *LAUNCHER), project)
+    assert f"of {FEW}" in said.partition("resumes after step ")[2]
+    assert "2 processes on head, two" in said
+    one, both = (
+        load_file(project / f"results/models/{name}/model.safetensors")
+        for name in ("alone", "pair")
+    )
+    torch.testing.assert_close(both, one, rtol=1e-5, atol=1e-7)

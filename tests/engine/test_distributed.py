@@ -42,15 +42,17 @@ with process_group("cpu") as group:
 """
 
 
-def two(folder: Path, steps: int = 6, stop: int = 0) -> list[tuple[dict[str, Tensor], dict]]:  # type: ignore[type-arg]
+def two(
+    python: Path, folder: Path, steps: int = 6, stop: int = 0
+) -> list[tuple[dict[str, Tensor], dict]]:  # type: ignore[type-arg]
     """What each of two processes has at its end, or after ``stop`` steps."""
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     script = folder / "child.py"
     script.write_text(CHILD)
     path = f"{Path(__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHON_EXEC": str(python)}
     subprocess.run(
-        [sys.executable, *command, str(script), str(folder), str(steps), str(stop)],
+        [python, *command, str(script), str(folder), str(steps), str(stop)],
         check=True,
         env=env,
         capture_output=True,
@@ -80,9 +82,17 @@ def test_parts_one_after_another_give_the_whole_batchs_gradient(
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, Tensor], dict]]:  # type: ignore[type-arg]
+def python(warm_programs: Path) -> Path:
+    """An interpreter that has torch imported, for launchers and what they launch."""
+    return warm_programs / "python"
+
+
+@pytest.fixture(scope="module")
+def both(
+    python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[dict[str, Tensor], dict]]:  # type: ignore[type-arg]
     """What each of two processes has after a training that nobody stopped."""
-    return two(tmp_path_factory.mktemp("both"))
+    return two(python, tmp_path_factory.mktemp("both"))
 
 
 @pytest.mark.slow
@@ -95,10 +105,12 @@ def test_two_processes_train_like_one_with_the_joint_batch(both: Any, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_processes_resume_like_two_that_never_stopped(both: Any, tmp_path: Path) -> None:
+def test_two_processes_resume_like_two_that_never_stopped(
+    both: Any, python: Path, tmp_path: Path
+) -> None:
     (whole, _), _ = both
-    two(tmp_path, stop=5)  # before its state is saved: the last is that of step 4
-    (parts, _), _ = two(tmp_path)
+    two(python, tmp_path, stop=5)  # before its state is saved: the last is that of step 4
+    (parts, _), _ = two(python, tmp_path)
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
@@ -202,11 +214,11 @@ def test_every_process_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_of_processes_that_fail_their_own_words_are_all_there_is(
-    end: str, code: int, said: list[str], tmp_path: Path
+    end: str, code: int, said: list[str], python: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"import os, sys\nif os.environ['RANK'] == '0': {end}\n")
-    launcher = [sys.executable, "-m", "atelier.engine.launcher", "--standalone"]
+    launcher = [python, "-m", "atelier.engine.launcher", "--standalone"]
     done = subprocess.run(
         [*launcher, "--nproc-per-node=2", str(script)],
         capture_output=True,

@@ -28,6 +28,8 @@ from support.tensors import count, equal, weights
 every_entry = pytest.mark.parametrize("name", NAMES)
 every_training = pytest.mark.parametrize("name", TRAINED)
 constant = pytest.mark.parametrize("which", ["content", "style", "both"])
+lines_of_others = pytest.mark.no_cover
+"""Watched, it takes half as long again, and other tests of the same entry run the same lines."""
 LARGEST_LIMIT = 32
 """In pixels: a system may refuse pictures with a shorter side, but none of this side."""
 
@@ -84,7 +86,7 @@ def test_two_steps_have_finite_losses_and_move_every_network(name: str, tmp_path
 
 
 @every_training
-@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=[pytest.mark.slow, lines_of_others])])
 def test_a_resumed_training_equals_an_uninterrupted_one(
     name: str, stop: int, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 
 
 @every_training
+@lines_of_others
 def test_the_seed_decides_weights_and_losses(name: str, tmp_path: Path) -> None:
     """And not the global generator, which is left as it was."""
     one, other = twins(lambda: build_trained(name, 3))
@@ -141,6 +144,7 @@ def test_a_warm_start_takes_the_weights_of_another_training(name: str, tmp_path:
 
 @every_training
 @constant
+@lines_of_others
 def test_pictures_of_one_colour_have_finite_losses_and_gradients(name: str, which: str) -> None:
     method = build_trained(name)
     found = contract.losses(method, contract.batch_of(method, *pair(which)))
@@ -152,11 +156,13 @@ def test_pictures_of_one_colour_have_finite_losses_and_gradients(name: str, whic
 
 @every_entry
 @constant
+@lines_of_others
 def test_pictures_of_one_colour_are_stylised(name: str, which: str) -> None:
     assert is_picture(build(name).stylize(*pair(which)))
 
 
 @every_training
+@lines_of_others
 def test_losses_stay_in_float32_when_the_convolutions_do_not(name: str) -> None:
     exact, rough = build_trained(name), build_trained(name)
     expected = contract.losses(exact, contract.batch_of(exact, *pair()))
@@ -186,6 +192,7 @@ def test_a_picture_of_any_size_keeps_it(name: str, size: tuple[int, int]) -> Non
 
 
 @every_training
+@lines_of_others
 def test_a_method_is_applied_in_bfloat16_to_nearly_the_same_picture(name: str) -> None:
     # as published, an untrained decoder of AdaIN paints black
     overrides = {"init": "he"} if CLASSES[name].__name__ == "AdaIN" else {}
@@ -198,6 +205,7 @@ def test_a_method_is_applied_in_bfloat16_to_nearly_the_same_picture(name: str) -
 
 
 @every_entry
+@lines_of_others
 def test_a_picture_does_not_depend_on_its_neighbours(name: str) -> None:
     method, content, style = build(name), smooth(2, 40, 44), smooth(2, 50, 36, seed=1)
     together = method.stylize(content, style)
@@ -207,12 +215,14 @@ def test_a_picture_does_not_depend_on_its_neighbours(name: str) -> None:
 
 
 @every_entry
+@lines_of_others
 def test_two_runs_are_the_same_bit_for_bit(name: str) -> None:
     one, other = (build(name, 3).stylize(*pair()) for _ in range(2))
     assert torch.equal(one, other)
 
 
 @every_entry
+@lines_of_others
 def test_an_iterate_leaves_the_callers_modes_alone(name: str) -> None:
     """Between two iterates the caller may take gradients, or go on with another picture's."""
     first, second = build(name, 3), build(name, 3)

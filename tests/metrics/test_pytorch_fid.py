@@ -6,17 +6,13 @@ and place; only the numbers in it are others.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pytorch_fid import inception
-from pytorch_fid.fid_score import get_activations
+from pytorch_fid import fid_score, inception
 from torch import Tensor
 
 from atelier.core import images
@@ -93,26 +89,27 @@ def test_vectors_equal_pytorch_fids(
     monkeypatch.setenv("TORCH_HOME", str(cache))
     network = inception.InceptionV3()
     files = sorted(folders["results"][1].iterdir())
-    expected = get_activations(files, network, batch_size=1, num_workers=0)
+    expected = fid_score.get_activations(files, network, batch_size=1, num_workers=0)
     assert expected.std(0).mean() > 1e-3
     np.testing.assert_allclose(vectors["results"].numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # SciPy's, in pytorch-fid
 def test_the_distance_equals_its_command_line(
-    cache: Path, folders: dict[str, tuple[Path, Path]], vectors: dict[str, Tensor]
+    cache: Path,
+    folders: dict[str, tuple[Path, Path]],
+    vectors: dict[str, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """To 1e-4 only: its root of a product of rank 3 is inexact (SciPy warns of that)."""
     theirs = [str(folders[name][1]) for name in SIZES]
     options = "--dims 2048 --device cpu --batch-size 1 --num-workers 0"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytorch_fid", *theirs, *options.split()],
-        env={**os.environ, "TORCH_HOME": str(cache)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    expected = float(done.stdout.split("FID:")[1])
+    monkeypatch.setenv("TORCH_HOME", str(cache))
+    monkeypatch.setattr("sys.argv", ["pytorch-fid", *theirs, *options.split()])
+    fid_score.main()
+    expected = float(capsys.readouterr().out.split("FID:")[1])
     assert expected > 0.1
     found = frechet_distance(vectors["paintings"], vectors["results"])
     assert found == pytest.approx(expected, rel=1e-4)

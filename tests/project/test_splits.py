@@ -14,13 +14,13 @@ from atelier.core.images import find, size_of
 from atelier.core.paths import Results
 from support.bench import edit, fake_picture, run, small_project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 HEIGHT, WIDTH = 40, 64
 PREPARE = {"size": [HEIGHT, WIDTH], "test_paintings": 2, "pair_with": "test_paintings"}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Path:
     """One repro with all of it."""
     folder = small_project(tmp_path_factory.mktemp("bench") / "project", ["adain"])
     (folder / "data/everyday").mkdir()

@@ -17,21 +17,28 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+programs = BIN
+"""Folder of `python`, `dvc` and `atelier`; in some files those of ``warm.interpreters``."""
 
 
-def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(
+    project: Path, *command: str, check: bool = True, cold: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project; ``cold``: in interpreters that begin with nothing imported."""
+    env = environment(cold=cold)
     done = subprocess.run(
-        command, cwd=project, env=environment(), capture_output=True, text=True, check=False
+        command, cwd=project, env=env, capture_output=True, text=True, check=False
     )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-def environment() -> dict[str, str]:
+def environment(*, cold: bool = False) -> dict[str, str]:
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "ATELIER_"))
     }
-    return {**kept, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    folders = [*([] if cold else [str(programs)]), str(BIN), os.environ["PATH"]]
+    return {**kept, "PATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1"}
 
 
 def edit(project: Path, *keys: str, value: object) -> None:

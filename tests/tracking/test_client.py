@@ -19,9 +19,7 @@ from atelier.tracking.client import Run, open_run
 from atelier.tracking.inputs import data_inputs
 
 NAMES = {f"GIT_{who}_{what}": "a" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-BIN = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-"""DVC's queue starts its worker as ``dvc``."""
-IDENTITY = {**os.environ, **NAMES, "DVC_NO_ANALYTICS": "1", "PATH": BIN}
+IDENTITY = {**os.environ, **NAMES, "DVC_NO_ANALYTICS": "1"}
 PARAMS = {"method": {"steps": 10, "layers": ["a", "b"]}, "seed": 0}
 
 
@@ -225,7 +223,7 @@ def test_a_temporary_copy_tracks_into_the_main_root(project: Path, tmp_path: Pat
 STAGES = """\
 stages:
   train:
-    cmd: {python} train.py
+    cmd: python train.py
     deps: [train.py]
     params: [scale]
     outs: [run.json]
@@ -254,18 +252,19 @@ WAYS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_dvc_experiment_tracks_into_the_main_root_wherever_it_runs(
-    project: Path, way: str
+    project: Path, way: str, warm_programs: Path
 ) -> None:
-    (project / "dvc.yaml").write_text(STAGES.format(python=sys.executable))
+    (project / "dvc.yaml").write_text(STAGES)
     (project / "train.py").write_text(TRAIN)
     (project / ".gitignore").write_text("/run.json\n/mlflow.db*\n/mlartifacts\n")
-    dvc = [sys.executable, "-m", "dvc"]
+    folders = [str(warm_programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    path = os.pathsep.join(folders)  # DVC's queue starts its worker as ``dvc``
     for command in (
         ["git", "init"],
-        [*dvc, "init", "-q"],
+        ["dvc", "init", "-q"],
         ["git", "add", "."],
         ["git", "commit", "-m", "first"],
-        *([*dvc, *words] for words in WAYS[way]),
+        *(["dvc", *words] for words in WAYS[way]),
     ):
         done = subprocess.run(
             command,
@@ -273,7 +272,7 @@ def test_a_dvc_experiment_tracks_into_the_main_root_wherever_it_runs(
             capture_output=True,
             text=True,
             check=False,
-            env=IDENTITY,
+            env={**IDENTITY, "PATH": path},
             timeout=300,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -521,12 +520,12 @@ def test_a_run_that_never_opened_is_inert() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["at work", "as it opens"])
 def test_a_run_whose_process_was_killed_is_closed_by_whoever_looks_next(
-    project: Path, when: str
+    project: Path, warm_programs: Path, when: str
 ) -> None:
     kill = "client._send = lambda *_: os._exit(9)\n" if when == "as it opens" else ""
     begin = "import os\nfrom atelier.tracking import client\nclient.open_run('cut', 'train', {})\n"
     text = begin.replace("client.open_run", f"{kill}client.open_run") + "os._exit(9)"
-    done = subprocess.run([sys.executable, "-c", text], cwd=project, check=False)
+    done = subprocess.run([warm_programs / "python", "-c", text], cwd=project, check=False)
     assert done.returncode == 9
     (killed,) = open_store().search_runs(["1"])
     assert killed.info.status == "RUNNING"

@@ -7,20 +7,16 @@ failure does not affect the others. Shared stages run before, the comparison aft
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import torch
-import typer
 
 from atelier.cluster.dvc import LOGS, Dvc, alone, prepare, stale_methods, targets
-from atelier.cluster.ray_cluster import connected
 from atelier.core.config import Params, UserError
 from atelier.datasets.parallel import cores
 from atelier.methods.base import system_of
@@ -117,44 +113,3 @@ class FanOut:
         why = "is in use by another DVC" if code and self.dvc.busy(log) else "failed"
         ended = f"{why}, see {log}" if code else "done"
         return f"{name}: {ended} ({time.monotonic() - began:.0f} s)"
-
-
-def on_cluster(address: str, names: Sequence[str], params: Params, root: Path) -> list[str]:
-    """Run methods on a Ray cluster, show what runs where; return the methods that failed."""
-    with connected(address, root):
-        from atelier.cluster.head import RayFanOut  # noqa: PLC0415 - imports Ray, an extra
-
-        run, live = RayFanOut(list(dict.fromkeys(names)), params, root), LiveTable()
-        try:
-            with closing(run.run()) as lines:  # Ctrl-C here, too, has to cancel what runs
-                for line in lines:
-                    live.show(line, run.table())
-        finally:
-            live.end(run.table())
-        return run.failed
-
-
-class LiveTable:
-    """Lines, and below them a table that is redrawn; not on a terminal, once at the end."""
-
-    def __init__(self) -> None:
-        self.live, self.height = sys.stdout.isatty(), 0
-
-    def show(self, line: str, table: str) -> None:
-        """Print a line above the table; "" redraws the table alone."""
-        self._clear()
-        if line:
-            typer.echo(line)
-        if self.live:
-            typer.echo(table)
-            self.height = table.count("\n") + 1
-
-    def end(self, table: str) -> None:
-        """Print the table for the last time."""
-        self._clear()
-        typer.echo(table)
-
-    def _clear(self) -> None:
-        if self.height:
-            typer.echo(f"\x1b[{self.height}A\x1b[J", nl=False)
-        self.height = 0

@@ -181,7 +181,6 @@ def fan_out(
 
     On this machine, `dvc repro` compares them afterwards; with --ray, they are compared, too.
     """
-    from atelier.cli import fan_out  # noqa: PLC0415
     from atelier.cli.mend import mend  # noqa: PLC0415
 
     interrupt_on_sigterm()
@@ -196,8 +195,12 @@ def fan_out(
     if ray:
         if lanes:
             raise UserError("--lanes is for this machine; Ray starts what a cluster has room for")
-        failed = fan_out.on_cluster(ray, names, params, root)
+        from atelier.cli.fan_out_cluster import fan_out_on_cluster  # noqa: PLC0415
+
+        failed = fan_out_on_cluster(ray, names, params, root)
     else:
+        from atelier.cli import fan_out  # noqa: PLC0415 - imports torch
+
         queue = fan_out.dearest_first(params, names)
         run = fan_out.FanOut(queue, fan_out.lanes(lanes, params.devices // params.nodes), root)
         for number, line in enumerate(run.run(), 1):

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 CamWeight = Literal["effective", "original"]
+ORIGINAL = "parametrizations.weight.original"
+"""Where torch keeps a weight that it normalises."""
 
 
 class ClassActivation(nn.Module):
@@ -44,8 +46,8 @@ class ClassActivation(nn.Module):
         # products and sums instead of F.linear, which autocast would run in bfloat16
         logits = [(pools[0] * average).sum(1), (pools[1] * maximum).sum(1)]
         if self.original:
-            average = self.average.parametrizations.weight.original  # type: ignore[union-attr, assignment]
-            maximum = self.maximum.parametrizations.weight.original  # type: ignore[union-attr, assignment]
+            average = self.average.get_parameter(ORIGINAL)
+            maximum = self.maximum.get_parameter(ORIGINAL)
         both = torch.cat([average, maximum], 1)[..., None, None]  # (1, 2C, 1, 1)
         first, second = (self.fuse.weight * both).chunk(2, 1)
         return F.conv2d(value, first + second, self.fuse.bias), torch.stack(logits, 1)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 from torch import Tensor
@@ -51,7 +51,7 @@ def _second(bench: Bench) -> Path:
 
 def _mix(bench: Bench, folder: Path, paintings: Sequence[Path]) -> list[float]:
     """Write ``<weight>/<photo>.png``; return the mean seconds per picture of each weight."""
-    method = cast("Arbitrary", bench.method(ENTRY))  # type: ignore[type-arg]
+    method = cast("Arbitrary[Any]", bench.method(ENTRY))
     styles = [images.load_batch([path]) for path in paintings]
     contents = [images.load_batch([job.content]) for job in bench.jobs]
     _timed(method, contents[0], styles, 0.5)  # the first one warms up
@@ -67,10 +67,7 @@ def _mix(bench: Bench, folder: Path, paintings: Sequence[Path]) -> list[float]:
 
 
 def _timed(
-    method: Arbitrary,  # type: ignore[type-arg]
-    content: Tensor,
-    styles: Sequence[Tensor],
-    share: float,
+    method: Arbitrary[Any], content: Tensor, styles: Sequence[Tensor], share: float
 ) -> tuple[float, Tensor]:
     began = time.monotonic()
     image = method.interpolate(content, styles, [1 - share, share], 1.0)[0].cpu()
