@@ -5,7 +5,8 @@
 One command for the training steps of ``training_step.py`` and ``adversarial_step.py``, a step of
 Gatys' optimisation, and applying CycleGAN's generator. *Ours* and *plain* do the same with the same
 weights and pictures, in turn, so that the ratio of their medians (above 1: ours is faster) also
-holds on a shared machine; seconds do not. Writes ``speed.json`` and ``speed.md``.
+holds on a shared machine; seconds do not. Freed memory stays with the process, as in the stages and
+the command line: both are faster with it. Writes ``speed.json`` and ``speed.md``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
+from atelier.core.allocator import keep_memory
 from atelier.core.files import atomic, write_json
 from atelier.methods.base import make
 
@@ -165,6 +167,7 @@ def every(features: str, crop: int, side: int, width: int, repeats: int) -> Iter
 
 
 def main(out: Path, features: str, **size: int) -> None:
+    keep_memory()
     found = []
     for row in every(features, **size):
         found.append(row)

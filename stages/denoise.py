@@ -31,6 +31,7 @@ def denoise(name: str, params: Params) -> None:
     from atelier.core.workers import workers_of  # noqa: PLC0415
     from atelier.engine.curves import write_curves  # noqa: PLC0415
     from atelier.engine.elsewhere import Elsewhere  # noqa: PLC0415
+    from atelier.engine.processes import Processes  # noqa: PLC0415
     from atelier.engine.stylize import cost, mean_curves, stylize, write_outputs  # noqa: PLC0415
     from atelier.methods.zsn2n import (  # noqa: PLC0415
         CHOICE,
@@ -56,7 +57,9 @@ def denoise(name: str, params: Params) -> None:
     kept = checkpoint_folder(f"denoise-{name}", key, stage_code("denoise"))
     with workers_of(params) as workers:
         build = partial(Denoiser, settings, params.seed)
-        pool = Elsewhere(workers, params, build, method.card()).make if workers else None
+        several = settings.workers > 1 and device == "cpu"
+        local = Processes(method, settings.workers).make if several else None
+        pool = Elsewhere(workers, params, build, method.card()).make if workers else local
         records = stylize(method, jobs, kept, lambda *_: None, f"denoise {name}", elsewhere=pool)
     write_outputs(jobs, kept, out.images)
     curves = mean_curves(records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -439,6 +440,7 @@ def test_networks_are_compiled_where_they_are_called(
 ) -> None:
     asked: list[nn.Module] = []
     monkeypatch.setattr(nn.Module, "compile", lambda self: asked.append(self))  # noqa: PLW0108 - bound
+    monkeypatch.setenv("CXX", sys.executable)  # any program
     method, batches = toy(tmp_path, steps=1, compile=True)
     inner = method.networks["net"]
     method.networks = nn.ModuleDict({"both": nn.ModuleDict({"net": inner})})
@@ -447,3 +449,14 @@ def test_networks_are_compiled_where_they_are_called(
     plain, batches = toy(tmp_path, steps=1)
     Trainer(plain, batches, tmp_path / "states")
     assert asked == [inner]
+
+
+def test_compiling_for_a_cpu_needs_a_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    method, batches = toy(tmp_path, steps=1, compile=True)
+    with pytest.raises(
+        UserError, match=r"^compile: true needs .* no-such-compiler is not installed"
+    ):
+        Trainer(method, batches, tmp_path / "states")

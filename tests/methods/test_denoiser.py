@@ -52,7 +52,7 @@ def test_a_seeded_choice_of_the_pictures(pictures: list[Path]) -> None:
 )
 def test_the_entries_that_are_denoised(on: object, *, wanted: bool) -> None:
     """An entry may be called `one`, which is a part of `none`."""
-    block = {"on": on, "steps": 3}
+    block = {"on": on, "steps": 3, "workers": 2}  # the last changes no picture
     settings = DenoiseSettings.build(block, "denoise")
     assert settings.deciding(block, {"one"}) == ({"steps": 3} if wanted else None)
 

@@ -35,18 +35,32 @@ def cores() -> int:
 
 
 def parallel(
-    function: Callable[[A], B], tasks: Sequence[A], what: str, workers: int | None = None
+    function: Callable[[A], B],
+    tasks: Sequence[A],
+    what: str,
+    workers: int | None = None,
+    *,
+    least: int = PER_WORKER,
+    remedy: str = "a lower `max_megapixels`",
 ) -> Iterator[B]:
     """Yield ``function(task)`` for every task, in order.
 
     ``function`` must be importable (top level of a module). With ``workers=1``, or too few tasks to
     be worth a process, everything runs in this process.
 
+    Args:
+        function: what to do with a task.
+        tasks: arguments, which are sent to the processes.
+        what: label of progress and messages.
+        workers: number of processes; None: one per core.
+        least: tasks that are worth a process.
+        remedy: what to do about memory instead of fewer ``workers``, for a message.
+
     Raises:
         UserError: a worker died, usually for lack of memory; or the calling script has no main
             guard, so that every worker, which imports it first, would call this again.
     """
-    count = min(workers or cores(), -(-len(tasks) // PER_WORKER))
+    count = min(workers or cores(), -(-len(tasks) // least))
     if count <= 1:
         yield from progress(map(function, tasks), len(tasks), what)
         return
@@ -54,11 +68,11 @@ def parallel(
     others, started = set(multiprocessing.active_children()), set[BaseProcess]()
     try:
         with _pool(count) as pool:
-            results = pool.map(function, tasks, chunksize=4)
+            results = pool.map(function, tasks, chunksize=min(4, least))
             started = set(multiprocessing.active_children()) - others
             yield from progress(results, len(tasks), what)
     except BrokenProcessPool:
-        raise UserError(f"{what}: {_why_broken(started)}") from None
+        raise UserError(f"{what}: {_why_broken(started, remedy)}") from None
 
 
 def _leave_if_imported() -> None:
@@ -70,7 +84,7 @@ def _leave_if_imported() -> None:
         raise SystemExit(UNGUARDED)
 
 
-def _why_broken(workers: Collection[BaseProcess]) -> str:
+def _why_broken(workers: Collection[BaseProcess], remedy: str) -> str:
     for worker in workers:  # the pool is told before they have really ended
         worker.join(ENDING)
     if UNGUARDED in {worker.exitcode for worker in workers}:
@@ -79,7 +93,7 @@ def _why_broken(workers: Collection[BaseProcess]) -> str:
             'below `if __name__ == "__main__":`, or set `workers: 1`'
         )
     reason = "a worker process died, probably for lack of memory"
-    return f"{reason}; set fewer `workers` or a lower `max_megapixels`"
+    return f"{reason}; set fewer `workers` or {remedy}"
 
 
 @contextmanager

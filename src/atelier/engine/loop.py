@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
@@ -30,6 +30,7 @@ from atelier.core.batches import Batch, Batches, loader
 from atelier.core.checkpoints import load_weights, newest_state, save_final_state, save_state
 from atelier.core.config import UserError
 from atelier.core.precision import lowered
+from atelier.engine.compilation import compile_networks
 from atelier.engine.distributed import ALONE, ProcessGroup
 from atelier.engine.guard import Guard, exact, read
 from atelier.engine.interruption import interruptible
@@ -95,8 +96,7 @@ class Trainer:
             if self.settings.ema:
                 self.average = self._average()  # average of the loaded weights
         if self.settings.compile:
-            for network in _called(self.method.networks):
-                network.compile()  # in place: names and weights are unchanged
+            compile_networks(self.method.networks, method.device)
 
     def _average(self) -> AveragedModel:
         update = get_ema_multi_avg_fn(self.settings.ema)  # type: ignore[no-untyped-call]
@@ -324,9 +324,3 @@ class Trainer:
 
 def _shapes(tensors: Mapping[str, Any]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in tensors.items()}
-
-
-def _called(networks: nn.ModuleDict) -> Iterator[nn.Module]:
-    """Yield the networks that are called, as a ModuleDict is not."""
-    for part in networks.values():
-        yield from _called(part) if isinstance(part, nn.ModuleDict) else (part,)

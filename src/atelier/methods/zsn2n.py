@@ -25,6 +25,7 @@ from atelier.core.batches import seed_of
 from atelier.core.config import Settings, UserError
 from atelier.core.pairing import Job, choose
 from atelier.core.precision import lowered, noted
+from atelier.core.purpose import RunSetting, split
 from atelier.core.stage_settings import is_among
 from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method
@@ -78,6 +79,8 @@ class DenoiseSettings(Settings):
     """Repeat the last picture until the batch is full. Convolutions round differently for another
     number of pictures, and training amplifies it. At one batch size a picture's result is the same
     bit for bit whatever its neighbours."""
+    workers: RunSetting[int] = Field(1, ge=1)
+    """Processes among which the batches are divided; on a CPU only."""
 
     @model_validator(mode="before")
     @classmethod
@@ -91,9 +94,11 @@ class DenoiseSettings(Settings):
     def deciding(self, block: Mapping[str, Any], names: Collection[str]) -> dict[str, Any] | None:
         """Return the part of the settings' ``block`` that an entry's pictures depend on, if any.
 
-        Without ``on``, so that denoising one more entry leaves the others alone.
+        Without ``on``, so that denoising one more entry leaves the others alone, and without what
+        changes no picture.
         """
-        own = {key: value for key, value in block.items() if key != "on"}
+        run = split(type(self), block)["run"]
+        own = {key: value for key, value in block.items() if key != "on" and key not in run}
         return own if is_among(names, self.on) else None
 
     @model_validator(mode="after")
@@ -312,8 +317,8 @@ class Denoiser(Method[DenoiseSettings]):
         yield from denoise(content.to(self.device), self.settings, seeds, self.every)
 
 
-CHOICE = ("on", "pictures")
-"""Settings of what is denoised, on which no denoised picture depends."""
+CHOICE = ("on", "pictures", "workers")
+"""Settings of what is denoised and where, on which no denoised picture depends."""
 
 
 def denoise_jobs(pictures: Sequence[Path], count: int | None = None, seed: int = 0) -> list[Job]:

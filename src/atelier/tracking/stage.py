@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import sys
@@ -11,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import NoReturn
 
+from atelier.core.allocator import keep_memory
 from atelier.core.config import Params, UserError
 from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
@@ -24,8 +24,6 @@ from atelier.core.structure import NAME
 MEMORY = "out of memory; lower `batch` or `crop`, or raise `accumulate` or set a `tile`"
 RESTORE_ONLY = "ATELIER_RESTORE_ONLY"
 """Environment variable of a ``dvc repro`` that only restores results: no stage may run."""
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Constants of glibc's <malloc.h>."""
 
 
 def stage_entry() -> str:
@@ -116,18 +114,6 @@ def tune_process() -> None:
     keep_memory()
     spare_collection()
     show_logs()
-
-
-def keep_memory() -> None:
-    """Make glibc keep freed memory instead of returning it to the kernel after every tensor.
-
-    A step of Gatys' method frees and takes hundreds of MiB, and every page of newly mapped memory
-    costs a page fault. No effect with other C libraries.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def spare_collection() -> None:
