@@ -36,8 +36,12 @@ def _same_main() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_collection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stage run in this process would keep all there is, and torch's compiler complains of it."""
+    """A stage run in this process would keep all there is, and torch's compiler complains of it.
+
+    Memory that it keeps is none that a later test sees taken.
+    """
     monkeypatch.setattr("atelier.tracking.stage.spare_collection", lambda: None)
+    monkeypatch.setattr("atelier.core.allocator.keep_memory", lambda: None)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from atelier.core import allocator
 from atelier.core.config import Params, UserError
 from atelier.core.device import device_name, pick_device
 from atelier.core.images import ImageError
@@ -84,7 +85,7 @@ def test_the_next_success_removes_the_record_of_a_failure() -> None:
 
 def test_a_stage_changes_nothing_in_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that runs one keeps its own memory, garbage and messages."""
-    monkeypatch.setattr(module, "ctypes", None)
+    monkeypatch.setattr(allocator, "keep_memory", None)
 
     def known() -> tuple[object, ...]:
         return gc.get_threshold(), gc.get_freeze_count(), [*logging.getLogger("atelier").handlers]

@@ -14,7 +14,7 @@ import typer
 
 from atelier.cli import apply, data, distance, settings, study, votes, zoo
 from atelier.cli.options import RayAddress
-from atelier.core.allocator import keep_memory
+from atelier.core import allocator
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.console import use_plain_characters
 from atelier.core.files import disk_reason
@@ -227,7 +227,7 @@ def weights_convert(
 def main() -> None:
     """Run the command line: one line per error; exit codes 1 error, 2 usage, 130 Ctrl-C."""
     use_plain_characters()
-    keep_memory()
+    allocator.keep_memory()
     try:
         app()
     except (UserError, OSError) as error:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from atelier.core.allocator import keep_memory
+from atelier.core import allocator
 from atelier.core.config import Params, UserError
 from atelier.core.console import use_plain_characters
 from atelier.core.device import out_of_memory
@@ -111,7 +111,7 @@ class _Note:
 
 def tune_process() -> None:
     """Set up the process of a stage: memory, garbage collection, log messages."""
-    keep_memory()
+    allocator.keep_memory()
     spare_collection()
     show_logs()
 
