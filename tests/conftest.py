@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: the cores are the workers'
 
 import pytest
+import torch
 
 from atelier.tracking import client
 from atelier.tracking.client import Run
@@ -32,6 +33,12 @@ def _same_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """A network built without a generator is the same whichever tests ran before in the worker."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
