@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +35,9 @@ def test_a_log_is_passed_on_as_it_grows_and_begins_again_when_emptied(
 @pytest.fixture
 def _handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGINT)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, set())
     yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     signal.signal(signal.SIGINT, before)
 
 
@@ -45,3 +49,16 @@ def test_a_task_is_interrupted_once_even_if_it_ignored_that_before() -> None:
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("_handler")
+def test_what_a_task_starts_can_be_interrupted_though_ray_blocks_that() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    be_interruptible()
+    interrupted = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", interrupted], check=False, capture_output=True
+        ).returncode
+        == -signal.SIGINT
+    )

@@ -151,7 +151,8 @@ def be_interruptible() -> None:
     """Let Ctrl-C interrupt this task once, and ignore it from then on.
 
     Ray cancels a task as by Ctrl-C and repeats that until it has ended, which must not disturb what
-    saves and copies meanwhile. A shell makes a node ignore Ctrl-C that it starts in the background.
+    saves and copies meanwhile. A shell makes a node ignore Ctrl-C that it starts in the background,
+    and Ray blocks the signal in all that it starts: DVC and its stages would inherit that.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a handler's
@@ -160,6 +161,7 @@ def be_interruptible() -> None:
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _reason(failure: Exception) -> str:
