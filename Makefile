@@ -34,7 +34,7 @@ test: $(VENV)/.installed-dev data  ## install what the tests need, run all but a
 	pytest $(PARALLEL) -m "not cluster" --cov=atelier
 
 test-cluster: $(VENV)/.installed-dev data  ## the tests that start Ray clusters on this machine, two at a time
-	pytest $(PARALLEL) -n 2 -m cluster tests/cluster
+	pytest $(PARALLEL) -n 2 -rs -m cluster tests/cluster
 
 test-fast: $(VENV)/.installed-dev  ## the tests that need neither DVC nor a browser nor patience
 	pytest $(PARALLEL) -m "not slow and not real and not browser and not cluster"

@@ -76,6 +76,14 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, storage: dict[str, str]) -> 
     return Nodes(tmp_path_factory.mktemp("cluster"), storage)
 
 
+@pytest.fixture
+def slow_disk(nodes: Nodes) -> Iterator[Path]:
+    """While this file exists, a training takes long enough to be stopped halfway."""
+    nodes.slow.touch()
+    yield nodes.slow
+    nodes.slow.unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="session")
 def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
     """A head and a node with a core each, started once as that takes seconds."""

@@ -189,6 +189,7 @@ def test_a_remote_that_is_down_is_named(place: Path, refused: Callable[[], str])
     assert f"the shared remote `shared` ({place}/file/remote) cannot be written to; see" in said
 
 
+@pytest.mark.usefixtures("slow_disk")
 def test_interrupted_all_end_and_have_saved(place: Path, cluster: RayCluster) -> None:
     process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
     wait_for(lambda: newest(place), process, 300)
@@ -204,6 +205,7 @@ def test_lost_workers_and_nodes_change_no_byte(
     cluster: RayCluster,
     nodes: Nodes,
     undisturbed: list[subprocess.Popen[bytes]],
+    slow_disk: Path,
 ) -> None:
     """From the state of the test before; a node that is added meanwhile takes over."""
     saved = newest(place)
@@ -217,6 +219,7 @@ def test_lost_workers_and_nodes_change_no_byte(
     wait_for(lambda: newest(place) > saved and "three" in at_work(place, "adain"), process, 300)
     kill_worker(at_work(place, "adain")["three"])
     assert newest(place) < STEPS
+    slow_disk.unlink()
     said = ended(process, place)
     assert process.returncode == 0, said
     assert re.search(r"adain: again, on three \(was lost on (one|two)\)", said)

@@ -45,7 +45,7 @@ def entrance(cluster: RayCluster, tmp_path: Path) -> Iterator[str]:
         return False
 
     try:
-        wait_for(listens, server, 120)
+        wait_for(listens, server, 300)
         yield f"ray://127.0.0.1:{port}"
     finally:
         server.terminate()

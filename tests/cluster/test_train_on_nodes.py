@@ -19,7 +19,7 @@ from support.bench import edit, run, wait_for
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from support.cluster import FEW, Nodes, RayCluster, use, variables  # noqa: E402 - needs Ray
+from support.cluster import FEW, SLOW, Nodes, RayCluster, use, variables  # noqa: E402 - needs Ray
 
 STAGE = """
 import runpy, signal, sys
@@ -46,7 +46,7 @@ def start(project: Path, cluster: RayCluster, *python: str) -> subprocess.Popen[
         return subprocess.Popen(
             [sys.executable, *python],
             cwd=project,
-            env=variables(RAY_ADDRESS=cluster.address),
+            env=variables(RAY_ADDRESS=cluster.address, **{SLOW: str(project.parent / "slow")}),
             stdout=out,
             stderr=subprocess.STDOUT,
         )
@@ -66,6 +66,7 @@ def newest(project: Path) -> str:
     return max((path.name for path in found), default="")
 
 
+@pytest.mark.usefixtures("slow_disk")
 def test_interrupted_it_has_saved(project: Path, cluster: RayCluster) -> None:
     process = start(project, cluster, "-c", STAGE)
     wait_for(lambda: newest(project), process, 300)
@@ -76,6 +77,7 @@ def test_interrupted_it_has_saved(project: Path, cluster: RayCluster) -> None:
     assert newest(project) < f"step-{FEW:08d}.pt"
 
 
+@pytest.mark.usefixtures("slow_disk")
 def test_a_node_that_is_lost_is_a_sentence(project: Path, cluster: RayCluster) -> None:
     """From the state of the test before."""
     saved = newest(project)

@@ -84,7 +84,7 @@ def test_pre_commit_and_ci_call_targets_of_the_makefile() -> None:
     hooks = yaml.safe_load(_text(".pre-commit-config.yaml"))["repos"][0]["hooks"]
     called = {hook["entry"].removeprefix("make ") for hook in hooks}
     called |= set(re.findall(r"^clean make ([a-z-]+)", _text(".ci/run"), re.MULTILINE))
-    assert {"check", "demo", "docs", "test"} <= called <= targets
+    assert {"check", "demo", "docs", "test", "test-cluster"} <= called <= targets
     assert _text(".ci/run").endswith("clean make test\n"), "its summary ends the log"
 
 

@@ -17,15 +17,21 @@ import pytest
 from support import bench
 from support.bench import ROOT
 
-STEPS = 160
+STEPS = 60
 """Of a training that is stopped three times."""
-FEW = 60
+FEW = 30
 """Of one over two nodes, which is stopped twice."""
+SLOW = "SLOW_DISK"
+"""Environment variable of a node: while the file of that name exists, checkpoints take a moment."""
+START = 300.0
+"""Seconds in which a node has to be up."""
 MEMORY = 80 * 2**20
 """Bytes of a node's object store: ours holds texts."""
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_agent_register_timeout_ms": "300000",
+    "RAY_gcs_server_port_wait_time_s": "300",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
     # five refusals in a row, and a node that was killed is given up; one that is only slow may take
     # as long as ever for each answer
     "RAY_health_check_period_ms": "500",
@@ -57,10 +63,12 @@ class RayCluster:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start them; ``cores`` and ``environment`` are the head's."""
+        from ray._private.utils import get_ray_address_file  # noqa: PLC0415 - an extra
         from ray.cluster_utils import Cluster  # noqa: PLC0415 - an extra
 
         os.environ.update(SETTINGS)
         self.folder = tempfile.mkdtemp(prefix="ray-")  # a socket's path has at most 107 characters
+        Path(get_ray_address_file(None)).parent.mkdir(exist_ok=True)  # Ray takes it for granted
         self.cluster, self.count = Cluster(), 0
         env = dict(environment or {})
         self._start(node_name="head", env_vars=env, num_cpus=cores, temp_dir=self.folder)
@@ -79,15 +87,18 @@ class RayCluster:
         )
 
     def _start(self, **options: Any) -> Any:
-        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         small = {"object_store_memory": MEMORY, **LEAN}
         for attempt in range(1, ATTEMPTS + 1):
+            ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
             try:
-                return self.cluster.add_node(**options, **small, **ports)
+                made = self.cluster.add_node(wait=False, **options, **small, **ports)
             except Exception:  # Ray raises nothing narrower
                 if attempt == ATTEMPTS:
                     raise
-        raise AssertionError
+            else:
+                break
+        self.cluster._wait_for_node(made, START)  # by default 30 seconds
+        return made
 
     def kill(self, name: str) -> None:
         """As the power fails."""
@@ -115,12 +126,18 @@ class Nodes:
         """Return the environment of a node."""
         paths = os.pathsep.join([str(self.packages(node)), python_path()])
         own = {"ATELIER_PROJECT": str(self.place / node), "PYTHONPATH": paths}
-        return {**own, "OMP_NUM_THREADS": "1", **self.storage}
+        return {**own, "OMP_NUM_THREADS": "1", SLOW: str(self.slow), **self.storage}
+
+    @property
+    def slow(self) -> Path:
+        """The file of ``SLOW``."""
+        return self.place / "slow"
 
 
 def python_path() -> str:
-    """Return PYTHONPATH with this checkout's package."""
-    return os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    """Return PYTHONPATH with this checkout's package, and the module that knows ``SLOW``."""
+    paths = [str(ROOT / "src"), str(Path(__file__).parent / "slow_disk")]
+    return os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])
 
 
 def variables(**own: str) -> dict[str, str]:
