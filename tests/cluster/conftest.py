@@ -11,6 +11,7 @@ from atelier.cluster.dvc import SHARED
 from support.bench import edit, run, small_project
 from support.cluster import FEW, STEPS, Nodes, RayCluster, free_ports
 from support.git import commit
+from support.tracking import TrackingServer
 
 BUCKET = "bench"
 REGION = "us-east-1"
@@ -47,6 +48,14 @@ def storage(request: pytest.FixtureRequest) -> dict[str, str]:
     except pytest.skip.Exception:
         return {}
     return found
+
+
+@pytest.fixture(scope="session")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """MLflow's server with a database of SQLite; it starts beside what comes next."""
+    server = TrackingServer(tmp_path_factory.mktemp("tracking"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

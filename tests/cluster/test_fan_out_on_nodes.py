@@ -19,11 +19,13 @@ from atelier.reports.parameters import STAGES
 from support.bench import ROOT, edit, run, wait_for
 from support.cli import atelier
 from support.git import commit
+from support.tracking import TrackingServer
 
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 from support.cluster import (  # noqa: E402 - needs Ray
+    PATIENT,
     STEPS,
     Nodes,
     RayCluster,
@@ -61,7 +63,7 @@ def shared_cluster(nodes: Nodes) -> Iterator[RayCluster]:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    prepared: Path, nodes: Nodes, shared_cluster: RayCluster
+    tracking: TrackingServer, prepared: Path, nodes: Nodes, shared_cluster: RayCluster
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
     """All stages, in ``local``, beside the cluster once it is up; a process loads packages once."""
     local = shutil.copytree(prepared, nodes.place / "local", symlinks=True)
@@ -75,13 +77,14 @@ def undisturbed(
 
 
 @pytest.fixture(scope="module")
-def place(prepared: Path, nodes: Nodes, undisturbed: object) -> Path:
+def place(prepared: Path, nodes: Nodes, undisturbed: object, tracking: TrackingServer) -> Path:
     """``head``; nodes ``one`` to ``three``, each a checkout; ``remote``; ``local``."""
     folder = nodes.place
     head = shutil.copytree(prepared, folder / "head", symlinks=True)
     share(head, url=str(folder / "remote"))
     for node in ("one", "two", "three"):
         run(folder, "git", "clone", "-q", "head", node)
+    tracking.wait()
     return folder
 
 
@@ -101,21 +104,24 @@ def share(project: Path, **options: str) -> None:
     (project / LOCAL).write_text(text)
 
 
-def tracked(place: Path, **more: str) -> dict[str, str]:
+@pytest.fixture
+def tracked(place: Path, tracking: TrackingServer) -> dict[str, str]:
     """The command's environment."""
-    return variables(MLFLOW_TRACKING_URI=f"sqlite:///{place}/mlflow.db", **more)
+    return variables(MLFLOW_TRACKING_URI=tracking.address, **PATIENT)
 
 
-def start(place: Path, cluster: RayCluster, **more: str) -> subprocess.Popen[bytes]:
+@pytest.fixture
+def sharing(tracked: dict[str, str], place: Path) -> dict[str, str]:
+    """The same, where checkpoints are shared."""
+    return {**tracked, "ATELIER_CHECKPOINTS": f"{place}/states"}
+
+
+def start(place: Path, cluster: RayCluster, env: dict[str, str]) -> subprocess.Popen[bytes]:
     # a test run in the background ignores Ctrl-C, and so would the command
     command = [sys.executable, "-c", INTERRUPTIBLE, "fan-out", *METHODS, "--ray", cluster.address]
     with (place / OUTPUT).open("w") as out:
         return subprocess.Popen(
-            command,
-            cwd=place / "head",
-            env=tracked(place, **more),
-            stdout=out,
-            stderr=subprocess.STDOUT,
+            command, cwd=place / "head", env=env, stdout=out, stderr=subprocess.STDOUT
         )
 
 
@@ -134,13 +140,14 @@ def ended(process: subprocess.Popen[bytes], place: Path) -> str:
 def refused(
     place: Path,
     cluster: RayCluster,
+    tracked: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Callable[[], str]:
     """Run the command; return the error of one line that it ends with."""
 
     def refused_now() -> str:
-        use(tracked(place), monkeypatch)
+        use(tracked, monkeypatch)
         monkeypatch.chdir(place / "head")
         assert atelier(monkeypatch, "fan-out", *METHODS, "--ray", cluster.address) == 1
         said = capfd.readouterr().err
@@ -190,14 +197,17 @@ def test_a_remote_that_is_down_is_named(place: Path, refused: Callable[[], str])
 
 
 @pytest.mark.usefixtures("slow_disk")
-def test_interrupted_all_end_and_have_saved(place: Path, cluster: RayCluster) -> None:
-    process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
+def test_interrupted_all_end_and_have_saved(
+    place: Path, cluster: RayCluster, sharing: dict[str, str], tracking: TrackingServer
+) -> None:
+    process = start(place, cluster, sharing)
     wait_for(lambda: newest(place), process, 300)
     process.send_signal(signal.SIGINT)
     said = ended(process, place)
     assert process.returncode == 130, said
     assert not any(at_work(place, method) for method in METHODS)
     assert 0 < newest(place) < STEPS
+    assert list(tracking.runs("adain").values()) == ["KILLED"]
 
 
 def test_lost_workers_and_nodes_change_no_byte(
@@ -206,10 +216,12 @@ def test_lost_workers_and_nodes_change_no_byte(
     nodes: Nodes,
     undisturbed: list[subprocess.Popen[bytes]],
     slow_disk: Path,
+    sharing: dict[str, str],
+    tracking: TrackingServer,
 ) -> None:
     """From the state of the test before; a node that is added meanwhile takes over."""
     saved = newest(place)
-    process = start(place, cluster, ATELIER_CHECKPOINTS=f"{place}/states")
+    process = start(place, cluster, sharing)
     wait_for(lambda: newest(place) > saved, process, 300)
     for node in ("one", "two"):
         cluster.kill(node)
@@ -230,10 +242,17 @@ def test_lost_workers_and_nodes_change_no_byte(
     assert [one.wait(600) for one in undisturbed] == [0, 0]
     assert results(head) == results(place / "local")
     assert "models/adain/model.safetensors" in results(head)
-    records = json.loads((head / "results/records/adain.json").read_text())
-    assert records["run"]["run_id"] == begun_as
+    recorded = {name: run_of(head, name) for name in METHODS}
+    assert recorded["adain"] == begun_as
+    assert tracking.runs("adain") == {begun_as: "FINISHED"}
+    assert tracking.runs("gatys")[recorded["gatys"]] == "FINISHED"
     assert computed_nothing(head, *METHODS)
     assert (head / "results/comparison/table.csv").is_file()
+
+
+def run_of(project: Path, method: str) -> str:
+    records = json.loads((project / f"results/records/{method}.json").read_text())
+    return str(records["stylize"]["run_id"])
 
 
 def newest(place: Path) -> int:
@@ -246,6 +265,8 @@ def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     place: Path,
     cluster: RayCluster,
     s3: dict[str, str],
+    tracked: dict[str, str],
+    tracking: TrackingServer,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -257,7 +278,7 @@ def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     for node in ("one", "two", "three"):
         run(place / node, "git", "pull", "-q")
     share(head, url="s3://bench/results", endpointurl=s3["AWS_ENDPOINT_URL"])
-    use(tracked(place, **s3, ATELIER_CHECKPOINTS="s3://bench/states"), monkeypatch)
+    use({**tracked, **s3, "ATELIER_CHECKPOINTS": "s3://bench/states"}, monkeypatch)
     monkeypatch.chdir(head)
     code = atelier(monkeypatch, "fan-out", "adain", "--ray", cluster.address)
     log = (head / ".checkpoints/fan-out/adain.log").read_text()
@@ -265,5 +286,6 @@ def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     assert re.search(r"train adain: 2 processes on \w+, \w+$", log, re.MULTILINE)
     assert computed_nothing(head, "adain")
     assert len(results(head)) > 4
+    assert tracking.runs("adain")[run_of(head, "adain")] == "FINISHED"
     states = fsspec.filesystem("s3", skip_instance_cache=True).glob("bench/states/train-adain-*/*")
     assert "final-00000006.pt" in {state.rpartition("/")[2] for state in states}

@@ -36,6 +36,8 @@ SETTINGS = {
     # as long as ever for each answer
     "RAY_health_check_period_ms": "500",
 }
+PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120"}
+"""A stage that has waited 10 seconds for the tracking server goes on without its run."""
 LEAN = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 """Without the processes that only show or scale something."""
 ATTEMPTS = 3
@@ -126,7 +128,7 @@ class Nodes:
         """Return the environment of a node."""
         paths = os.pathsep.join([str(self.packages(node)), python_path()])
         own = {"ATELIER_PROJECT": str(self.place / node), "PYTHONPATH": paths}
-        return {**own, "OMP_NUM_THREADS": "1", SLOW: str(self.slow), **self.storage}
+        return {**own, **PATIENT, "OMP_NUM_THREADS": "1", SLOW: str(self.slow), **self.storage}
 
     @property
     def slow(self) -> Path:
