@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -77,7 +78,28 @@ def other_machine() -> Iterator[str]:
     yield "no such file"
 
 
-def test_two_nodes_make_the_files_of_one_process(
+@contextmanager
+def losing(cluster: RayCluster, node: str) -> Iterator[None]:
+    """Kill the node once it has an actor."""
+    ended = Event()
+
+    def kill() -> None:
+        while not ended.wait(0.02):
+            if cluster.actors(node):
+                cluster.kill(node)
+                return
+
+    thread = Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    assert node not in cluster.nodes
+
+
+def test_two_nodes_of_which_one_is_lost_make_the_files_of_one_process(
     project: Path, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, results = made(project), Results(project)
@@ -98,7 +120,8 @@ def test_two_nodes_make_the_files_of_one_process(
     run("stylize")
     monkeypatch.setattr(ray_pieces, "marked_folder", other_machine)
     run("denoise")
-    run("evaluate")
+    with losing(cluster, "two"):
+        run("evaluate")
     found = made(project)
     assert sorted(found) == sorted(expected)
     assert [name for name, content in expected.items() if found[name] != content] == []

@@ -11,7 +11,7 @@ from support.cli import atelier
 from support.models import project
 from support.pictures import save
 
-pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+ray = pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("default")]
 
 from atelier.cluster import ray_pictures  # noqa: E402 - needs Ray
@@ -61,6 +61,16 @@ def test_workers_share_gpus_or_take_a_core_each() -> None:
     assert pool({"CPU": 3}, None) == (3, {"num_cpus": 1})
     with pytest.raises(UserError, match="4 workers: the cluster has 3 cores and no GPU"):
         pool({"CPU": 3}, 4)
+
+
+def test_what_kills_every_worker_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise ray.exceptions.ActorUnavailableError("Socket closed", None)
+
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+    monkeypatch.setattr(ray_pictures, "_mapped", killed)
+    with pytest.raises(UserError, match=r"workers were lost, .* the same command makes the rest"):
+        list(ray_pictures.on_actors(Worker, (), [{}], 1, 1))
 
 
 def test_a_worker_names_what_it_cannot_read_and_continues(pictures: Path, tmp_path: Path) -> None:

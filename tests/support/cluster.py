@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from support import bench
@@ -101,6 +102,15 @@ class RayCluster:
                 break
         self.cluster._wait_for_node(made, START)  # by default 30 seconds
         return made
+
+    def actors(self, name: str) -> list[str]:
+        """Return what Ray calls a node's processes that are actors of Ray Data."""
+        (raylet,) = self.nodes[name].all_processes["raylet"]
+        found = []
+        for one in psutil.Process(raylet.process.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                found += one.cmdline()[:1]
+        return [title for title in found if title.startswith("ray::MapWorker")]
 
     def kill(self, name: str) -> None:
         """As the power fails."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import numpy as np
 import ray
 import ray.data
 import ray.util.client
+from ray.util.annotations import RayDeprecationWarning
 
 from atelier.cluster.embedded_set import Machines
 from atelier.cluster.storage import find_files, find_pictures, local_copy, open_address, put
@@ -31,6 +33,8 @@ BLOCK = 1024 * 1024
 """Bytes of Ray's blocks: they hold names only."""
 MOST_BLOCKS = 5000
 """Blocks of rows that are much work each; by default there are 200, whose ends would be seen."""
+RETRIES = 3
+"""Number of times that rows are begun again whose actor was lost: they may be what kills it."""
 TAKE = 1.0
 """Seconds of results that a process outside of the cluster fetches at once."""
 
@@ -121,15 +125,27 @@ def make_pictures(
 def on_actors(
     actor: type, arguments: tuple[Any, ...], rows: list[Row], batch: int, workers: int | None
 ) -> Iterator[Row]:
-    """Yield what a pool of actors returns of rows, ``batch`` at a time; see ``make_pictures``."""
+    """Yield what a pool of actors returns of rows, ``batch`` at a time; see ``make_pictures``.
+
+    Where the nodes that remain have no room for a lost actor, its rows wait for another to end.
+
+    Raises:
+        UserError: the cluster has too few cores, or rows have lost one actor after another.
+    """
     size, share = pool(ray.cluster_resources(), workers)
     call = (actor, arguments, rows, batch, min(size, -(-len(rows) // batch)), share)
-    if not ray.util.client.ray.is_connected():
-        yield from _mapped(*call)
-        return
-    inside = ray.remote(Inside).options(num_cpus=0).remote(*call)
-    while found := ray.get(inside.take.remote()):
-        yield from found
+    try:
+        if not ray.util.client.ray.is_connected():
+            yield from _mapped(*call)
+            return
+        inside = ray.remote(Inside).options(num_cpus=0).remote(*call)
+        while found := ray.get(inside.take.remote()):
+            yield from found
+    except ray.exceptions.RayActorError:
+        raise UserError(
+            "workers were lost, perhaps for lack of memory; what is done is kept, and the same "
+            "command makes the rest"
+        ) from None
 
 
 def _mapped(
@@ -140,22 +156,22 @@ def _mapped(
     size: int,
     share: dict[str, float],
 ) -> Iterator[Row]:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its plan, and that it shows no bars
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # its plan, and errors that it raises
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = BLOCK
     blocks = min(len(rows), MOST_BLOCKS) if batch == 1 else None
-    yield from (
-        ray.data.from_items(rows, override_num_blocks=blocks)
-        .map_batches(
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # no other way to limit retries
+        made = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             actor,
             fn_constructor_args=arguments,
             batch_size=batch,
             compute=ray.data.ActorPoolStrategy(size=size),
+            max_task_retries=RETRIES,
             **share,
         )
-        .iter_rows()
-    )
+    yield from made.iter_rows()
 
 
 class Inside:
