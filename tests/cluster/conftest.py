@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from atelier.cluster.dvc import SHARED
-from support.bench import edit, run, small_project
-from support.cluster import FEW, STEPS, Nodes, RayCluster, free_ports
+from support.bench import edit, run, small_project, wait_for
+from support.cluster import FEW, STEPS, Nodes, RayCluster, free_ports, variables
 from support.git import commit
 from support.tracking import TrackingServer
 
@@ -108,3 +112,25 @@ def cluster(shared_cluster: RayCluster, nodes: Nodes) -> RayCluster:
     if not shared_cluster.nodes:
         shared_cluster.add("two", nodes.environment("training"))
     return shared_cluster
+
+
+@pytest.fixture
+def entrance(cluster: RayCluster, tmp_path: Path) -> Iterator[str]:
+    """Address of Ray's server for processes outside of the cluster."""
+    (port,) = free_ports(1)
+    where = ["--address", cluster.address, "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy", *where]
+    with (tmp_path / "server.txt").open("w") as out:
+        server = subprocess.Popen(command, env=variables(), stdout=out, stderr=out)
+
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return True
+        return False
+
+    try:
+        wait_for(listens, server, 300)
+        yield f"ray://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()

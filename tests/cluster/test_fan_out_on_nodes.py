@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import fsspec
@@ -116,9 +116,11 @@ def sharing(tracked: dict[str, str], place: Path) -> dict[str, str]:
     return {**tracked, "ATELIER_CHECKPOINTS": f"{place}/states"}
 
 
-def start(place: Path, cluster: RayCluster, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    place: Path, address: str, env: dict[str, str], methods: Sequence[str] = METHODS
+) -> subprocess.Popen[bytes]:
     # a test run in the background ignores Ctrl-C, and so would the command
-    command = [sys.executable, "-c", INTERRUPTIBLE, "fan-out", *METHODS, "--ray", cluster.address]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "fan-out", *methods, "--ray", address]
     with (place / OUTPUT).open("w") as out:
         return subprocess.Popen(
             command, cwd=place / "head", env=env, stdout=out, stderr=subprocess.STDOUT
@@ -200,7 +202,7 @@ def test_a_remote_that_is_down_is_named(place: Path, refused: Callable[[], str])
 def test_interrupted_all_end_and_have_saved(
     place: Path, cluster: RayCluster, sharing: dict[str, str], tracking: TrackingServer
 ) -> None:
-    process = start(place, cluster, sharing)
+    process = start(place, cluster.address, sharing)
     wait_for(lambda: newest(place), process, 300)
     process.send_signal(signal.SIGINT)
     said = ended(process, place)
@@ -221,7 +223,7 @@ def test_lost_workers_and_nodes_change_no_byte(
 ) -> None:
     """From the state of the test before; a node that is added meanwhile takes over."""
     saved = newest(place)
-    process = start(place, cluster, sharing)
+    process = start(place, cluster.address, sharing)
     wait_for(lambda: newest(place) > saved, process, 300)
     for node in ("one", "two"):
         cluster.kill(node)
@@ -261,14 +263,13 @@ def newest(place: Path) -> int:
     return max((int(path.stem.removeprefix("step-")) for path in found), default=0)
 
 
-def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
+def test_from_outside_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     place: Path,
-    cluster: RayCluster,
+    entrance: str,
     s3: dict[str, str],
     tracked: dict[str, str],
     tracking: TrackingServer,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
 ) -> None:
     head = place / "head"
     edit(head, "scales", "smoke", "adain", "steps", value=6)
@@ -278,14 +279,14 @@ def test_s3_holds_results_and_checkpoints_of_a_training_over_two_nodes(
     for node in ("one", "two", "three"):
         run(place / node, "git", "pull", "-q")
     share(head, url="s3://bench/results", endpointurl=s3["AWS_ENDPOINT_URL"])
-    use({**tracked, **s3, "ATELIER_CHECKPOINTS": "s3://bench/states"}, monkeypatch)
-    monkeypatch.chdir(head)
-    code = atelier(monkeypatch, "fan-out", "adain", "--ray", cluster.address)
-    log = (head / ".checkpoints/fan-out/adain.log").read_text()
-    assert code == 0, capfd.readouterr().err + log
+    env = {**tracked, **s3, "ATELIER_CHECKPOINTS": "s3://bench/states"}
+    process = start(place, entrance, env, ["adain"])
+    said, log = ended(process, place), (head / ".checkpoints/fan-out/adain.log").read_text()
+    assert process.returncode == 0, said + log
     assert re.search(r"train adain: 2 processes on \w+, \w+$", log, re.MULTILINE)
     assert computed_nothing(head, "adain")
     assert len(results(head)) > 4
     assert tracking.runs("adain")[run_of(head, "adain")] == "FINISHED"
+    use(env, monkeypatch)
     states = fsspec.filesystem("s3", skip_instance_cache=True).glob("bench/states/train-adain-*/*")
     assert "final-00000006.pt" in {state.rpartition("/")[2] for state in states}

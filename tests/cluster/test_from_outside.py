@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from atelier.cluster import ray_cluster
 from atelier.core.config import UserError
-from support.bench import ROOT, environment, wait_for
 from support.cli import atelier
 from support.models import project
 from support.pictures import save
@@ -22,34 +18,7 @@ from support.pictures import save
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("default")]
 
-from support.cluster import RayCluster, free_ports  # noqa: E402 - needs Ray
-
-
-def paths() -> str:
-    return os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-
-
-@pytest.fixture
-def entrance(cluster: RayCluster, tmp_path: Path) -> Iterator[str]:
-    """Address of Ray's server for processes outside of the cluster."""
-    (port,) = free_ports(1)
-    where = ["--address", cluster.address, "--host", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-m", "ray.util.client.server", "--mode", "legacy", *where]
-    with (tmp_path / "server.txt").open("w") as out:
-        env = {**environment(), "PYTHONPATH": paths()}
-        server = subprocess.Popen(command, env=env, stdout=out, stderr=out)
-
-    def listens() -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return True
-        return False
-
-    try:
-        wait_for(listens, server, 300)
-        yield f"ray://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
+from support.cluster import variables  # noqa: E402 - needs Ray
 
 
 @pytest.mark.slow
@@ -72,7 +41,7 @@ def test_pictures_from_outside_equal_the_local_run(
             "--ray",
             entrance,
         ],
-        env={**environment(), "PYTHONPATH": paths()},
+        env=variables(),
         capture_output=True,
         text=True,
         check=False,
@@ -84,6 +53,13 @@ def test_pictures_from_outside_equal_the_local_run(
     made = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     assert made == {path.name: path.read_bytes() for path in Path("here").iterdir()}
     assert len(made) == 3
+
+
+def test_a_stage_outside_is_told_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ray_cluster.ADDRESS, "ray://h:1")
+    said = r"nodes: 2: RAY_ADDRESS=ray://h:1: this machine has to be one .* `atelier fan-out --ray`"
+    with pytest.raises(UserError, match=said):
+        ray_cluster.inside_address("params.yaml: nodes: 2")
 
 
 def test_a_token_is_sent_where_there_is_one(
