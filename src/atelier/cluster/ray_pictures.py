@@ -35,6 +35,9 @@ MOST_BLOCKS = 5000
 """Blocks of rows that are much work each; by default there are 200, whose ends would be seen."""
 RETRIES = 3
 """Number of times that rows are begun again whose actor was lost: they may be what kills it."""
+HEAD = {"node:__internal_head__": 0.001}
+"""The cluster's first node: others may be lost, and an actor that all uses of Ray Data share stays
+on the node of the first."""
 TAKE = 1.0
 """Seconds of results that a process outside of the cluster fetches at once."""
 
@@ -138,7 +141,7 @@ def on_actors(
         if not ray.util.client.ray.is_connected():
             yield from _mapped(*call)
             return
-        inside = ray.remote(Inside).options(num_cpus=0).remote(*call)
+        inside = ray.remote(Inside).options(num_cpus=0, resources=HEAD).remote(*call)
         while found := ray.get(inside.take.remote()):
             yield from found
     except ray.exceptions.RayActorError:
