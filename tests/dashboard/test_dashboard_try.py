@@ -8,7 +8,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from atelier.core import images, zoo_files
-from support.models import HEATED, METHODS, project, train
+from support.models import HEATED, METHODS, keep, project, train
 from support.pictures import ramp, save
 from support.projects import alts, component, put, show, words
 from support.zoo import entry
@@ -57,6 +57,17 @@ def test_results_stand_beside_the_photograph_and_can_be_taken_away(ready: Path) 
     assert (line["left"]["name"], line["right"]["name"]) == ("your photograph", "adain")
     assert (line["width"], line["height"]) == (640, 400)
     assert not app.error
+
+
+def test_a_kept_checkpoint_is_offered_beside_its_method(ready: Path) -> None:
+    keep(ready / "results/models/cut", "cut", 5, seed=9)
+    app = bring(show("try_it"), encoded(ramp(64, 40)))
+    assert app.button_group(key="apply").options == ["adain", "cut", "cut@5", "gatys"]
+    app = stylise(app, ["cut", "cut@5"])
+    assert alts(app) == ["your photograph", "cut", "cut@5"]
+    assert "kept after step 5" in words(app)
+    made = [app.session_state["made"][3][name] for name in ("cut", "cut@5")]
+    assert made[0] != made[1]
 
 
 def test_results_of_another_photograph_are_not_shown_as_this_ones(ready: Path) -> None:

@@ -440,8 +440,8 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
         assert pyfunc.decode(picture, 64).size == (128, 64)
 
 
-EXPECTED = "expected photo and style, weights, strength, stroke, max_side, direction, colour"
-EXPECTED += ", mask, heatmap"
+EXPECTED = "expected photo and style, weights, strength, stroke, max_side, checkpoint, direction"
+EXPECTED += ", colour, mask, heatmap"
 WRONG: list[tuple[Any, str]] = [
     (np.zeros((4, 4)), "a picture is uint8"),
     ({"picture": PHOTO}, f"{EXPECTED}; found pict"),

@@ -11,11 +11,8 @@ import torch
 from PIL import Image
 
 from atelier.core import images
-from atelier.core.checkpoints import save_weights
 from atelier.core.config import Params, UserError
-from atelier.core.files import read_json, write_json
-from atelier.core.paths import CARD, WEIGHTS
-from atelier.methods.base import Iterate, make
+from atelier.methods.base import Iterate
 from atelier.methods.fast import Fast
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
 from atelier.nn.pretrained import diffusion
@@ -23,7 +20,7 @@ from atelier.serving import saved_method, stylizer
 from atelier.serving.look import Look, Style, regions
 from atelier.serving.stylizer import Applied, applicable, load_applied
 from support import settings
-from support.models import HEATED, METHODS, project, train
+from support.models import HEATED, METHODS, keep, project, train
 from support.pictures import ramp
 
 PHOTO, STYLE = ramp(75, 50), ramp(90, 64, seed=3)
@@ -408,10 +405,7 @@ def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
 
 def test_a_kept_checkpoint_is_applied_by_its_step(tmp_path: Path) -> None:
     folder = train(project(tmp_path, "cut"), "cut")
-    kept, final = folder / "checkpoints/5", load(tmp_path, "cut")
-    other = make({**METHODS["cut"]}, "cut", seed=9, device="cpu")
-    save_weights(other.inference_networks.state_dict(), kept / WEIGHTS)
-    write_json(kept / CARD, {**read_json(folder / CARD), "step": 5})
+    other, final = keep(folder, "cut", 5, seed=9), load(tmp_path, "cut")
     params = Params.load(tmp_path / "params.yaml")
     names = list(applicable(tmp_path, params))
     assert names.index("cut@5") == names.index("cut") + 1
@@ -422,7 +416,7 @@ def test_a_kept_checkpoint_is_applied_by_its_step(tmp_path: Path) -> None:
     wanted = other.stylize(images.to_tensor(EVEN)[None], images.to_tensor(EVEN)[None])
     assert found.stylize(EVEN).tobytes() == images.to_image(wanted).tobytes()
     assert found.stylize(EVEN).tobytes() != final.stylize(EVEN).tobytes()
-    with pytest.raises(UserError, match="no weights were kept after step 6; there are: cut@5"):
+    with pytest.raises(UserError, match="no weights were kept after step 6; kept steps: 5"):
         load(tmp_path, "cut@6")
 
 

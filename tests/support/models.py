@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from atelier.core.checkpoints import save_weights
-from atelier.core.files import write_json
+from atelier.core.files import read_json, write_json
+from atelier.core.paths import Model
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 
@@ -52,3 +53,13 @@ def train(root: Path, name: str, **overrides: Any) -> Path:
     save_weights(method.inference_networks.state_dict(), folder / "model.safetensors")
     write_json(folder / "card.json", {"method": name, **method.card(), "parameters": block})
     return folder
+
+
+def keep(model: Path, name: str, step: int, seed: int) -> Trained[Any]:
+    """Weights of ``step`` beside the final ones, as `keep_checkpoints` has them; their method."""
+    method = make({**METHODS[name]}, name, seed=seed, device="cpu")
+    assert isinstance(method, Trained)
+    kept = Model(model).checkpoint(step)
+    save_weights(method.inference_networks.state_dict(), kept.weights)
+    write_json(kept.card, {**read_json(model / "card.json"), "step": step})
+    return method

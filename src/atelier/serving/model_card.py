@@ -22,7 +22,8 @@ def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None
 
     ``model`` is the folder of its card; default: that of its training here.
     """
-    card = read_record(Model(model).card if model else Results(root).model(name).card)
+    folder = Model(model) if model else Results(root).model(name)
+    card = read_record(folder.card)
     block = card.get("parameters")
     system = headline(block.get("class") if isinstance(block, Mapping) else None)
     unseen = {UNSEEN + key: value for key, value in (found.get(HELD_OUT) or {}).items()}
@@ -30,7 +31,7 @@ def describe(root: Path, name: str, found: Mapping[str, Any], model: Path | None
     rows = [(m.name, _number(known.get(m.key))) for m in FIGURES.values()]
     table = "\n".join(f"| {text} | {value} |" for text, value in rows if text and value)
     head = " · ".join(part for part in (f"**{escaped(name)}**", escaped(system)) if part)
-    facts = [escaped(part) for part in _facts(card, found)]
+    facts = [escaped(part) for part in (*_facts(card, found), _kept(folder))]
     parts = [head, _table(table), *facts, _again(name)]
     return "\n\n".join(part for part in parts if part)
 
@@ -59,6 +60,11 @@ def _number(value: Any) -> str:
 def _again(name: str) -> str:
     command = code(f"dvc repro evaluate@{name} compare")
     return f"Reproduce: {command}. Grid and weights are in the artifacts."
+
+
+def _kept(model: Model) -> str:
+    steps = ", ".join(f"{step:,}" for step in model.kept_steps())
+    return f"Checkpoints kept beside the final weights, after steps: {steps}." if steps else ""
 
 
 def _facts(card: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:

@@ -14,14 +14,17 @@ A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in b
 returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
 are preserved; ``max_side`` shrinks larger photographs first. ``stroke``, ``direction``, ``colour``,
 ``mask`` and ``heatmap`` are those of ``atelier stylize``. ``style`` may be a list of paintings, a
-mixture with ``weights`` (default: equal ones) or, with a mask, one per region.
+mixture with ``weights`` (default: equal ones) or, with a mask, one per region. ``checkpoint``
+names a step of the training after which its weights were kept; without it the final ones count.
 """
 
 from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,17 +37,22 @@ from PIL import Image
 
 from atelier.core import images
 from atelier.core.config import UserError
+from atelier.core.paths import Model
 from atelier.core.settings import shown
 from atelier.serving.look import Look, Style
-from atelier.serving.saved_method import recipe_in
+from atelier.serving.saved_method import KEPT, kept_folder, recipe_in
 from atelier.serving.stylizer import SMALLEST, Applied, build
 from atelier.tracking.client import library
 
 mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
 LARGEST = sys.float_info.max
-NUMBERS, WORDS = ("strength", "stroke", "max_side"), ("direction", "colour")
+NUMBERS, WORDS = ("strength", "stroke", "max_side", "checkpoint"), ("direction", "colour")
 WISHES = ("style", "weights", *NUMBERS, *WORDS, "mask", "heatmap")
+BUILT = 4
+"""Kept checkpoints in memory, beside the final weights."""
+Checkpoint = Callable[[int | None], Applied]
+"""Step, or None for the end of the training → the method with the weights of then."""
 
 
 def decode(picture: Any, max_side: int | None = None) -> Image.Image:
@@ -87,7 +95,7 @@ def encode(picture: Image.Image, like: Any) -> Any:
     return base64.b64encode(data).decode("ascii") if isinstance(like, str) else data
 
 
-def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
+def stylize(method: Checkpoint, asked: Mapping[str, Any]) -> Any:
     """Answer a request: ``photo`` (one or several) and options."""
     unknown = set(asked) - {"photo", *WISHES}
     if unknown or "photo" not in asked:
@@ -102,6 +110,7 @@ def stylize(applied: Applied, asked: Mapping[str, Any]) -> Any:
     heatmap = _truth("heatmap", given["heatmap"])
     look = Look(strength, words["direction"], words["colour"], stroke, mask, heatmap)
     style = _paintings(given["style"], given["weights"], side)
+    applied = method(_whole("checkpoint", numbers["checkpoint"]))
 
     def one(photo: Any) -> Any:
         return encode(applied.stylize(decode(photo, side), style, look, side), photo)
@@ -141,6 +150,12 @@ def _number(name: str, value: Any) -> float | None:
     if isinstance(value, bool) or not number or not _fits(value):
         raise UserError(f"{name} has to be a number; found {shown(value)}")
     return float(value)
+
+
+def _whole(name: str, value: float | None) -> int | None:
+    if value is not None and not value.is_integer():
+        raise UserError(f"{name} has to be a whole number; found {value:g}")
+    return None if value is None else int(value)
 
 
 def _fits(value: Any) -> bool:
@@ -185,6 +200,7 @@ class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
             device = "cuda" if torch.cuda.is_available() else "cpu"
         folder = Path(context.artifacts["card"]).parent
         self.applied = build(recipe_in(folder), device=device)
+        self._kept = lru_cache(BUILT)(partial(_build_kept, folder, device))
 
     def predict(
         self,
@@ -195,8 +211,18 @@ class Served(PythonModel):  # type: ignore[misc] # MLflow is not typed
     ) -> Any:
         """Stylise; see the module's docstring."""
         asked, several = requests(model_input)
-        made = [stylize(self.applied, one) for one in asked]
+        made = [stylize(self._method, one) for one in asked]
         return made if several else made[0]
+
+    def _method(self, checkpoint: int | None) -> Applied:
+        return self.applied if checkpoint is None else self._kept(checkpoint)
+
+
+def _build_kept(folder: Path, device: str, step: int) -> Applied:
+    """Return the method below ``folder`` with the weights that its training kept after a step."""
+    final = recipe_in(folder)
+    found = recipe_in(kept_folder(Model(folder), final.name, str(step)))
+    return build(replace(found, name=f"{final.name}{KEPT}{step}"), device=device)
 
 
 def serve() -> None:

@@ -21,7 +21,7 @@ from atelier.core import records, zoo_files
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_record, write_json
 from atelier.core.images import save_png
-from atelier.core.paths import CARD, Model, Results
+from atelier.core.paths import CARD, CHECKPOINTS, Model, Results
 from atelier.core.records import PICTURES, cost, scores
 from atelier.methods.trained import weights_digest
 from atelier.metrics.catalogue import FIGURES, HELD_OUT, HELD_OUT_METRICS, NETWORKS, PREFERENCES
@@ -35,6 +35,8 @@ from atelier.tracking.inputs import data_inputs
 from atelier.tracking.links import run_ids
 
 PREFIX, ALIAS, FOLDER = "atelier-", "champion", "models"
+FILES = "artifacts"
+"""Folder of a model's files, as MLflow calls it: ``pyfunc.py`` reads the kept weights there."""
 CODE = Path(__file__).with_name("model_code.py")
 PROTOCOL = (*NETWORKS["features"], *NETWORKS["perceptual"], "n_generated", "n_reference")
 """Figures of different protocols are not compared."""
@@ -139,8 +141,9 @@ class _Model:
         folder, weights = self._folder, weights_digest(self._folder)
         if weights is None or not Model(folder).card.is_file():
             return ""
-        known = [v for v in self._versions() if v.tags.get("weights") == weights]
-        version = str(known[0].version) if known else self._add(folder, weights)
+        now = {"weights": weights, **self._kept}
+        known = [v for v in self._versions() if now == {k: v.tags.get(k) for k in now}]
+        version = str(known[0].version) if known else self._add(folder, now)
         if known:
             self._update(known[0])
         champion = self._crown(version)
@@ -156,6 +159,12 @@ class _Model:
         if entry is None:
             return own.folder
         return entry.weights().parent
+
+    @property
+    def _kept(self) -> dict[str, str]:
+        """Return the tag that names the steps whose weights were kept; {} for none."""
+        steps = Model(self._folder).kept_steps()
+        return {"checkpoints": ", ".join(map(str, steps))} if steps else {}
 
     @property
     def _pretrained(self) -> str:
@@ -212,22 +221,37 @@ class _Model:
         found = self.run.client.search_model_versions(f"name='{self.model}'")
         return [version for version in found if version.tags.get("code") == CODE.name]
 
-    def _add(self, folder: Path, weights: str) -> str:
+    def _add(self, folder: Path, now: Mapping[str, str]) -> str:
         client, mlflow, own = self.run.client, library(), self._own_run
         with suppress(mlflow.MlflowException):  # it exists
             client.create_registered_model(self.model, description=self._text)
         place, run_id = f"{FOLDER}/{self.name}", str(own.info.run_id if own else self.run.id)
         with TemporaryDirectory() as made:
-            card = Path(made, CARD)
-            write_json(card, {**read_record(Model(folder).card), **self._applied})
+            card = self._copy_card(Model(folder), Path(made))
             _save(card, Model(folder).weights, Path(made, self.name))
             client.log_artifacts(run_id, str(Path(made, self.name)), place)
+        self._add_kept(Model(folder), run_id, f"{place}/{FILES}")
         # "runs:/" instead of the path on disk, which changes when the project is moved
-        source, tags = f"runs:/{run_id}/{place}", {"weights": weights, "code": CODE.name}
+        source, tags = f"runs:/{run_id}/{place}", {**now, "code": CODE.name}
         found = client.create_model_version(
             self.model, source, run_id=run_id, tags=tags | self._tags(), description=self._text
         )
         return str(found.version)
+
+    def _copy_card(self, model: Model, folder: Path) -> Path:
+        """Write its card, with the settings of today's application, into a folder."""
+        card = folder / CARD
+        write_json(card, {**read_record(model.card), **self._applied})
+        return card
+
+    def _add_kept(self, model: Model, run_id: str, place: str) -> None:
+        """Add the weights that the training kept, without a copy of them all in between."""
+        for step in model.kept_steps():
+            kept, there = model.checkpoint(step), f"{place}/{CHECKPOINTS}/{step}"
+            with TemporaryDirectory() as made:
+                card = self._copy_card(kept, Path(made))
+                self.run.client.log_artifact(run_id, str(card), there)
+            self.run.client.log_artifact(run_id, str(kept.weights), there)
 
     @property
     def _applied(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from atelier.core import zoo_files
 from atelier.core.config import Params, UserError, project_root
 from atelier.core.files import read_json
-from atelier.core.paths import CARD, Results
+from atelier.core.paths import CARD, Model, Results
 from atelier.core.phases import total_steps
 from atelier.core.purpose import of_today, split
 from atelier.core.yaml_tree import read_tree
@@ -116,11 +116,21 @@ def recipe(root: Path | None, params: Params | None, name: str) -> Recipe:
 
 def _kept(root: Path, params: Params, base: str, step: str) -> Recipe:
     """Return the recipe of weights that a training kept after some of its steps."""
-    model, now = Results(root).model(base), params.method(base)
-    if step not in {str(one) for one in model.kept_steps()}:
-        kept = ", ".join(f"{base}{KEPT}{one}" for one in model.kept_steps()) or "none"
-        raise UserError(f"{base}: no weights were kept after step {step}; there are: {kept}")
-    return _trained_here(model.checkpoint(int(step)).folder, f"{base}{KEPT}{step}", now)
+    kept = kept_folder(Results(root).model(base), base, step)
+    return _trained_here(kept, f"{base}{KEPT}{step}", params.method(base))
+
+
+def kept_folder(model: Model, name: str, step: str) -> Path:
+    """Return the folder of the weights that the training of ``name`` kept after a step.
+
+    Raises:
+        UserError: none were kept after it; names the steps that there are.
+    """
+    steps = model.kept_steps()
+    if step not in {str(one) for one in steps}:
+        others = f"kept steps: {', '.join(map(str, steps)) or 'none'}"
+        raise UserError(f"{name}: no weights were kept after step {step}; {others}")
+    return model.checkpoint(int(step)).folder
 
 
 def _trained_here(model: Path, name: str, now: Mapping[str, Any]) -> Recipe:
