@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pandas as pd
 import streamlit as st
 
 from atelier.core.markdown import code
@@ -168,9 +169,13 @@ def method(root: Path, row: Mapping[str, Any], photo: str, factor: int) -> None:
         pictures.card(name, None, status, reason=str(row["error"]))
         return
     path, alt, figure = made(root, name, photo)
-    main = FIGURES[HEADLINE]
-    score = f"ok · {main.label} {main.text(row[figure])}" if status == "ok" else "not scored yet"
-    pictures.card(name, path, score, alt, factor=factor)
+    score = " · ".join(filter(None, ("ok", headline(row, figure, FIGURES[HEADLINE].label))))
+    pictures.card(name, path, score if status == "ok" else "not scored yet", alt, factor=factor)
+
+
+def headline(row: Mapping[str, Any], figure: str, called: str) -> str:
+    """Return a figure by what it is called; "" for none: fewer pictures than all were denoised."""
+    return f"{called} {FIGURES[HEADLINE].text(row[figure])}" if pd.notna(row[figure]) else ""
 
 
 def made(root: Path, name: str, photo: str) -> tuple[Path | None, str, str]:
@@ -190,8 +195,8 @@ def labelled(root: Path, row: Mapping[str, Any], photo: str) -> tuple[str, Path 
     path, _, figure = made(root, name, photo)
     if row["status"] != "ok":
         return name, path if row["status"] == "not run" else None
-    main = FIGURES[HEADLINE]
-    return f"{name} {main.heading} {main.text(row[figure])}", path  # the sheet's font is ASCII
+    score = headline(row, figure, FIGURES[HEADLINE].heading)  # the sheet's font is ASCII
+    return f"{name} {score}".strip(), path
 
 
 def two(found: Project, photo: Path) -> None:

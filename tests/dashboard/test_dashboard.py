@@ -176,6 +176,11 @@ def test_denoised_pictures_can_be_shown_and_compared(done: Path) -> None:
     assert "alps by gatys, denoised" in alts(app)
     assert "alps by cut_x" in alts(app)
     assert "ok · Fréchet 11.0" in words(app)
+    fewer = {"frechet": 11, "n_generated": 1}
+    put(done, "metrics/gatys.json", {**METRICS, "n_generated": 2, "denoised": fewer})
+    app = show()
+    app.toggle[0].set_value(True).run()
+    assert "ok" in [caption.value for caption in app.caption], "no figure, and no dash for it"
 
 
 def test_a_failed_method_says_why_in_its_place(done: Path) -> None:

@@ -14,7 +14,7 @@ from atelier.core.paths import Results
 from atelier.core.process import identity
 from atelier.reports import leaderboard
 from atelier.reports.comparison import as_metrics
-from atelier.reports.tables import to_text
+from atelier.reports.tables import WRITERS, to_text
 from support.settings import tree
 
 GOOD = {
@@ -91,6 +91,19 @@ def test_the_denoised_pictures_have_columns_of_their_own(project: Path) -> None:
     assert frame.loc["gatys", ["denoised_frechet", "denoised_content"]].tolist() == [11.0, 0.3]
     assert frame.loc["gatys", "frechet"] == 12.5
     assert pd.isna(frame.loc["slow", "denoised_frechet"])
+
+
+def test_where_nothing_was_denoised_no_table_has_a_column_of_it(project: Path) -> None:
+    frame = leaderboard.comparison(project, METHODS)
+    for form, write in WRITERS.items():
+        assert "denoised" in write(frame, "", None), form
+    assert "denoised_frechet" in as_metrics(frame)["gatys"]
+    assert "denoised" not in str(as_metrics(frame)["slow"])
+    (project / "results/metrics/denoised/gatys.json").unlink()
+    frame = leaderboard.comparison(project, METHODS)
+    for form, write in WRITERS.items():
+        assert "denoised" not in write(frame, "", None), form
+    assert "denoised" not in str(as_metrics(frame))
 
 
 def test_the_distances_to_held_out_paintings_have_columns_where_there_are_any(

@@ -25,6 +25,7 @@ from atelier.core.records import VARYING, cost, scores
 from atelier.metrics.catalogue import (
     AFTER,
     COSTS,
+    DENOISED,
     FIGURES,
     HEADLINE,
     HELD_OUT_METRICS,
@@ -282,8 +283,8 @@ def label(row: object) -> str:
 def to_csv(frame: pd.DataFrame) -> str:
     """Return the comparison as CSV with a header; an unknown value is an empty field.
 
-    Without held-out paintings it has no columns of them.
+    Without held-out paintings or denoised pictures it has no columns of them.
     """
-    unseen = [one.key for one in HELD_OUT_METRICS if one.key in frame]
-    frame = frame.drop(columns=[key for key in unseen if frame[key].isna().all()])
+    optional = [one.key for one in (*HELD_OUT_METRICS, *DENOISED) if one.key in frame]
+    frame = frame.drop(columns=[key for key in optional if frame[key].isna().all()])
     return str(frame.to_csv(index=False, lineterminator="\n"))
