@@ -9,7 +9,7 @@ import pandas as pd
 from streamlit.column_config import ImageColumn, NumberColumn, TextColumn
 
 from atelier.metrics.catalogue import FIGURES, UNSEEN, Metric
-from atelier.reports.leaderboard import label
+from atelier.reports.leaderboard import PHOTOS, label
 from atelier.reports.repeats import OVER_SEEDS, SEEDS
 
 PICTURE = "picture"
@@ -33,6 +33,16 @@ def _together() -> Iterator[Metric]:
             yield FIGURES[UNSEEN + key]
 
 
+def _figures() -> Iterator[tuple[str, Any]]:
+    """Yield the columns of all figures; beside the training's time, what it was trained on."""
+    for metric in _together():
+        yield metric.key, _number(metric)
+        yield metric.key + OVER_SEEDS, _spread(metric)
+        if metric.key == "training_seconds":
+            help_ = "Photographs that its training drew from; none without a step of its own."
+            yield PHOTOS, NumberColumn("Training photographs", help=help_, format="localized")
+
+
 COLUMNS: dict[str, Any] = {
     "method": TextColumn(
         "Method", help="Entry of `methods` in params.yaml.", pinned=True, width=140
@@ -43,14 +53,7 @@ COLUMNS: dict[str, Any] = {
     "kind": TextColumn(
         "Kind", help="optimisation, per_style, arbitrary, unpaired or diffusion; see the README."
     ),
-    **{
-        name: column
-        for metric in _together()
-        for name, column in (
-            (metric.key, _number(metric)),
-            (metric.key + OVER_SEEDS, _spread(metric)),
-        )
-    },
+    **dict(_figures()),
     "pretrained": TextColumn(
         "Pretrained", help="Pretrained weights of the zoo, and the steps trained since."
     ),

@@ -43,6 +43,8 @@ def test_a_column_without_any_value_is_left_out_and_an_unknown_one_shown(done: P
     assert list(arranged(frame.assign(surprise=1.0, error="")))[-1] == "surprise"
     both = list(arranged(frame.assign(held_out_frechet=9.0)))
     assert both.index("held_out_frechet") == both.index("frechet") + 1
+    trained = list(arranged(frame.assign(training_seconds=9.0, training_photos=40)))
+    assert trained.index("training_photos") == trained.index("training_seconds") + 1
 
 
 def test_selected_rows_are_taken_to_the_comparison(done: Path) -> None:

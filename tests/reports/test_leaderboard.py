@@ -14,7 +14,7 @@ from atelier.core.paths import Results
 from atelier.core.process import identity
 from atelier.reports import leaderboard
 from atelier.reports.comparison import as_metrics
-from atelier.reports.tables import WRITERS, to_text
+from atelier.reports.tables import WRITERS, shown, to_text
 from support.settings import tree
 
 GOOD = {
@@ -93,6 +93,22 @@ def test_the_denoised_pictures_have_columns_of_their_own(project: Path) -> None:
     assert pd.isna(frame.loc["slow", "denoised_frechet"])
 
 
+def test_the_photographs_of_a_training_stand_beside_its_time(project: Path) -> None:
+    put(project, "models/gatys/training.json", {"steps": 9, "photos": 1500, "styles": 3})
+    put(project, "models/slow/training.json", {"steps": 9, "photos": "many"})
+    frame = leaderboard.comparison(project, METHODS).assign(training_seconds=61.0)
+    cells = shown(frame).set_index("method")
+    assert cells["photos"][["gatys", "slow", "cut"]].tolist() == ["1,500", "-", "-"]
+    assert list(cells).index("photos") == list(cells).index("training s") + 1
+    assert "photos: number of photographs in the training" in to_text(frame)
+    again = pd.read_csv(io.StringIO(leaderboard.to_csv(frame))).set_index("method")
+    assert again["training_photos"]["gatys"] == 1500
+    # weights of the zoo as they are: this data trained nothing
+    put(project, "models/gatys/training.json", {"steps": 0, "photos": 1500, "styles": 3})
+    frame = leaderboard.comparison(project, METHODS)
+    assert "photos" not in leaderboard.to_csv(frame) + to_text(frame)
+
+
 def test_where_nothing_was_denoised_no_table_has_a_column_of_it(project: Path) -> None:
     frame = leaderboard.comparison(project, METHODS)
     for form, write in WRITERS.items():
@@ -132,11 +148,11 @@ def test_the_distances_to_held_out_paintings_have_columns_where_there_are_any(
 
 def test_the_distance_of_fewer_denoised_pictures_is_not_compared(project: Path) -> None:
     """A Fréchet distance grows as pictures become fewer; means and the kernel distance do not."""
-    for count, shown in ((24, True), (23, False)):
+    for count, kept in ((24, True), (23, False)):
         put(project, "metrics/denoised/gatys.json", {**AFTER, "n_generated": count})
         row = leaderboard.comparison(project, METHODS).set_index("method").loc["gatys"]
         assert row["denoised_kid"] == 0.02
-        assert pd.notna(row["denoised_frechet"]) == shown
+        assert pd.notna(row["denoised_frechet"]) == kept
 
 
 @pytest.mark.parametrize(

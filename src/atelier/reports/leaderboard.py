@@ -21,7 +21,7 @@ from atelier.core.config import Params, Settings, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import Results
 from atelier.core.process import is_gone
-from atelier.core.records import VARYING, cost, scores
+from atelier.core.records import VARYING, cost, record, scores
 from atelier.metrics.catalogue import (
     AFTER,
     COSTS,
@@ -38,6 +38,10 @@ from atelier.metrics.catalogue import (
 from atelier.reports import preferences
 
 log = logging.getLogger(__name__)
+
+
+PHOTOS = "training_photos"
+"""Column with the number of photographs that a method was trained on."""
 
 
 class CompareSettings(Settings):
@@ -94,6 +98,8 @@ class Metrics(Scores):
     seconds_per_picture: FiniteFloat | None = None
     peak_memory_mib: FiniteFloat | None = None
     training_seconds: FiniteFloat | None = None
+    training_photos: int | None = None
+    """Photographs its own training drew from; None without a step of it."""
     parameters_trained: int | None = None
     kind: str | None = None
     device: str | None = None
@@ -122,7 +128,7 @@ class Metrics(Scores):
 NUMBERS = tuple(key for key, metric in FIGURES.items() if not metric.count)
 CHAMPIONS = tuple(key for key in NUMBERS if key not in {one.key for one in PREFERENCES})
 """Numbers that can choose a champion: votes are not recorded with a training."""
-COUNTS = tuple(key for key, metric in FIGURES.items() if metric.count)
+COUNTS = (*(key for key, metric in FIGURES.items() if metric.count), PHOTOS)
 TYPES = {
     **dict.fromkeys(("method", "status", "kind"), "object"),
     **dict.fromkeys(NUMBERS, "float64"),
@@ -253,12 +259,20 @@ def metrics(root: Path, method: str) -> Metrics:
         found = read_json(path)
         if isinstance(found, dict):
             found = {**found, **scores(root, method)}
-        known = cost(root, method, found) if isinstance(found, dict) else {}
+        known = _trained(root, method, found) if isinstance(found, dict) else {}
         return Metrics.model_validate({**known, **found} if known else found)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UserError(f"{path}: {where}: {first['msg']}; evaluate the method again") from None
+
+
+def _trained(root: Path, method: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return cost, device and run of a method, and how many photographs its training had."""
+    training = record(root, method, "training")
+    photos = training.get("photos") if training.get("steps") else None
+    known = cost(root, method, found)
+    return {**known, PHOTOS: photos} if isinstance(photos, int) else known
 
 
 def without_cost(frame: pd.DataFrame) -> pd.DataFrame:
@@ -283,8 +297,9 @@ def label(row: object) -> str:
 def to_csv(frame: pd.DataFrame) -> str:
     """Return the comparison as CSV with a header; an unknown value is an empty field.
 
-    Without held-out paintings or denoised pictures it has no columns of them.
+    Without held-out paintings, denoised pictures or trainings it has no columns of them.
     """
-    optional = [one.key for one in (*HELD_OUT_METRICS, *DENOISED) if one.key in frame]
-    frame = frame.drop(columns=[key for key in optional if frame[key].isna().all()])
+    optional = (PHOTOS, *(one.key for one in (*HELD_OUT_METRICS, *DENOISED)))
+    empty = [key for key in optional if key in frame and frame[key].isna().all()]
+    frame = frame.drop(columns=empty)
     return str(frame.to_csv(index=False, lineterminator="\n"))

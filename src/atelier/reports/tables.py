@@ -61,6 +61,11 @@ def _interval(ends: tuple[str, str]) -> Cell:
     return cell
 
 
+def _photos(row: dict[Any, Any]) -> str:
+    count = row[leaderboard.PHOTOS]
+    return "-" if pd.isna(count) else f"{count:,}"
+
+
 def _counts(row: dict[Any, Any]) -> str:
     pair = row["n_generated"], row["n_reference"]
     return "-" if any(pd.isna(n) for n in pair) else " : ".join(str(n) for n in pair)
@@ -87,19 +92,21 @@ def _columns_of(metric: Metric) -> dict[str, Cell]:
 
 
 INTERVAL, CLEAN, UNSEEN_PAINTINGS = "95 %", "denoised", " held-out"
-TIMES = ("seconds_per_picture", "training_seconds", "peak_memory_mib")
-"""Costs, with the two times side by side."""
+TRAINED_ON = "photos"
 CELLS: dict[str, Cell] = {
     "method": _name,
     "status": lambda row: str(row["status"]),
     **{k: v for m in (*METRICS, *PREFERENCES) if m.heading for k, v in _columns_of(m).items()},
     "n": _counts,
     "features": _network("features", "features_hash"),
-    **{k: v for key in TIMES for k, v in _columns_of(FIGURES[key]).items()},
+    **_columns_of(FIGURES["seconds_per_picture"]),
+    **_columns_of(FIGURES["training_seconds"]),
+    TRAINED_ON: _photos,
+    **_columns_of(FIGURES["peak_memory_mib"]),
 }
 LEFT = {"method", "status", "features", "metric"}
 OPTIONAL = {
-    *(INTERVAL, CLEAN),
+    *(INTERVAL, CLEAN, TRAINED_ON),
     *(name for m in PREFERENCES if m.heading for name in _columns_of(m)),
     *(_heading(m) for m in (*METRICS, *COSTS) if m.heading and not m.always),
     *(_heading(m, UNSEEN_PAINTINGS) for m in METRICS if m.held_out),
@@ -171,6 +178,8 @@ def protocol(frame: pd.DataFrame, setting: str = "") -> list[str]:
         lines.append("rows of several seeds: mean ± standard deviation over the seeds")
     if _any(done, AFTER + HEADLINE):
         lines.append(f"{CLEAN}: {HEADLINE} after Zero-Shot Noise2Noise")
+    if _any(done, leaderboard.PHOTOS):
+        lines.append(f"{TRAINED_ON}: number of photographs in the training")
     if _any(done, UNSEEN + HEADLINE):
         counts = sorted({str(n) for n in done[f"{UNSEEN}n_reference"].dropna()})
         lines.append(
