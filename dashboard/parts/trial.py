@@ -209,6 +209,11 @@ def choose_mask() -> Image.Image | None:
 
 def choose_look(*, strength: bool, direction: bool, stroke: bool, heatmap: bool) -> systems.Look:
     """Return the options, of which those are asked for that a chosen method has."""
+    with st.container(horizontal=True, gap="medium"):
+        return _look(strength=strength, direction=direction, stroke=stroke, heatmap=heatmap)
+
+
+def _look(*, strength: bool, direction: bool, stroke: bool, heatmap: bool) -> systems.Look:
     share, way, size, heat = None, None, None, False
     if strength:
         hint = "For methods that take any painting. 0: the photograph; 1: the full style."
@@ -231,7 +236,10 @@ def choose_look(*, strength: bool, direction: bool, stroke: bool, heatmap: bool)
 
 def choose_strip() -> bool:
     """Return whether strips are wanted as well."""
-    hint = "Strengths from 0 to 1, mixtures with the second painting; of others, the way back."
+    hint = (
+        "Strengths from 0 to 1, mixtures with the second painting; of others, the way back. CAM: "
+        "the network's class activation map, as in the heat map."
+    )
     return st.toggle("Strip", key="strip", help=hint)
 
 
@@ -291,10 +299,14 @@ def show(photo: bytes, size: tuple[int, int], made: Made, strips: Strips) -> Non
 
 
 def result(name: str, content: bytes, size: tuple[int, int] | None = None) -> None:
-    """Draw a result with a download button; without a size, a sheet as wide as the page."""
+    """Draw a result with a download button; without a size, a sheet, which can be moved sideways.
+
+    A sheet as wide as a phone could not be read.
+    """
     with st.container(width=min(size[0], SHOWN) if size else "stretch", gap="xsmall"):
         st.markdown(f"**{literal(name)}**")
-        st.image(content, width="stretch", output_format="PNG", alt=name)
+        with st.container(key=None if size else f"sheet-{name}"):
+            st.image(content, width="stretch", output_format="PNG", alt=name)
         label, file = "Download PNG", f"{name.replace(' ', '_')}.png"
         icon, kind = ":material/download:", "image/png"
         st.download_button(

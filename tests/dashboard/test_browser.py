@@ -262,7 +262,9 @@ def test_nothing_but_results_is_served(page: Page, url: str) -> None:
         assert "scales" not in page.evaluate("p => fetch(p).then(a => a.text())", f"/{path}")
 
 
-def test_ones_own_photograph_is_stylised(page: Page, tmp_path: Path) -> None:
+def test_ones_own_photograph_is_stylised(
+    page: Page, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
     mine = save(tmp_path / "mine.png", size=(96, 64))
     with dashboard(project(tmp_path / "project", "cut"), tmp_path / "streamlit.log") as url:
         page.goto(f"{url}/try_it")
@@ -271,3 +273,13 @@ def test_ones_own_photograph_is_stylised(page: Page, tmp_path: Path) -> None:
         pictures = loaded(page, 2)
         assert pictures.evaluate_all("all => all.map(i => i.naturalWidth)") == [96, 96]
         expect(page.locator(".frame img")).to_have_count(2)
+        phone = open_page(390)
+        phone.goto(f"{url}/try_it")
+        phone.set_input_files("input[type=file]", mine)
+        phone.get_by_text("Strip", exact=True).click()
+        phone.get_by_role("button", name="Stylise", exact=True).click()
+        assert box(loaded(phone, 3).nth(2))["width"] >= 700, "a sheet small enough to fit is unread"
+        wide = "all => all.map(one => one.scrollWidth > one.clientWidth)"
+        assert phone.locator("[class*=st-key-sheet-]").evaluate_all(wide) == [True]
+        fits = "main => main.scrollWidth <= main.clientWidth"
+        assert phone.get_by_test_id("stMain").evaluate(fits)

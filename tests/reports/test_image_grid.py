@@ -59,11 +59,31 @@ def test_a_missing_picture_and_a_short_row_are_hatched() -> None:
     assert len(colours.getcolors() or []) >= 3
 
 
-def test_a_wide_picture_is_shown_whole_and_centred() -> None:
-    sheet = contact_sheet([[Image.new("RGB", (200, 100), "red")]], [""], cell=64)
+def test_a_wide_picture_is_shown_whole_and_makes_no_row_higher() -> None:
+    wide = Image.new("RGB", (200, 100), "red")
+    sheet = contact_sheet([[wide]], [""], cell=64)
     left, top, right, bottom = box_of(sheet, "red")
     assert (right - left, bottom - top) == (64, 32)
-    assert top - (64 - 32) // 2 == left
+    assert left == top == sheet.height - bottom
+    # beside a square one it stands in the middle; the rows below it begin where this one ends
+    sheet = contact_sheet([[wide, BLUE], [wide, None]], ["", ""], ["one", "two"], cell=64)
+    _, high, across, low = box_of(sheet, "blue")
+    assert low - high == 64
+    assert sheet.getpixel((across - 80, high + 15)) == sheet.getpixel((across - 80, low - 16))
+    assert sheet.getpixel((across - 80, high + 16)) == (255, 0, 0)
+    assert sheet.getpixel((across - 80, low + left)) == (255, 0, 0)
+    assert sheet.height == low + left + 32 + left
+    assert share(sheet, "red") == 2 * 64 * 32
+
+
+def test_a_label_of_two_lines_makes_its_row_as_high() -> None:
+    flat = Image.new("RGB", (640, 10), "red")
+    bare, named = (
+        contact_sheet([[flat]], [""], [label], cell=64) for label in ("", "one two " * 2)
+    )
+    assert bare.height < named.height
+    _, top, _, bottom = box_of(named, "red")
+    assert abs(top - (named.height - bottom)) <= 1
 
 
 def test_transparent_and_grey_pictures_are_taken() -> None:

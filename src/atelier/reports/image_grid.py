@@ -18,6 +18,9 @@ class _Grid:
     """Measures of a grid in pixels."""
 
     cell: int
+    """Width of a cell."""
+    heights: tuple[int, ...]
+    """Height of each row: that of its tallest picture."""
     gap: int
     left: int
     """Width of the row labels, margins included."""
@@ -25,8 +28,8 @@ class _Grid:
     """Height of the column labels, margins included."""
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
-        step = self.cell + self.gap
-        return self.left + column * step, self.top + row * step
+        above = sum(self.heights[:row]) + row * self.gap
+        return self.left + column * (self.cell + self.gap), self.top + above
 
     def size(self, rows: int, columns: int) -> tuple[int, int]:
         x, y = self.corner(rows, columns)
@@ -43,10 +46,11 @@ def contact_sheet(
 
     Args:
         rows: pictures of any size, scaled to fit their cell; None, a missing one, gives a hatched
-            cell with a dash. A short row is filled with missing ones.
+            cell with a dash. A short row is filled with missing ones. A row is no higher than its
+            pictures, unless its label is.
         column_labels: one for each column; long ones are wrapped, then truncated.
         row_labels: one for each row, or None for no row labels.
-        cell: side of a cell in pixels, at least 16.
+        cell: width of a cell, and its largest height, in pixels; at least 16.
 
     Raises:
         ValueError: more pictures in a row than labels, another number of row labels than rows,
@@ -56,17 +60,18 @@ def contact_sheet(
     font = ImageFont.load_default(size=max(10, round(cell * 0.085)))
     heads = [_wrap(label, font, cell) for label in column_labels]
     sides = [_wrap(label, font, cell) for label in row_labels or ()]
-    grid = _measure(heads, sides, font, cell)
+    small = [[_fitted(picture, cell) for picture in pictures] for pictures in rows]
+    grid = _measure(heads, sides, small, font, cell)
     sheet = Image.new("RGB", grid.size(len(rows), len(heads)), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, text in enumerate(heads):
         _head(draw, grid, column, text, font)
     for row, text in enumerate(sides):
         _side(draw, grid, row, text, font)
-    for row, pictures in enumerate(rows):
+    for row, pictures in enumerate(small):
         for column in range(len(heads)):
             picture = pictures[column] if column < len(pictures) else None
-            sheet.paste(_cell(picture, cell), grid.corner(row, column))
+            sheet.paste(_cell(picture, cell, grid.heights[row]), grid.corner(row, column))
     return sheet
 
 
@@ -84,11 +89,24 @@ def _check(
         raise ValueError(f"a cell of {cell} pixels is too small; at least 16")
 
 
-def _measure(heads: list[str], sides: list[str], font: Font, cell: int) -> _Grid:
+def _fitted(picture: Image.Image | None, cell: int) -> Image.Image | None:
+    return picture and resize(picture.convert("RGB"), cell, "fit")
+
+
+def _measure(
+    heads: list[str],
+    sides: list[str],
+    rows: list[list[Image.Image | None]],
+    font: Font,
+    cell: int,
+) -> _Grid:
     gap = max(4, cell // 24)
+    labels = [_extent(text, font)[1] for text in sides] or [0] * len(rows)
+    tallest = [max((p.height for p in pictures if p), default=cell) for pictures in rows]
+    heights = tuple(map(max, tallest, labels))
     left = max((_extent(text, font)[0] for text in sides), default=0)
     top = max((_extent(text, font)[1] for text in heads), default=0)
-    return _Grid(cell, gap, left + 2 * gap if left else gap, top + 2 * gap if top else gap)
+    return _Grid(cell, heights, gap, left + 2 * gap if left else gap, top + 2 * gap if top else gap)
 
 
 def _extent(text: str, font: Font) -> tuple[int, int]:
@@ -130,29 +148,27 @@ def _head(draw: ImageDraw.ImageDraw, grid: _Grid, column: int, text: str, font: 
 
 def _side(draw: ImageDraw.ImageDraw, grid: _Grid, row: int, text: str, font: Font) -> None:
     x, y = grid.corner(row, 0)
-    at = (x - grid.gap, y + grid.cell / 2)
+    at = (x - grid.gap, y + grid.heights[row] / 2)
     draw.multiline_text(at, text, fill=INK, font=font, anchor="rm", align="right")
 
 
-def _cell(picture: Image.Image | None, cell: int) -> Image.Image:
+def _cell(picture: Image.Image | None, cell: int, height: int) -> Image.Image:
+    """Return a picture that fits, in the middle of its cell."""
     if picture is None:
-        return _missing(cell)
-    small = resize(picture.convert("RGB"), cell, "fit")
-    tile = Image.new("RGB", (cell, cell), PAPER)
-    tile.paste(small, ((cell - small.width) // 2, (cell - small.height) // 2))
+        return _missing(cell, height)
+    tile = Image.new("RGB", (cell, height), PAPER)
+    tile.paste(picture, ((cell - picture.width) // 2, (height - picture.height) // 2))
     return tile
 
 
-def _missing(cell: int) -> Image.Image:
+def _missing(cell: int, height: int) -> Image.Image:
     """Return a hatched cell, which looks unlike a grey or white picture."""
-    tile = Image.new("RGB", (cell, cell), GREY)
+    tile = Image.new("RGB", (cell, height), GREY)
     draw = ImageDraw.Draw(tile)
-    for x in range(-cell, cell, max(6, cell // 14)):
-        draw.line([(x, cell), (x + cell, 0)], fill=HATCH, width=1)
-    middle = cell / 2
-    draw.ellipse([middle - cell / 8, middle - cell / 8, middle + cell / 8, middle + cell / 8], GREY)
+    for start in range(-height, cell, max(6, cell // 14)):
+        draw.line([(start, height), (start + height, 0)], fill=HATCH, width=1)
+    x, y, radius = cell / 2, height / 2, min(cell, height) / 8
+    draw.ellipse([x - radius, y - radius, x + radius, y + radius], GREY)
     dash = max(3, cell // 24)  # drawn: Pillow's own font has ASCII only
-    draw.line(
-        [(middle - dash, middle), (middle + dash, middle)], fill=INK, width=max(1, cell // 96)
-    )
+    draw.line([(x - dash, y), (x + dash, y)], fill=INK, width=max(1, cell // 96))
     return tile

@@ -65,13 +65,12 @@ def sheet(
     cell: int = 128,
 ) -> Image.Image:
     """Return a contact sheet of files or pictures; None is left blank. See ``image_grid``."""
-    loaded = [[_loaded(one) for one in row] for row in rows]
+    blank = Image.new("RGB", (cell, 1), PAPER)  # makes no row higher
+    loaded = [[blank if one is None else _loaded(one) for one in row] for row in rows]
     return contact_sheet(loaded, columns, names, cell)
 
 
-def _loaded(one: Path | Image.Image | None) -> Image.Image:
-    if one is None:
-        return Image.new("RGB", (1, 1), PAPER)
+def _loaded(one: Path | Image.Image) -> Image.Image:
     return images.read(one) if isinstance(one, Path) else one
 
 
