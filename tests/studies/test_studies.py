@@ -18,6 +18,7 @@ from atelier.core.paths import Results
 from atelier.studies import catalogue, metanet, tables
 from atelier.studies.bench import Bench
 from atelier.studies.catalogue import FIGURE, NUMBERS, STUDIES, TABLE
+from atelier.studies.findings import Findings, write
 from support.bench import edit
 from support.cli import atelier
 
@@ -204,6 +205,22 @@ def test_even_steps() -> None:
     assert tables.evenly(20, 10) == list(range(2, 21, 2))
     assert tables.evenly(3, 10) == [1, 2, 3]
     assert tables.evenly(100_000, 10)[0] == 10_000
+
+
+def test_weights_of_the_zoo_have_no_figures_of_a_training() -> None:
+    record = {"steps": 9, "photos": 5, "training_seconds": 7.0, "file_mb": 3.0, "other": 1}
+    whole = {"steps": 9, "photos": 5, "training_seconds": 7.0, "file_mb": 3.0, "parameters": None}
+    assert tables.training_of(record) == whole
+    as_they_are = {**record, "steps": 0, "parameters_trained": 8}
+    assert tables.training_of(as_they_are) == {"file_mb": 3.0, "parameters": 8}
+
+
+def test_the_words_of_a_table_stand_left_and_its_numbers_right(tmp_path: Path) -> None:
+    table = pd.DataFrame({"entry": ["a"], "frechet": [1.25], "middle": ["resnet"], "steps": [2]})
+    write(Findings(table, Image.new("RGB", (8, 8)), ["A note."]), tmp_path, "Title")
+    lines = (tmp_path / TABLE).read_text().splitlines()
+    assert lines[3:5] == ["| :-- | --: | :-- | --: |", "| a | 1.25 | resnet | 2 |"]
+    assert lines[-1] == "A note."
 
 
 @pytest.mark.slow

@@ -241,9 +241,9 @@ def aligned(head: list[str], rows: list[list[str]], right: Collection[str] = ())
     return "\n".join([texts[0], rule, *texts[1:]])
 
 
-def pipes(cells: pd.DataFrame) -> str:
-    """Return a table in GitHub's Markdown."""
-    rule = [":--" if name in LEFT else "--:" for name in cells.columns]
+def pipes(cells: pd.DataFrame, left: Collection[str] = LEFT) -> str:
+    """Return a table in GitHub's Markdown; the columns named in ``left`` are left-aligned."""
+    rule = [":--" if name in left else "--:" for name in cells.columns]
     rows = cells.map(escaped).to_numpy().tolist()
     lines: list[Sequence[str]] = [list(cells.columns), rule, *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -15,7 +15,7 @@ CHANGED = ("features", "loss_features", "style_loss", "middle")
 
 def study(bench: Bench) -> Findings:
     """Train all variants, and compare them on the test set."""
-    rows, made = [], {}
+    rows, made, notes = [], {}, []
     for name in VARIANTS:
         figures = training_of(bench.train(bench.entry(name, name)))
         made[name] = bench.pictures(name)
@@ -28,4 +28,7 @@ def study(bench: Bench) -> Findings:
         [job.content, job.style, *(one.picture(job.photo) for one in made.values())]
         for job in bench.shown
     ]
-    return Findings(pd.DataFrame(rows), sheet(pictures, ["photograph", "painting", *VARIANTS]))
+    table = pd.DataFrame(rows)
+    if "steps" not in table:
+        notes.append("Weights of the zoo as they are: no training here, and no time of one.")
+    return Findings(table, sheet(pictures, ["photograph", "painting", *VARIANTS]), notes)

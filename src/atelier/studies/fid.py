@@ -23,9 +23,13 @@ def study(bench: Bench) -> Findings:
     for name, one in made.items():
         paired = name not in {UNTOUCHED, "cyclegan", "ugatit"}
         record = bench.score(one, paired=paired)
-        seconds = {"seconds_per_picture": one.seconds or None}
         rows.append(
-            {"system": name, **scores_of(record), **seconds, "features": record["features"]}
+            {
+                "system": name,
+                "features": record["features"],
+                "seconds_per_picture": one.seconds or None,
+                **scores_of(record),
+            }
         )
     table = pd.DataFrame(rows)
     pictures = [

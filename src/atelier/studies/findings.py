@@ -36,7 +36,8 @@ class Findings:
 def write(findings: Findings, folder: Path, heading: str) -> list[Path]:
     """Write figure and table, and return their paths."""
     images.save_png(findings.figure, folder / FIGURE)
-    parts = [f"# {heading}", pipes(shown(findings.table)), *findings.notes]
+    words = {str(name) for name in findings.table.select_dtypes(exclude="number")}
+    parts = [f"# {heading}", pipes(shown(findings.table), words), *findings.notes]
     for name, text in ((TABLE, "\n\n".join(parts) + "\n"), (NUMBERS, _csv(findings.table))):
         with atomic(folder / name) as part:
             part.write_text(text, encoding="utf-8")

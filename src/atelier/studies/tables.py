@@ -22,6 +22,10 @@ def scores_of(record: Mapping[str, Any]) -> dict[str, float]:
 
 
 def training_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a training that tables show, and the number of its parameters."""
-    found = {key: record[key] for key in TRAINING if key in record}
+    """Return the figures of a training that tables show, and the number of its parameters.
+
+    Without a step, of weights that others have trained, none of time and data.
+    """
+    keys = TRAINING if record.get("steps") else ("file_mb",)
+    found = {key: record[key] for key in keys if key in record}
     return {**found, "parameters": record.get("parameters_trained")}
