@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from PIL import Image
+from PIL import Image, ImageColor
 
 from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.files import read_json
 from atelier.core.paths import Results
-from atelier.studies import catalogue, metanet, tables
+from atelier.reports.image_grid import GREY
+from atelier.studies import catalogue, metanet, tables, translation
 from atelier.studies.bench import Bench
 from atelier.studies.catalogue import FIGURE, NUMBERS, STUDIES, TABLE
 from atelier.studies.findings import Findings, write
@@ -205,6 +206,18 @@ def test_even_steps() -> None:
     assert tables.evenly(20, 10) == list(range(2, 21, 2))
     assert tables.evenly(3, 10) == [1, 2, 3]
     assert tables.evenly(100_000, 10)[0] == 10_000
+
+
+def test_the_translations_of_all_sets_are_in_line(tmp_path: Path) -> None:
+    red = tmp_path / "red.png"
+    Image.new("RGB", (64, 64), "red").save(red)
+    figure = np.asarray(translation._sheet({"to_art": [red] * 3, "to_art outside": [red] * 2}))
+    filled = (figure == (255, 0, 0)).all(axis=-1)
+    above, below = filled[: len(figure) // 2].any(axis=0), filled[len(figure) // 2 :].any(axis=0)
+    assert above.sum() == 3 * 128
+    assert below.sum() == 2 * 128
+    assert (above | ~below).all()
+    assert not (figure == ImageColor.getrgb(GREY)).all(axis=-1).any(), "nothing is missing"
 
 
 def test_weights_of_the_zoo_have_no_figures_of_a_training() -> None:

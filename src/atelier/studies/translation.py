@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+from PIL import Image
 
 from atelier.core import images
 from atelier.methods.trained import weights_digest
@@ -14,7 +15,7 @@ from atelier.methods.unpaired import Unpaired
 from atelier.metrics.pairwise import Pair
 from atelier.metrics.reference import look_at
 from atelier.studies.bench import SHOWN, Bench
-from atelier.studies.findings import Findings, sheet, stacked
+from atelier.studies.findings import Findings, sheet
 from atelier.studies.tables import scores_of
 from atelier.tracking.progress import progress
 
@@ -31,21 +32,28 @@ def study(bench: Bench) -> Findings:
     outside = images.find(bench.prepared.folder / OUTSIDE)
     sets = [("to_art", photos, paintings), ("to_photo", paintings, photos)]
     sets += [("to_art outside", outside, paintings)] if outside else []
-    rows, sheets = [], []
+    rows: list[dict[str, Any]] = []
+    pictures: dict[str, list[Path]] = {}
     for name, inputs, targets in sets:
         folder = _translated(bench, name, inputs)
         made = [folder / path.name for path in inputs]
         both = zip((name, f"{name}: untouched"), _scores(bench, made, inputs, targets), strict=True)
         rows += [{"set": label, "pictures": len(inputs), **scores} for label, scores in both]
-        few = inputs[:SHOWN]
-        below = [[*few], [folder / path.name for path in few]]
-        sheets.append(sheet(below, [path.stem for path in few], ["input", name]))
+        pictures[f"{name}: input"] = list(inputs[:SHOWN])
+        pictures[name] = made[:SHOWN]
     notes = ["frechet: to_art is compared with the paintings, to_photo with the test photographs."]
     if not outside:
         notes.append(
             f"There is no {OUTSIDE}/ below data/, so that no set outside the domain is shown."
         )
-    return Findings(pd.DataFrame(rows), stacked(*sheets), notes)
+    return Findings(pd.DataFrame(rows), _sheet(pictures), notes)
+
+
+def _sheet(pictures: Mapping[str, Sequence[Path]]) -> Image.Image:
+    """Return a row per name, of one sheet, so that all columns are in line."""
+    columns = max(map(len, pictures.values()))
+    rows = [[*row, *[None] * (columns - len(row))] for row in pictures.values()]
+    return sheet(rows, [""] * columns, list(pictures))
 
 
 def _translated(bench: Bench, name: str, inputs: Sequence[Path]) -> Path:
