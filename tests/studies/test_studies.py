@@ -229,10 +229,10 @@ def test_weights_of_the_zoo_have_no_figures_of_a_training() -> None:
 
 
 def test_the_words_of_a_table_stand_left_and_its_numbers_right(tmp_path: Path) -> None:
-    table = pd.DataFrame({"entry": ["a"], "frechet": [1.25], "middle": ["resnet"], "steps": [2]})
+    table = pd.DataFrame({"entry": ["a"], "frechet": [1.25], "middle": ["resnet"], "steps": [2e4]})
     write(Findings(table, Image.new("RGB", (8, 8)), ["A note."]), tmp_path, "Title")
     lines = (tmp_path / TABLE).read_text().splitlines()
-    assert lines[3:5] == ["| :-- | --: | :-- | --: |", "| a | 1.25 | resnet | 2 |"]
+    assert lines[3:5] == ["| :-- | --: | :-- | --: |", "| a | 1.25 | resnet | 20000 |"]
     assert lines[-1] == "A note."
 
 

@@ -21,6 +21,8 @@ from atelier.reports.tables import pipes
 from atelier.studies.catalogue import FIGURE, NUMBERS, TABLE
 
 INCHES, DPI = (7.5, 3.2), 110
+LARGE = 1e4
+"""Numbers from here on have no digits behind the point, and no exponent."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,16 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as text: four significant digits; "-" where there is no value."""
+    """Return the table as text: four significant digits, or all before the point; "-": no value."""
     return table.map(_text)
 
 
 def _text(value: Any) -> str:
     if pd.isna(value):
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < LARGE else f"{value:.0f}"
 
 
 def sheet(

@@ -22,6 +22,9 @@ BASE, SCRATCH, WARM = "cyclegan", "cyclegan_scratch", "cyclegan_warm"
 BEGUN = 19 / 50
 """Share of the training from scratch after which its weights begin the other one."""
 CHECKPOINTS, ROWS = 5, 3
+COUNTED = ("steps", "steps_in_all", "training_seconds")
+SMOOTHED = 20
+"""Parts of a training over which its losses are averaged for the plot."""
 
 
 def study(bench: Bench) -> Findings:
@@ -42,7 +45,8 @@ def study(bench: Bench) -> Findings:
         for step, one in pictures.items()
     ]
     untouched = Made(bench.prepared.photos, 0.0, bench.jobs)
-    rows.insert(0, {"network": "photographs", **scores_of(bench.score(untouched, paired=False))})
+    scores = scores_of(bench.score(untouched, paired=False))
+    rows.insert(0, {"network": "photographs", **dict.fromkeys(COUNTED), **scores})
     table = pd.DataFrame(rows)
     plots = [
         plot(lambda axes: _distances(axes, table), "steps in all", "Fréchet distance"),
@@ -59,9 +63,9 @@ def study(bench: Bench) -> Findings:
 def _row(
     bench: Bench, made: Made, name: str, step: int, before: int, figures: Mapping[str, Any]
 ) -> dict[str, Any]:
-    share = {"training_seconds": figures["training_seconds"] * step / figures["steps"]}
-    counted = {"network": name, "steps": step, "steps_in_all": before + step}
-    return {**counted, **share, **scores_of(bench.score(made, paired=False))}
+    seconds = figures["training_seconds"] * step / figures["steps"]
+    counted = dict(zip(COUNTED, (step, before + step, seconds), strict=True))
+    return {"network": name, **counted, **scores_of(bench.score(made, paired=False))}
 
 
 def _sheet(bench: Bench, made: Mapping[str, Mapping[int, Made]]) -> Any:
@@ -81,7 +85,12 @@ def _distances(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _losses(axes: Axes, bench: Bench, before: Mapping[str, int]) -> None:
-    """Draw the mean of both cycle losses, which both trainings have in the same unit."""
+    """Draw the mean of both cycle losses, which both trainings have in the same unit.
+
+    The loss of a single pair says little: pale, behind the mean of those before it.
+    """
     for name, earlier in before.items():
         losses = curves(bench.root, name)[TRAINING][[f"cycle_{way}" for way in BACK]].mean(axis=1)
-        axes.plot(losses.index + earlier, losses, label=name)
+        mean = losses.rolling(max(1, len(losses) // SMOOTHED), min_periods=1).mean()
+        (line,) = axes.plot(losses.index + earlier, mean, label=name)
+        axes.plot(losses.index + earlier, losses, color=line.get_color(), alpha=0.25, lw=0.8)
