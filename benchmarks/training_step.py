@@ -37,6 +37,7 @@ from atelier.engine.loop import Trainer
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
 from atelier.nn.losses import mean_std, mean_std_loss
+from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.features import LossFeatures
 
 Maps = Mapping[str, Tensor]
@@ -72,6 +73,8 @@ def contiguous(module: Any) -> Any:
     copy = deepcopy(module).to(memory_format=torch.contiguous_format)
     for layer in [part for part in copy.modules() if isinstance(part, nn.ReLU | nn.LeakyReLU)]:
         layer.inplace = True  # as in public code
+    for last in [part for part in copy.modules() if isinstance(part, PictureConv)]:
+        last.forward = partial(nn.Conv2d.forward, last)  # type: ignore[method-assign]
     return copy
 
 

@@ -28,6 +28,7 @@ from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.losses import StyleLoss, Target
 from atelier.nn.memory import to_device
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
+from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.features import LossFeatures, Padding, load_features
 from atelier.nn.temporal import temporal_loss
 
@@ -127,7 +128,7 @@ class TransNet(nn.Module):
             *block(four, two, 3),
             nn.Upsample(scale_factor=2),
             *block(two, one, 3),
-            conv(one, 3, 9, 1, mode, bias=True),
+            PictureConv(one, 3, 9, padding=4, padding_mode=mode),
         )
         self.layout = layout
 

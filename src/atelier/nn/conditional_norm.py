@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.picture_conv import PictureConv
 
 EncoderNorm = Literal["bn", "in"]
 Pad = Literal["reflect", "zero"]
@@ -37,7 +38,8 @@ class Topology:
     def conv(self, inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
         """Return a convolution that preserves the size at stride 1; no bias, as a norm follows."""
         mode: Literal["reflect", "zeros"] = "reflect" if self.pad == "reflect" else "zeros"
-        return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode=mode)
+        made = PictureConv if outputs == 3 else nn.Conv2d
+        return made(inputs, outputs, side, stride, side // 2, bias=False, padding_mode=mode)
 
     def norm(self, width: int) -> nn.Module:
         """Return the encoder's norm, which does not depend on the style."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from atelier.core.config import UserError
 from atelier.nn.instancenorm import instance_norm
 from atelier.nn.padding import fitted
+from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
 
 Middle = Literal["resnet", "resnext"]
@@ -171,7 +172,7 @@ class TransformNet(nn.Module):
             GeneratedConv(a, b, 3, rim=1, up=up)  # type: ignore[arg-type]
             for a, b in ((four, two), (two, one))
         )
-        self.last = nn.Conv2d(one, 3, 9, padding=4, padding_mode="reflect")
+        self.last = PictureConv(one, 3, 9, padding=4, padding_mode="reflect")
         self.rim = 4 * sum(block.margin for block in self.middle)  # type: ignore[misc]
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
             value = torch.tensor(values).view(1, 3, 1, 1)

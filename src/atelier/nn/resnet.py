@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from atelier.nn.decoder import conv
 from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.picture_conv import PictureConv
 
 Upsample = Literal["transposed", "resize"]
 Init = Literal["normal", "xavier"]
@@ -85,7 +86,7 @@ class ResNetGenerator(nn.Module):
         up = [_up(a, b, upsample, antialias=antialias) for a, b in ((four, two), (two, one))]
         first = [nn.ReflectionPad2d(3), *_active(nn.Conv2d(3, one, 7))]
         middle = [Residual(four) for _ in range(blocks)]
-        last = [nn.ReflectionPad2d(3), nn.Conv2d(one, 3, 7)]
+        last = [nn.ReflectionPad2d(3), PictureConv(one, 3, 7)]
         self.layers = nn.Sequential(*first, *down[0], *down[1], *middle, *up[0], *up[1], *last)
         second, inner = len(first) + len(down[0]), len(first) + len(down[0]) + len(down[1])
         self.taps = (0, len(first), second, inner, inner + min(LAST_TAP, blocks) - 1)

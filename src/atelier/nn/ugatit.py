@@ -19,6 +19,7 @@ from atelier.core.config import UserError
 from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.instancenorm import InstanceNorm
+from atelier.nn.picture_conv import PictureConv
 from atelier.nn.resnet import Residual
 
 SLOPE = 0.2
@@ -108,7 +109,8 @@ class Generator(nn.Module):
         self.beta = nn.Linear(channels, channels, bias=False)
         self.middle = nn.ModuleList(AdaptiveResidual(channels) for _ in range(n_res))
         up = enlarge(channels, 2 * width) + enlarge(2 * width, width)
-        self.decoder = nn.Sequential(*up, conv(width, 3, 7))
+        last = PictureConv(width, 3, 7, padding=3, bias=False, padding_mode="reflect")
+        self.decoder = nn.Sequential(*up, last)
 
     def forward(self, image: Tensor) -> Translated:
         """Translate (B, 3, H, W), H and W multiples of 4 and at least 8.
