@@ -36,9 +36,10 @@ from atelier.core.files import write_json
 from atelier.engine.loop import Trainer
 from atelier.methods.base import make
 from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
+from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.losses import mean_std, mean_std_loss
-from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.features import LossFeatures
+from atelier.nn.reflection import Reflection, ReflectionConv
 
 Maps = Mapping[str, Tensor]
 Knobs = dict[str, Any]
@@ -73,9 +74,25 @@ def contiguous(module: Any) -> Any:
     copy = deepcopy(module).to(memory_format=torch.contiguous_format)
     for layer in [part for part in copy.modules() if isinstance(part, nn.ReLU | nn.LeakyReLU)]:
         layer.inplace = True  # as in public code
-    for last in [part for part in copy.modules() if isinstance(part, PictureConv)]:
-        last.forward = partial(nn.Conv2d.forward, last)  # type: ignore[method-assign]
+    for part in copy.modules():
+        for own, published in TORCHS.items():
+            if isinstance(part, own):
+                part.forward = partial(published, part)
     return copy
+
+
+def flat_norm(layer: Any, value: Tensor) -> Tensor:
+    """Return torch's instance norm of flattened pixels: others have a wrong gradient."""
+    rows = F.instance_norm(value.flatten(2), weight=layer.weight, bias=layer.bias, eps=layer.eps)
+    return rows.view(value.shape)
+
+
+TORCHS: dict[Any, Any] = {
+    ReflectionConv: nn.Conv2d.forward,
+    Reflection: nn.ReflectionPad2d.forward,
+    InstanceNorm: flat_norm,
+}
+"""Layers of ours that compute the same as torch's in less time."""
 
 
 def fast(own: Plain, batch: Batch) -> Any:

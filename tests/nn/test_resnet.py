@@ -168,7 +168,7 @@ def test_taps_are_convolutions_and_blocks_whatever_the_layout(kind: str, blocks:
     network = generator(kind, 4, blocks)
     layers = [network.layers[place] for place in network.taps]
     assert [type(layer).__name__ for layer in layers] == [
-        "ReflectionPad2d",
+        "Reflection",
         *["Conv2d"] * 2,
         *["Residual"] * 2,
     ]

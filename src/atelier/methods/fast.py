@@ -30,6 +30,7 @@ from atelier.nn.memory import to_device
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.features import LossFeatures, Padding, load_features
+from atelier.nn.reflection import ReflectionConv
 from atelier.nn.temporal import temporal_loss
 
 Layout = Literal["transnet", "examples", "johnson"]
@@ -67,7 +68,8 @@ def conv(
     inputs: int, outputs: int, side: int, stride: int, mode: Padding, *, bias: bool
 ) -> nn.Conv2d:
     """Return a convolution that preserves the size at stride 1."""
-    return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=bias, padding_mode=mode)
+    rim = side // 2
+    return ReflectionConv(inputs, outputs, side, stride, rim, bias=bias, padding_mode=mode)
 
 
 class Residual(nn.Module):

@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from atelier.nn.reflection import ReflectionConv
+
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Layers whose widths the decoder mirrors; strides 1, 2, 4, 8."""
 Layer = Literal["relu3_1", "relu4_1"]
@@ -20,7 +22,7 @@ LAST_SCALE = 0.1
 
 def conv(inputs: int, outputs: int, *, bias: bool = True) -> nn.Conv2d:
     """Return a 3×3 convolution with reflection padding, which preserves the size."""
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias, padding_mode="reflect")
+    return ReflectionConv(inputs, outputs, 3, padding=1, bias=bias, padding_mode="reflect")
 
 
 class Decoder(nn.Module):

@@ -21,6 +21,7 @@ from atelier.nn.instancenorm import instance_norm
 from atelier.nn.padding import fitted
 from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.weights import IMAGENET_MEAN, IMAGENET_STD
+from atelier.nn.reflection import ReflectionConv, reflect
 
 Middle = Literal["resnet", "resnext"]
 Padding = Literal["same", "pad40"]
@@ -83,7 +84,7 @@ def reflected(value: Tensor, rim: int) -> Tensor:
     height, width = value.shape[2:]
     if min(height, width) <= rim:
         raise UserError(f"pictures of {width}×{height} px are too small to be padded by {rim}")
-    return F.pad(value, (rim, rim, rim, rim), "reflect") if rim else value
+    return reflect(value, rim) if rim else value
 
 
 def normed(value: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class TransformNet(nn.Module):
         super().__init__()
         one, two, four = width, 2 * width, 4 * width
         rim, up = (1, "nearest") if padding == "same" else (0, "deconv")
-        self.first = nn.Conv2d(3, one, 9, padding=4, padding_mode="reflect")
+        self.first = ReflectionConv(3, one, 9, padding=4, padding_mode="reflect")
         self.down = nn.ModuleList(
             GeneratedConv(a, b, 3, stride=2, rim=1) for a, b in ((one, two), (two, four))
         )

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from atelier.nn.eager import eager_on_cpu
+from atelier.nn.reflection import ReflectionConv, reflect
 
 FEW = 4
 """Output channels up to which it pays."""
@@ -19,16 +22,18 @@ WIDE = 49
 """Positions of a filter from which it pays: 7×7. A 3×3 filter padded to 4×4 gains nothing."""
 
 
-class PictureConv(nn.Conv2d):
+class PictureConv(ReflectionConv):
     """``torch.nn.Conv2d``, computed by ``conv_by_squares`` where that is faster."""
 
     def forward(self, value: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H', W')."""
         padding = self.padding
-        if isinstance(padding, str) or not self._fits() or not _worth_it(value):
+        if isinstance(padding, str) or not self._fits() or not eager_on_cpu(value):
             return super().forward(value)
         down, across = padding
-        if self.padding_mode != "zeros":
+        if self.padding_mode == "reflect" and down == across:
+            value, down, across = reflect(value, down), 0, 0
+        elif self.padding_mode != "zeros":
             value = F.pad(value, (across, across, down, down), self.padding_mode)
             down = across = 0
         return conv_by_squares(value, self.weight, self.bias, (down, across))
@@ -37,11 +42,6 @@ class PictureConv(nn.Conv2d):
         plain = self.stride == self.dilation == (1, 1) and self.groups == 1
         height, width = self.kernel_size
         return plain and self.out_channels <= FEW and height * width >= WIDE
-
-
-def _worth_it(value: Tensor) -> bool:
-    """Return False on a GPU, and where a graph is recorded: it is read and run elsewhere."""
-    return value.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def conv_by_squares(

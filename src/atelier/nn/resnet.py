@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from atelier.nn.decoder import conv
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.picture_conv import PictureConv
+from atelier.nn.reflection import Reflection, reflect
 
 Upsample = Literal["transposed", "resize"]
 Init = Literal["normal", "xavier"]
@@ -53,8 +54,7 @@ class BlurDown(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         """Blur every channel separately, with reflection padding."""
-        padded = F.pad(value, (1, 1, 1, 1), "reflect")
-        return F.conv2d(padded, self.blur, stride=2, groups=value.shape[1])
+        return F.conv2d(reflect(value, 1), self.blur, stride=2, groups=value.shape[1])
 
 
 class ResNetGenerator(nn.Module):
@@ -84,9 +84,9 @@ class ResNetGenerator(nn.Module):
         one, two, four = width, 2 * width, 4 * width
         down = [_down(a, b, antialias=antialias) for a, b in ((one, two), (two, four))]
         up = [_up(a, b, upsample, antialias=antialias) for a, b in ((four, two), (two, one))]
-        first = [nn.ReflectionPad2d(3), *_active(nn.Conv2d(3, one, 7))]
+        first = [Reflection(3), *_active(nn.Conv2d(3, one, 7))]
         middle = [Residual(four) for _ in range(blocks)]
-        last = [nn.ReflectionPad2d(3), PictureConv(one, 3, 7)]
+        last = [Reflection(3), PictureConv(one, 3, 7)]
         self.layers = nn.Sequential(*first, *down[0], *down[1], *middle, *up[0], *up[1], *last)
         second, inner = len(first) + len(down[0]), len(first) + len(down[0]) + len(down[1])
         self.taps = (0, len(first), second, inner, inner + min(LAST_TAP, blocks) - 1)

@@ -20,6 +20,7 @@ from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.picture_conv import PictureConv
+from atelier.nn.reflection import ReflectionConv
 from atelier.nn.resnet import Residual
 
 SLOPE = 0.2
@@ -49,7 +50,8 @@ class Verdict(NamedTuple):
 
 def conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
     """Return a reflection-padded convolution without bias, which preserves the size at stride 1."""
-    return nn.Conv2d(inputs, outputs, side, stride, side // 2, bias=False, padding_mode="reflect")
+    rim = side // 2
+    return ReflectionConv(inputs, outputs, side, stride, rim, bias=False, padding_mode="reflect")
 
 
 def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
