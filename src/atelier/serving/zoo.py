@@ -190,6 +190,7 @@ class Addition:
     def _facts(self, card: Mapping[str, Any], root: Path, params: Params) -> dict[str, Any]:
         """Return facts that the card of a training lacks; that of an entry has them."""
         block, took = card["parameters"], read_record(Model(self.source).training)
+        took |= records.aside(root, self.name, "training", card.get(records.WEIGHTS))
         git = git_tags()
         dirty = " and changes" if git.get("git.dirty") == "true" else ""
         found = {
