@@ -19,7 +19,7 @@ from support.scripts import ROOT
 
 PARAMS = Params({**yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")), "scale": "demo"})
 NAMES = PARAMS.method_names
-OPTIONAL = ("stytr2", "styleid")
+OPTIONAL = ("styleid",)
 """Systems without an entry: their weights do not ship, `docs/methods.md` says how to add one."""
 CLASSES = {name: method_class(PARAMS.method(name)["class"]) for name in NAMES}
 TRAINED = [name for name, found in CLASSES.items() if issubclass(found, Trained)]

@@ -34,7 +34,7 @@ class StyTr2Settings(RepaintingSettings):
     """Loss network, needed in training only: the system looks at pixels."""
     patch: Literal[4, 8] = 8
     """Side of a patch in pixels."""
-    width: int = Field(512, ge=8, le=2048)
+    width: int = Field(512, ge=4, le=2048)
     """Channels of a patch; a multiple of ``heads``."""
     heads: int = Field(8, ge=1)
     layers: int = Field(3, ge=1, le=24)
