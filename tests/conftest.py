@@ -22,11 +22,6 @@ LONGEST = "test_pipeline.py"
 """Begun later, it would end alone."""
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores: while a test waits for a process of its own, its core serves another."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_finish() -> None:
     """Look less often through the million objects that the libraries have made to stay."""
     gc.set_threshold(100_000, 20, 50)

@@ -24,7 +24,7 @@ SHOWN = 432
 """Width in CSS pixels; downloads have the full size."""
 SLOW = frozenset({"optimisation", "diffusion"})
 """Kinds that take minutes per picture."""
-OWN, NOTHING = "a picture of my own", "nothing"
+OWN = "a picture of my own"
 
 
 @dataclass(frozen=True)
@@ -183,24 +183,31 @@ def turn(style: str) -> None:
 
 
 def mixed(found: Project, style: Image.Image, side: int) -> systems.Style:
-    """Return the style, or a mixture with a second painting of the project."""
+    """Return the style, or a mixture with further paintings of the project."""
     files = {path.stem: path for path in outputs.paintings(found.root)}
-    hint = "Methods that optimise take the second in the white parts of a mask only."
-    name = st.selectbox("Mixed with", [NOTHING, *files], key="second", help=hint, width=320)
-    if name == NOTHING:
-        return style
-    share = st.slider("Its weight", 0.0, 1.0, 0.3, 0.05, key="share", width=320)
-    try:
-        other = opened(Upload(files[name].read_bytes(), files[name].name, (0, 0)), side)
-    except OSError as error:
-        st.error(literal(error))
-        return style
-    return [(style, 1 - share), (other, share)] if other else style
+    hint = "Methods that optimise take further paintings in their parts of a mask only."
+    names = st.multiselect("Mixed with", [*files], key="others", help=hint, width=320)
+    mixture = [(style, 1.0)]
+    for name in names:
+        label = f"Weight of {literal(name)}"
+        share = st.slider(label, 0.0, 1.0, 0.3, 0.05, key=f"share-{name}", width=320)
+        try:
+            other = opened(Upload(files[name].read_bytes(), files[name].name, (0, 0)), side)
+        except OSError as error:
+            st.error(literal(error))
+            continue
+        if other:
+            mixture.append((other, share))
+    rest = max(0.0, 1 - sum(share for _, share in mixture[1:]))
+    return [(style, rest), *mixture[1:]] if len(mixture) > 1 else style
 
 
 def choose_mask() -> Image.Image | None:
-    """Return a grey picture that says where the second painting applies, if there is one."""
-    hint = "Black parts of it take the style, white ones the second painting; weights do not count."
+    """Return a grey picture that says where each painting applies, if there is one."""
+    hint = (
+        "Black parts of it take the style, white ones the last painting, greys between them those "
+        "between, in their order; weights do not count."
+    )
     with st.expander("A painting per region"):
         st.caption(hint)
         own = upload("The mask", "mask")
@@ -237,7 +244,7 @@ def _look(*, strength: bool, direction: bool, stroke: bool, heatmap: bool) -> sy
 def choose_strip() -> bool:
     """Return whether strips are wanted as well."""
     hint = (
-        "Strengths from 0 to 1, mixtures with the second painting; of others, the way back. CAM: "
+        "Strengths from 0 to 1, mixtures of the first two paintings; of others, the way back. CAM: "
         "the network's class activation map, as in the heat map."
     )
     return st.toggle("Strip", key="strip", help=hint)

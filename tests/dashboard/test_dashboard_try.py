@@ -113,29 +113,32 @@ def test_a_method_that_fails_leaves_the_others(ready: Path) -> None:
 def test_the_style_and_the_strength_are_asked_for_where_they_matter(ready: Path) -> None:
     app = show("try_it")
     assert app.selectbox(key="style").options[0] == "night"
-    assert [one.key for one in app.selectbox] == ["style", "second", "colour"]
+    assert [one.key for one in app.selectbox] == ["style", "colour"]
     assert [one.key for one in app.slider] == ["strength", "stroke"]
-    app.selectbox(key="second").set_value("night").run()
-    assert [one.key for one in app.slider] == ["share", "strength", "stroke"]
+    app.multiselect(key="others").set_value(["night"]).run()
+    assert [one.key for one in app.slider] == ["share-night", "strength", "stroke"]
     app.button_group(key="apply").set_value(["cut"]).run()
     assert not app.slider
     assert [one.key for one in app.selectbox] == ["colour"]
 
 
 def test_a_mixture_and_colours_are_those_of_the_command_line(ready: Path) -> None:
-    ramp(40, 40, 8).save(ready / "results/prepared/paintings/roots.png")
+    for n, name in enumerate(("roots", "wheat")):
+        ramp(40, 40, 8 + n).save(ready / f"results/prepared/paintings/{name}.png")
     app = bring(show("try_it"), encoded(ramp(64, 40), "PNG"))
     app.selectbox(key="style").set_value("night").run()
     sources = [component(stylise(app, ["adain"]), "slider")["right"]["src"]]
-    for key, value in (("second", "roots"), ("colour", "luminance")):
-        app.selectbox(key=key).set_value(value).run()
+    for others in (["roots"], ["roots", "wheat"]):
+        app.multiselect(key="others").set_value(others).run()
         sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
+    app.selectbox(key="colour").set_value("luminance").run()
+    sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
     app.slider(key="stroke").set_value(2.0).run()
     sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
     (mask,) = (one for one in app.file_uploader if one.key == "mask")
     mask.upload("mask.png", encoded(ramp(64, 40, 2), "PNG"), "image/png").run()
     sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
-    assert len(set(sources)) == 5
+    assert len(set(sources)) == 6
 
 
 def test_a_system_trained_in_both_directions_asks_for_one(ready: Path) -> None:
