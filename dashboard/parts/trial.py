@@ -186,9 +186,11 @@ def mixed(found: Project, style: Image.Image, side: int) -> systems.Style:
     """Return the style, or a mixture with further paintings of the project."""
     files = {path.stem: path for path in outputs.paintings(found.root)}
     hint = "Methods that optimise take further paintings in their parts of a mask only."
-    names = st.multiselect("Mixed with", [*files], key="others", help=hint, width=320)
+    chosen = st.multiselect(
+        "Mixed with", [*files], key="others", help=hint, placeholder="Nothing", width=320
+    )
     mixture = [(style, 1.0)]
-    for name in names:
+    for name in chosen:
         label = f"Weight of {literal(name)}"
         share = st.slider(label, 0.0, 1.0, 0.3, 0.05, key=f"share-{name}", width=320)
         try:
