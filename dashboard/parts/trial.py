@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 
 import streamlit as st
 from PIL import Image
@@ -169,12 +170,16 @@ def choose_style(found: Project, side: int) -> Image.Image | None:
     if name == OWN:
         own = upload("The style", "own style")
         return opened(own, side) if own else None
+    return painting(files[name], side)
+
+
+def painting(path: Path, side: int) -> Image.Image | None:
+    """Return a painting of the project, no larger than ``side``; show what is wrong with it."""
     try:
-        content = files[name].read_bytes()
+        return opened(Upload(path.read_bytes(), path.name, (0, 0)), side)
     except OSError as error:
         st.error(literal(error))
         return None
-    return opened(Upload(content, files[name].name, (0, 0)), side)
 
 
 def turn(style: str) -> None:
@@ -189,19 +194,14 @@ def mixed(found: Project, style: Image.Image, side: int) -> systems.Style:
     chosen = st.multiselect(
         "Mixed with", [*files], key="others", help=hint, placeholder="Nothing", width=320
     )
-    mixture = [(style, 1.0)]
+    others = []
     for name in chosen:
         label = f"Weight of {literal(name)}"
         share = st.slider(label, 0.0, 1.0, 0.3, 0.05, key=f"share-{name}", width=320)
-        try:
-            other = opened(Upload(files[name].read_bytes(), files[name].name, (0, 0)), side)
-        except OSError as error:
-            st.error(literal(error))
-            continue
-        if other:
-            mixture.append((other, share))
-    rest = max(0.0, 1 - sum(share for _, share in mixture[1:]))
-    return [(style, rest), *mixture[1:]] if len(mixture) > 1 else style
+        if other := painting(files[name], side):
+            others.append((other, share))
+    rest = max(0.0, 1 - sum(share for _, share in others))
+    return [(style, rest), *others] if others else style
 
 
 def choose_mask() -> Image.Image | None:
