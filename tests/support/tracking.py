@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
+from atelier.tracking.client import library
 from support.bench import environment, wait_for
 from support.cluster import free_ports
 
@@ -45,17 +44,10 @@ class TrackingServer:
 
     def runs(self, method: str) -> dict[str, str]:
         """Return id → status of a method's runs."""
-        named = self._post("experiments/search", max_results=100)["experiments"]
-        ids = [one["experiment_id"] for one in named]
-        found = self._post("runs/search", experiment_ids=ids, filter=f"tags.method = '{method}'")
-        infos = [run["info"] for run in found.get("runs", [])]
-        return {info["run_id"]: info["status"] for info in infos}
-
-    def _post(self, call: str, **asked: object) -> Any:
-        url, body = f"{self.address}/api/2.0/mlflow/{call}", json.dumps(asked).encode()
-        request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - ours
-        with urlopen(request, timeout=60) as answer:  # noqa: S310
-            return json.load(answer)
+        client = library().MlflowClient(self.address)
+        ids = [one.experiment_id for one in client.search_experiments()]
+        found = client.search_runs(ids, f"tags.method = '{method}'")
+        return {run.info.run_id: run.info.status for run in found}
 
     def stop(self) -> None:
         """End it, with its own processes."""
