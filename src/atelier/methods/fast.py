@@ -30,7 +30,6 @@ from atelier.nn.memory import to_device
 from atelier.nn.perceptual_loss import PerceptualLoss, PerceptualSettings
 from atelier.nn.picture_conv import PictureConv
 from atelier.nn.pretrained.features import LossFeatures, Padding, load_features
-from atelier.nn.reflection import ReflectionConv
 from atelier.nn.temporal import temporal_loss
 
 Layout = Literal["transnet", "examples", "johnson"]
@@ -69,7 +68,7 @@ def conv(
 ) -> nn.Conv2d:
     """Return a convolution that preserves the size at stride 1."""
     rim = side // 2
-    return ReflectionConv(inputs, outputs, side, stride, rim, bias=bias, padding_mode=mode)
+    return PictureConv(inputs, outputs, side, stride, rim, bias=bias, padding_mode=mode)
 
 
 class Residual(nn.Module):
@@ -130,7 +129,7 @@ class TransNet(nn.Module):
             *block(four, two, 3),
             nn.Upsample(scale_factor=2),
             *block(two, one, 3),
-            PictureConv(one, 3, 9, padding=4, padding_mode=mode),
+            conv(one, 3, 9, 1, mode, bias=True),
         )
         self.layout = layout
 

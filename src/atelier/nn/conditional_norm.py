@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.picture_conv import PictureConv
-from atelier.nn.reflection import ReflectionConv
 
 EncoderNorm = Literal["bn", "in"]
 Pad = Literal["reflect", "zero"]
@@ -39,8 +38,8 @@ class Topology:
     def conv(self, inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
         """Return a convolution that preserves the size at stride 1; no bias, as a norm follows."""
         mode: Literal["reflect", "zeros"] = "reflect" if self.pad == "reflect" else "zeros"
-        made = PictureConv if outputs == 3 else ReflectionConv
-        return made(inputs, outputs, side, stride, side // 2, bias=False, padding_mode=mode)
+        rim = side // 2
+        return PictureConv(inputs, outputs, side, stride, rim, bias=False, padding_mode=mode)
 
     def norm(self, width: int) -> nn.Module:
         """Return the encoder's norm, which does not depend on the style."""

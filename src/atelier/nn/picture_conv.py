@@ -23,7 +23,7 @@ WIDE = 49
 
 
 class PictureConv(ReflectionConv):
-    """``torch.nn.Conv2d``, computed by ``conv_by_squares`` where that is faster."""
+    """``torch.nn.Conv2d``, computed by ``conv_by_squares`` where its shape makes that faster."""
 
     def forward(self, value: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H', W')."""

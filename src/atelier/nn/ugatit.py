@@ -20,7 +20,6 @@ from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.picture_conv import PictureConv
-from atelier.nn.reflection import ReflectionConv
 from atelier.nn.resnet import Residual
 
 SLOPE = 0.2
@@ -51,7 +50,7 @@ class Verdict(NamedTuple):
 def conv(inputs: int, outputs: int, side: int, stride: int = 1) -> nn.Conv2d:
     """Return a reflection-padded convolution without bias, which preserves the size at stride 1."""
     rim = side // 2
-    return ReflectionConv(inputs, outputs, side, stride, rim, bias=False, padding_mode="reflect")
+    return PictureConv(inputs, outputs, side, stride, rim, bias=False, padding_mode="reflect")
 
 
 def block(inputs: int, outputs: int, side: int, stride: int = 1) -> list[nn.Module]:
@@ -111,8 +110,7 @@ class Generator(nn.Module):
         self.beta = nn.Linear(channels, channels, bias=False)
         self.middle = nn.ModuleList(AdaptiveResidual(channels) for _ in range(n_res))
         up = enlarge(channels, 2 * width) + enlarge(2 * width, width)
-        last = PictureConv(width, 3, 7, padding=3, bias=False, padding_mode="reflect")
-        self.decoder = nn.Sequential(*up, last)
+        self.decoder = nn.Sequential(*up, conv(width, 3, 7))
 
     def forward(self, image: Tensor) -> Translated:
         """Translate (B, 3, H, W), H and W multiples of 4 and at least 8.
