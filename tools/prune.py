@@ -12,56 +12,47 @@ bias.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from atelier.core import images
-from atelier.core.checkpoints import save_weights
+from atelier.core.checkpoints import load_weights, save_weights
 from atelier.core.config import UserError
 from atelier.core.files import read_json, write_json
 from atelier.core.paths import Model
 from atelier.core.records import WEIGHTS
 from atelier.methods.metanet import MetaNet
 from atelier.methods.trained import weights_digest
+from atelier.nn.hypernet import HyperNet
 from atelier.serving.zoo import build
 
 PAINTINGS = Path("results/prepared/paintings")
 OF_THE_OTHER = ("scores", "sha256", "probe")
 """Facts of an entry's card that hold for its weights alone."""
-TRAINED = "parameters_trained"
-CENTRE, SPREAD, HIDDEN = "hyper.centre", "hyper.spread", "hyper.hidden"
 
 
 @torch.no_grad()
-def pruned(weights: Mapping[str, Tensor], statistics: Tensor, hidden: int) -> dict[str, Tensor]:
-    """Return the weights with ``hidden`` units per head.
-
-    Args:
-        weights: of ``MetaNetworks``, by name.
-        statistics: of N paintings, (N, D).
-        hidden: at most as many as there are.
-    """
-    found = {name: value.float() for name, value in weights.items()}
-    inputs = (statistics - found[CENTRE]) / found[SPREAD]
-    heads = sum(name.startswith("hyper.heads.") for name in found) // 2
-    rows = [found[f"{HIDDEN}.{part}"].chunk(heads) for part in ("weight", "bias")]
-    kept: list[tuple[Tensor, Tensor]] = []
-    for n, (weight, bias) in enumerate(zip(*rows, strict=True)):
-        name, units = f"hyper.heads.{n}", (inputs @ weight.T + bias).relu()
-        head = found[f"{name}.weight"]
-        order = (units.std(0) * head.norm(dim=0)).argsort(descending=True)
+def pruned(found: HyperNet, statistics: Tensor, hidden: int) -> HyperNet:
+    """Return one with ``hidden`` units per head, given the statistics (N, D) of paintings."""
+    heads = [cast("nn.Linear", head) for head in found.heads]
+    less = HyperNet(statistics.shape[1], [head.out_features for head in heads], hidden)
+    rows: list[Tensor] = []
+    for n, (units, head) in enumerate(zip(found.units(statistics), heads, strict=True)):
+        smaller = cast("nn.Linear", less.heads[n])
+        order = (units.std(0) * head.weight.norm(dim=0)).argsort(descending=True)
         stay, leave = order[:hidden].sort().values, order[hidden:]
-        found[f"{name}.weight"] = head[:, stay].contiguous()
-        found[f"{name}.bias"] = found[f"{name}.bias"] + head[:, leave] @ units[:, leave].mean(0)
-        kept.append((weight[stay], bias[stay]))
-    for part, values in zip(("weight", "bias"), zip(*kept, strict=True), strict=True):
-        found[f"{HIDDEN}.{part}"] = torch.cat(values)
-    return found
+        smaller.weight.copy_(head.weight[:, stay])
+        smaller.bias.copy_(head.bias + head.weight[:, leave] @ units[:, leave].mean(0))
+        rows.append(stay + n * len(order))
+    kept = torch.cat(rows)
+    less.hidden.weight.copy_(found.hidden.weight[kept])
+    less.hidden.bias.copy_(found.hidden.bias[kept])
+    less.centre.copy_(found.centre)
+    less.spread.copy_(found.spread)
+    return less
 
 
 def main(folder: Path, hidden: int, out: Path, paintings: Path = PAINTINGS) -> None:
@@ -74,19 +65,23 @@ def main(folder: Path, hidden: int, out: Path, paintings: Path = PAINTINGS) -> N
     method = build(card["parameters"], folder.name)
     if not isinstance(method, MetaNet) or method.settings.hidden < hidden:
         raise UserError(f"{folder}: is no MetaNet with {hidden} hidden units or more")
+    load_weights(method.networks, Model(folder).weights)
     with torch.no_grad():
         loaded = [method.statistics(images.load_batch([path])) for path in images.find(paintings)]
     if not loaded:
         raise UserError(f"{paintings}: has no pictures")
-    smaller = pruned(load_file(Model(folder).weights), torch.cat(loaded), hidden)
+    method.networks["hyper"] = pruned(method.network(HyperNet, "hyper"), torch.cat(loaded), hidden)
     out.mkdir(parents=True)
-    save_weights(smaller, Model(out).weights)
+    save_weights(method.networks.state_dict(), Model(out).weights)
     kept = {key: value for key, value in card.items() if key not in OF_THE_OTHER}
     kept["parameters"] = {**card["parameters"], "hidden": hidden}
-    kept[TRAINED] = sum(v.numel() for k, v in smaller.items() if k not in {CENTRE, SPREAD})
+    kept["parameters_trained"] = sum(p.numel() for p in method.networks.parameters())
     write_json(Model(out).card, {**kept, WEIGHTS: weights_digest(out)})
 
 
 if __name__ == "__main__":
     source, count, target, *rest = sys.argv[1:]
-    main(Path(source), int(count), Path(target), *map(Path, rest))
+    try:
+        main(Path(source), int(count), Path(target), *map(Path, rest))
+    except UserError as error:
+        sys.exit(str(error))

@@ -239,10 +239,17 @@ class HyperNet(nn.Module):
         In float32 even under autocast: a learning rate of 1e-3 and this many parameters need it.
         """
         with torch.autocast(statistics.device.type, enabled=False):
-            # ReLU as in the port; the authors' released networks have none here.
-            inputs = (statistics.float() - self.centre) / self.spread
-            groups = self.hidden(inputs).relu().chunk(len(self.heads), dim=1)
+            groups = self.units(statistics.float())
             return [head(group) for head, group in zip(self.heads, groups, strict=True)]
+
+    def units(self, statistics: Tensor) -> tuple[Tensor, ...]:
+        """Map (S, D) to the hidden units of every head, (S, hidden) each.
+
+        ReLU as in the port; the authors' released networks have none here.
+        """
+        inputs = (statistics - self.centre) / self.spread
+        units: Tensor = self.hidden(inputs).relu()
+        return units.chunk(len(self.heads), dim=1)
 
 
 class MetaNetworks(nn.ModuleDict):
