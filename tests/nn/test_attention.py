@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from atelier.nn import attention
 from atelier.nn.attention import (
     STD_EPS,
     AdaAttention,
@@ -35,6 +36,18 @@ def naive(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (variance + STD_EPS).sqrt()
 
 
+@pytest.fixture(params=["fused", "one part", "parts"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Way of the computation; parts are of twelve queries for twenty keys."""
+    if request.param == "fused":
+        monkeypatch.setattr(attention, "SCORES", 0)
+    if request.param == "parts":
+        monkeypatch.setattr(attention, "SCORES", 12 * 20)
+        monkeypatch.setattr(attention, "ROWS", 12)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("depth", "width"), [(24, 8), (5, 8), (16, 8)])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_moments_and_their_gradients_are_those_of_the_whole_map(
@@ -55,6 +68,7 @@ def test_moments_and_their_gradients_are_those_of_the_whole_map(
         torch.testing.assert_close(ours, exact, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("width", [4, 40])
 def test_the_mean_is_the_one_of_the_moments(width: int) -> None:
     query, key, value = normal(2, 30, 8), normal(2, 20, 8, seed=1), normal(2, 20, width, seed=2)
@@ -80,18 +94,24 @@ class Largest(TorchDispatchMode):
         return found
 
 
-def test_no_map_is_made_forward_or_backward() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_no_map_is_made_forward_or_backward(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     positions, depth, width = 1024, 40, 8
+    monkeypatch.setattr(attention, "SCORES", 0 if fused else 2**5 * positions)
+    monkeypatch.setattr(attention, "ROWS", 2**5)
     query, key = (normal(1, positions, depth, seed=n).requires_grad_() for n in range(2))
     value = normal(1, positions, width, seed=2).requires_grad_()
     with Largest() as seen:
         mean, std = attention_moments(query, key, value)
         torch.autograd.backward((mean + std).sum())
-    assert seen.size == positions * depth, "a map has positions² elements"
+    largest = positions * (depth if fused else max(depth, 2**5))
+    assert seen.size == largest, "a map has positions² elements"
     flash = "aten._scaled_dot_product_flash_attention_for_cpu"
-    assert {name.split(".default")[0] for name in seen.names} >= {flash, f"{flash}_backward"}
+    names = {name.split(".default")[0] for name in seen.names}
+    assert ({flash, f"{flash}_backward"} <= names) == fused
 
 
+@pytest.mark.usefixtures("way")
 def test_attention_on_one_position_has_finite_gradients() -> None:
     """Its variance is 0, where a root has none."""
     key = (100 * torch.eye(4))[None].requires_grad_()
@@ -103,6 +123,7 @@ def test_attention_on_one_position_has_finite_gradients() -> None:
     assert all(part.isfinite().all() for part in gradients)
 
 
+@pytest.mark.usefixtures("way")
 def test_autocast_changes_nothing() -> None:
     parts = normal(1, 9, 6), normal(1, 7, 6, seed=1), normal(1, 7, 4, seed=2)
     exact = attention_moments(*parts)

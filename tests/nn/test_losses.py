@@ -50,6 +50,42 @@ def test_scaled_gram_loss_has_a_gradient_of_unit_norm_in_the_gram() -> None:
     torch.testing.assert_close(ten_times, 100 * found)  # linear in the Gram, not quadratic
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_mean_and_std_and_their_gradients_are_torchs(
+    offset: float, layout: torch.memory_format
+) -> None:
+    features = (normal(2, 5, 7, 6) + offset).contiguous(memory_format=layout)
+    weights = normal(2, 2, 5, seed=1)
+
+    def derived(features: Tensor, found: Tensor) -> list[Tensor]:
+        (gradient,) = torch.autograd.grad((found * weights).sum(), features)
+        return [found.float(), gradient.float()]
+
+    own, exact = features.clone().requires_grad_(), features.double().requires_grad_()
+    wanted = torch.stack([exact.mean((2, 3)), (exact.var((2, 3)) + losses.STD_EPS).sqrt()])
+    for a, b in zip(
+        derived(own, torch.stack(losses.mean_std(own))), derived(exact, wanted), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (61, 67)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_large_gram_matrices_and_their_gradients(
+    size: tuple[int, int], layout: torch.memory_format
+) -> None:
+    """Large enough for ``nn/products.py``, with and without rows left over."""
+    features = normal(2, 36, *size).contiguous(memory_format=layout).requires_grad_()
+    weights = normal(2, 36, 36, seed=1)
+    (gradient,) = torch.autograd.grad((gram(features, "positions") * weights).sum(), features)
+    exact = features.detach().double().requires_grad_()
+    wanted = exact.flatten(2) @ exact.flatten(2).mT / exact[0, 0].numel()
+    torch.testing.assert_close(gram(features, "positions").double(), wanted, rtol=0, atol=1e-5)
+    (expected,) = torch.autograd.grad((wanted * weights).sum(), exact)
+    torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=1e-6)
+
+
 def test_mean_std_loss_sees_shift_and_spread_and_nothing_else() -> None:
     features = normal(2, 4, 8, 8)
     target = losses.mean_std(features)

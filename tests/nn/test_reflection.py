@@ -53,3 +53,15 @@ def test_layers_are_torchs_with_the_same_weights() -> None:
         plain = nn.Conv2d(4, 5, 3, padding=1, dtype=torch.float64, **options)
         plain.load_state_dict(own.state_dict())
         assert torch.equal(own(value), plain(value))
+
+
+@pytest.mark.parametrize("given", LAYOUTS)
+def test_under_autocast_the_precision_stays(given: torch.memory_format) -> None:
+    """Torch's is float32 there: as many bytes again, and two conversions."""
+    value = drawn(1, 2, 6, 5).bfloat16().contiguous(memory_format=given).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found, wanted = reflect(value, 1), torchs(value, 1)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found.float(), wanted.float())
+    (gradient,) = torch.autograd.grad(found.sum(), value)
+    assert gradient.dtype == torch.bfloat16

@@ -13,14 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from atelier.nn.decoder import conv
+from atelier.nn.eager import eager_on_cpu
 from atelier.nn.losses import mean_std
+from atelier.nn.products import Pointwise, product
 
 STD_EPS = 1e-6
 """Epsilon inside the root: if all attention falls on one position, the variance is 0 and the root's
@@ -29,6 +33,12 @@ gradient infinite (the published code has no epsilon and ends in NaN after long 
 SOFT = 0.4
 """Scale of query and key at initialisation: about that of N(0, 0.02) with VGG19's widths. Without
 it each position attends to a single other one, and no gradient reaches the projections."""
+
+
+SCORES = 2**23
+"""Scores of queries with keys that a CPU holds at once: 32 MiB."""
+ROWS = 512
+"""Queries at once from which that is faster than torch's fused attention."""
 
 
 def mvn(features: Tensor) -> Tensor:
@@ -89,8 +99,7 @@ def attention_moments(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor
 def attention_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Return softmax(query·keyᵀ)·value in O(N + M) memory, in float32 even under autocast.
 
-    All widths are padded with zeros to be equal: otherwise torch silently falls back to the full
-    N×M map.
+    By torch's fused attention, or on a CPU, where that is faster, by parts of the map.
 
     Args:
         query: (B, N, D).
@@ -101,12 +110,36 @@ def attention_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         (B, N, C). Scores are not divided by √D (AdaAttN's and SANet's are not).
     """
     with torch.autocast(value.device.type, enabled=False):
-        query, key, value = query.float(), key.float(), value.float()
-        width = max(value.shape[2], query.shape[2])
-        query, key, padded = (_widened(part, width) for part in (query, key, value))
-        # one head: (B, 1, positions, width)
-        found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
-        return found[..., : value.shape[2]]
+        parts = query.float(), key.float(), value.float()
+        if eager_on_cpu(value) and SCORES // key.shape[1] >= ROWS:
+            return torch.stack([_by_rows(*of) for of in zip(*parts, strict=True)])
+        return _fused(*parts)
+
+
+def _by_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return the attention of one picture (N, C), a part of the queries at a time.
+
+    A gradient computes a part again instead of holding it, as that of fused attention does.
+    """
+
+    def seen(part: Tensor) -> Tensor:
+        return product(product(part, key).softmax(1), value.mT)
+
+    again = partial(checkpoint, seen, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([again(part) for part in torch.split(query, SCORES // len(key))])
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return torch's fused attention, (B, N, C).
+
+    All widths are padded with zeros to be equal: otherwise torch silently falls back to the full
+    N×M map.
+    """
+    width = max(value.shape[2], query.shape[2])
+    query, key, padded = (_widened(part, width) for part in (query, key, value))
+    # one head: (B, 1, positions, width)
+    found = F.scaled_dot_product_attention(query, key, padded, scale=1.0).squeeze(1)
+    return found[..., : value.shape[2]]
 
 
 def _widened(value: Tensor, width: int) -> Tensor:
@@ -165,9 +198,9 @@ class AdaAttention(nn.Module):
     def __init__(self, layer: str, key_width: int, width: int) -> None:
         super().__init__()
         self.layer = layer
-        self.query = nn.Conv2d(key_width, key_width, 1)
-        self.key = nn.Conv2d(key_width, key_width, 1)
-        self.value = nn.Conv2d(width, width, 1)
+        self.query = Pointwise(key_width, key_width)
+        self.key = Pointwise(key_width, key_width)
+        self.value = Pointwise(width, width)
 
     @torch.no_grad()
     def init_identity(self) -> None:
@@ -196,7 +229,7 @@ class StyleAttention(nn.Module):
     def __init__(self, layer: str, width: int) -> None:
         super().__init__()
         self.layer = layer
-        self.query, self.key, self.value, self.out = (nn.Conv2d(width, width, 1) for _ in range(4))
+        self.query, self.key, self.value, self.out = (Pointwise(width, width) for _ in range(4))
 
     @torch.no_grad()
     def init_identity(self) -> None:
@@ -235,7 +268,7 @@ class MergedAttention(nn.Module):
         four, five = widths
         self.relu4, self.relu5 = relu4, relu5
         # unlike VGG19's, the two layers of `mini` differ in width and need one more 1×1 convolution
-        self.fit = nn.Identity() if four == five else nn.Conv2d(five, four, 1)
+        self.fit = nn.Identity() if four == five else Pointwise(five, four)
         self.merge = conv(four, four)
 
     def forward(self, content: Any, style: Any) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atelier.nn.products import products
+
 NORM_EPS = 1e-6
 """Minimum norm in a cosine, for black pixels and dead features."""
 SQUARE_EPS = 1e-5
@@ -36,7 +38,7 @@ def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return 1 - cos between all pairs (§3.2): (B, N, D) and (B, M, D) to (B, N, M), in [0, 2]."""
     a, b = (F.normalize(part.float(), dim=2, eps=NORM_EPS) for part in (a, b))
     with torch.autocast(a.device.type, enabled=False):
-        return (1 - a @ b.mT).clamp_min(0)
+        return (1 - products(a, b)).clamp_min(0)
 
 
 def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
     """
     a, b = a.float(), b.float()
     with torch.autocast(a.device.type, enabled=False):
-        squares = a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None, :] - 2 * a @ b.mT
+        squares = a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None, :] - 2 * products(a, b)
     return (squares.clamp_min(SQUARE_EPS) / a.shape[2]).sqrt()
 
 

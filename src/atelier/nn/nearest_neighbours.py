@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atelier.nn.products import products
+
 NORM_EPS = 1e-8
 """Minimum norm in a cosine, for features equal to their mean."""
 CHUNK = 2**24
@@ -51,7 +53,7 @@ def nearest(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     query, reference = (F.normalize(part, dim=2, eps=NORM_EPS) for part in (query, reference))
     rows = max(1, CHUNK // (len(query) * reference.shape[1]))
     with torch.autocast(query.device.type, enabled=False):
-        matches = [(part @ reference.mT).max(2) for part in torch.split(query, rows, 1)]
+        matches = [products(part, reference).max(2) for part in torch.split(query, rows, 1)]
     return torch.cat([m.values for m in matches], 1), torch.cat([m.indices for m in matches], 1)
 
 

@@ -20,6 +20,7 @@ from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import CamWeight, ClassActivation
 from atelier.nn.instancenorm import InstanceNorm
 from atelier.nn.picture_conv import PictureConv
+from atelier.nn.reflection import ReflectionConv
 from atelier.nn.resnet import Residual
 
 SLOPE = 0.2
@@ -178,7 +179,7 @@ class Discriminator(nn.Module):
 
 def patch_conv(inputs: int, outputs: int, stride: int, *, bias: bool) -> nn.Module:
     """Return a 4×4 convolution with reflection padding and spectral norm."""
-    layer = nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
+    layer = ReflectionConv(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
     return spectral_norm(layer)
 
 

@@ -31,6 +31,7 @@ from atelier.nn.pretrained.weights import (
     load_strictly,
     resolve,
 )
+from atelier.nn.reflection import ReflectionConv
 
 log = logging.getLogger(__name__)
 Pooling = Literal["max", "average", "l2"]
@@ -315,7 +316,8 @@ def reflect_rims(network: nn.Module, padding: Padding) -> None:
     A decoder turns zeros at the border of its features into a dark frame.
     """
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+        if padding == "reflect" and isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+            layer.__class__ = ReflectionConv
             layer.padding_mode = padding
 
 

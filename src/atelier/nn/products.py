@@ -1,0 +1,80 @@
+"""Products of float32 matrices on a CPU, computed as convolutions.
+
+torch leaves products to MKL, which uses half of an AVX-512 core's lanes on AMD's processors, and
+convolutions to oneDNN, which uses all of them: the same sums in about half the time. Convolutions
+with a filter of 1×1 are products, and oneDNN's from sixteen pictures on: so rows are divided among
+sixteen. Elsewhere, and where it is not worth it, these are torch's products.
+
+Shapes: N rows, M rows, D columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
+
+from atelier.nn.eager import eager_on_cpu
+
+weight_gradient: Any = conv2d_weight  # has no types
+PICTURES = 16
+WORTH = 2**22
+"""Multiplications from which it is."""
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Return a·bᵀ (N, M) of (N, D) and (M, D)."""
+    rows = len(a) - len(a) % PICTURES
+    if not rows or not _pays(a, b, a.numel() * len(b)):
+        return a @ b.mT
+    found = F.conv2d(_pictures(a[:rows]), b[..., None, None])
+    found = found.permute(0, 2, 3, 1).reshape(rows, len(b))
+    return found if rows == len(a) else torch.cat([found, a[rows:] @ b.mT])
+
+
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """Return ``product`` of every pair, (B, N, M) of (B, N, D) and (B, M, D)."""
+    if not _pays(a, b, a[:1].numel() * b.shape[1]):
+        return a @ b.mT
+    return torch.stack([product(*pair) for pair in zip(a, b, strict=True)])
+
+
+def squared(rows: Tensor) -> Tensor:
+    """Return rowsᵀ·rows (D, D) of (N, D), without a gradient."""
+    whole = len(rows) - len(rows) % PICTURES
+    if not whole or not _pays(rows, rows, rows.numel() * rows.shape[1]):
+        return rows.mT @ rows
+    pictures, rest = _pictures(rows[:whole]), rows[whole:]
+    size = (rows.shape[1], rows.shape[1], 1, 1)
+    found: Tensor = weight_gradient(pictures, size, pictures)
+    return found[..., 0, 0] + rest.mT @ rest
+
+
+class Pointwise(nn.Conv2d):
+    """``torch.nn.Conv2d`` with a filter of 1×1, for which torch calls MKL, too."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Map (B, I, H, W) to (B, O, H, W)."""
+        if torch.is_autocast_enabled(value.device.type) or not eager_on_cpu(value):
+            return super().forward(value)
+        rows = value.permute(0, 2, 3, 1)
+        found = product(rows.flatten(0, 2), self.weight.flatten(1))
+        if self.bias is not None:
+            found = found + self.bias
+        return found.view(*rows.shape[:3], self.out_channels).permute(0, 3, 1, 2)
+
+
+def _pays(a: Tensor, b: Tensor, multiplications: int) -> bool:
+    exact = a.dtype == b.dtype == torch.float32
+    return exact and multiplications >= WORTH and eager_on_cpu(a)
+
+
+def _pictures(rows: Tensor) -> Tensor:
+    """Return (N, D) as sixteen pictures of D channels, in channels last."""
+    return rows.reshape(PICTURES, -1, 1, rows.shape[1]).permute(0, 3, 1, 2)

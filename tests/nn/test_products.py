@@ -1,0 +1,98 @@
+"""Products by convolutions: those of matrices, with their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from atelier.nn import products as module
+from atelier.nn.products import Pointwise, product, products, squared
+from support.tensors import normal
+
+SIZES = [(16, 3, 5), (32, 5, 1), (37, 4, 6), (7, 4, 6), (1, 1, 1)]
+
+
+@pytest.fixture
+def convolutions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of pictures of each convolution; however small, a product is one."""
+    calls: list[int] = []
+    monkeypatch.setattr(module, "WORTH", 0)
+    for place, name in ((functional, "conv2d"), (module, "weight_gradient")):
+        monkeypatch.setattr(place, name, counted(getattr(place, name), calls))
+    return calls
+
+
+def counted(convolution: Callable[..., Tensor], calls: list[int]) -> Callable[..., Tensor]:
+    def called(value: Tensor, *rest: object) -> Tensor:
+        calls.append(len(value))
+        return convolution(value, *rest)
+
+    return called
+
+
+def derived(multiply: Callable[..., Tensor], *parts: Tensor) -> list[Tensor]:
+    """Return a product, and the gradients of a weighted sum of it."""
+    leaves = [part.clone().requires_grad_() for part in parts]
+    found = multiply(*leaves)
+    weights = normal(*found.shape, seed=9).to(found)
+    return [found, *torch.autograd.grad((found * weights).sum(), leaves)]
+
+
+def close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "others", "depth"), SIZES)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_product_and_its_gradients(
+    rows: int, others: int, depth: int, transposed: bool, convolutions: list[int]
+) -> None:
+    a, b = normal(rows, depth), normal(others, depth, seed=1)
+    if transposed:
+        a, b = a.mT.contiguous().mT, b.mT.contiguous().mT
+    close(derived(product, a, b), derived(lambda a, b: a @ b.mT, a.double(), b.double()))
+    assert convolutions == [16] * (rows >= 16)
+
+
+@pytest.mark.parametrize(("rows", "others", "depth"), SIZES)
+def test_pairs_of_matrices(rows: int, others: int, depth: int, convolutions: list[int]) -> None:
+    a, b = normal(2, rows, depth), normal(2, others, depth, seed=1)
+    close(derived(products, a, b), derived(lambda a, b: a @ b.mT, a.double(), b.double()))
+    assert convolutions == [16, 16] * (rows >= 16)
+
+
+@pytest.mark.parametrize("rows", [16, 37, 7])
+def test_columns_with_one_another(rows: int, convolutions: list[int]) -> None:
+    given = normal(rows, 6)
+    torch.testing.assert_close(squared(given), given.mT @ given, rtol=1e-5, atol=1e-5)
+    assert convolutions == [16] * (rows >= 16)
+
+
+def test_what_is_small_or_exact_is_left_to_torch(convolutions: list[int]) -> None:
+    a = normal(16, 4).double()
+    assert torch.equal(product(a, a), a @ a.mT)
+    assert torch.equal(squared(a), a.mT @ a)
+    module.WORTH = 2**22
+    assert torch.equal(product(a.float(), a.float()), a.float() @ a.float().mT)
+    assert not convolutions
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.usefixtures("convolutions")
+def test_a_pointwise_layer_is_torchs(layout: torch.memory_format) -> None:
+    own, plain = Pointwise(6, 5), nn.Conv2d(6, 5, 1).double()
+    plain.load_state_dict(own.state_dict())
+    value = normal(2, 6, 5, 7).contiguous(memory_format=layout).requires_grad_()
+    exact = value.detach().double().requires_grad_()
+    found, wanted = own(value), plain(exact)
+    gradients = torch.autograd.grad(found.square().sum(), [value, *own.parameters()])
+    expected = torch.autograd.grad(wanted.square().sum(), [exact, *plain.parameters()])
+    for one, other in zip([found, *gradients], [wanted, *expected], strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert own(value).dtype == torch.bfloat16
