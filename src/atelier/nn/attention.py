@@ -121,9 +121,10 @@ def _by_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     A gradient computes a part again instead of holding it, as that of fused attention does.
     """
+    values = value.mT.contiguous()
 
     def seen(part: Tensor) -> Tensor:
-        return product(product(part, key).softmax(1), value.mT)
+        return product(product(part, key).softmax(1), values)
 
     again = partial(checkpoint, seen, use_reentrant=False, preserve_rng_state=False)
     return torch.cat([again(part) for part in torch.split(query, SCORES // len(key))])

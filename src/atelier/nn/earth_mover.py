@@ -105,7 +105,7 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     mean = features.mean(1, keepdim=True)
     centred = features - mean
     with torch.autocast(centred.device.type, enabled=False):
-        return mean, centred.mT @ centred / features.shape[1]
+        return mean, products(centred.mT, centred.mT) / features.shape[1]
 
 
 def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
