@@ -20,6 +20,7 @@ def benchmark() -> ModuleType:
     return script("benchmarks/denoise.py")
 
 
+@pytest.mark.slow
 def test_from_pictures_to_the_table(benchmark: ModuleType, tmp_path: Path) -> None:
     for n in range(4):
         save(tmp_path / "photos" / f"{n}.png", seed=n, size=(40, 30))

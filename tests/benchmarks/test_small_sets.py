@@ -21,6 +21,7 @@ def benchmark() -> ModuleType:
     return script("benchmarks/small_sets.py")
 
 
+@pytest.mark.slow
 def test_from_pictures_to_the_figure(
     benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

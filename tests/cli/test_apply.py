@@ -70,6 +70,7 @@ def test_stylize_takes_files_and_folders_and_keeps_sizes(root: Path, monkeypatch
     assert "stylize: 6/6" in told.err, "a picture that is given twice is done once"
 
 
+@pytest.mark.slow
 def test_mixtures_colours_and_directions_by_the_names_of_try_it(
     root: Path, monkeypatch, capsys
 ) -> None:

@@ -84,6 +84,7 @@ def stray(text: str) -> bool:
     return text == paths.RESULTS or "results/" in text or any(name in text for name in NAMES)
 
 
+@pytest.mark.slow
 def test_nobody_else_writes_such_a_path() -> None:
     files = [p for f in ("src", "stages", "dashboard") for p in sorted((ROOT / f).rglob("*.py"))]
     own = ROOT / "src/atelier/core/paths.py"

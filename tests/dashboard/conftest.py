@@ -10,10 +10,15 @@ from parts import mistakes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave coverage out: it counts the package alone, and Streamlit runs half as fast with it."""
+    """Leave coverage out: it counts the package alone, and Streamlit runs half as fast with it.
+
+    And what begins with `test_dashboard` runs whole pages.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("no_cover")
+            if item.path.name.startswith("test_dashboard"):
+                item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

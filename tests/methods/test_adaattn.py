@@ -55,6 +55,7 @@ def count(part: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in part.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("seeded_vgg19")
 def test_with_vgg19_it_has_the_published_sizes() -> None:
     method = system(features="vgg19")
@@ -131,6 +132,7 @@ def test_the_content_loss_is_watched_but_not_descended_by_default() -> None:
     assert found["content"] > 0
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_local_loss_is_the_same_on_average() -> None:
     method, few = system(), system(local_samples=16)
     whole = losses(method)
@@ -195,6 +197,7 @@ def test_identity_initialisation_is_attention_without_projections() -> None:
         torch.testing.assert_close(block(*seen), plain, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_curve() -> None:
     curves = [train(system(seed, max_sample=40), 3) for seed in (0, 0, 1)]
     assert curves[0] == curves[1] != curves[2]
@@ -293,6 +296,7 @@ def test_any_size_is_stylised_without_the_skip_too(size: tuple[int, int]) -> Non
     assert found.max() <= 1
 
 
+@pytest.mark.slow
 def test_in_tiles_the_result_is_the_same() -> None:
     check_tiles(legible(), legible(tile=64))
 

@@ -187,6 +187,7 @@ def test_strength_and_sizes_of_the_other_matchings(matching: str) -> None:
     torch.testing.assert_close(tiled, method.stylize(content, style), rtol=0, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matching", MATCHINGS)
 def test_the_other_matchings_learn(matching: str) -> None:
     curve = train(legible(matching=matching, content_weight=2.0, identity_weight=100.0), 12)
@@ -311,6 +312,7 @@ def test_with_the_real_vgg19_activations_are_about_one_on_a_picture() -> None:
     assert all(0.2 < value.mean() < 5 for value in found.values())
 
 
+@pytest.mark.slow
 def test_the_encoder_and_the_loss_network_can_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_random(monkeypatch)
     method = system(loss_features="random")

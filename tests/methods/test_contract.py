@@ -9,7 +9,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 import pytest
 import torch
@@ -25,13 +25,21 @@ from support.contract import CLASSES, NAMES, OPTIONAL, TRAINED, build, build_tra
 from support.steps import smooth, twins
 from support.tensors import count, equal, weights
 
+Test = TypeVar("Test")
 every_entry = pytest.mark.parametrize("name", NAMES)
 every_training = pytest.mark.parametrize("name", TRAINED)
 constant = pytest.mark.parametrize("which", ["content", "style", "both"])
-lines_of_others = pytest.mark.no_cover
+LINES_OF_OTHERS = (pytest.mark.slow, pytest.mark.no_cover)
 """Watched, it takes half as long again, and other tests of the same entry run the same lines."""
 LARGEST_LIMIT = 32
 """In pixels: a system may refuse pictures with a shorter side, but none of this side."""
+
+
+def lines_of_others(test: Test) -> Test:
+    """Mark a test by ``LINES_OF_OTHERS``."""
+    for mark in LINES_OF_OTHERS:
+        test = mark(test)
+    return test
 
 
 pair = partial(steps.pair, side=32, value=0.5)
@@ -86,7 +94,7 @@ def test_two_steps_have_finite_losses_and_move_every_network(name: str, tmp_path
 
 
 @every_training
-@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=[pytest.mark.slow, lines_of_others])])
+@pytest.mark.parametrize("stop", [1, pytest.param(2, marks=LINES_OF_OTHERS)])
 def test_a_resumed_training_equals_an_uninterrupted_one(
     name: str, stop: int, tmp_path: Path
 ) -> None:

@@ -295,6 +295,7 @@ def test_curves_bear_the_usual_names(tmp_path: Path, identity_nce: bool) -> None
     assert set(one.history) == names | ({"nce_identity"} if identity_nce else set())
 
 
+@pytest.mark.slow
 def test_a_divided_batch_has_the_same_gradient() -> None:
     """If all positions are compared; the parts draw their own."""
     ad.check_divided(lambda: system(patches=10_000, init="normal"))

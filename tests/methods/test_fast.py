@@ -338,6 +338,7 @@ def test_the_temporal_loss_is_added_with_its_weight() -> None:
     assert losses(system(temporal_weight=3.0), *pictures, 1)["temporal"] != found["temporal"]
 
 
+@pytest.mark.slow
 def test_the_temporal_loss_falls_when_it_counts() -> None:
     found = {}
     for weight in (1e-9, 1e3):

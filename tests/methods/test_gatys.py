@@ -49,6 +49,7 @@ def smooth(batch: int, height: int = 32, width: int = 32, seed: int = 0) -> Tens
     return steps.smooth(batch, height, width, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_loss_falls(name: str) -> None:
     found = run(system(steps=12, **OPTIMIZERS[name]), smooth(2, 48, 64), smooth(2, 40, 36, seed=1))
@@ -311,6 +312,7 @@ def test_every_entry_of_params_yaml_runs(
     assert (first.losses["total"] > 0).all()
 
 
+@pytest.mark.slow
 def test_an_entry_may_have_a_seed_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_random(monkeypatch)
     params = Params.load(Path(__file__).parents[2] / "params.yaml").at("smoke")

@@ -107,6 +107,7 @@ def with_inception(patch: pytest.MonkeyPatch, **overrides: Any) -> Predicted:
     return Predicted(settings, judge, net, 0, "cpu")
 
 
+@pytest.mark.slow
 @untraced
 def test_published_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     method = with_inception(monkeypatch)
@@ -123,6 +124,7 @@ def test_published_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert port.card()["parameters_trained"] == 2_033_096
 
 
+@pytest.mark.slow
 @untraced
 def test_a_trained_inception_keeps_its_batch_norms(monkeypatch: pytest.MonkeyPatch) -> None:
     method = with_inception(monkeypatch, freeze_predictor=False)

@@ -238,6 +238,7 @@ def test_one_painting_stays_for_twenty_steps() -> None:
     assert system(style_every=3).plan().style_every == 3
 
 
+@pytest.mark.slow
 def test_decay_holds_the_growth() -> None:
     """Filters grow without it, as the report saw; with it they shrink here, and both learn."""
     found = {}

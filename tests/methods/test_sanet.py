@@ -106,6 +106,7 @@ def test_the_losses_are_the_papers() -> None:
     torch.testing.assert_close(found["total"], total, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_losses_are_those_of_the_loss_network(monkeypatch: pytest.MonkeyPatch) -> None:
     quick_random(monkeypatch)
     method, seen = system(loss_features="random", identity_features_weight=0.0), two_pairs()
@@ -141,6 +142,7 @@ def test_identity_initialisation_adds_a_tenth_of_what_resembles_the_content() ->
     assert torch.corrcoef(torch.stack([found.flatten(), content["relu3_1"].flatten()]))[0, 1] > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"init": "he", "layer": "relu3_1"}])
 def test_training_lowers_the_loss(settings: dict[str, Any]) -> None:
     method = system(lr=1e-4, **settings)
@@ -160,6 +162,7 @@ def test_one_style() -> None:
     check_one_style(legible())
 
 
+@pytest.mark.slow
 def test_in_tiles_the_result_is_the_same() -> None:
     check_tiles(legible(), legible(tile=64))
 

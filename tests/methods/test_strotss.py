@@ -32,6 +32,7 @@ def objective(alpha: float = 4.0, seed: int = 0, pair: Any = None, **settings: A
     return Objective(method.settings, method.features, pair, alpha, draws)
 
 
+@pytest.mark.slow
 def test_the_loss_falls() -> None:
     content, style = smooth(2, 48, 64), smooth(2, 40, 36, seed=1)
     found = run(system(steps=15, lr=0.01, last_lr=0.01), content, style)
@@ -65,6 +66,7 @@ def test_the_total_is_the_papers_weighted_mean(alpha: float) -> None:
     torch.testing.assert_close(found["total"], expected)
 
 
+@pytest.mark.slow
 def test_the_photograph_has_no_content_loss_and_the_painting_no_other() -> None:
     pair = (smooth(1), smooth(1, seed=1))
     found = objective(pair=pair, samples=10_000)(pair[0])

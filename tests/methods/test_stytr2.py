@@ -98,6 +98,7 @@ def test_the_gradient_reaches_every_trained_parameter() -> None:
     assert all(weight.grad is not None for weight in method.networks.parameters())
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss() -> None:
     method = system(lr=1e-3, init="he")
     curve = optimise(method, (two_pairs(step=step) for step in range(20)))

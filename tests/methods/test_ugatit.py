@@ -234,6 +234,7 @@ def test_the_engine_clamps_rho_too(tmp_path: Path) -> None:
                 assert layer.rho.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("light", [True, False])
 def test_the_generators_loss_falls(light: bool) -> None:
     batch = batch_of()

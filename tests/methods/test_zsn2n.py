@@ -240,6 +240,7 @@ def test_a_crop_denoises_the_whole_picture() -> None:
         settings(crop=4, patience=3)
 
 
+@pytest.mark.slow
 def test_noise_goes_with_crops_too() -> None:
     """As below with a quarter of the pixels in each step: at least 5 dB, found 6.2."""
     clean = torch.from_numpy(render_one(2026, 64, 1, 0)).permute(2, 0, 1).float().unsqueeze(0)

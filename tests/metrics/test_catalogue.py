@@ -28,6 +28,7 @@ from support.nets import Difference, evaluator
 from support.pictures import save
 
 
+@pytest.mark.slow
 def test_every_entry_is_measured_and_named_with_its_network(tmp_path: Path) -> None:
     """35 pictures, so that nothing is left out for want of them."""
     own = evaluator()

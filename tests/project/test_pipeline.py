@@ -1,8 +1,7 @@
 """The whole DAG with real DVC and MLflow on a tiny data set: what runs, what not, what fails.
 
 It is run once (``done``, which nobody changes); each test that changes something has a copy. DVC
-and the stages begin with the libraries imported (``support/warm.py``), but where a test kills them,
-and where each stage is done again, to be compared with what it did before.
+and the stages begin with the libraries imported (``support/warm.py``), but where a test kills them.
 """
 
 import json
@@ -18,7 +17,9 @@ from PIL import Image
 
 from atelier.core.baselines import BASELINES
 from atelier.reports.parameters import STAGES
+from support import bench
 from support.bench import edit, environment, fake_picture, kill, run, small_project, wait_for
+from support.warm import interpreters
 
 METHODS = ["gatys", "gatys_lbfgs", "adain"]
 """Two variants of one that optimises, and one that is trained."""
@@ -26,9 +27,9 @@ DENOISED = ["gatys", "adain"]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
-def repro(project: Path, *options: str, check: bool = True, cold: bool = False) -> set[str]:
+def repro(project: Path, *options: str, check: bool = True) -> set[str]:
     """Reproduce; the stages that were really run, but for the one that reads params.yaml."""
-    done = run(project, "dvc", "repro", *options, check=check, cold=cold)
+    done = run(project, "dvc", "repro", *options, check=check)
     return set(re.findall(r"Running stage '(.+)'", done.stdout + done.stderr)) - {"settings"}
 
 
@@ -128,12 +129,14 @@ def records(project: Path, method: str) -> dict[str, dict[str, object]]:
 def test_what_is_done_again_changes_no_tracked_file(project: Path) -> None:
     """The proof of reproduction: a clean `git status` after results are made anew by each stage.
 
-    In interpreters of their own: hashes have another seed, and nothing is imported before.
+    In other processes, in which the seed of hashes is another.
     """
     run(project, "git", "add", "-A")
     before = records(project, "adain")
-    again = repro(project, "--force", "evaluate_denoised@adain", cold=True)
-    again |= repro(project, "--force", "--single-item", "evaluate@adain", "compare", cold=True)
+    with interpreters() as others, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "programs", others)
+        again = repro(project, "--force", "evaluate_denoised@adain")
+        again |= repro(project, "--force", "--single-item", "evaluate@adain", "compare")
     every = set(yaml.safe_load((project / "dvc.yaml").read_text())["stages"])
     assert {name.partition("@")[0] for name in again} == every - {"settings"}
     assert records(project, "adain")["training"] != before["training"], "it was really done again"

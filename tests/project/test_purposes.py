@@ -7,46 +7,36 @@ done, so that `dvc status` names what differs.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from atelier.core.baselines import BASELINES
+from support import bench
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("adain", "cyclegan", "gatys")
 OUTPUTS = ("stylized/{}/images", "stylized/{}/extras", "models/{}", "snapshots/{}", "denoised/{}")
 FILES = ("stylized/{}/record.json", "stylized/{}/curves.csv", "curves/{}.csv", "metrics/{}.json",
          "metrics/denoised/{}.json", "pretrained/{}.json")  # fmt: skip
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm")]
 
 
 def dvc(project: Path, *words: str) -> str:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "ATELIER_"))}
-    paths = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}",
-        "PYTHONPATH": str(project / "src"),
-    }
+    env = {**bench.environment(), "PYTHONPATH": str(project / "src"), "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(
-        ["dvc", *words],
-        cwd=project,
-        env={**kept, **paths, "DVC_NO_ANALYTICS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+        ["dvc", *words], cwd=project, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Path:
     """A project of three methods in which all is done, as far as DVC knows."""
     folder = tmp_path_factory.mktemp("bench") / "project"
     for name in ("dvc.yaml", "stages", "src", ".dvc/config"):

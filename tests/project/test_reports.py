@@ -78,6 +78,7 @@ def test_every_difference_has_its_reason_and_no_reason_is_left_over() -> None:
 COMMANDS = COMMAND.findall(PAGE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_commands_are_those_of_valid_settings(tmp_path: Path, command: str) -> None:
     params = overridden(command, tmp_path)

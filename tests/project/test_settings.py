@@ -59,6 +59,7 @@ def resolved(scale: str) -> dict[str, Any]:
     return validate.resolved(PARAMS.at(scale))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on", ["gatys", "gatys_2"])
 def test_a_repetition_is_denoised_by_its_own_name_and_with_the_entry_it_repeats(on: str) -> None:
     tree = copy.deepcopy(read_tree(ROOT / "params.yaml"))
@@ -123,15 +124,17 @@ def test_what_is_denoised_changes_for_the_entries_named_alone(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scale", PARAMS.scales)
-def test_the_other_scales_are_left_alone(tmp_path: Path, scale: str) -> None:
-    block = f"scales.{scale}.adain"
-    before, after = PARAMS.at(scale), override(tmp_path, {f"{block}.steps": 3})
-    heirs = {m for m in before.method_names if before.places(m).get("steps") == block}
-    assert "adain" in heirs
-    for at in PARAMS.scales:
-        changed = differing(resolved(at), validate.resolved(after.at(at)))
-        assert changed == ({f"{name}.train.steps" for name in heirs} if at == scale else set())
+def test_the_other_scales_are_left_alone(tmp_path: Path) -> None:
+    """All change, each to a value that none of the others has."""
+    values = {scale: 7001 + number for number, scale in enumerate(PARAMS.scales)}
+    after = override(tmp_path, {f"scales.{at}.adain.steps": steps for at, steps in values.items()})
+    for scale, steps in values.items():
+        before, found = PARAMS.at(scale), validate.resolved(after.at(scale))
+        block = f"scales.{scale}.adain"
+        heirs = {m for m in before.method_names if before.places(m).get("steps") == block}
+        assert "adain" in heirs
+        assert differing(resolved(scale), found) == {f"{name}.train.steps" for name in heirs}
+        assert {found[name]["train"]["steps"] for name in heirs} == {steps}
 
 
 def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> None:
@@ -145,6 +148,7 @@ def test_a_stage_depends_on_the_settings_of_its_method_and_on_no_others() -> Non
     assert "params.yaml" in DAG["settings"]["deps"]
 
 
+@pytest.mark.slow
 def test_a_seed_of_its_own_is_what_its_stages_depend_on_and_nobody_else(tmp_path: Path) -> None:
     added = {f"methods.adain_2.{k}": v for k, v in
              {"class": "adain", "extends": "adain", "seed": 2}.items()}  # fmt: skip
@@ -158,6 +162,7 @@ def test_a_seed_of_its_own_is_what_its_stages_depend_on_and_nobody_else(tmp_path
         assert again == {**before["adain"], "train": {**before["adain"]["train"], **zoo}}
 
 
+@pytest.mark.slow
 def test_workers_do_not_prepare_again_and_everything_else_does(tmp_path: Path) -> None:
     assert DAG["prepare"]["params"] == ["seed", {"results/settings.json": ["prepare"]}]
     values = {"workers": 3, "on_broken": "fail", "max_megapixels": 7}

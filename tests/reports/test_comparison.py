@@ -78,6 +78,7 @@ def test_what_dvc_keeps_does_not_depend_on_seconds(project: Path) -> None:
     assert written() == before
 
 
+@pytest.mark.slow
 def test_votes_change_the_comparison_and_their_absence_nothing(project: Path) -> None:
     def written() -> dict[str, str]:
         write_comparison(project, PARAMS, project / "out")

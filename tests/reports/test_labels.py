@@ -28,6 +28,7 @@ def covered(a: Bbox, b: Bbox) -> float:
     return common.width * common.height if common else 0
 
 
+@pytest.mark.slow
 def test_no_name_of_a_crowd_lies_on_another_or_on_a_point() -> None:
     axes, renderer = drawing()
     boxes = name_points(axes, renderer, CROWD)
@@ -52,6 +53,7 @@ def test_names_stay_inside_the_axes(place: tuple[int, int]) -> None:
     assert covered(box, axes.bbox) == pytest.approx(box.width * box.height)
 
 
+@pytest.mark.slow
 def test_a_name_alone_is_beside_its_point_and_one_in_a_crowd_has_a_line() -> None:
     axes, renderer = drawing()
     name_points(axes, renderer, [Point(0.2, 0.2, "alone")])
@@ -60,6 +62,7 @@ def test_a_name_alone_is_beside_its_point_and_one_in_a_crowd_has_a_line() -> Non
     assert any(text.arrow_patch for text in axes.texts)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_order_of_the_points_does_not_matter() -> None:
     found = []
     for points in (CROWD, CROWD[::-1]):

@@ -49,6 +49,7 @@ def test_denoised_pictures_and_every_painting_are_found(tmp_path: Path) -> None:
     assert outputs.paintings(tmp_path) == [own, other]
 
 
+@pytest.mark.slow
 def test_looking_at_results_loads_no_torch() -> None:
     """It would take longer than the dashboard has for its first view."""
     names = (

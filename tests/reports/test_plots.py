@@ -19,6 +19,7 @@ def colours(picture: pd.DataFrame) -> int:
     return len(np.unique(np.asarray(pareto(picture)).reshape(-1, 3), axis=0))
 
 
+@pytest.mark.slow
 def test_every_state_can_be_drawn() -> None:
     empty, one = points(), points((0.1, 9))
     floor = row("noise_floor", frechet=3.0, **MINI)
@@ -29,6 +30,7 @@ def test_every_state_can_be_drawn() -> None:
     assert colours(empty) < colours(one)
 
 
+@pytest.mark.slow
 def test_a_method_without_content_is_no_point() -> None:
     with_one = points((0.1, 9), (0.2, 5))
     without = with_one.copy()
@@ -42,6 +44,7 @@ def test_ten_times_the_seconds_add_the_same_area_each_time() -> None:
     assert found == pytest.approx([AREA, AREA + DECADE, AREA + 2 * DECADE, AREA])
 
 
+@pytest.mark.slow
 def test_bounding_baselines_are_lines_and_the_others_marks_alone() -> None:
     methods = points((0.1, 9), (0.2, 5))
 

@@ -29,6 +29,7 @@ def strengths_of(study: Study) -> dict[str, float]:
     return dict(zip(found.methods, map(float, found.theta), strict=True))
 
 
+@pytest.mark.slow
 def test_a_study_finds_the_order_and_the_strengths(study: Study) -> None:
     found = strengths_of(study)
     assert sorted(found, key=lambda name: -found[name]) == list(TRUTH)
@@ -37,6 +38,7 @@ def test_a_study_finds_the_order_and_the_strengths(study: Study) -> None:
     assert found == pytest.approx(TRUTH, abs=0.6)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_and_narrow_with_votes(study: Study) -> None:
     def bounds(votes: tuple[Vote, ...]) -> np.ndarray:
         found = preferences.strengths(votes)

@@ -45,6 +45,7 @@ def cells(sheet: Image.Image, rows: int, columns: int) -> list[list[np.ndarray]]
     ]
 
 
+@pytest.mark.slow
 def test_strengths_and_mixtures_are_those_of_single_pictures(root: Path) -> None:
     applied = load(root, "adain")
     strengths, mixtures = cells(strip(applied, PHOTO, [(STYLE, 9), (OTHER, 1)]), 2, len(SHARES))

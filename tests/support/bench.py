@@ -21,11 +21,9 @@ programs = BIN
 """Folder of `python`, `dvc` and `atelier`; in some files those of ``warm.interpreters``."""
 
 
-def run(
-    project: Path, *command: str, check: bool = True, cold: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project; ``cold``: in interpreters that begin with nothing imported."""
-    env = environment(cold=cold)
+def run(project: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project."""
+    env = environment()
     done = subprocess.run(
         command, cwd=project, env=env, capture_output=True, text=True, check=False
     )
@@ -34,6 +32,7 @@ def run(
 
 
 def environment(*, cold: bool = False) -> dict[str, str]:
+    """That of a command; ``cold``: its interpreters begin with nothing imported."""
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "ATELIER_"))
     }

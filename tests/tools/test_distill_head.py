@@ -81,6 +81,7 @@ def test_low_precision_does_not_reach_the_projection() -> None:
     assert torch.equal(found, vector.project(known))
 
 
+@pytest.mark.slow
 def test_examples_are_seeded_and_pair_statistics_with_the_teachers_means(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

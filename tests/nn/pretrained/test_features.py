@@ -89,6 +89,7 @@ def test_channels_and_strides_of_vgg16(vgg16: None) -> None:
         assert found[layer].shape == (1, channels, 32 // stride, 32 // stride), layer
 
 
+@pytest.mark.slow
 def test_parameter_counts(vgg16: None) -> None:
     assert parameters(load_features("vgg16", ["pool5"])) == 14_714_688
     assert parameters(load_features("vgg16", ["relu4_3"])) == 7_635_264
@@ -211,6 +212,7 @@ def test_the_scale_of_activations_is_one_once_calibrated(vgg16: None) -> None:
     assert calibration.activation_scale(chain) == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_weights_of_another_scale_are_refused_or_told(
     caffes: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -331,6 +333,7 @@ def test_mini_by_reflection_sees_no_rim() -> None:
         assert torch.allclose(found, found.mean((2, 3), keepdim=True), atol=1e-4) == flat
 
 
+@pytest.mark.slow
 def test_a_network_first_needed_in_a_step_is_calibrated_as_any_other(monkeypatch) -> None:
     monkeypatch.setattr(features, "resolve", answer_with(vgg_state("vgg19")))
     before = load_features("vgg19", ["relu4_1"], unit_activations=True)
