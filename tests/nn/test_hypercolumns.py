@@ -37,6 +37,16 @@ def test_their_gradient_is_that_of_the_enlargement() -> None:
     torch.testing.assert_close(found, expected)
 
 
+def test_a_layer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient of each reading is a tensor of the layer's size."""
+    read, calls = Tensor.index_select, list[int]()
+    monkeypatch.setattr(
+        Tensor, "index_select", lambda rows, *at: (calls.append(len(at[1])), read(rows, *at))[1]
+    )
+    hypercolumns([uniform(1, 3, 8, 8), uniform(1, 3, 4, 4)], everywhere(8, 8), (8, 8))
+    assert calls == [4 * 64] * 2
+
+
 def test_layers_in_bfloat16_are_weighed_in_float32() -> None:
     rough = uniform(1, 4, 4, 4).bfloat16()
     found = hypercolumns([rough], everywhere(8, 8), (8, 8))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atelier.nn import products as module
-from atelier.nn.products import Pointwise, product, products, squared
+from atelier.nn.products import Pointwise, own_products, product, products, squared
 from support.tensors import normal
 
 SIZES = [(16, 3, 5), (32, 5, 1), (37, 4, 6), (7, 4, 6), (1, 1, 1)]
@@ -64,6 +64,23 @@ def test_pairs_of_matrices(rows: int, others: int, depth: int, convolutions: lis
     a, b = normal(2, rows, depth), normal(2, others, depth, seed=1)
     close(derived(products, a, b), derived(lambda a, b: a @ b.mT, a.double(), b.double()))
     assert convolutions == [16, 16] * (rows >= 16)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_matrices_with_themselves(count: int, transposed: bool, convolutions: list[int]) -> None:
+    """Forward and for the gradient one product of each; torch's gradient takes two."""
+    rows = normal(count, 16, 32)
+    if transposed:
+        rows = rows.mT.contiguous()
+    close(derived(own_products, rows), derived(lambda rows: rows @ rows.mT, rows.double()))
+    assert convolutions == [16] * 2 * count
+
+
+def test_column_by_column_they_are_not_copied() -> None:
+    """The pictures of a matrix are in channels last, and so is what a convolution makes of them."""
+    pictures = module._pictures(normal(8, 32).mT)
+    assert pictures.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("rows", [16, 37, 7])

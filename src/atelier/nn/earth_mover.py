@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atelier.nn.products import products
+from atelier.nn.products import own_products, products
 
 NORM_EPS = 1e-6
 """Minimum norm in a cosine, for black pixels and dead features."""
@@ -36,9 +36,12 @@ DECORRELATED = (
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     """Return 1 - cos between all pairs (§3.2): (B, N, D) and (B, M, D) to (B, N, M), in [0, 2]."""
-    a, b = (F.normalize(part.float(), dim=2, eps=NORM_EPS) for part in (a, b))
     with torch.autocast(a.device.type, enabled=False):
-        return (1 - products(a, b)).clamp_min(0)
+        return (1 - products(_directions(a), _directions(b))).clamp_min(0)
+
+
+def _directions(features: Tensor) -> Tensor:
+    return F.normalize(features.float(), dim=2, eps=NORM_EPS)
 
 
 def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -105,7 +108,7 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     mean = features.mean(1, keepdim=True)
     centred = features - mean
     with torch.autocast(centred.device.type, enabled=False):
-        return mean, products(centred.mT, centred.mT) / features.shape[1]
+        return mean, own_products(centred.mT) / features.shape[1]
 
 
 def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
@@ -126,7 +129,8 @@ def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
 
 def self_similarity(features: Tensor) -> Tensor:
     """Return the cosine distances between positions, each column divided by its sum: (B, N, N)."""
-    distances = cosine_distance(features, features)
+    with torch.autocast(features.device.type, enabled=False):
+        distances = (1 - own_products(_directions(features))).clamp_min(0)
     return distances / (distances.sum(1, keepdim=True) + SUM_EPS)
 
 

@@ -50,12 +50,11 @@ def _sampled(layer: Tensor, positions: Tensor, size: tuple[int, int]) -> Tensor:
     rows = layer.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     above, below, down = _neighbours(positions[:, 0], size[0], height)
     left, right, across = _neighbours(positions[:, 1], size[1], width)
-    total = torch.zeros((), device=layer.device)
-    for y, of_y in ((above, 1 - down), (below, down)):
-        for x, of_x in ((left, 1 - across), (right, across)):
-            corner = rows.index_select(1, y * width + x).float()
-            total = total + corner * (of_y * of_x)[:, None]
-    return total
+    places = torch.cat([y * width + x for y in (above, below) for x in (left, right)])
+    shares = torch.stack([y * x for y in (1 - down, down) for x in (1 - across, across)])
+    # all four at once, as the gradient of each choice of rows is as large as the layer
+    found = rows.index_select(1, places).float().view(batch, *shares.shape, channels)
+    return (found * shares[..., None]).sum(1)
 
 
 def _neighbours(place: Tensor, length: int, cells: int) -> tuple[Tensor, Tensor, Tensor]:

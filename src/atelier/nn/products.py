@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
 from atelier.nn.eager import eager_on_cpu
@@ -39,7 +40,30 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     """Return ``product`` of every pair, (B, N, M) of (B, N, D) and (B, M, D)."""
     if not _pays(a, b, a[:1].numel() * b.shape[1]):
         return a @ b.mT
-    return torch.stack([product(*pair) for pair in zip(a, b, strict=True)])
+    found = [product(*pair) for pair in zip(a, b, strict=True)]
+    return found[0][None] if len(found) == 1 else torch.stack(found)  # stacking one copies it
+
+
+def own_products(rows: Tensor) -> Tensor:
+    """Return rows·rowsᵀ (B, N, N) of (B, N, D); as they are symmetric, one product is the gradient.
+
+    torch takes two.
+    """
+    found: Tensor = _OwnProducts.apply(rows)
+    return found
+
+
+class _OwnProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return products(rows, rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return products(gradient + gradient.mT, rows.mT)
 
 
 def squared(rows: Tensor) -> Tensor:
@@ -76,5 +100,8 @@ def _pays(a: Tensor, b: Tensor, multiplications: int) -> bool:
 
 
 def _pictures(rows: Tensor) -> Tensor:
-    """Return (N, D) as sixteen pictures of D channels, in channels last."""
-    return rows.reshape(PICTURES, -1, 1, rows.shape[1]).permute(0, 3, 1, 2)
+    """Return (N, D) as sixteen pictures of D channels, in channels last.
+
+    Column by column they would be contiguous pictures, and so the product, which had to be copied.
+    """
+    return rows.contiguous().view(PICTURES, -1, 1, rows.shape[1]).permute(0, 3, 1, 2)
