@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 Picture = NDArray[Any]
 COUNTS = {"train": 2, "test": 1, "paintings": 2}
+
+
+@cache
+def small(seed: int, kind: int) -> Picture:
+    """The first picture of a kind, at 64 px."""
+    return render_one(seed, 64, kind, 0)
 
 
 def read(path: Path) -> Picture:
@@ -64,6 +71,13 @@ def thumbnail(picture: Picture) -> Picture:
 
 
 @pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """A sample of ``COUNTS``: its folder and its files."""
+    folder = tmp_path_factory.mktemp("few")
+    return folder, render_sample(folder, size=64, **COUNTS)
+
+
+@pytest.fixture(scope="module")
 def pictures() -> tuple[list[Picture], list[Picture]]:
     """One landscape and one painting of every recipe, at 128 px."""
     photos = [render_one(2026, 128, 0, i) for i in range(len(LANDSCAPES))]
@@ -71,9 +85,9 @@ def pictures() -> tuple[list[Picture], list[Picture]]:
     return photos, painted
 
 
-def test_names_counts_and_sizes(tmp_path: Path) -> None:
-    files = render_sample(tmp_path, size=64, **COUNTS)
-    assert [str(f.relative_to(tmp_path)) for f in files] == [
+def test_names_counts_and_sizes(few: tuple[Path, list[Path]]) -> None:
+    folder, files = few
+    assert [str(f.relative_to(folder)) for f in files] == [
         "photos/train/landscape_000.png",
         "photos/train/landscape_001.png",
         "photos/test/view_000.png",
@@ -81,24 +95,24 @@ def test_names_counts_and_sizes(tmp_path: Path) -> None:
         "paintings/painting_001.png",
     ]
     assert {read(f).shape for f in files} == {(64, 64, 3)}
-    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(files)
+    assert sorted(p for p in folder.rglob("*") if p.is_file()) == sorted(files)
 
 
-def test_same_bits_however_many_are_asked_for(tmp_path: Path) -> None:
-    few = render_sample(tmp_path / "few", size=64, **COUNTS)
-    many = render_sample(tmp_path / "many", size=64, train=3, test=2, paintings=3)
-    again = {f.relative_to(tmp_path / "many"): f.read_bytes() for f in many}
-    assert all(again[f.relative_to(tmp_path / "few")] == f.read_bytes() for f in few)
+def test_same_bits_however_many_are_asked_for(few: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    folder, files = few
+    many = render_sample(tmp_path, size=64, train=3, test=2, paintings=3)
+    again = {f.relative_to(tmp_path): f.read_bytes() for f in many}
+    assert all(again[f.relative_to(folder)] == f.read_bytes() for f in files)
 
 
 def test_another_seed_makes_another_picture() -> None:
     for kind in range(len(KINDS)):
-        one, other = (render_one(seed, 64, kind, 0) for seed in (2026, 2027))
+        one, other = (small(seed, kind) for seed in (2026, 2027))
         assert np.abs(one - other).mean() > 0.03
 
 
 def test_training_and_test_pictures_differ() -> None:
-    assert np.abs(render_one(2026, 64, 0, 0) - render_one(2026, 64, 1, 0)).mean() > 0.03
+    assert np.abs(small(2026, 0) - small(2026, 1)).mean() > 0.03
 
 
 def test_whole_sample_stays_below_ten_megabytes(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,22 @@ from atelier.methods.zsn2n import Denoiser, DenoiseSettings, denoise_jobs
 from support.pictures import save
 
 SETTINGS = DenoiseSettings.build({"width": 4, "steps": 6, "batch": 2}, "denoise")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forks() -> Iterator[None]:
+    """Let the processes be forks of one that has imported what they need, which takes seconds.
+
+    What they are sent is pickled as for those that start anew (tests/datasets/test_parallel.py).
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["torch._dynamo", "atelier.engine.processes", Denoiser.__module__]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda _: context)
+        yield
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture

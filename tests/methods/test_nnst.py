@@ -27,16 +27,18 @@ def system(seed: int = 0, **settings: Any) -> Nnst:
 
 @pytest.mark.slow
 def test_both_losses_fall() -> None:
-    content, style = smooth(2, 48, 60), smooth(2, 40, 36, seed=1)
+    content, style = smooth(2, 36, 44), smooth(2, 36, 32, seed=1)
     found = run(system(steps=10, lr=0.01), content, style)
     assert len(found) == 20
     assert (total(found[9]) < 0.9 * total(found[0])).all()
     assert (total(found[19]) < total(found[10])).all()
 
 
-@pytest.mark.slow
-def test_two_runs_are_bit_identical_and_the_global_generator_is_left_alone() -> None:
-    content, style = smooth(1, 160, 130), smooth(1, 150, 140, seed=1)
+def test_two_runs_are_bit_identical_and_the_global_generator_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nnst, "LONGEST", 16)  # so that layers of small pictures are thinned
+    content, style = smooth(1, 40, 33), smooth(1, 38, 35, seed=1)
     before = torch.get_rng_state()
     one, same, other = (system(seed, steps=1).stylize(content, style) for seed in (0, 0, 1))
     assert torch.equal(one, same)

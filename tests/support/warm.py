@@ -29,7 +29,7 @@ BIN = Path(sys.executable).parent
 PROGRAMS = {"python": [], "dvc": [f"{BIN}/dvc"], "atelier": [f"{BIN}/atelier"]}
 """What they run, as arguments of the interpreter."""
 LIBRARIES = (
-    "torch", "pandas", "pydantic", "safetensors.torch", "ruamel.yaml", "pyparsing",
+    "torch", "torch._dynamo", "pandas", "pydantic", "safetensors.torch", "ruamel.yaml", "pyparsing",
     "mlflow", "mlflow.store.tracking.sqlalchemy_store", "dvc.cli.parser", "dvc.analytics",
     "dvc.repo.reproduce", "dvc.repo.add", "dvc.repo.status", "dvc.repo.metrics.show",
     "dvc.repo.plots", "dvc.repo.datasets", "dvc.repo.experiments", "dvc.utils.strictyaml",
@@ -144,6 +144,9 @@ def act(words: list[str], folder: str, environment: dict[str, str]) -> None:
 
 
 def main(folder: str) -> None:
+    # torch's compiler, which an optimiser's first step imports, takes it along unless it is
+    # missing; frozen, it would complain of leaks at the end of every fork
+    sys.modules["triton"] = None
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()  # forks share its pages until something writes to them, as a collection does

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tools.mini.corpus import held_out
 
 from atelier.nn.pretrained import features, weights
 from atelier.nn.pretrained.weights import StateDict
-from support.nets import quick_random, vgg_state
+from support.nets import answer_with, quick_random, vgg_state
 from support.pictures import save
 from support.scripts import script
 
@@ -19,9 +20,12 @@ MADE = ["stylized copy", "stylized other", "denoised other"]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
+    """Of every kind eight pictures to fit to, and two that are held out."""
     for split in ("photos/test", "photos/train", "paintings", "styles", "everyday"):
-        for n in range(40):
-            save(tmp_path / "data" / split / f"{split[:5].replace('/', '_')}{n}.png", seed=n)
+        names = [f"{split[:5]}{n}.png" for n in range(100)]
+        out, kept = ([name for name in names if held_out(name) is held] for held in (True, False))
+        for n, name in enumerate([*out[:2], *kept[:8]]):
+            save(tmp_path / "data" / split / name, seed=n)
     return tmp_path / "data"
 
 
@@ -29,9 +33,10 @@ def data(tmp_path: Path) -> Path:
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """VGG19 with seeded weights; the random one from the session's store."""
     quick_random(monkeypatch)
+    vgg = answer_with(vgg_state("vgg19"))
 
     def resolve(name: str) -> StateDict:
-        return vgg_state("vgg19") if name == "vgg19" else weights.resolve(name)
+        return vgg(name) if name == "vgg19" else weights.resolve(name)
 
     monkeypatch.setattr(features, "resolve", resolve)
 
@@ -79,8 +84,8 @@ def test_from_pictures_to_the_card(
     probe.main(data, out, ENCODERS)
 
     timing = script("tools/mini/encoder_time.py")
-    monkeypatch.setattr(timing, "TURNS", 2)
-    monkeypatch.setattr(timing, "BATCH", 1)
+    for name, value in {"TURNS": 2, "BATCH": 1, "SIDE": 32}.items():
+        monkeypatch.setattr(timing, name, value)
     timing.main(out, ["vgg19", "mini"])
 
     card = script("tools/mini/encoder_card.py")

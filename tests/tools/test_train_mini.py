@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,12 +21,14 @@ from support.scripts import script
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+def tool(monkeypatch: pytest.MonkeyPatch, empty_store: Path, tmp_path: Path) -> ModuleType:
     module = script("tools/mini/__main__.py")
+    shutil.copy(empty_store, tmp_path / "runs.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
     teacher = random_features(*TAPS, unit_activations=True)
     monkeypatch.setattr(module, "load_features", lambda *_, **__: teacher)
     monkeypatch.setattr(module, "SAVE_EVERY", 1)
+    monkeypatch.setattr("tools.mini.export.BATCHES", 1)
     monkeypatch.setattr(head, "BATCHES", 20)
     monkeypatch.setattr(head, "SIDES", (32,))
     return module

@@ -46,10 +46,10 @@ def stored(run_id: str | None):
     return open_store().get_run(run_id)
 
 
-def in_another_process(code: str, root: Path) -> str:
+def in_another_process(python: Path, code: str, root: Path) -> str:
     text = f"from atelier.tracking.client import open_run\n{code}"
     done = subprocess.run(
-        [sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=True
+        [python, "-c", text], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
     return done.stdout.strip()
@@ -136,9 +136,11 @@ def test_an_error_passes_through_and_is_the_status(error: BaseException, status:
 
 
 @pytest.mark.slow
-def test_the_next_stage_in_another_process_continues_the_run(project: Path) -> None:
+def test_the_next_stage_in_another_process_continues_the_run(
+    project: Path, warm_programs: Path
+) -> None:
     code = 'with open_run("gatys", "train", {"a": 1}) as run: print(run.id)'
-    first = in_another_process(code, project)
+    first = in_another_process(warm_programs / "python", code, project)
     with open_run("gatys", "evaluate", {"a": 1, "b": 2}, run_id=first) as run:
         assert run.id == first
         assert stored(first).info.status == "RUNNING"
@@ -182,7 +184,9 @@ def test_a_deleted_experiment_is_restored() -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_start_at_once_share_a_fresh_store(project: Path) -> None:
+def test_processes_that_start_at_once_share_a_fresh_store(
+    project: Path, warm_programs: Path
+) -> None:
     code = (
         "from atelier.tracking.client import open_run\n"
         'with open_run("gatys", "train", {}) as run:\n'
@@ -190,7 +194,7 @@ def test_processes_that_start_at_once_share_a_fresh_store(project: Path) -> None
         "print(run.id)"
     )
     (project / "mlflow.db").unlink()
-    command = [sys.executable, "-c", code]
+    command = [warm_programs / "python", "-c", code]
     jobs = [
         subprocess.Popen(
             command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -286,10 +290,12 @@ def test_a_dvc_experiment_tracks_into_the_main_root_wherever_it_runs(
 
 
 @pytest.mark.slow
-def test_a_copied_project_leaves_the_original_alone(project: Path, tmp_path: Path, monkeypatch):
+def test_a_copied_project_leaves_the_original_alone(
+    project: Path, warm_programs: Path, tmp_path: Path, monkeypatch
+) -> None:
     (project / "a.txt").write_text("a")
     code = 'with open_run("gatys", "train", {}) as r: r.artifact("a.txt"), print(r.id)'
-    run_id = in_another_process(code, project)
+    run_id = in_another_process(warm_programs / "python", code, project)
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
     monkeypatch.chdir(copy)

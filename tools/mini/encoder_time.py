@@ -19,12 +19,12 @@ from atelier.core.files import write_json
 from atelier.nn.pretrained.features import Features, load_features
 from atelier.nn.pretrained.mini import WIDTHS
 
-TURNS, BATCH = 9, 4
+TURNS, BATCH, SIDE = 9, 4, 256
 
 
 def seconds(features: Features, precision: torch.dtype) -> float:
     """Return the seconds of a forward and backward pass, per picture."""
-    image = torch.rand(BATCH, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(BATCH, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     image.requires_grad_()
     began = time.perf_counter()
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
