@@ -8,6 +8,7 @@ vary, so what is to be the same twice is made at least once by an interpreter of
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -20,10 +21,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 BIN = Path(sys.executable).parent
 PROGRAMS = {"python": [], "dvc": [f"{BIN}/dvc"], "atelier": [f"{BIN}/atelier"]}
@@ -143,10 +145,19 @@ def act(words: list[str], folder: str, environment: dict[str, str]) -> None:
         runpy.run_path(how, run_name="__main__")
 
 
+def end(code: int) -> NoReturn:
+    """End as Python does, but free nothing: to do so, every page of the server would be copied."""
+    threading._shutdown()  # waits for threads
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # Python knows what to say of it
+    os._exit(code)
+
+
 def main(folder: str) -> None:
-    # torch's compiler, which an optimiser's first step imports, takes it along unless it is
-    # missing; frozen, it would complain of leaks at the end of every fork
-    sys.modules["triton"] = None
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()  # forks share its pages until something writes to them, as a collection does
@@ -155,7 +166,14 @@ def main(folder: str) -> None:
         listener.listen()
         print("ready", flush=True)
         asked = fork(listener)
-    act(*asked)
+    code: object = None
+    try:
+        act(*asked)
+    except SystemExit as error:
+        code = error.code
+        if not isinstance(code, int | None):
+            raise
+    end(code or 0)
 
 
 if __name__ == "__main__":

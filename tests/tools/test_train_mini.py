@@ -29,7 +29,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, empty_store: Path, tmp_path: Path) -> 
     monkeypatch.setattr(module, "load_features", lambda *_, **__: teacher)
     monkeypatch.setattr(module, "SAVE_EVERY", 1)
     monkeypatch.setattr("tools.mini.export.BATCHES", 1)
-    monkeypatch.setattr(head, "BATCHES", 20)
+    monkeypatch.setattr(head, "BATCHES", 12)
     monkeypatch.setattr(head, "SIDES", (32,))
     return module
 
@@ -62,7 +62,7 @@ def test_the_tool_resumes_in_the_same_run(
             with pytest.raises(KeyboardInterrupt):
                 tool.main(folder, tmp_path / "parts", settings)
     kept = [count for what, count in left if what == "examples_kept"]
-    assert kept == [20, 13], "collected examples are not collected again"
+    assert kept == [12, 5], "collected examples are not collected again"
     began = read_json(tmp_path / "parts/run.json")["run_id"]
     tool.main(folder, tmp_path / "parts", settings)
     assert read_json(tmp_path / "parts/run.json")["run_id"] == began
@@ -79,7 +79,7 @@ def test_the_tool_resumes_in_the_same_run(
     with monkeypatch.context() as patch:
         patch.setattr(tool, "progress", stopping("", 0, left := []))
         tool.main(folder, tmp_path / "parts", settings)
-    assert dict(left)["examples_kept"] == 20, "examples of another network are not used"
+    assert dict(left)["examples_kept"] == 12, "examples of another network are not used"
     assert dict(left)["examples_held_out"] == 0
 
 
