@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from atelier.cli import verify as verify_module
 from atelier.cli.verify import GONE, LOST, verify
 from support.cli import atelier
 
@@ -37,8 +38,17 @@ def run(root: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm(warm_programs: Path) -> Iterator[None]:
+    """Let DVC begin with the libraries imported, as this file calls it and as ``verify`` does."""
+    program = str(warm_programs / "dvc")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify_module, "DVC", (program,))
+        yield
+
+
 def dvc(root: Path, *words: str) -> None:
-    run(root, sys.executable, "-m", "dvc", *words)
+    run(root, *verify_module.DVC, *words)
 
 
 def make(root: Path, value: float = 1.0) -> None:
@@ -55,7 +65,7 @@ def make(root: Path, value: float = 1.0) -> None:
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def committed(warm: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("verify") / "project"
     make(root)
     (root / "make.py").write_text(MAKE)

@@ -29,10 +29,11 @@ ADAIN |= {"batch": 2, "crop": 32, "load_size": None, "snapshots": 1, "log_every"
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def stage(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script, in a project with prepared pictures."""
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
+    shutil.copy(empty_store, "mlflow.db")
     Path("stages").symlink_to(ROOT / "stages")
     prepared = data_folder(Path("results/prepared"), train=5, test=2, paintings=2)
     pairs = {f"test_{n}": f"paintings_{n}.png" for n in range(2)}
@@ -51,6 +52,7 @@ def run(stage: ModuleType, **settings: Any) -> dict[str, Any]:
     return {**json.loads(out.card.read_text()), "weights": out.weights.read_bytes()}
 
 
+@pytest.mark.slow
 def test_a_phase_begins_with_the_weights_before(stage: ModuleType) -> None:
     found = run(stage, then=[{"steps": 2, "lr": 1e-3}])
     assert found["parameters"]["then"] == [{"steps": 2, "lr": 1e-3}]
@@ -83,6 +85,7 @@ def test_epochs_are_counted_on_over_the_phases(
         assert mean == pytest.approx(sum(losses[step] for step in steps) / 3)
 
 
+@pytest.mark.slow
 def test_killed_in_a_later_phase_the_earlier_ones_are_not_repeated(
     stage: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

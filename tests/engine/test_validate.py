@@ -162,6 +162,7 @@ def test_a_mistake_in_an_extended_block_is_told_once() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_check_doctor_and_table_say_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,7 @@ def test_recording_leaves_the_model_as_it_is() -> None:
     assert torch.equal(method.model.predict(noise, 21), plain), "and afterwards"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [0.0, 0.75, 1.0])
 def test_injecting_a_picture_into_itself_changes_nothing(gamma: float) -> None:
     exact = {"inversion_rounds": EXACT, "initial_adain": False, "temperature": 1.0}

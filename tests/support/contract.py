@@ -26,7 +26,8 @@ TRAINED = [name for name, found in CLASSES.items() if issubclass(found, Trained)
 SMALL: dict[str, Any] = {
     "steps": 4, "batch": 2, "crop": 32, "load_size": 36, "stylize_batch": 2, "log_every": 3,
     "width": 4, "discriminator_width": 4, "hidden": 16, "blocks": 2, "patches": 16, "projection": 8,
-    "pool": 3, "ema": 0.9, "style": 0, "snapshots": 1, "warm_start": None,
+    "pool": 3, "ema": 0.9, "style": 0, "snapshots": 1, "warm_start": None, "split_steps": 1,
+    "samples": 200,
 }  # fmt: skip
 """Of these, what a system knows; an average and a short pool, so that both have to be kept."""
 

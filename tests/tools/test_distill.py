@@ -204,6 +204,7 @@ def test_a_continued_training_equals_an_uninterrupted_one(
     assert not equal(begun, weights(whole))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_settings_and_a_loss_that_is_not_finite_are_refused(
     pictures: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
