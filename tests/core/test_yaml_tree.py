@@ -54,6 +54,7 @@ def test_the_values_are_those_that_dvc_reads(tmp_path: Path) -> None:
         ("a: b: c", r"cannot be read: mapping values are not allowed here .*line 1, column 5"),
         ("a: {b: zoo:c}", r"cannot be read: .*found unexpected ':' .*line 1, column 11"),
         ("a: 'b", r"cannot be read: .*quoted scalar"),
+        ("a: b: \u07bb", r"cannot be read: .* a: b: � \^$"),  # assigned to no character
         (b"a: caf\xe9", r"cannot be read: 'utf-8' codec can't decode"),
         ("a: 1".encode("utf-16"), r"cannot be read: "),
         ("a: \x00", r"cannot be read: .*special characters are not allowed"),

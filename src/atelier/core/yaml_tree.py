@@ -198,4 +198,6 @@ def _read_as_dvc(path: Path, text: str) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: cannot be read: {' '.join(str(error).split())}")
+    # PyYAML quotes the place, with characters that it reads and a terminal may not show
+    reason = "".join(c if c.isprintable() else "�" for c in " ".join(str(error).split()))
+    return UserError(f"{path}: cannot be read: {reason}")
