@@ -3,10 +3,11 @@
     python benchmarks/speed.py OUT --features vgg19
 
 One command for the training steps of ``training_step.py`` and ``adversarial_step.py``, a step of
-Gatys' optimisation, and applying CycleGAN's generator. *Ours* and *plain* do the same with the same
-weights and pictures, in turn, so that the ratio of their medians (above 1: ours is faster) also
-holds on a shared machine; seconds do not. Freed memory stays with the process, as in the stages and
-the command line: both are faster with it. Writes ``speed.json`` and ``speed.md``.
+the optimisations of Gatys, STROTSS and NNST, and applying CycleGAN's generator. *Ours* and *plain*
+do the same with the same weights and pictures, in turn, so that the ratio of their medians (above
+1: ours is faster) also holds on a shared machine; seconds do not. Freed memory stays with the
+process, as in the stages and the command line: both are faster with it. Writes ``speed.json`` and
+``speed.md``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +34,11 @@ if TYPE_CHECKING:  # mypy treats this folder as a package; its files are scripts
     from benchmarks.training_step import contiguous, race
 
     from benchmarks import adversarial_step as adversarial
+    from benchmarks import pyramid_step as pyramid
     from benchmarks import training_step as perceptual
 else:
     import adversarial_step as adversarial
+    import pyramid_step as pyramid
     import training_step as perceptual
     from training_step import contiguous, race
 
@@ -129,6 +134,39 @@ def grams(value: Tensor) -> Tensor:
     return flat @ flat.T / flat.numel()
 
 
+def transported(features: str, side: int, repeats: int) -> dict[str, Any]:
+    """Time a step of STROTSS at one size."""
+    return on_pyramid("strotss", features, side, repeats, {"steps": repeats + 2}, pyramid.strotss)
+
+
+def replaced(features: str, side: int, repeats: int, *, split: bool) -> dict[str, Any]:
+    """Time a step of NNST at one size: towards fixed features, or ``split`` layer by layer."""
+    knobs = {"steps": 1, "split_steps": repeats + 2} if split else {"steps": repeats + 2}
+    return on_pyramid("nnst", features, side, repeats, knobs, partial(pyramid.nnst, split=split))
+
+
+def on_pyramid(
+    name: str, features: str, side: int, repeats: int, knobs: dict[str, Any], plain: Any
+) -> dict[str, Any]:
+    """Time a step of a system that optimises a pyramid, on pictures of one size.
+
+    With ``split_steps`` those are timed, and the steps before them left out.
+    """
+    content, style = picture(side, 0), picture(side, 1)
+    block = {"class": name, "features": features, "coarsest": side, "batch": 1, **knobs}
+    block |= {"layers": TAPS} if features == "mini" else {}
+
+    def build(precision: str) -> Any:
+        return make({**block, "precision": precision}, "speed", seed=0, device="cpu")
+
+    def ours(precision: str) -> Run:
+        left_out = knobs["steps"] if "split_steps" in knobs else 0
+        for iterate in islice(build(precision).iterates(content, style), left_out, None):
+            yield iterate.losses["total"].item()
+
+    return raced(plain(build("float32"), content, style), ours, repeats)
+
+
 def applied(side: int, repeats: int) -> dict[str, Any]:
     """Time applying a trained generator of CycleGAN (width 64, nine blocks) to a picture."""
     content = picture(side, 0)
@@ -163,6 +201,9 @@ def every(features: str, crop: int, side: int, width: int, repeats: int) -> Iter
         yield from rows(name, f"1 × {crop}²", found)
     for large in (side, 2 * side):
         yield from rows("gatys", f"{large}²", gatys(features, large, repeats))
+    yield from rows("strotss", f"{crop}²", transported(features, crop, repeats))
+    for name, split in {"nnst": False, "nnst, split": True}.items():
+        yield from rows(name, f"{crop}²", replaced(features, crop, repeats, split=split))
     yield from rows("cyclegan, applied", f"{2 * side}²", applied(2 * side, repeats))
 
 

@@ -35,11 +35,14 @@ from atelier.core.batches import Batch, Batches
 from atelier.core.files import write_json
 from atelier.engine.loop import Trainer
 from atelier.methods.base import make
-from atelier.nn.attention import STD_EPS, mvn, shallow_keys, subset
+from atelier.nn.attention import STD_EPS, subset
+from atelier.nn.identity_losses import DEEPEST
 from atelier.nn.instancenorm import InstanceNorm
-from atelier.nn.losses import mean_std, mean_std_loss
+from atelier.nn.losses import STD_EPS as MOMENT_EPS
 from atelier.nn.pretrained.features import LossFeatures
+from atelier.nn.products import Pointwise
 from atelier.nn.reflection import Reflection, ReflectionConv
+from atelier.nn.transformer import Attention
 
 Maps = Mapping[str, Tensor]
 Knobs = dict[str, Any]
@@ -57,7 +60,8 @@ class Plain:
         features = judge.network if isinstance(judge, LossFeatures) else judge
         self.networks, self.features = contiguous(method.networks), contiguous(features)
         self.predictor = contiguous(getattr(method, "predictor", features))
-        self.optimizer = Adam(self.networks.parameters(), lr=self.settings.lr)
+        rate = self.settings.lr * method.lr_factor(0)  # the first steps of a schedule
+        self.optimizer = Adam(self.networks.parameters(), lr=rate)
         self.kept: dict[str, Tensor] = {}  # from step to step
 
     def run(self, batches: Batches) -> Run:
@@ -87,10 +91,17 @@ def flat_norm(layer: Any, value: Tensor) -> Tensor:
     return rows.view(value.shape)
 
 
+def with_weights(layer: Any, x: Tensor, *parts: Tensor) -> Any:
+    """Return what ``Attention`` does, by the full map, which public code asks for and drops."""
+    return layer.norm(x + layer.dropout(layer.heads(*parts)[0]))
+
+
 TORCHS: dict[Any, Any] = {
     ReflectionConv: nn.Conv2d.forward,
     Reflection: nn.ReflectionPad2d.forward,
+    Pointwise: nn.Conv2d.forward,
     InstanceNorm: flat_norm,
+    Attention: with_weights,
 }
 """Layers of ours that compute the same as torch's in less time."""
 
@@ -128,8 +139,8 @@ def grams(features: Tensor) -> Tensor:
 def adain(own: Plain, batch: Batch) -> Any:
     """Step as naoto0804/pytorch-AdaIN; the painting's moments at relu4_1 are computed twice."""
     s, style, content = own.settings, own.features(batch.style), own.features(batch.content)
-    mean, std = mean_std(style["relu4_1"])
-    target = mvn(content["relu4_1"]) * std[..., None, None] + mean[..., None, None]
+    mean, std = moments(style["relu4_1"])
+    target = normal(content["relu4_1"]) * std + mean
     found = own.features(own.networks["decoder"](target))
     loss = F.mse_loss(found["relu4_1"], target)
     return s.content_weight * loss + s.style_weight * moments_loss(found, style, TAPS[:4])
@@ -137,7 +148,19 @@ def adain(own: Plain, batch: Batch) -> Any:
 
 def moments_loss(found: Maps, style: Maps, layers: list[str]) -> Any:
     """Return squared differences of channel means and stds, summed over the layers."""
-    return sum(mean_std_loss(found[k], mean_std(style[k])).mean() for k in layers)
+    pairs = (zip(moments(found[k]), moments(style[k]), strict=True) for k in layers)
+    return sum(F.mse_loss(*pair) for both in pairs for pair in both)
+
+
+def moments(value: Tensor) -> tuple[Tensor, Tensor]:
+    """Return channel means and standard deviations, (B, C, 1, 1) each."""
+    rows, size = value.flatten(2), (*value.shape[:2], 1, 1)
+    return rows.mean(2).view(size), (rows.var(2) + MOMENT_EPS).sqrt().view(size)
+
+
+def normal(value: Tensor) -> Tensor:
+    mean, std = moments(value)
+    return (value - mean) / std
 
 
 def adaattn(own: Plain, batch: Batch) -> Any:
@@ -160,8 +183,8 @@ def adaattn(own: Plain, batch: Batch) -> Any:
 
 
 def attended(content: Maps, style: Maps, layer: str, positions: Any, block: Any) -> Tensor:
-    """Return std ⊙ mvn(content) + mean, by the full N×M map; ``block`` projects its inputs."""
-    query, key, value = shallow_keys(content, layer), shallow_keys(style, layer), style[layer]
+    """Return std ⊙ normal(content) + mean, by the full N×M map; ``block`` projects its inputs."""
+    query, key, value = keys(content, layer), keys(style, layer), style[layer]
     if block is not None:
         query, key, value = block.query(query), block.key(key), block.value(value)
     key, value = key.flatten(2), value.flatten(2).mT
@@ -171,14 +194,20 @@ def attended(content: Maps, style: Maps, layer: str, positions: Any, block: Any)
     mean = torch.bmm(share, value)
     std = (torch.relu(torch.bmm(share, value**2) - mean**2) + STD_EPS).sqrt()
     mean, std = (part.mT.reshape(content[layer].shape) for part in (mean, std))
-    return std * mvn(content[layer]) + mean
+    return std * normal(content[layer]) + mean
+
+
+def keys(seen: Maps, layer: str) -> Tensor:
+    """Return the layers up to ``layer``, on its grid."""
+    size, used = seen[layer].shape[2:], list(seen)[: list(seen).index(layer) + 1]
+    return torch.cat([normal(F.interpolate(seen[name], size)) for name in used], 1)
 
 
 def metanet(own: Plain, batch: Batch) -> Any:
     """Step as CortexFoundation/StyleTransferTrilogy; a painting is encoded once for its steps."""
 
     def statistics(seen: Maps) -> Tensor:
-        return torch.cat([torch.stack(mean_std(seen[k]), 2).flatten(1) for k in s.style_layers], 1)
+        return torch.cat([torch.cat(moments(seen[k]), 2).flatten(1) for k in s.style_layers], 1)
 
     s = own.settings
     if batch.step % s.style_every == 0:
@@ -191,7 +220,55 @@ def metanet(own: Plain, batch: Batch) -> Any:
     return s.content_weight * content + s.style_weight * style + s.tv_weight * roughness
 
 
-FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, adaattn, metanet)}
+def sanet(own: Plain, batch: Batch) -> Any:
+    """Step as GlebSBrykin/SANET; both pictures are encoded once."""
+    pair = batch.content, batch.style
+    seen, both = [own.features(image) for image in pair], own.networks["transformer"]
+
+    def painted(content: Maps, style: Maps) -> Tensor:
+        four, five = (added(part, content, style) for part in (both.relu4, both.relu5))
+        merged = both.merge(four + F.interpolate(both.fit(five), scale_factor=2))
+        return own.networks["decoder"](merged)  # type: ignore[no-any-return]
+
+    return repainted(own, painted, pair, seen, seen)
+
+
+def added(block: Any, content: Maps, style: Maps) -> Tensor:
+    """Return the content's features plus what attention finds in the style, by the full map."""
+    image, painting = content[block.layer], style[block.layer]
+    query, key = block.query(normal(image)).flatten(2), block.key(normal(painting)).flatten(2)
+    share = torch.softmax(torch.bmm(query.mT, key), 2)
+    carried = torch.bmm(block.value(painting).flatten(2), share.mT)
+    return image + block.out(carried.view(image.shape))  # type: ignore[no-any-return]
+
+
+def stytr2(own: Plain, batch: Batch) -> Any:
+    """Step as diyiiyiii/StyTR-2; patches are made once of each picture."""
+    pair, parts = (batch.content, batch.style), own.networks
+
+    def painted(content: Tensor, style: Tensor) -> Tensor:
+        return parts["decoder"](parts["transformer"](content, style))  # type: ignore[no-any-return]
+
+    with torch.no_grad():
+        wanted = [own.features(image) for image in pair]
+    return repainted(own, painted, pair, [parts["embedding"](image) for image in pair], wanted)
+
+
+def repainted(own: Plain, painted: Any, pair: Any, seen: Any, wanted: Any) -> Any:
+    """Return the losses of pictures painted in the other's and in their own style."""
+    s, found = own.settings, own.features(painted(*seen))
+    content = sum(F.mse_loss(normal(found[k]), normal(wanted[0][k])) for k in DEEPEST)
+    style, pixels, features = moments_loss(found, wanted[1], TAPS), torch.zeros(()), torch.zeros(())
+    for image, encoded, target in zip(pair, seen, wanted, strict=True):
+        itself = painted(encoded, encoded)
+        judged = own.features(itself)
+        pixels = pixels + F.mse_loss(itself, image)
+        features = features + sum(F.mse_loss(judged[k], target[k]) for k in TAPS)
+    identity = s.identity_weight * pixels + s.identity_features_weight * features
+    return s.content_weight * content + s.style_weight * style + identity
+
+
+FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, adaattn, metanet, sanet, stytr2)}
 
 
 def block(name: str, features: str, width: int) -> dict[str, Any]:
@@ -207,9 +284,14 @@ def block(name: str, features: str, width: int) -> dict[str, Any]:
         "adain": {"lr_decay": 0.0},
         "adaattn": {},
         "metanet": perceptual,
+        "sanet": {"lr_decay": 0.0} | ({"layer": TAPS[2]} if features == "mini" else {}),
+        # a width of 32 is the published one; dropout would draw from torch's own generator
+        "stytr2": {"loss_features": features, "dropout": 0.0, "warm_up": 0, "lr_decay": 0.0}
+        | {"width": 16 * width, "hidden": 64 * width},
     }
+    encoder = {} if name == "stytr2" else {"features": features}
     endless = {"steps": 10**6, "save_minutes": 1e6, "log_every": 1, "lr": 1e-4}
-    return {"class": name, "features": features, **endless, **own[name]}
+    return {"class": name, **encoder, **endless, **own[name]}
 
 
 class Held(Batches):
