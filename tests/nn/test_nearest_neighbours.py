@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from atelier.nn import nearest_neighbours
@@ -16,7 +17,7 @@ from atelier.nn.nearest_neighbours import (
     rotations,
     stacked_layers,
 )
-from support.tensors import normal
+from support.tensors import normal, uniform
 
 
 def distances(content: Tensor, style: Tensor) -> Tensor:
@@ -97,6 +98,20 @@ def test_the_cosine_loss_is_not_centred() -> None:
     features = normal(1, 6, 4)
     assert cosine_loss(features, 2 * features).abs().max() < 1e-6
     assert cosine_loss(features, features + 3).min() > 0.01
+
+
+def test_the_cosine_loss_keeps_no_copy_of_the_features() -> None:
+    """Their norms and what is given do for the gradient, which is that of torch's cosine."""
+    features, target = uniform(2, 9, 40).requires_grad_(), uniform(2, 9, 40, seed=1)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+        loss = cosine_loss(features, target)
+    large = {part.data_ptr() for part in kept if part.numel() == features.numel()}
+    assert large <= {features.data_ptr(), target.data_ptr()}
+    wanted = (1 - F.cosine_similarity(features, target, dim=2)).mean(1)
+    torch.testing.assert_close(loss, wanted)
+    (found,) = torch.autograd.grad(loss.sum(), features)
+    torch.testing.assert_close(found, *torch.autograd.grad(wanted.sum(), features))
 
 
 def test_sets_of_one_feature_stay_finite() -> None:

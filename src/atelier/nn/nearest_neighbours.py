@@ -89,8 +89,10 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
 
 def cosine_loss(features: Tensor, target: Tensor) -> Tensor:
     """Return the mean of 1 - cos between corresponding rows of (B, N, D), (B,)."""
-    cosine = F.cosine_similarity(features.float(), target.float(), dim=2, eps=NORM_EPS)
-    return (1 - cosine).mean(1)
+    features, target = features.float(), target.float()
+    # torch's cosine divides every feature instead, and keeps the quotients for the gradient
+    norms = [torch.linalg.vector_norm(v, dim=2).clamp_min(NORM_EPS) for v in (features, target)]
+    return (1 - (features * target).sum(2) / (norms[0] * norms[1])).mean(1)
 
 
 def neighbour_loss(features: Tensor, painting: Tensor) -> Tensor:
