@@ -65,15 +65,15 @@ def test_style_positions_are_those_ours_draws(steps: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's own figures")
 def test_memory_of_attention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The map is there with its softmax; moments stay below one map. 2304² numbers are 20 MiB."""
+    """The map is there with its softmax; moments stay below one map. 9216² numbers are 324 MiB."""
     memory = script("benchmarks/attention_memory.py")
     monkeypatch.setattr(memory, "BACKWARD", (True,))
-    memory.main(tmp_path, sides=[48], width=8, key_width=16, repeats=1)
+    memory.main(tmp_path, sides=[96], width=8, key_width=16, repeats=1)
     rows: list[dict[str, Any]] = json.loads((tmp_path / "attention_memory.json").read_text())[
         "rows"
     ]
     extra = {row["way"]: row["extra_gib"] for row in rows}
-    one_map = 2304**2 * 4 / 2**30
+    one_map = 9216**2 * 4 / 2**30
     assert extra["map"] > 2 * one_map
     assert extra["moments"] < one_map
 

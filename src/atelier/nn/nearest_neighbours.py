@@ -92,7 +92,8 @@ def cosine_loss(features: Tensor, target: Tensor) -> Tensor:
     features, target = features.float(), target.float()
     # torch's cosine divides every feature instead, and keeps the quotients for the gradient
     norms = [torch.linalg.vector_norm(v, dim=2).clamp_min(NORM_EPS) for v in (features, target)]
-    return (1 - (features * target).sum(2) / (norms[0] * norms[1])).mean(1)
+    cosine: Tensor = (features * target).sum(2) / (norms[0] * norms[1])
+    return (1 - cosine).mean(1)
 
 
 def neighbour_loss(features: Tensor, painting: Tensor) -> Tensor:
