@@ -80,9 +80,11 @@ clean:  ## remove results and resumable state; DVC's cache and the runs stay
 	rm -rf results/prepared results/models results/stylized results/metrics results/comparison \
 		results/records .checkpoints
 
-data: | $(VENV)/.installed
+# Again when Git has brought another list: `dvc repro` would take the pictures that lie there for new ones.
+data: data.dvc zoo.dvc | $(VENV)/.installed
 	@atelier mend
 	dvc pull --quiet data.dvc zoo.dvc
+	@touch data
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("atelier needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
