@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atelier.nn import products as module
-from atelier.nn.products import Pointwise, own_products, product, products, squared
+from atelier.nn.products import Pointwise, gram_of_columns, gram_of_rows, product, products
 from support.tensors import normal
 
 SIZES = [(16, 3, 5), (32, 5, 1), (37, 4, 6), (7, 4, 6), (1, 1, 1)]
@@ -73,7 +73,7 @@ def test_matrices_with_themselves(count: int, transposed: bool, convolutions: li
     rows = normal(count, 16, 32)
     if transposed:
         rows = rows.mT.contiguous()
-    close(derived(own_products, rows), derived(lambda rows: rows @ rows.mT, rows.double()))
+    close(derived(gram_of_rows, rows), derived(lambda rows: rows @ rows.mT, rows.double()))
     assert convolutions == [16] * 2 * count
 
 
@@ -86,14 +86,14 @@ def test_column_by_column_they_are_not_copied() -> None:
 @pytest.mark.parametrize("rows", [16, 37, 7])
 def test_columns_with_one_another(rows: int, convolutions: list[int]) -> None:
     given = normal(rows, 6)
-    torch.testing.assert_close(squared(given), given.mT @ given, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gram_of_columns(given), given.mT @ given, rtol=1e-5, atol=1e-5)
     assert convolutions == [16] * (rows >= 16)
 
 
 def test_what_is_small_or_exact_is_left_to_torch(convolutions: list[int]) -> None:
     a = normal(16, 4).double()
     assert torch.equal(product(a, a), a @ a.mT)
-    assert torch.equal(squared(a), a.mT @ a)
+    assert torch.equal(gram_of_columns(a), a.mT @ a)
     module.WORTH = 2**22
     assert torch.equal(product(a.float(), a.float()), a.float() @ a.float().mT)
     assert not convolutions

@@ -2,8 +2,8 @@
 
 A server imports them once. ``python``, ``dvc`` and ``atelier`` in its folder ask it to fork, and
 hand their arguments, folder, environment and files on to the fork. Nothing of this project is
-imported before. Forks share one seed of hashes: the order of their sets does not
-vary, so what is to be the same twice is made at least once by an interpreter of its own.
+imported before. Forks of a server share its seed of hashes: the order of their
+sets does not vary, so what is to be the same twice is made the second time by those of another.
 """
 
 from __future__ import annotations

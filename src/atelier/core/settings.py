@@ -175,6 +175,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def printable(text: str) -> str:
+    """Return ``text`` with a replacement character for each that a terminal may not show."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def _repr(value: object) -> str:
     if isinstance(value, tuple):
         return repr(list(value[:50]))

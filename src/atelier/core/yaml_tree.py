@@ -16,7 +16,7 @@ import yaml
 from ruamel.yaml import YAML
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from atelier.core.settings import UserError, shown
+from atelier.core.settings import UserError, printable, shown
 
 LARGEST_FILE = 1_000_000
 """Bytes."""
@@ -198,6 +198,5 @@ def _read_as_dvc(path: Path, text: str) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    # PyYAML quotes the place, with characters that it reads and a terminal may not show
-    reason = "".join(c if c.isprintable() else "�" for c in " ".join(str(error).split()))
+    reason = printable(" ".join(str(error).split()))  # PyYAML quotes the place
     return UserError(f"{path}: cannot be read: {reason}")

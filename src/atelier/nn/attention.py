@@ -34,7 +34,6 @@ SOFT = 0.4
 """Scale of query and key at initialisation: about that of N(0, 0.02) with VGG19's widths. Without
 it each position attends to a single other one, and no gradient reaches the projections."""
 
-
 SCORES = 2**23
 """Scores of queries with keys that a CPU holds at once: 32 MiB."""
 ROWS = 512

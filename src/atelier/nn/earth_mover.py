@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atelier.nn.products import own_products, products
+from atelier.nn.products import gram_of_rows, products
 
 NORM_EPS = 1e-6
 """Minimum norm in a cosine, for black pixels and dead features."""
@@ -108,7 +108,7 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
     mean = features.mean(1, keepdim=True)
     centred = features - mean
     with torch.autocast(centred.device.type, enabled=False):
-        return mean, own_products(centred.mT) / features.shape[1]
+        return mean, gram_of_rows(centred.mT) / features.shape[1]
 
 
 def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
 def self_similarity(features: Tensor) -> Tensor:
     """Return the cosine distances between positions, each column divided by its sum: (B, N, N)."""
     with torch.autocast(features.device.type, enabled=False):
-        distances = (1 - own_products(_directions(features))).clamp_min(0)
+        distances = (1 - gram_of_rows(_directions(features))).clamp_min(0)
     return distances / (distances.sum(1, keepdim=True) + SUM_EPS)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from atelier.nn.eager import eager_on_cpu
-from atelier.nn.products import products, squared
+from atelier.nn.products import gram_of_columns, products
 
 GramNorm = Literal["positions", "all"]
 COVARIANCE_EPS = 1e-4
@@ -51,7 +51,7 @@ class _Products(torch.autograd.Function):
         flat = features.flatten(2)
         with torch.autocast(features.device.type, enabled=False):
             if _channels_last(flat):
-                return torch.stack([squared(rows) for rows in flat.mT])
+                return torch.stack([gram_of_columns(rows) for rows in flat.mT])
             return flat @ flat.mT
 
     @staticmethod

@@ -23,7 +23,7 @@ from atelier.nn.eager import eager_on_cpu
 weight_gradient: Any = conv2d_weight  # has no types
 PICTURES = 16
 WORTH = 2**22
-"""Multiplications from which it is."""
+"""Multiplications from which it pays to divide the rows."""
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -44,16 +44,16 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     return found[0][None] if len(found) == 1 else torch.stack(found)  # stacking one copies it
 
 
-def own_products(rows: Tensor) -> Tensor:
-    """Return rows·rowsᵀ (B, N, N) of (B, N, D); as they are symmetric, one product is the gradient.
+def gram_of_rows(rows: Tensor) -> Tensor:
+    """Return rows·rowsᵀ (B, N, N) of (B, N, D).
 
-    torch takes two.
+    As it is symmetric, its gradient is one product; torch's takes two.
     """
-    found: Tensor = _OwnProducts.apply(rows)
+    found: Tensor = _GramOfRows.apply(rows)
     return found
 
 
-class _OwnProducts(torch.autograd.Function):
+class _GramOfRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         ctx.save_for_backward(rows)
@@ -66,7 +66,7 @@ class _OwnProducts(torch.autograd.Function):
         return products(gradient + gradient.mT, rows.mT)
 
 
-def squared(rows: Tensor) -> Tensor:
+def gram_of_columns(rows: Tensor) -> Tensor:
     """Return rowsᵀ·rows (D, D) of (N, D), without a gradient."""
     whole = len(rows) - len(rows) % PICTURES
     if not whole or not _pays(rows, rows, rows.numel() * rows.shape[1]):
@@ -102,6 +102,7 @@ def _pays(a: Tensor, b: Tensor, multiplications: int) -> bool:
 def _pictures(rows: Tensor) -> Tensor:
     """Return (N, D) as sixteen pictures of D channels, in channels last.
 
-    Column by column they would be contiguous pictures, and so the product, which had to be copied.
+    A transposed matrix is copied first: as a view it would be contiguous pictures, whose product
+    has to be copied instead, and is the larger.
     """
     return rows.contiguous().view(PICTURES, -1, 1, rows.shape[1]).permute(0, 3, 1, 2)

@@ -21,19 +21,22 @@ from atelier.nn.eager import eager_on_cpu
 def reflect(value: Tensor, rim: int) -> Tensor:
     """Return (B, C, H, W) with ``rim`` mirrored pixels on every side, as ``F.pad``."""
     if not eager_on_cpu(value):
-        return F.pad(value, (rim, rim, rim, rim), "reflect")
+        return _padded(value, rim)
+    pad = _Reflect.apply if value.is_contiguous() and value.ndim == 4 else _padded
     with torch.autocast("cpu", enabled=False):
-        if value.is_contiguous() and value.ndim == 4:
-            found: Tensor = _Reflect.apply(value, rim)
-            return found
-        return F.pad(value, (rim, rim, rim, rim), "reflect")
+        found: Tensor = pad(value, rim)
+    return found
+
+
+def _padded(value: Tensor, rim: int) -> Tensor:
+    return F.pad(value, (rim, rim, rim, rim), "reflect")
 
 
 class _Reflect(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, rim: int) -> Tensor:
         ctx.rim = rim
-        return F.pad(value, (rim, rim, rim, rim), "reflect")
+        return _padded(value, rim)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -22,6 +22,7 @@ import pandas as pd
 from atelier.core.config import UserError
 from atelier.core.files import read_record
 from atelier.core.paths import Results
+from atelier.core.settings import printable
 from atelier.core.yaml_tree import parsed_tree
 from atelier.metrics.catalogue import FIGURES, NETWORKS
 from atelier.reports.parameters import UNSET, as_text
@@ -78,7 +79,7 @@ def _listed(root: Path, lines: Sequence[str]) -> Iterator[Experiment]:
     rows = [line.split(" ", 2) for line in lines]
     known = [(row, match) for row in rows if len(row) == 3 and (match := REF.fullmatch(row[2]))]
     for (commit, date, _), match in known[:MOST]:
-        name = "".join(c if c.isprintable() else "�" for c in match[3])
+        name = printable(match[3])
         if name in names:
             name = f"{name} ({match[1]}{match[2][:5]})"
         if name not in names:
