@@ -69,7 +69,7 @@ def test_targets_are_the_paintings_features_for_the_photograph() -> None:
     found = method._target(photo, painting, None)
     content, style = method._hypercolumns(photo), method._hypercolumns(painting)
     assert content.shape == (1, 12 * 12, 64 + 128)
-    assert torch.equal(found, replace_features(content, [style]))
+    assert torch.equal(found, replace_features(content, lambda: [style]))
     loss = method._matched(found, photo)["total"]
     torch.testing.assert_close(loss, cosine_loss(content, found))
 

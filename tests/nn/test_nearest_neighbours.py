@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +13,7 @@ from torch import Generator, Tensor
 from atelier.nn import nearest_neighbours
 from atelier.nn.nearest_neighbours import (
     cosine_loss,
+    cosine_loss_in_parts,
     flatten,
     nearest,
     neighbour_loss,
@@ -29,7 +33,7 @@ def distances(content: Tensor, style: Tensor) -> Tensor:
 
 def test_every_feature_becomes_the_nearest_of_the_painting() -> None:
     content, style = normal(2, 15, 5), normal(2, 23, 5, seed=1)
-    found = replace_features(content, [style])
+    found = replace_features(content, lambda: [style])
     for n in range(2):
         expected = style[n][distances(content[n], style[n]).argmin(1)]
         assert torch.equal(found[n], expected)
@@ -40,20 +44,20 @@ def test_constructed_features_find_their_partner() -> None:
     style = normal(1, 30, 8)
     order = torch.randperm(30, generator=Generator().manual_seed(2))
     content = 5 * style[:, order] + 3
-    assert torch.equal(replace_features(content, [style]), style[:, order])
+    assert torch.equal(replace_features(content, lambda: [style]), style[:, order])
 
 
 def test_parts_are_searched_as_if_they_were_one() -> None:
     content, style = normal(2, 15, 5), normal(2, 24, 5, seed=1)
-    whole = replace_features(content, [style])
-    assert torch.equal(replace_features(content, style.split([7, 12, 5], 1)), whole)
+    whole = replace_features(content, lambda: [style])
+    assert torch.equal(replace_features(content, lambda: style.split([7, 12, 5], 1)), whole)
 
 
 def test_the_matrix_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     content, style = normal(2, 15, 5), normal(2, 23, 5, seed=1)
-    whole = nearest(content, style)
+    whole = nearest(content, F.normalize(style, dim=2))
     monkeypatch.setattr(nearest_neighbours, "CHUNK", 100)
-    parts = nearest(content, style)
+    parts = nearest(content, F.normalize(style, dim=2))
     torch.testing.assert_close(parts[0], whole[0])
     assert torch.equal(parts[1], whole[1])
 
@@ -114,19 +118,44 @@ def test_the_cosine_loss_keeps_no_copy_of_the_features() -> None:
     torch.testing.assert_close(found, *torch.autograd.grad(wanted.sum(), features))
 
 
+def test_the_cosine_loss_in_parts_is_that_of_the_whole_with_its_gradient() -> None:
+    features, target = normal(2, 9, 12).requires_grad_(), normal(2, 9, 12, seed=1)
+    whole = cosine_loss(features, target)
+    parts = cosine_loss_in_parts(features.split([3, 8, 1], 2), target.split([3, 8, 1], 2))
+    torch.testing.assert_close(parts, whole)
+    ours, theirs = (torch.autograd.grad(loss.sum(), features)[0] for loss in (parts, whole))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_of_the_paintings_parts_one_is_held_at_a_time() -> None:
+    """Rotations of a large painting are gigabytes each."""
+    held: list[weakref.ref[Tensor]] = []
+
+    def parts() -> Iterator[Tensor]:
+        for seed in range(4):
+            assert sum(one() is not None for one in held) <= 1
+            part = normal(1, 9, 4, seed=seed)
+            held.append(weakref.ref(part))
+            yield part
+            del part
+
+    assert replace_features(normal(1, 6, 4, seed=9), parts).shape == (1, 6, 4)
+    assert len(held) == 8
+
+
 def test_sets_of_one_feature_stay_finite() -> None:
     flat = torch.full((1, 9, 4), 0.3, requires_grad=True)
     total = neighbour_loss(flat, normal(1, 5, 4)) + cosine_loss(flat, torch.zeros(1, 9, 4))
     assert total.isfinite().all()
     assert torch.autograd.grad(total.sum(), flat)[0].isfinite().all()
-    assert replace_features(flat.detach(), [torch.zeros(1, 5, 4)]).isfinite().all()
+    assert replace_features(flat.detach(), lambda: [torch.zeros(1, 5, 4)]).isfinite().all()
 
 
 def test_searching_is_in_float32_under_bfloat16() -> None:
     content, style = normal(1, 50, 16), normal(1, 200, 16, seed=1)
-    exact, whole = replace_features(content, [style]), neighbour_loss(content, style)
+    exact, whole = replace_features(content, lambda: [style]), neighbour_loss(content, style)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(replace_features(content, [style]), exact)
+        assert torch.equal(replace_features(content, lambda: [style]), exact)
         found = neighbour_loss(content.bfloat16().float(), style)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, whole, rtol=1e-2, atol=0)

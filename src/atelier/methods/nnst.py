@@ -28,10 +28,11 @@ from atelier.nn.laplacian_pyramid import (
     resize,
 )
 from atelier.nn.nearest_neighbours import (
-    cosine_loss,
+    cosine_loss_in_parts,
     flatten,
     neighbour_loss,
     replace_features,
+    resized_layers,
     rotations,
     stacked_layers,
 )
@@ -142,12 +143,17 @@ class Nnst(Optimisation[NnstSettings]):
             alpha = self.settings.alpha
             sought = alpha * photo + (1 - alpha) * (image + detail(photo))
         with torch.no_grad():
-            paintings = [self._hypercolumns(turned) for turned in self._rotations(painting)]
-            return replace_features(self._hypercolumns(sought), paintings)
+            return replace_features(
+                self._hypercolumns(sought),
+                lambda: (self._hypercolumns(turned) for turned in self._rotations(painting)),
+            )
 
     def _matched(self, target: Tensor, image: Tensor) -> dict[str, Tensor]:
         """Losses (B,) against hypercolumns found before."""
-        return {"total": cosine_loss(self._hypercolumns(image), target)}
+        maps = list(self._maps(image).values())
+        widths = [layer.shape[1] for layer in maps]
+        found = resized_layers(maps, self._size(image))
+        return {"total": cosine_loss_in_parts(found, torch.split(target, widths, 2))}
 
     @torch.no_grad()
     def _painted(self, style: Tensor) -> list[dict[str, Tensor]]:
@@ -171,8 +177,11 @@ class Nnst(Optimisation[NnstSettings]):
 
     def _hypercolumns(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, H/4 · W/4, D)."""
-        size = (image.shape[2] // STRIDE, image.shape[3] // STRIDE)
-        return stacked_layers(list(self._maps(image).values()), size)
+        return stacked_layers(list(self._maps(image).values()), self._size(image))
+
+    def _size(self, image: Tensor) -> tuple[int, int]:
+        """Return that of the grid of hypercolumns."""
+        return image.shape[2] // STRIDE, image.shape[3] // STRIDE
 
     def _rotations(self, painting: Tensor) -> Iterator[Tensor]:
         return iter(rotations(painting) if self.settings.rotate else (painting,))

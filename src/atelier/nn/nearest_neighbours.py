@@ -8,7 +8,7 @@ Shapes: one picture's features (N, D) or a batch of them (B, N, D), the painting
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,52 +33,69 @@ def flatten(features: Tensor) -> Tensor:
 
 
 def stacked_layers(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """Return hypercolumns (B, N, D), N = ``size``: layers over their width, resized bilinearly.
+    """Return hypercolumns (B, N, D), N = ``size``: ``resized_layers`` side by side."""
+    return torch.cat(list(resized_layers(layers, size)), 2)
+
+
+def resized_layers(layers: Iterable[Tensor], size: tuple[int, int]) -> Iterator[Tensor]:
+    """Yield the layers (B, C, h, w), resized bilinearly: each (B, N, C), N = ``size``.
 
     Divided by their width, so that wide layers do not dominate the cosine (authors' code).
     """
-    scaled = (layer.float() / layer.shape[1] for layer in layers)
-    return torch.cat([flatten(F.interpolate(part, size, mode="bilinear")) for part in scaled], 2)
+    for layer in layers:
+        yield flatten(F.interpolate(layer.float(), size, mode="bilinear")) / layer.shape[1]
 
 
 def nearest(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Return the largest cosine (B, N) of each query with the references, and its index.
 
-    The matrix is computed in chunks.
+    Computed in chunks, of the queries of length one and of the matrix.
 
     Args:
         query: (B, N, D), centred.
-        reference: (B, M, D), centred.
+        reference: (B, M, D), centred, of length one.
     """
-    query, reference = (F.normalize(part, dim=2, eps=NORM_EPS) for part in (query, reference))
     rows = max(1, CHUNK // (len(query) * reference.shape[1]))
     with torch.autocast(query.device.type, enabled=False):
-        matches = [products(part, reference).max(2) for part in torch.split(query, rows, 1)]
+        matches = [
+            products(F.normalize(part, dim=2, eps=NORM_EPS), reference).max(2)
+            for part in torch.split(query, rows, 1)
+        ]
     return torch.cat([m.values for m in matches], 1), torch.cat([m.indices for m in matches], 1)
 
 
 @torch.no_grad()
-def replace_features(content: Tensor, paintings: Sequence[Tensor]) -> Tensor:
+def directions(features: Tensor, centre: Tensor) -> Tensor:
+    """Return what (B, N, D) is from ``centre`` (B, 1, D) on, of length one."""
+    moved = features - centre
+    norms = torch.linalg.vector_norm(moved, dim=2, keepdim=True)
+    return moved.div_(norms.clamp_min_(NORM_EPS))
+
+
+@torch.no_grad()
+def replace_features(content: Tensor, paintings: Callable[[], Iterable[Tensor]]) -> Tensor:
     """Return the painting's nearest feature to each content feature, by centred cosine (§3.2).
 
     Args:
         content: (B, N, D).
-        paintings: parts of the painting's features (B, M, D), such as its rotations; they are
-            centred by their common mean, the content by its own. They are searched one by one.
+        paintings: returns parts of the painting's features (B, M, D), such as its rotations; they
+            are centred by their common mean, the content by its own. Called twice, so that one
+            part at a time is held.
 
     Returns:
         (B, N, D), rows of ``paintings``, not centred.
     """
-    total = sum((part.sum(1, keepdim=True) for part in paintings), torch.zeros(()))
-    centre = total / sum(part.shape[1] for part in paintings)
+    total, count = torch.zeros(()), 0
+    for part in paintings():
+        total, count = total + part.sum(1, keepdim=True), count + part.shape[1]
     query = content - content.mean(1, keepdim=True)
     best = torch.full(content.shape[:2], -2.0, device=content.device)
-    replaced = torch.zeros_like(content)
-    for part in paintings:
-        cosine, index = nearest(query, part - centre)
+    replaced = torch.empty_like(content)
+    for part in paintings():
+        cosine, index = nearest(query, directions(part, total / count))
         better = cosine > best
         best = torch.where(better, cosine, best)
-        replaced = torch.where(better[..., None], _rows(part, index), replaced)
+        replaced[better] = _rows(part, index)[better]
     return replaced
 
 
@@ -89,10 +106,22 @@ def _rows(table: Tensor, index: Tensor) -> Tensor:
 
 def cosine_loss(features: Tensor, target: Tensor) -> Tensor:
     """Return the mean of 1 - cos between corresponding rows of (B, N, D), (B,)."""
-    features, target = features.float(), target.float()
-    # torch's cosine divides every feature instead, and keeps the quotients for the gradient
-    norms = [torch.linalg.vector_norm(v, dim=2).clamp_min(NORM_EPS) for v in (features, target)]
-    cosine: Tensor = (features * target).sum(2) / (norms[0] * norms[1])
+    return cosine_loss_in_parts([features], [target])
+
+
+def cosine_loss_in_parts(features: Iterable[Tensor], target: Iterable[Tensor]) -> Tensor:
+    """Return ``cosine_loss`` of rows (B, N, D) that are given in parts of D, (B,).
+
+    So hypercolumns are never put together, nor is their gradient.
+    """
+    dots, norms = [], []
+    for part, wanted in zip(features, target, strict=True):
+        pair = (part.float(), wanted.float())
+        dots.append((pair[0] * pair[1]).sum(2))
+        # torch's cosine divides every feature instead, and keeps the quotients for the gradient
+        norms.append(torch.stack([torch.linalg.vector_norm(v, dim=2) for v in pair]))
+    lengths = torch.linalg.vector_norm(torch.stack(norms), dim=0).clamp_min(NORM_EPS)
+    cosine: Tensor = torch.stack(dots).sum(0) / (lengths[0] * lengths[1])
     return (1 - cosine).mean(1)
 
 
@@ -107,7 +136,7 @@ def neighbour_loss(features: Tensor, painting: Tensor) -> Tensor:
         painting: (B, M, D).
     """
     centred = features.float() - features.float().mean(1, keepdim=True)
-    reference = painting - painting.mean(1, keepdim=True)
+    centre = painting.mean(1, keepdim=True)
     with torch.no_grad():
-        _, index = nearest(centred, reference)
-    return cosine_loss(centred, _rows(reference, index))
+        _, index = nearest(centred, directions(painting, centre))
+    return cosine_loss(centred, _rows(painting, index) - centre)
