@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from atelier.core.config import Params, UserError, limited
 
@@ -25,6 +26,18 @@ Local = Callable[[Sequence[Path]], list[Path]]
 Work = Callable[[Any, Local, Path], None]
 """Makes a piece: takes the piece, ``Local`` and the folder for its files, of which the ``.json`` is
 the last."""
+
+
+T = TypeVar("T")
+
+
+def localised(items: Sequence[T], local: Local, *fields: str) -> list[T]:
+    """Return dataclasses whose ``fields``, files, are on this machine."""
+    places = [local([getattr(item, field) for item in items]) for field in fields]
+    return [
+        replace(item, **dict(zip(fields, files, strict=True)))
+        for item, *files in zip(items, *places, strict=True)
+    ]
 
 
 class Workers(Protocol):

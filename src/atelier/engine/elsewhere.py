@@ -12,7 +12,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.pairing import Job
 from atelier.core.paths import CARD, WEIGHTS
-from atelier.core.workers import Local, Work, Workers, refuse_gaps
+from atelier.core.workers import Local, Work, Workers, localised, refuse_gaps
 from atelier.engine.snapshots import IterateSnapshots
 from atelier.engine.stylize import run_batch
 from atelier.methods.base import Method, make
@@ -97,10 +97,6 @@ class _Batches:
     def __call__(self, piece: tuple[int, Sequence[Job]], local: Local, out: Path) -> None:
         """Make a batch, given by its number and jobs."""
         number, jobs = piece
-        content, style = local([job.content for job in jobs]), local([job.style for job in jobs])
-        own = [
-            replace(job, content=photo, style=painting)
-            for job, photo, painting in zip(jobs, content, style, strict=True)
-        ]
+        own = localised(jobs, local, "content", "style")
         for _ in run_batch(self.method, number, own, out, WHOSE, self.snapshots):
             pass

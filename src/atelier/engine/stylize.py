@@ -33,7 +33,7 @@ EXTRA_PHOTOS = 2
 IterateCallback = Callable[[int, Iterate], None]
 """Callback that takes the batch's number and each of its iterates."""
 MakeBatches = Callable[[Mapping[int, Sequence[Job]], Path, str], None]
-"""Makes batches, by number, in another process: ``Elsewhere.make``."""
+"""Makes batches, by number, in other processes: ``Elsewhere.make``, ``Processes.make``."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ everything that is computed of all of them together is the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from atelier.core.device import pick_device
 from atelier.core.fingerprint import closure, code_digest
 from atelier.core.records import digest_of
 from atelier.core.resume import checkpoint_folder
-from atelier.core.workers import Local, Work, Workers, refuse_gaps
+from atelier.core.workers import Local, Work, Workers, localised, refuse_gaps
 from atelier.metrics.embeddings import chunked
 from atelier.metrics.evaluator import Evaluator, Reference
 from atelier.metrics.pairwise import Pair
@@ -71,11 +71,7 @@ class _Shards:
     def __call__(self, piece: tuple[int, Sequence[Pair]], local: Local, out: Path) -> None:
         """Measure a shard, given by its number and pairs."""
         number, pairs = piece
-        pictures, photos = local([p.picture for p in pairs]), local([p.photo for p in pairs])
-        own = [
-            replace(pair, picture=picture, photo=photo)
-            for pair, picture, photo in zip(pairs, pictures, photos, strict=True)
-        ]
+        own = localised(pairs, local, "picture", "photo")
         ((values, vectors),) = self.evaluator.measure(self.reference, [own])
         save_with_digest({**values, VECTORS: vectors}, out / _name(number), {})
 
