@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atelier.nn import products as module
-from atelier.nn.products import Pointwise, gram_of_columns, gram_of_rows, product, products
+from atelier.nn.products import (
+    Pointwise,
+    gram_of_columns,
+    gram_of_rows,
+    mkl_is_slow,
+    product,
+    products,
+)
 from support.tensors import normal
 
 SIZES = [(16, 3, 5), (32, 5, 1), (37, 4, 6), (7, 4, 6), (1, 1, 1)]
@@ -18,9 +25,10 @@ SIZES = [(16, 3, 5), (32, 5, 1), (37, 4, 6), (7, 4, 6), (1, 1, 1)]
 
 @pytest.fixture
 def convolutions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Number of pictures of each convolution; however small, a product is one."""
+    """Number of pictures of each convolution; however small, a product is one, as on AMD's."""
     calls: list[int] = []
     monkeypatch.setattr(module, "WORTH", 0)
+    monkeypatch.setattr(module, "mkl_is_slow", lambda: True)
     for place, name in ((functional, "conv2d"), (module, "weight_gradient")):
         monkeypatch.setattr(place, name, counted(getattr(place, name), calls))
     return calls
@@ -97,6 +105,19 @@ def test_what_is_small_or_exact_is_left_to_torch(convolutions: list[int]) -> Non
     module.WORTH = 2**22
     assert torch.equal(product(a.float(), a.float()), a.float() @ a.float().mT)
     assert not convolutions
+
+
+@pytest.mark.parametrize(
+    ("name", "convolves"), [("AMD EPYC 9B14", True), ("Intel(R) Xeon(R)", False), ("arm64", False)]
+)
+def test_processors_whose_products_are_fast_make_them(
+    name: str, convolves: bool, convolutions: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "mkl_is_slow", mkl_is_slow.__wrapped__)
+    monkeypatch.setattr(module, "processor", lambda: name)
+    product(normal(16, 4), normal(3, 4))
+    gram_of_columns(normal(16, 4))
+    assert convolutions == [16, 16] * convolves
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

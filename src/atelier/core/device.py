@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import resource
 import sys
+from functools import cache
 from pathlib import Path
 
 from atelier.core.config import Params, UserError
@@ -49,11 +50,13 @@ def device_name(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     if device == "cpu":
-        return f"CPU {_processor()}, {torch.get_num_threads()} threads"
+        return f"CPU {processor()}, {torch.get_num_threads()} threads"
     return device
 
 
-def _processor() -> str:
+@cache
+def processor() -> str:
+    """Return the processor's name, as far as the system tells."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         names = (

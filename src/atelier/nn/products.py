@@ -1,15 +1,17 @@
-"""Products of float32 matrices on a CPU, computed as convolutions.
+"""Products of float32 matrices on a CPU, computed as convolutions where that is faster.
 
 torch leaves products to MKL, which uses half of an AVX-512 core's lanes on AMD's processors, and
 convolutions to oneDNN, which uses all of them: the same sums in about half the time. Convolutions
 with a filter of 1×1 are products, and oneDNN's from sixteen pictures on: so rows are divided among
-sixteen. Elsewhere, and where it is not worth it, these are torch's products.
+sixteen. On Intel's processors MKL is the faster of the two; there, on other devices and where it is
+not worth it, these are torch's products.
 
 Shapes: N rows, M rows, D columns.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_weight
 
+from atelier.core.device import processor
 from atelier.nn.eager import eager_on_cpu
 
 weight_gradient: Any = conv2d_weight  # has no types
@@ -85,7 +88,8 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, value: Tensor) -> Tensor:
         """Map (B, I, H, W) to (B, O, H, W)."""
-        if torch.is_autocast_enabled(value.device.type) or not eager_on_cpu(value):
+        lower = torch.is_autocast_enabled(value.device.type)
+        if lower or not (eager_on_cpu(value) and mkl_is_slow()):
             return super().forward(value)
         rows = value.permute(0, 2, 3, 1)
         found = product(rows.flatten(0, 2), self.weight.flatten(1))
@@ -94,9 +98,15 @@ class Pointwise(nn.Conv2d):
         return found.view(*rows.shape[:3], self.out_channels).permute(0, 3, 1, 2)
 
 
+@cache
+def mkl_is_slow() -> bool:
+    """Return whether MKL leaves lanes of this processor unused: whether it is one of AMD's."""
+    return "AMD" in processor()
+
+
 def _pays(a: Tensor, b: Tensor, multiplications: int) -> bool:
     exact = a.dtype == b.dtype == torch.float32
-    return exact and multiplications >= WORTH and eager_on_cpu(a)
+    return exact and multiplications >= WORTH and eager_on_cpu(a) and mkl_is_slow()
 
 
 def _pictures(rows: Tensor) -> Tensor:
