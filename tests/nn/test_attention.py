@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atelier.nn import attention
+from atelier.nn import attention, attention_by_rows
 from atelier.nn.attention import (
     STD_EPS,
     AdaAttention,
@@ -23,6 +23,7 @@ from atelier.nn.attention import (
     shallow_keys,
     subset,
 )
+from atelier.nn.products import product
 from support.tensors import normal
 
 
@@ -121,6 +122,23 @@ def test_attention_on_one_position_has_finite_gradients() -> None:
     torch.testing.assert_close(std, torch.full_like(std, STD_EPS**0.5), rtol=0.1, atol=1e-4)
     gradients = torch.autograd.grad((mean + std).sum(), [key, value])
     assert all(part.isfinite().all() for part in gradients)
+
+
+def test_weights_by_rows_are_normal_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products with subnormal ones take several times as long on some processors."""
+    seen: list[Tensor] = []
+
+    def watched(a: Tensor, b: Tensor) -> Tensor:
+        seen.append(a.detach().abs())
+        return product(a, b)
+
+    monkeypatch.setattr(attention_by_rows, "product", watched)
+    parts = [(40 * normal(1, 30, 8, seed=n)).requires_grad_() for n in range(3)]
+    scores = parts[0][0] @ parts[1][0].mT
+    assert (scores.softmax(1) < torch.finfo().tiny).any()
+    torch.autograd.backward(attention_mean(*parts).mean())
+    assert len(seen) == 5
+    assert all(not ((part > 0) & (part < torch.finfo().tiny)).any() for part in seen)
 
 
 @pytest.mark.usefixtures("way")

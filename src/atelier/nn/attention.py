@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from atelier.nn.attention_by_rows import attention_by_rows
 from atelier.nn.decoder import conv
 from atelier.nn.eager import eager_on_cpu
 from atelier.nn.losses import mean_std
-from atelier.nn.products import Pointwise, product
+from atelier.nn.products import Pointwise
 
 STD_EPS = 1e-6
 """Epsilon inside the root: if all attention falls on one position, the variance is 0 and the root's
@@ -110,23 +109,11 @@ def attention_mean(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     with torch.autocast(value.device.type, enabled=False):
         parts = query.float(), key.float(), value.float()
-        if eager_on_cpu(value) and SCORES // key.shape[1] >= ROWS:
-            return torch.stack([_by_rows(*of) for of in zip(*parts, strict=True)])
+        rows = SCORES // key.shape[1]
+        if eager_on_cpu(value) and rows >= ROWS:
+            each = zip(*parts, strict=True)
+            return torch.stack([attention_by_rows(*of, rows) for of in each])
         return _fused(*parts)
-
-
-def _by_rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Return the attention of one picture (N, C), a part of the queries at a time.
-
-    A gradient computes a part again instead of holding it, as that of fused attention does.
-    """
-    values = value.mT.contiguous()
-
-    def seen(part: Tensor) -> Tensor:
-        return product(product(part, key).softmax(1), values)
-
-    again = partial(checkpoint, seen, use_reentrant=False, preserve_rng_state=False)
-    return torch.cat([again(part) for part in torch.split(query, SCORES // len(key))])
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -71,13 +71,17 @@ class _GramOfRows(torch.autograd.Function):
 
 def gram_of_columns(rows: Tensor) -> Tensor:
     """Return rowsᵀ·rows (D, D) of (N, D), without a gradient."""
-    whole = len(rows) - len(rows) % PICTURES
-    if not whole or not _pays(rows, rows, rows.numel() * rows.shape[1]):
-        return rows.mT @ rows
-    pictures, rest = _pictures(rows[:whole]), rows[whole:]
-    size = (rows.shape[1], rows.shape[1], 1, 1)
-    found: Tensor = weight_gradient(pictures, size, pictures)
-    return found[..., 0, 0] + rest.mT @ rest
+    return product_of_columns(rows, rows)
+
+
+def product_of_columns(a: Tensor, b: Tensor) -> Tensor:
+    """Return aᵀ·b (D, E) of (N, D) and (N, E), without a gradient."""
+    whole = len(a) - len(a) % PICTURES
+    if not whole or not _pays(a, b, a.numel() * b.shape[1]):
+        return a.mT @ b
+    size = (a.shape[1], b.shape[1], 1, 1)
+    found: Tensor = weight_gradient(_pictures(b[:whole]), size, _pictures(a[:whole]))[..., 0, 0]
+    return found if whole == len(a) else found + a[whole:].mT @ b[whole:]
 
 
 class Pointwise(nn.Conv2d):
