@@ -134,7 +134,10 @@ def finished(root: Path) -> Path:
     write_json(folder / "training.json", records.set_aside(root, "cut", "training", took, digest))
     scores = {"method": "cut", "kind": "unpaired", "frechet": 12.5, "content": 0.5}
     more = {"features": "mini", "features_hash": "abcd", "n_generated": 8, "n_reference": 16}
-    write_json(root / "results/metrics/cut.json", {**scores, **more, "run_id": "x"})
+    write_json(
+        root / "results/metrics/cut.json",
+        {**scores, **more, "run_id": "x", "left_out": {"content": [0.4, 0.6]}},
+    )
     made = {"digest": "0123456789abcdef", "settings": {"size": 8, "resize": "crop"}}
     write_json(root / "results/prepared/manifest.json", made)
     return root
@@ -146,7 +149,7 @@ def test_an_entry_is_made_of_a_finished_training(finished: Path) -> None:
     assert card["data"] == "eight photographs"
     assert card["scores"]["frechet"] == 12.5
     assert card["scores"]["protocol"]["Features"] == "mini abcd"
-    assert "run_id" not in card["scores"]
+    assert not {"run_id", "left_out"} & set(card["scores"])
     assert card["system"].startswith("CUT")
     half = load_file(finished / "zoo/cut/model.safetensors")
     whole = load_file(finished / "results/models/cut/model.safetensors")

@@ -33,8 +33,8 @@ from atelier.tracking.provenance import git_tags
 ENTRY_BYTES, ALL_BYTES = 12_000_000, 60_000_000
 """Limits of size: everybody clones the zoo with its full history."""
 LICENCE = "MIT"
-NOT_SCORES = ("method", "kind", "run_id", "denoised", "held_out")
-"""Keys of ``results/metrics/NAME.json`` that are not scores, or are of other pictures."""
+NOT_SCORES = ("method", "kind", "run_id", "denoised", "held_out", "left_out")
+"""Keys of ``results/metrics/NAME.json`` that are not scores, or are of other or fewer pictures."""
 
 
 def entries(root: Path | None) -> Iterator[Entry | str]:
