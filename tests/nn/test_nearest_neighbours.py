@@ -14,6 +14,7 @@ from atelier.nn import nearest_neighbours
 from atelier.nn.nearest_neighbours import (
     cosine_loss,
     cosine_loss_in_parts,
+    directions,
     flatten,
     nearest,
     neighbour_loss,
@@ -151,11 +152,16 @@ def test_sets_of_one_feature_stay_finite() -> None:
     assert replace_features(flat.detach(), lambda: [torch.zeros(1, 5, 4)]).isfinite().all()
 
 
-def test_searching_is_in_float32_under_bfloat16() -> None:
-    content, style = normal(1, 50, 16), normal(1, 200, 16, seed=1)
+def test_under_autocast_neighbours_are_searched_in_bfloat16_and_losses_are_not() -> None:
+    content, style = normal(1, 300, 16), normal(1, 400, 16, seed=1)
     exact, whole = replace_features(content, lambda: [style]), neighbour_loss(content, style)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(replace_features(content, lambda: [style]), exact)
-        found = neighbour_loss(content.bfloat16().float(), style)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, whole, rtol=1e-2, atol=0)
+        found = replace_features(content, lambda: [style])
+        loss = neighbour_loss(content, style)
+    others = (found != exact).any(2)
+    assert 0 < others.float().mean() < 0.2
+    query = F.normalize(content - content.mean(1, keepdim=True), dim=2)
+    missed = [(query * directions(x, style.mean(1, keepdim=True))).sum(2) for x in (exact, found)]
+    assert (missed[0] - missed[1]).max() < 0.01
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, whole, rtol=2e-3, atol=0)

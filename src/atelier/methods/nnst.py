@@ -3,7 +3,7 @@
 After Kolkin et al., "Neural Neighbor Style Transfer", 2022 (arXiv 2203.13215), the variant by
 optimisation (NNST-Opt) as in its authors' code. Every feature of the photograph is replaced by the
 painting's nearest; the picture that has these features is found from coarse to fine over a
-Laplacian pyramid. Nothing is trained.
+Laplacian pyramid. Nothing is trained. `precision` is also that of the search.
 
 Shapes: B pictures of H×W, styles h×w.
 """
@@ -19,6 +19,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import Adam
 
+from atelier.core.precision import lowered
 from atelier.methods.optimisation import Optimisation, OptimisationSettings, Steps, activations
 from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
@@ -142,7 +143,7 @@ class Nnst(Optimisation[NnstSettings]):
         if image is not None:
             alpha = self.settings.alpha
             sought = alpha * photo + (1 - alpha) * (image + detail(photo))
-        with torch.no_grad():
+        with torch.no_grad(), lowered(self.settings.precision, self.device):
             return replace_features(
                 self._hypercolumns(sought),
                 lambda: (self._hypercolumns(turned) for turned in self._rotations(painting)),
@@ -169,7 +170,8 @@ class Nnst(Optimisation[NnstSettings]):
         for layer, output in self._maps(image).items():
             shift = torch.rand(2, generator=generator)
             painting = torch.cat([_thinned(maps[layer], shift) for maps in painted], 1)
-            total = total + neighbour_loss(_thinned(output, shift), painting)
+            with lowered(self.settings.precision, self.device):
+                total = total + neighbour_loss(_thinned(output, shift), painting)
         return {"total": total}
 
     def _maps(self, image: Tensor) -> dict[str, Tensor]:

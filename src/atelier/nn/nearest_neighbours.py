@@ -1,7 +1,7 @@
 """Nearest neighbours among a painting's features, by centred cosine distance.
 
 After Kolkin et al., "Neural Neighbor Style Transfer", 2022 (arXiv 2203.13215). Pure functions, in
-float32 even under autocast.
+float32; under autocast neighbours, and they alone, are searched in its precision.
 
 Shapes: one picture's features (N, D) or a batch of them (B, N, D), the painting's (B, M, D).
 """
@@ -49,16 +49,21 @@ def resized_layers(layers: Iterable[Tensor], size: tuple[int, int]) -> Iterator[
 def nearest(query: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Return the largest cosine (B, N) of each query with the references, and its index.
 
-    Computed in chunks, of the queries of length one and of the matrix.
+    Computed in chunks, of the queries of length one and of the matrix. Under autocast in its
+    precision: in bfloat16 some features get another neighbour, whose cosine was 0.006 smaller at
+    most, in a third to half of the time.
 
     Args:
         query: (B, N, D), centred.
         reference: (B, M, D), centred, of length one.
     """
-    rows = max(1, CHUNK // (len(query) * reference.shape[1]))
-    with torch.autocast(query.device.type, enabled=False):
+    kind, rows = query.device.type, max(1, CHUNK // (len(query) * reference.shape[1]))
+    lower = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if lower else reference.dtype
+    reference = reference.to(dtype)
+    with torch.autocast(kind, enabled=False):
         matches = [
-            products(F.normalize(part, dim=2, eps=NORM_EPS), reference).max(2)
+            products(F.normalize(part, dim=2, eps=NORM_EPS).to(dtype), reference).max(2)
             for part in torch.split(query, rows, 1)
         ]
     return torch.cat([m.values for m in matches], 1), torch.cat([m.indices for m in matches], 1)
