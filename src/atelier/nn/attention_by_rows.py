@@ -1,4 +1,4 @@
-"""Attention some queries at a time, on a CPU: no map is held, nor made twice where one will do.
+"""Attention some queries at a time, on a CPU, with a gradient of its own: no map is held.
 
 As flash attention does it (Dao et al. 2022, arXiv 2205.14135, §3.1): the gradient computes weights
 again from a number per query. Unlike torch's kernels, these run on the products of ``products``.

@@ -95,7 +95,7 @@ def replace_features(content: Tensor, paintings: Callable[[], Iterable[Tensor]])
         total, count = total + part.sum(1, keepdim=True), count + part.shape[1]
     query = content - content.mean(1, keepdim=True)
     best = torch.full(content.shape[:2], -2.0, device=content.device)
-    replaced = torch.empty_like(content)
+    replaced = torch.zeros_like(content)
     for part in paintings():
         cosine, index = nearest(query, directions(part, total / count))
         better = cosine > best
