@@ -14,7 +14,7 @@ from atelier.core.config import UserError
 from atelier.methods import adaattn
 from atelier.methods.adaattn import LOSS_LAYERS, AdaAttN
 from atelier.methods.base import make
-from atelier.nn import attention
+from atelier.nn import attention, attention_by_rows
 from atelier.nn.attention import STD_EPS, mvn
 from atelier.nn.losses import mean_std
 from atelier.nn.pretrained import features
@@ -227,14 +227,14 @@ def test_in_use_positions_depend_on_the_seed_alone(setting: str) -> None:
 def test_losses_and_attention_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     method, exact = system(), losses(system())
     kinds: list[torch.dtype] = []
-    inner = attention.product
+    inner = attention_by_rows.product
 
     def watched(one: Tensor, other: Tensor) -> Tensor:
         found = inner(one, other)
         kinds.extend([one.dtype, other.dtype, found.dtype])
         return found
 
-    monkeypatch.setattr(attention, "product", watched)
+    monkeypatch.setattr(attention_by_rows, "product", watched)
     with torch.autocast("cpu", torch.bfloat16):
         rough = losses(method)
     assert kinds
