@@ -23,8 +23,9 @@ from support.scripts import script
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from atelier.cluster import ray_pieces  # noqa: E402 - needs Ray
-from support.cluster import RayCluster  # noqa: E402
+from atelier.cluster import ray_pieces, ray_tasks  # noqa: E402 - need Ray
+from atelier.cluster.ray_cluster import connected  # noqa: E402
+from support.cluster import RayCluster, python_path  # noqa: E402
 
 NAME = "adain"
 STAGES = ("stylize", "denoise", "evaluate")
@@ -80,12 +81,12 @@ def other_machine() -> Iterator[str]:
 
 @contextmanager
 def losing(cluster: RayCluster, node: str) -> Iterator[None]:
-    """Kill the node once it has an actor."""
-    ended = Event()
+    """Kill the node once it has an actor it has not now: those of the stage before end late."""
+    ended, before = Event(), cluster.actors(node)
 
     def kill() -> None:
         while not ended.wait(0.02):
-            if cluster.actors(node):
+            if cluster.actors(node) - before:
                 cluster.kill(node)
                 return
 
@@ -127,3 +128,14 @@ def test_two_nodes_of_which_one_is_lost_make_the_files_of_one_process(
     assert [name for name, content in expected.items() if found[name] != content] == []
     pictures = {f"{kind}/{NAME}/images/{n}.png" for kind in KINDS for n in range(4)}
     assert pictures | {f"metrics/{NAME}.json"} <= set(expected)
+
+
+def test_a_node_that_was_lost_just_now_is_not_asked(cluster: RayCluster) -> None:
+    """Ray takes it for alive until it has missed some of its checks."""
+    cluster.add("three", {"PYTHONPATH": python_path()})
+    with connected(cluster.address, asked_by="a test"):
+        every = set(ray_tasks.facts_of_nodes())
+        cluster.kill("three")
+        others = set(ray_tasks.facts_of_nodes())
+    assert "three" in every
+    assert others == every - {"three"}

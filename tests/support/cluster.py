@@ -103,14 +103,15 @@ class RayCluster:
         self.cluster._wait_for_node(made, START)  # by default 30 seconds
         return made
 
-    def actors(self, name: str) -> list[str]:
-        """Return what Ray calls a node's processes that are actors of Ray Data."""
+    def actors(self, name: str) -> set[int]:
+        """Return the PIDs of a node's processes that are actors of Ray Data."""
         (raylet,) = self.nodes[name].all_processes["raylet"]
-        found = []
+        found = set()
         for one in psutil.Process(raylet.process.pid).children(recursive=True):
-            with suppress(psutil.Error):
-                found += one.cmdline()[:1]
-        return [title for title in found if title.startswith("ray::MapWorker")]
+            with suppress(psutil.Error, IndexError):
+                if one.cmdline()[0].startswith("ray::MapWorker"):
+                    found.add(one.pid)
+        return found
 
     def kill(self, name: str) -> None:
         """As the power fails."""

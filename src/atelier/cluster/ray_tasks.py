@@ -115,7 +115,7 @@ def resources(devices: int, nodes: int = 1) -> dict[str, float]:
 
 
 def facts_of_nodes() -> dict[str, dict[str, str]]:
-    """Return name → ``node_facts`` of every node that can be given work.
+    """Return name → ``node_facts`` of every node that can be given work; one lost meanwhile cannot.
 
     Raises:
         UserError: a node does not answer.
@@ -127,12 +127,23 @@ def facts_of_nodes() -> dict[str, dict[str, str]]:
             if node["Alive"] and node["Resources"].get("CPU"):
                 there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
                 one = task.options(num_cpus=0, scheduling_strategy=there).remote()
-                asked[names[node["NodeID"]]] = one
-        return {name: ray.get(one) for name, one in asked.items()}
-    except ray.exceptions.RayError as error:
-        raise UserError(f"a node of the cluster does not answer ({first_line(error)})") from None
+                asked[node["NodeID"]] = one
+        return {names[node]: facts for node, one in asked.items() if (facts := _answer(node, one))}
     finally:
         cloudpickle.unregister_pickle_by_value(node_facts)
+
+
+def _answer(node: str, asked: Any) -> dict[str, str]:
+    """Return a node's answer, or {} if it was lost."""
+    try:
+        answer: dict[str, str] = ray.get(asked)
+    except ray.exceptions.RayError as error:
+        if any(one["NodeID"] == node and one["Alive"] for one in ray.nodes()):
+            raise UserError(
+                f"a node of the cluster does not answer ({first_line(error)})"
+            ) from None
+        return {}
+    return answer
 
 
 def refuse_other_versions() -> None:
