@@ -119,6 +119,12 @@ def test_check_names_what_is_wrong_with_which_entry(root: Path, monkeypatch) -> 
     assert "are more than 0" in found[str(root / "zoo")]
 
 
+def test_steps_are_counted_from_the_first_weights_on() -> None:
+    first = {"steps": 1000, "data": "photographs"}
+    assert zoo.steps_in_all(first) == 1000
+    assert zoo.steps_in_all({"steps": 0, "pretrained": {"steps": 600, "pretrained": first}}) == 1600
+
+
 def added(root: Path, name: str = "cut", source: Path | None = None, **given: str) -> zoo.Entry:
     folder = source or root / "results/models" / name
     return zoo.Addition(name, folder, given).add(root, params(root))

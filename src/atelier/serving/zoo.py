@@ -71,6 +71,12 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def steps_in_all(facts: Mapping[str, Any]) -> int:
+    """Return the steps of an entry's card, with those of the weights that it began from."""
+    before = facts.get("pretrained")
+    return int(facts.get("steps") or 0) + (steps_in_all(before) if before else 0)
+
+
 def row(entry: Entry) -> list[str]:
     """Return the main facts of a card, the columns of ``HEAD``."""
     card = entry.card
