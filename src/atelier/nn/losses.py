@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from atelier.nn.eager import eager_on_cpu
-from atelier.nn.products import gram_of_columns, products
+from atelier.nn.products import gram_of_columns, lower_on_cpu, of_bfloat16_values, products
 
 GramNorm = Literal["positions", "all"]
 COVARIANCE_EPS = 1e-4
@@ -33,7 +33,7 @@ def gram(features: Tensor, norm: GramNorm = "all") -> Tensor:
     """
     channels, positions = features.shape[1], features.shape[2:].numel()
     size = positions if norm == "positions" else channels * positions
-    found: Tensor = _Products.apply(features.float())
+    found: Tensor = _Products.apply(features)
     return found / size
 
 
@@ -42,14 +42,18 @@ class _Products(torch.autograd.Function):
 
     As F·Fᵀ is symmetric, one product does for its gradient instead of two, and it is written in the
     memory format of F. Torch's is contiguous beside channels-last features: sums with the gradients
-    of other layers, and what follows them, then take several times as long.
+    of other layers, and what follows them, then take several times as long. The gradient of
+    features in bfloat16 is computed in it, as that of the layers before them.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
-        flat = features.flatten(2)
+        flat = features.float().flatten(2)
         with torch.autocast(features.device.type, enabled=False):
+            if lower_on_cpu(features):
+                with of_bfloat16_values():  # one by one: batches are several times as slow
+                    return torch.stack([rows @ rows.mT for rows in flat])
             if _channels_last(flat):
                 return torch.stack([gram_of_columns(rows) for rows in flat.mT])
             return flat @ flat.mT
@@ -57,9 +61,13 @@ class _Products(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
-        flat, both = features.flatten(2), gradient + gradient.mT
+        both = gradient + gradient.mT
+        if lower_on_cpu(features):
+            flat, both = features.flatten(2), both.to(features.dtype)
+        else:
+            flat = features.float().flatten(2)
         found = products(flat.mT, both).mT if _channels_last(flat) else both @ flat
-        result: Tensor = found.view(features.shape)
+        result: Tensor = found.view(features.shape).to(features.dtype)
         return result
 
 
@@ -74,7 +82,37 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def mean_square(a: Tensor, b: Tensor) -> Tensor:
     """Return the mean squared difference per picture (B,); ``b`` may have batch size 1."""
+    if eager_on_cpu(a):
+        found: Tensor = _MeanSquare.apply(a, b)
+        return found
     return (a.float() - b.float()).square().flatten(1).mean(1)
+
+
+class _MeanSquare(torch.autograd.Function):
+    """``mean_square`` with a gradient in the memory format of the difference.
+
+    Torch's of a mean is contiguous, and what meets it in channels last takes several times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        difference = a.float() - b.float()
+        ctx.save_for_backward(difference)
+        ctx.like = [(part.shape, part.dtype) for part in (a, b)]
+        return difference.square().mean(tuple(range(1, difference.ndim)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (difference,) = ctx.saved_tensors
+        slope = gradient * (2 / difference[0].numel())
+        of_a = difference * slope.view(-1, *[1] * (difference.ndim - 1))
+        (shape_a, type_a), (shape_b, type_b) = ctx.like
+        needs_a, needs_b = ctx.needs_input_grad
+        return (
+            of_a.sum_to_size(shape_a).to(type_a) if needs_a else None,
+            -of_a.sum_to_size(shape_b).to(type_b) if needs_b else None,
+        )
 
 
 content_loss = mean_square
