@@ -98,7 +98,6 @@ class AdaAttN(Arbitrary[AdaAttNSettings]):
 
     Settings = AdaAttNSettings
     multiple: ClassVar[int] = 16
-    instance_norm: ClassVar[bool] = False
 
     features: Features
     loss_features: Features | LossFeatures

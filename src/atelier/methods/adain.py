@@ -97,7 +97,6 @@ class AdaIN(Arbitrary[AdaINSettings]):
 
     Settings = AdaINSettings
     multiple: ClassVar[int] = 8
-    instance_norm: ClassVar[bool] = False
 
     features: Features
     loss_features: Features | LossFeatures

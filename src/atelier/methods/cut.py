@@ -136,7 +136,7 @@ class CUT(Unpaired[CUTSettings]):
                 }
             )
             draw_weights(networks, s.init, s.init_gain)
-        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.networks = to_device(networks, device)
         self.load_guide()
 
     @classmethod

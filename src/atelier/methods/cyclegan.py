@@ -67,7 +67,7 @@ class CycleGAN(Unpaired[CycleGANSettings]):
                 }
             )
             draw_weights(networks, settings.init, settings.init_gain)
-        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.networks = to_device(networks, device)
         self.load_guide()
         self.pools = {name: ImagePool(settings.pool) for name in ("art", "photo")}
 

@@ -159,7 +159,7 @@ class Fast(Trained[FastSettings]):
         self.loss_features = loss_features
         with seeded(seed):
             network = TransNet(settings.layout, settings.width, settings.padding)
-        network = to_device(network, device, instance_norm=self.instance_norm)
+        network = to_device(network, device)
         self.networks = nn.ModuleDict({"transformer": network})
         self.losses = PerceptualLoss(settings, settings.style_loss)
         self.targets: dict[str, Target] = {}

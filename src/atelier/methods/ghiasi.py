@@ -117,7 +117,7 @@ class Predicted(Arbitrary[PredictedSettings]):
         self.losses = PerceptualLoss(settings, "gram_positions")
         with seeded(seed):
             networks = _networks(settings, predictor.channels[settings.predictor_layer])
-        networks = to_device(networks, device, instance_norm=self.instance_norm)
+        networks = to_device(networks, device)
         if not settings.freeze_predictor:
             networks["predictor"] = FrozenStatistics(predictor.network.requires_grad_(True))
         self.networks = networks

@@ -125,7 +125,7 @@ class MetaNet(Arbitrary[MetaNetSettings]):
         with seeded(seed):
             transformer = TransformNet(s.width, s.middle, s.padding, s.branches, s.branch_width)
             networks = MetaNetworks(transformer, statistics, s.hidden)
-        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.networks = to_device(networks, device)
 
     @classmethod
     def build(cls, settings: MetaNetSettings, *, seed: int, device: str) -> Self:

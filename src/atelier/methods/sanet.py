@@ -59,7 +59,6 @@ class SANet(Repainting[SANetSettings]):
 
     Settings = SANetSettings
     multiple: ClassVar[int] = 16
-    instance_norm: ClassVar[bool] = False
 
     features: Features
 

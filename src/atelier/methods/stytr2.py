@@ -70,7 +70,6 @@ class StyTr2(Repainting[StyTr2Settings]):
 
     Settings = StyTr2Settings
     multiple: ClassVar[int] = 8
-    instance_norm: ClassVar[bool] = False
 
     def __init__(
         self, settings: StyTr2Settings, loss_features: LossFeatures, seed: int, device: str

@@ -27,7 +27,7 @@ from atelier.core.purpose import ApplySetting
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.methods.train_settings import TrainSettings
 from atelier.nn.colour_transfer import recolour
-from atelier.nn.memory import memory_format
+from atelier.nn.memory import LAYOUT
 from atelier.nn.padding import fitted
 from atelier.nn.pretrained.features import Features, LossFeatures
 
@@ -63,8 +63,6 @@ class Trained(Method[T]):
     """Frozen loss network of the training, if any; may be ``features``."""
     multiple: ClassVar[int] = 1
     """``generate`` needs sides that are multiples of this; others are padded and cropped."""
-    instance_norm: ClassVar[bool] = True
-    """Whether ``networks`` contain instance norms; see ``nn/memory.py``."""
 
     @property
     def inference_networks(self) -> nn.ModuleDict:
@@ -74,11 +72,6 @@ class Trained(Method[T]):
     def network(self, kind: type[N], *path: str) -> N:  # noqa: ARG002 - its type is used
         """Return the network at ``path`` in ``networks``, typed as ``kind``."""
         return cast("N", self.networks.get_submodule(".".join(path)))
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Memory format of its batches."""
-        return memory_format(self.device, instance_norm=self.instance_norm)
 
     def check(self, height: int, width: int) -> None:
         """Raise a UserError before training for photographs it could not stylise."""
@@ -141,7 +134,8 @@ class Trained(Method[T]):
     def apply_network(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply ``network`` to (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
         with self.inference_mode(), lowered(self.settings.apply_precision, self.device):
-            made = fitted(network, image.to(self.device), self.multiple)
+            placed = image.to(self.device, memory_format=LAYOUT)
+            made = fitted(network, placed, self.multiple)
         return made.float().clamp(0, 1)
 
     def inference_mode(self) -> AbstractContextManager[None]:

@@ -92,7 +92,7 @@ class Ugatit(Unpaired[UgatitSettings]):
         networks = nn.ModuleDict()
         networks["generator"] = nn.ModuleDict(generators)
         networks["discriminator"] = nn.ModuleDict(discriminators)
-        self.networks = to_device(networks, device, instance_norm=self.instance_norm)
+        self.networks = to_device(networks, device)
         self.load_guide()
 
     @classmethod

@@ -43,7 +43,8 @@ def recolour(style: Tensor, content: Tensor) -> Tensor:
 
 
 def _recoloured(style: Tensor, content: Tensor) -> Tensor:
-    flat, target = style.flatten(2).float(), content.flatten(2).float()
+    # contiguous, as sums in another order differ in the last bit
+    flat, target = (part.flatten(2).float().contiguous() for part in (style, content))
     whiten, colour = _root(_covariance(flat), inverse=True), _root(_covariance(target))
     centred = flat - flat.mean(2, keepdim=True)
     moved = colour @ whiten @ centred + target.mean(2, keepdim=True)

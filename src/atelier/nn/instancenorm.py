@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,14 +17,22 @@ def instance_norm(
     """Return ``F.instance_norm`` of (B, C, H, W).
 
     With torch 2.15 on a CPU its gradient is wrong for a batch of one if the incoming gradient is
-    channels last, as convolutions return it. So there it is group norm with a group per channel, in
-    half the time; of contiguous tensors, as its variance is inexact in channels last. A recorded
-    graph has instance norm, of flattened pixels: they have no such layout.
+    channels last, as convolutions return it. So there it is batch norm, picture by picture, in half
+    the time; of contiguous tensors group norm with a group per channel, which is inexact in
+    channels last. A recorded graph has instance norm of flattened pixels, which have no layout.
     """
-    if eager_on_cpu(value):
-        return F.group_norm(value.contiguous(), value.shape[1], weight, bias, eps)
-    rows = F.instance_norm(value.flatten(2), weight=weight, bias=bias, eps=eps)
-    return rows.view(value.shape)
+    if not eager_on_cpu(value):
+        rows = F.instance_norm(value.flatten(2), weight=weight, bias=bias, eps=eps)
+        return rows.view(value.shape)
+    channels = value.shape[1]
+    if value.is_contiguous():
+        return F.group_norm(value, channels, weight, bias, eps)
+    exact = torch.promote_types(value.dtype, torch.float32)  # torch's statistics have their type
+    scale = torch.ones(channels, dtype=exact) if weight is None else weight
+    shift = torch.zeros(channels, dtype=exact) if bias is None else bias
+    norm = partial(F.batch_norm, running_mean=None, running_var=None, training=True, eps=eps)
+    made = [norm(one, weight=scale, bias=shift) for one in torch.split(value, 1)]
+    return made[0] if len(made) == 1 else torch.cat(made)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
