@@ -8,6 +8,7 @@ Shapes: one picture's queries (N, D), keys (M, D) and values (M, C).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -31,16 +32,16 @@ def attention_by_rows(query: Tensor, key: Tensor, value: Tensor, rows: int) -> T
 class _ByRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, rows: int) -> Tensor:
-        found, levels = [], []
+        # written in place: what lasts, allocated between parts, would keep their memory from reuse
+        result, level = value.new_empty(len(query), value.shape[1]), query.new_empty(len(query), 1)
         values = value.mT.contiguous()
-        for part in torch.split(query, rows):
+        for part, found, own in _parts(rows, query, result, level):
             scores = product(part, key)
             largest = scores.amax(1, keepdim=True)
             weights = _exp(scores.sub_(largest))
             total = weights.sum(1, keepdim=True)
-            found.append(product(weights, values).div_(total))
-            levels.append(largest.add_(total.log_()))
-        result, level = torch.cat(found), torch.cat(levels)
+            torch.div(product(weights, values), total, out=found)
+            torch.add(largest, total.log_(), out=own)
         ctx.save_for_backward(query, key, value, result, level)
         ctx.rows = rows
         return result
@@ -50,20 +51,25 @@ class _ByRows(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, result, level = ctx.saved_tensors
         of_scores, of_value = any(ctx.needs_input_grad[:2]), ctx.needs_input_grad[2]
-        keys, queries = key.mT.contiguous(), []
+        to_query = torch.empty_like(query) if of_scores else query
         to_key, to_value = torch.zeros_like(key), torch.zeros_like(value)
-        along = (gradient * result).sum(1, keepdim=True)
-        split = (torch.split(part, ctx.rows) for part in (query, gradient, along, level))
-        for part, above, mean, own in zip(*split, strict=True):
+        along, keys = (gradient * result).sum(1, keepdim=True), key.mT.contiguous()
+        each = _parts(ctx.rows, query, gradient, along, level, to_query)
+        for part, above, mean, own, found in each:
             weights = _exp(product(part, key).sub_(own))
             if of_value:
                 to_value += product_of_columns(weights, above)
             if of_scores:
                 slope = product(above, value).sub_(mean).mul_(weights)
-                queries.append(product(slope, keys))
+                found.copy_(product(slope, keys))
                 to_key += product_of_columns(slope, part)
-        to_query = torch.cat(queries) if of_scores else None
-        return to_query, to_key if of_scores else None, to_value if of_value else None, None
+        scores = (to_query, to_key) if of_scores else (None, None)
+        return *scores, to_value if of_value else None, None
+
+
+def _parts(rows: int, *matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield ``rows`` rows of all ``matrices`` at a time."""
+    return zip(*(torch.split(matrix, rows) for matrix in matrices), strict=True)
 
 
 def _exp(differences: Tensor) -> Tensor:
