@@ -73,8 +73,9 @@ def file_problems(path: Path) -> list[str]:
         return str(error).splitlines()
     places = {line.partition(": line ")[0] for line in found} - {"params.yaml"}
     unread = tuple(f"{place}:" for place in places)
-    devices = tree.get("devices", 1)
+    devices, methods = tree.get("devices", 1), tree.get("methods")
     sound = {**tree, "devices": devices if type(devices) is int and devices > 0 else 1}
+    sound["methods"] = methods if isinstance(methods, dict) else {}
     later = [*structure_problems(tree), *problems(Params(sound))]
     return list(dict.fromkeys(found + [line for line in later if not line.startswith(unread)]))
 
