@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from atelier.core import zoo_files
 from atelier.core.files import write_json
+from atelier.serving.stylizer import Applied
 from support.cli import atelier
 from support.models import project, train
 from support.pictures import save
@@ -108,9 +112,17 @@ def test_zoo_add_tells_what_to_commit(checkout, monkeypatch, capsys) -> None:
     assert zoo_files.names(root) == ["adain", "cut", "fast_night"]
 
 
-@pytest.mark.slow
 def test_export_takes_the_zoos_weights(checkout, monkeypatch, capsys) -> None:
-    pytest.importorskip("onnxruntime")
+    """How they are written: tests/serving/test_onnx.py."""
+
+    def written(applied: Applied, path: Path, _: object) -> Iterator[str]:
+        kept = load_file(checkout / "zoo/cut/model.safetensors")
+        networks = applied.method.inference_networks.state_dict()
+        assert all(torch.equal(networks[key], value.float()) for key, value in kept.items())
+        yield f"wrote {path}"
+
+    monkeypatch.setattr("atelier.serving.onnx.export_onnx", written)
     assert atelier(monkeypatch, "export", "cut", "--onnx", "cut.onnx") == 0
-    assert "note: cut: pretrained weights of the zoo" in capsys.readouterr().err
-    assert Path("cut.onnx").is_file()
+    told = capsys.readouterr()
+    assert "note: cut: pretrained weights of the zoo" in told.err
+    assert told.out == "wrote cut.onnx\n"
