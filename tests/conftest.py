@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: the cores are the workers'
 
 import pytest
 import torch
+from sqlalchemy import Engine, event
 
 from atelier.tracking import client
 from atelier.tracking.client import Run
@@ -55,6 +58,19 @@ def _own_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr("atelier.tracking.stage.spare_collection", lambda: None)
     monkeypatch.setattr("atelier.core.allocator.keep_memory", lambda: None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """A store of a test need not survive a power cut: SQLite waited after every commit."""
+
+    def hurry(connection: Any, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", hurry)
+    yield
+    event.remove(Engine, "connect", hurry)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from atelier.core.yaml_tree import read_tree
 from atelier.engine import validate
 from atelier.methods.base import method_class
 from atelier.nn.pretrained.features import NAMES
+from support import settings_file
 from support.cli import atelier
 from support.settings import leaves
 
@@ -197,12 +198,6 @@ def test_check_doctor_and_table_say_the_same(
     assert told_so in capsys.readouterr().out
 
 
-def dumped(tree: dict[str, Any]) -> str:
-    """Return YAML, written by libyaml where it is there: ten times as fast."""
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    return yaml.dump(tree, Dumper=dumper, sort_keys=False, allow_unicode=True)
-
-
 def told(file: Path) -> list[str]:
     """What any command says of the settings in ``file``."""
     return validate.file_problems(file)
@@ -268,7 +263,7 @@ def test_no_mistake_ends_in_a_traceback(
     else:
         place[name] = place.pop(path[-1])
     file = tmp_path_factory.getbasetemp() / "fuzz.yaml"
-    file.write_text(dumped(tree), encoding="utf-8")
+    settings_file.write(file, tree)
     found = told(file)
     assert all(line.startswith(("params.yaml: ", str(file))) for line in found), found
 
@@ -281,7 +276,7 @@ def test_no_damaged_file_ends_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """A few bytes replaced, cut or repeated."""
-    raw = dumped(SMALL).encode()
+    raw = settings_file.dumped(SMALL).encode()
     begin = data.draw(st.integers(0, len(raw) - 1))
     end = data.draw(st.integers(begin, min(len(raw), begin + 300)))
     middle = data.draw(st.one_of(st.binary(max_size=8), st.just(2 * raw[begin:end])))

@@ -13,10 +13,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
 from atelier.core.baselines import BASELINES
-from support import bench
+from support import bench, settings_file
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("adain", "cyclegan", "gatys")
@@ -43,12 +42,12 @@ def project(tmp_path_factory: pytest.TempPathFactory, warm: None) -> Path:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, folder / name)
-    tree = yaml.safe_load((ROOT / "params.yaml").read_text())
+    tree = settings_file.read(ROOT / "params.yaml")
     tree["methods"] = {name: tree["methods"][name] for name in METHODS}
     kept = {*METHODS, "prepare", "evaluate", "denoise", "compare"}
     scale = tree["scales"]["smoke"]
     tree |= {"scale": "smoke", "scales": {"smoke": {k: scale[k] for k in kept & set(scale)}}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    settings_file.write(folder / "params.yaml", tree)
     results = folder / "results"
     for name in METHODS:
         for out in OUTPUTS:
@@ -84,11 +83,11 @@ def changed(project: Path) -> set[str]:
 
 def edit(project: Path, name: str, **settings: object) -> None:
     path = project / "params.yaml"
-    tree = yaml.safe_load(path.read_text())
+    tree = settings_file.read(path)
     for key, value in settings.items():
         block = tree["methods"][name]
         (block if key in block else tree["scales"]["smoke"][name])[key] = value
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    settings_file.write(path, tree)
 
 
 def test_a_setting_runs_what_it_is_for_and_nothing_else(project: Path) -> None:

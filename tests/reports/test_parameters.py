@@ -6,13 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import yaml
 from dvc.utils.hydra import apply_overrides
 
 from atelier.core import records
 from atelier.core.config import Params, UserError
 from atelier.reports import curves, parameters, protocol
 from atelier.tracking import links, ui
+from support import settings_file
 from support.projects import RUN, alone_in, put, repeat
 from support.settings import differing
 
@@ -124,12 +124,12 @@ def test_settings_that_differ_come_first_and_those_all_have_before_the_others(ro
 
 def test_the_command_sets_back_what_has_changed(root: Path) -> None:
     """What DVC makes of it is what the run was made with."""
-    before = yaml.safe_load((root / "params.yaml").read_text())
+    before = settings_file.read(root / "params.yaml")
     shutil.copy(root / "params.yaml", root / "old.yaml")
     assert parameters.command(root, params(root), "cut_x").startswith("dvc repro train@cut_x ")
-    after = yaml.safe_load((root / "params.yaml").read_text())
+    after = settings_file.read(root / "params.yaml")
     after["scales"]["demo"]["cut_x"] = {"lr": 0.25, "layers": ["a"]}
-    (root / "params.yaml").write_text(yaml.safe_dump(after))
+    settings_file.write(root / "params.yaml", after)
     card = {"class": "cut", "steps": 10, "lr": 0.5}
     put(root, "models/cut_x/card.json", {"parameters": card})
     command = parameters.command(root, params(root), "cut_x")
@@ -181,10 +181,10 @@ def check_steps(ours: Params, found: Params, name: str) -> None:
 
 
 def test_what_a_block_extends_is_replaced_in_that_block_alone(root: Path) -> None:
-    tree = yaml.safe_load((root / "params.yaml").read_text())
+    tree = settings_file.read(root / "params.yaml")
     tree["methods"]["cut_y"] = {"class": "cut", "extends": "cut_x", "nce_weight": 2.0}
     tree["scales"]["demo"]["cut_y"] = {"extends": "cut_x"}
-    (root / "params.yaml").write_text(yaml.safe_dump(tree))
+    settings_file.write(root / "params.yaml", tree)
     put(root, "models/cut_y/card.json", {"parameters": {"class": "cut", "steps": 7, "lr": 0.5}})
     lines = parameters.command(root, params(root), "cut_y").splitlines()
     sets = [line.strip(" \\").removeprefix("-S ").strip("'") for line in lines[1:-1]]

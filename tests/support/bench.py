@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
+
+from support import settings_file
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -42,12 +43,12 @@ def environment(*, cold: bool = False) -> dict[str, str]:
 
 def edit(project: Path, *keys: str, value: object) -> None:
     path = project / "params.yaml"
-    tree = yaml.safe_load(path.read_text())
+    tree = settings_file.read(path)
     block = tree
     for key in keys[:-1]:
         block = block[key]
     block[keys[-1]] = value
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    settings_file.write(path, tree)
 
 
 def fake_picture(seed: int) -> Image.Image:
@@ -60,13 +61,13 @@ def fake_picture(seed: int) -> Image.Image:
 def keep(project: Path, names: list[str]) -> None:
     """Drop the other methods: each one costs three stages of several seconds."""
     path = project / "params.yaml"
-    tree = yaml.safe_load(path.read_text())
+    tree = settings_file.read(path)
     tree["methods"] = {name: tree["methods"][name] for name in names}
     for blocks in tree["scales"].values():
         for name in set(blocks) - {*names, "prepare", "evaluate", "denoise"}:
             del blocks[name]
         blocks["denoise"].pop("on", None)
-    path.write_text(yaml.safe_dump(tree, sort_keys=False))
+    settings_file.write(path, tree)
 
 
 def small_project(folder: Path, methods: list[str]) -> Path:

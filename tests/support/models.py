@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from atelier.core.checkpoints import save_weights
 from atelier.core.files import read_json, write_json
 from atelier.core.paths import Model
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
+from support import settings_file
 
 LAYERS = {"content_layers": ["relu3_1"], "style_layers": ["relu2_1", "relu3_1"]}
 METHODS: dict[str, dict[str, Any]] = {
@@ -39,7 +38,7 @@ def project(root: Path, *trained: str) -> Path:
     scaled = dict.fromkeys(METHODS)
     tree: dict[str, Any] = {"scale": "demo", "seed": 1, "device": "cpu", "methods": METHODS}
     tree["scales"] = {"demo": scaled}
-    (root / "params.yaml").write_text(yaml.safe_dump(tree, sort_keys=False))
+    settings_file.write(root / "params.yaml", tree)
     for name in trained:
         train(root, name)
     return root
