@@ -18,7 +18,7 @@ from atelier.methods.trained import Losses
 from atelier.methods.ugatit import Ugatit, UgatitSettings, cam_loss
 from atelier.nn.adalin import ILN, AdaILN
 from atelier.nn.cam import jet
-from atelier.nn.memory import LAYOUT
+from atelier.nn.memory import layout
 from atelier.nn.ugatit import Discriminator, Generator
 from support import adversaries as ad
 from support.steps import smooth
@@ -258,7 +258,7 @@ def test_the_discriminators_loss_falls() -> None:
 
 
 def test_stylize_is_the_generator_to_art() -> None:
-    method, content = system(), smooth(2, 32, 32).contiguous(memory_format=LAYOUT)
+    method, content = system(), smooth(2, 32, 32).contiguous(memory_format=layout("cpu"))
     made: Any = method.networks["generator"]["to_art"](2 * content - 1)  # type: ignore[index]
     expected = (made.image.detach() + 1) / 2
     assert torch.equal(method.stylize(content, smooth(2)), expected)

@@ -39,7 +39,7 @@ from atelier.engine.schedule import why_anew
 from atelier.engine.snapshots import snapshot_steps
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import warm_up
-from atelier.nn.memory import LAYOUT
+from atelier.nn.memory import layout
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Trainer:
 
     def _one_step(self, made: Iterator[Batch]) -> StepResult:
         began = time.monotonic()
-        batch = next(made).to(self.method.device, LAYOUT)
+        batch = next(made).to(self.method.device, layout(self.method.device))
         loaded = time.monotonic()
         runs = [self._training_losses(part) for part in self._own_parts(batch)]
         while self._optimise(runs, batch):

@@ -27,7 +27,7 @@ from atelier.core.purpose import ApplySetting
 from atelier.methods.base import Extra, Iterate, Kind, Method
 from atelier.methods.train_settings import TrainSettings
 from atelier.nn.colour_transfer import recolour
-from atelier.nn.memory import LAYOUT
+from atelier.nn.memory import layout
 from atelier.nn.padding import fitted
 from atelier.nn.pretrained.features import Features, LossFeatures
 
@@ -134,7 +134,7 @@ class Trained(Method[T]):
     def apply_network(self, image: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply ``network`` to (B, 3, H, W) of any size, without gradients; result in [0, 1]."""
         with self.inference_mode(), lowered(self.settings.apply_precision, self.device):
-            placed = image.to(self.device, memory_format=LAYOUT)
+            placed = image.to(self.device, memory_format=layout(self.device))
             made = fitted(network, placed, self.multiple)
         return made.float().clamp(0, 1)
 
