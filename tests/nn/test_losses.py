@@ -194,6 +194,53 @@ def test_the_gradient_of_a_gram_matrix_is_torchs_in_the_format_of_the_features(
     assert found.grad.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [5, 64])
+def test_gram_matrices_of_bfloat16_round_nothing_but_the_gradient(
+    channels: int, layout: torch.memory_format
+) -> None:
+    features = normal(2, channels, 16, 16).bfloat16().contiguous(memory_format=layout)
+    features.requires_grad_()
+    exact = features.detach().double().requires_grad_()
+    wanted = exact.flatten(2) @ exact.flatten(2).mT / 256
+    found = gram(features, "positions")
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=2e-6)
+    weights = normal(2, channels, channels, seed=1)
+    (gradient,) = torch.autograd.grad((found * weights).sum(), features)
+    (expected,) = torch.autograd.grad((wanted * weights).sum(), exact)
+    assert gradient.dtype == torch.bfloat16
+    assert gradient.is_contiguous(memory_format=layout)
+    error = (gradient.double() - expected).abs().max() / expected.abs().max()
+    assert error < 2**-7
+
+
+def test_products_of_other_numbers_stay_exact() -> None:
+    """The switch for bfloat16's is torch's own, and global."""
+    gram(normal(1, 64, 16, 16).bfloat16())
+    a = normal(256, 256)
+    torch.testing.assert_close((a @ a).double(), a.double() @ a.double(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_mean_square_and_its_gradients_are_torchs_in_the_format_of_the_features(
+    batch: int, layout: torch.memory_format
+) -> None:
+    a = normal(2, 5, 6, 7).contiguous(memory_format=layout).requires_grad_()
+    b = normal(batch, 5, 6, 7, seed=1).bfloat16().contiguous(memory_format=layout).requires_grad_()
+    weights = normal(2, seed=2)
+    found = losses.mean_square(a, b)
+    wanted = (a - b.float()).square().flatten(1).mean(1)
+    torch.testing.assert_close(found, wanted)
+    own = torch.autograd.grad((found * weights).sum(), [a, b])
+    expected = torch.autograd.grad((wanted * weights).sum(), [a, b])
+    for one, other in zip(own, expected, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-5)
+    assert own[0].is_contiguous(memory_format=layout)
+    torch.testing.assert_close(own[0], expected[0])
+
+
 def test_gram_matrices_are_exact_under_autocast() -> None:
     features = normal(1, 4, 32, 32)
     exact = gram(features), wasserstein_target(features)[2]
