@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from atelier.nn.products import (
     gram_of_columns,
     gram_of_rows,
     mkl_is_slow,
+    of_bfloat16_values,
     product,
     products,
 )
@@ -134,3 +137,20 @@ def test_a_pointwise_layer_is_torchs(layout: torch.memory_format) -> None:
         torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
     with torch.autocast("cpu", torch.bfloat16):
         assert own(value).dtype == torch.bfloat16
+
+
+def test_only_the_main_thread_multiplies_as_bfloat16() -> None:
+    """The switch is global: another thread's float32 would be rounded meanwhile."""
+    place: Any = getattr(torch.backends.mkldnn, "matmul")  # noqa: B009 - it has no type
+    before = place.fp32_precision
+
+    def within() -> str:
+        with of_bfloat16_values():
+            return str(place.fp32_precision)
+
+    assert within() == "bf16"
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(within).result() == before
+    with pytest.raises(ZeroDivisionError), of_bfloat16_values():
+        _ = 1 / 0
+    assert place.fp32_precision == before
