@@ -82,8 +82,8 @@ def of_bfloat16_values() -> Iterator[None]:
     """Multiply float32 matrices as bfloat16, with sums in float32: for values that are bfloat16's.
 
     Then nothing is rounded, as torch rounds a product that it returns in bfloat16. Without a
-    processor's instructions for it, torch multiplies as ever. So it does in all but the main thread:
-    the switch is the process's, and a server's threads would round each other's numbers.
+    processor's instructions for it, torch multiplies as ever, and so it does in all but the main
+    thread: the switch is the process's, and a server's threads would round each other's numbers.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
