@@ -1,6 +1,8 @@
-"""Reflection padding: torch's values, and in bfloat16 also under autocast."""
+"""Reflection padding: torch's values, and its gradients in every layout of memory."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from atelier.nn.reflection import Reflection, ReflectionConv, reflect
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
+Pad = Callable[[Tensor, int], Tensor]
 
 
 def torchs(value: Tensor, rim: int) -> Tensor:
@@ -18,6 +21,28 @@ def torchs(value: Tensor, rim: int) -> Tensor:
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def derived(pad: Pad, value: Tensor, rim: int, arriving: torch.memory_format) -> list[Tensor]:
+    """Return padded pixels, the gradient for a given slope, and the slope's own gradient."""
+    value = value.clone().requires_grad_()
+    made = pad(value, rim)
+    slope = drawn(*made.shape, seed=1).contiguous(memory_format=arriving).requires_grad_()
+    (first,) = torch.autograd.grad(made, value, slope, create_graph=True)
+    (second,) = torch.autograd.grad(first.pow(3).sum(), slope)
+    return [made, first, second]
+
+
+@pytest.mark.parametrize("arriving", LAYOUTS)
+@pytest.mark.parametrize("given", LAYOUTS)
+@pytest.mark.parametrize(("rim", "size"), [(1, (2, 2)), (1, (6, 9)), (3, (4, 5)), (3, (12, 7))])
+def test_values_and_derivatives_are_torchs(
+    rim: int, size: tuple[int, int], given: torch.memory_format, arriving: torch.memory_format
+) -> None:
+    value = drawn(2, 3, *size).contiguous(memory_format=given)
+    found = derived(reflect, value, rim, arriving)
+    for one, other in zip(found, derived(torchs, value, rim, arriving), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
 def test_layers_are_torchs_with_the_same_weights() -> None:
