@@ -67,6 +67,8 @@ NOTES = {
     "docs/figures/growth.png": "Growth of time and memory with the size of a task",
     "docs/figures/small_sets.json": "Numbers of the figure",
     "docs/figures/small_sets.png": "Effect of the number of pictures on a Fréchet distance",
+    "docs/figures/trainings.json": "Numbers of the figure",
+    "docs/figures/trainings.png": "Scores of the zoo's entries after each phase, and losses",
     "docs/figures/ways.svg": "Data flow of a picture and of a setting through the code",
     "docs/grid.webp": "The README's picture; updated by `make grid`",
     "docs/tables.css": "Style of the site's tables",

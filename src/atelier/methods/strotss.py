@@ -56,6 +56,9 @@ class StrotssSettings(OptimisationSettings):
     layers: tuple[str, ...] = Field(PUBLISHED_LAYERS, min_length=1)
     content_weight: float = Field(16.0, gt=0)
     """α at the smallest size; it is halved from size to size."""
+    colour_weight: float | None = Field(None, ge=0)
+    """Weight of the colours' transport; None: 1/α, as published. Where a large α keeps more of the
+    photograph, 1/α lets colours stray that the painting does not have."""
     samples: int = Field(1024, ge=16)
     """Positions of every picture that take part in a step."""
     coarsest: int = Field(64, ge=32)
@@ -133,7 +136,8 @@ class Objective:
             "moments": moment_loss(output, style),
             "colour": colour_loss(output[..., :3], style[..., :3]),
         }
-        weights = (self.alpha, 1.0, 1.0, 1 / self.alpha)
+        colour = 1 / self.alpha if s.colour_weight is None else s.colour_weight
+        weights = (self.alpha, 1.0, 1.0, colour)
         terms = zip(weights, losses.values(), strict=True)
         total = torch.stack([weight * loss for weight, loss in terms]).sum(0) / sum(weights)
         return {"total": total, **losses}
