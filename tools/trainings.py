@@ -1,11 +1,11 @@
 """Draw the trainings of the zoo: scores after every phase, and losses by step.
 
-    python -m tools.trainings                   # draws docs/figures/trainings.png from trainings.json
-    python -m tools.trainings PROJECT NAME ...  # first takes the losses of these entries' last phase
+    python -m tools.trainings                   # draws docs/figures/trainings.png
+    python -m tools.trainings PROJECT NAME ...  # first takes the losses of these entries there
 
-``trainings.json`` holds ``scores``, entry → phases with their ``steps``, ``frechet`` and ``content``
-(null where a phase was not scored), by hand from ``docs/log.md``, and ``losses``, entry → loss →
-``step`` and ``value``, from trainings in ``PROJECT/results``, as means of equal intervals.
+``docs/figures/trainings.json`` holds ``scores``, entry → phases with their ``steps``, ``frechet``
+and ``content`` (null where a phase was not scored), by hand from ``docs/log.md``, and ``losses``,
+entry → loss → ``step`` and ``value``, from trainings, as means of equal intervals.
 """
 
 from __future__ import annotations
@@ -43,14 +43,15 @@ def means(curve: pd.Series, points: int = POINTS) -> dict[str, list[float]]:
 
 
 def take(project: Path, name: str) -> dict[str, Any]:
-    """Return the losses of the last phase of an entry's training.
+    """Return the losses of an entry's training.
 
     Raises:
         UserError: it has not been trained.
     """
     found = curves(project, name).get(TRAINING)
     if found is None:
-        raise UserError(f"{project}: {name} has no curves; run `dvc repro train@{name}` there first")
+        how = f"run `dvc repro train@{name}` there first"
+        raise UserError(f"{project}: {name} has no curves; {how}")
     return {loss: means(found[loss]) for loss in LOSSES if loss in found}
 
 
@@ -67,9 +68,9 @@ def _losses(axes: Axes, found: Mapping[str, Any]) -> None:
     for place, (name, losses) in enumerate(sorted(found.items())):
         for style, loss in zip(("-", "--", ":"), LOSSES, strict=True):
             if loss in losses:
-                curve, colour = losses[loss], f"C{place}"
-                axes.plot(curve["step"], curve["value"], style, c=colour, lw=1.2, label=f"{name}, {loss}")
-    axes.set(yscale="log", xlabel="steps of the last phase", title="losses, means of intervals")
+                curve, seen = losses[loss], {"c": f"C{place}", "label": f"{name}, {loss}"}
+                axes.plot(curve["step"], curve["value"], style, lw=1.2, **seen)
+    axes.set(yscale="log", xlabel="steps", title="losses, means of intervals")
 
 
 def draw(found: Mapping[str, Any]) -> Figure:
@@ -102,6 +103,6 @@ def main(project: Path | None = None, *names: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(*map(Path, sys.argv[1:2]), *sys.argv[2:])
+        main(Path(sys.argv[1]) if sys.argv[1:] else None, *sys.argv[2:])
     except UserError as error:
         sys.exit(str(error))

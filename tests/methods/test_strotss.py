@@ -66,6 +66,12 @@ def test_the_total_is_the_papers_weighted_mean(alpha: float) -> None:
     torch.testing.assert_close(found["total"], expected)
 
 
+def test_colours_can_have_a_weight_of_their_own() -> None:
+    found = objective(16.0, colour_weight=0.5)(smooth(2, seed=2))
+    parts = 16 * found["content"] + found["moments"] + found["transport"]
+    torch.testing.assert_close(found["total"], (parts + 0.5 * found["colour"]) / 18.5)
+
+
 @pytest.mark.slow
 def test_the_photograph_has_no_content_loss_and_the_painting_no_other() -> None:
     pair = (smooth(1), smooth(1, seed=1))

@@ -1,4 +1,4 @@
-"""The figure of the zoo's trainings: its numbers are of entries that exist, its curves of trainings."""
+"""The figure of the zoo's trainings: numbers of entries that exist, curves of trainings."""
 
 from __future__ import annotations
 
