@@ -51,7 +51,8 @@ COLUMNS: dict[str, Any] = {
     SEEDS: NumberColumn("Seeds", help="Seeds of the entry; the figures are their means."),
     "status": TextColumn("Status", help="ok, failed, running or not run."),
     "kind": TextColumn(
-        "Kind", help="optimisation, per_style, arbitrary, unpaired or diffusion; see the README."
+        "Kind",
+        help="optimisation, per_style, arbitrary, unpaired or diffusion; see docs/methods.md.",
     ),
     **dict(_figures()),
     "pretrained": TextColumn(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from atelier.cluster import dvc
-from atelier.core import fingerprint
+from atelier.core import fingerprint, workers
 from atelier.core.config import Params
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +43,13 @@ def test_the_stages_that_methods_run_side_by_side_are_the_dags() -> None:
     repeated = [stage for stage, block in dag.items() if "foreach" in block]
     assert sorted(dvc.STAGES) == sorted(repeated)
     assert {target.split("@")[0] for target in dvc.SHARED} <= set(dag)
+
+
+def test_modules_named_in_texts_exist() -> None:
+    """A cluster's workers, and the wrapper of the Makefile's last commands."""
+    (wrapper,) = re.findall(r"^LAST +:= python -m ([\w.]+)$", _text("Makefile"), re.MULTILINE)
+    for module in (workers.CONNECTION, wrapper):
+        assert find_spec(module)
 
 
 def test_what_the_dashboard_imports_ahead_exists() -> None:

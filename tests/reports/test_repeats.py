@@ -72,7 +72,7 @@ def test_a_figure_that_a_seed_lacks_has_no_mean() -> None:
 def test_people_read_mean_spread_and_count() -> None:
     cells = shown(pooled(four(), params())).set_index("method")
     assert cells.loc["adain (3 seeds)", "frechet"] == "16.0 ± 4.0"
-    assert cells.loc["adain (3 seeds)", "95 %"] == "-"
+    assert cells.loc["adain (3 seeds)", "95 % CI"] == "-"
     assert cells.loc["adain (3 seeds)", "kid ×1000"] == "160 ± 40", "over seeds, not over subsets"
     assert cells.loc["gatys", "frechet"] == "13.0"
     assert cells.loc["gatys", "kid ×1000"] == "130 ± 500"

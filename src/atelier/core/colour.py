@@ -1,4 +1,4 @@
-"""What a decoded picture's samples mean: orientation, alpha, colour profile, bit depth."""
+"""Meaning of a decoded picture's samples: orientation, alpha, colour profile, bit depth."""
 
 from __future__ import annotations
 

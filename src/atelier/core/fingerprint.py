@@ -11,7 +11,6 @@ from functools import cache
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path, PurePath
-from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
 OBSERVERS = ("tracking", "serving.registry")
@@ -132,7 +131,7 @@ def _file(module: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def settings_digest(settings: Any, module: str) -> str:
+def settings_digest(settings: object, module: str) -> str:
     """Return 16 hexadecimal digits over ``settings`` and the source of ``module``.
 
     ``module`` is located without being imported, as its imports may take seconds; one that does not

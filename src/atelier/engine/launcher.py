@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         if failure.exitcode >= 0:
             return failure.exitcode
         name = signal.Signals(-failure.exitcode).name
-        print(f"error: process {rank} was ended by {name}", file=sys.stderr)  # noqa: T201 - a program  # noqa: T201 - this is a program
+        print(f"error: process {rank} was ended by {name}", file=sys.stderr)  # noqa: T201 - a program
         return 128 - failure.exitcode
     return 0
 

@@ -114,7 +114,7 @@ def resume_folder(
 
 @dataclass(frozen=True)
 class Earlier:
-    """What the finished phases of a training leave for the next one."""
+    """Results of the finished phases of a training, for the next one."""
 
     weights: Path | None = None
     """Final weights of the last one; None: there is none."""

@@ -1,4 +1,4 @@
-"""What systems share that repaint a photograph with a painting's features: SANet and StyTr².
+"""Base of the systems that repaint a photograph with a painting's features: SANet and StyTr².
 
 Encoded pictures are combined and decoded; a picture combined with itself should give itself.
 """

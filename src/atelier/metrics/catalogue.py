@@ -92,12 +92,12 @@ METRICS = (
         held_out=True, required=True, always=True,
     ),
     Metric(
-        "frechet_low", "Fréchet, low",
-        "Lower bound of its 95 % confidence interval for other photographs.",
+        "frechet_low", "95 % CI, low",
+        "Lower bound of the Fréchet distance's 95 % confidence interval for other photographs.",
         0, "jackknife", better=None, network="features", topic="frechet",
     ),
     Metric(
-        "frechet_high", "Fréchet, high", "Upper bound of the same interval.",
+        "frechet_high", "95 % CI, high", "Upper bound of the same interval.",
         0, "jackknife", better=None, network="features", topic="frechet",
     ),
     Metric(

@@ -59,7 +59,7 @@ def remaining(count: int, seed: int) -> Iterator[Tensor]:
 
 
 def frechet_interval(reference: Tensor, generated: Tensor, *, seed: int = 0) -> dict[str, Any]:
-    """Where the distance of as many other pictures of the same system may lie, in 95 of 100 cases.
+    """Return the 95 % confidence interval of the distance for as many other pictures of a system.
 
     The paintings are fixed (all systems share them), and so is n: the bias of small sets is in the
     interval's centre, not in its width.

@@ -1,4 +1,4 @@
-"""Where operations run at once on a CPU: there some of torch's are replaced by faster ones."""
+"""Eager execution on a CPU, where some of torch's operations are replaced by faster ones."""
 
 from __future__ import annotations
 

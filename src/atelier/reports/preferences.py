@@ -1,4 +1,4 @@
-"""What people prefer: strengths of methods from votes, and which metric agrees with them.
+"""Preferences of people: strengths of methods from votes, and which metric agrees with them.
 
 A vote counts as long as the pictures are those that were voted on: the data set and both methods'
 pictures have the digests stored with it.

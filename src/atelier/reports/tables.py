@@ -91,7 +91,7 @@ def _columns_of(metric: Metric) -> dict[str, Cell]:
     return found
 
 
-INTERVAL, CLEAN, UNSEEN_PAINTINGS = "95 %", "denoised", " held-out"
+INTERVAL, CLEAN, UNSEEN_PAINTINGS = "95 % CI", "denoised", " held-out"
 TRAINED_ON = "photos"
 CELLS: dict[str, Cell] = {
     "method": _name,

@@ -37,7 +37,7 @@ class Result:
 
 @contextmanager
 def opened(source: Path) -> Iterator[tuple[Any, Any]]:
-    """Yield the container and its video stream; what FFmpeg refuses is a sentence."""
+    """Yield the container and its video stream; a ``UserError`` for what FFmpeg refuses."""
     import av  # noqa: PLC0415 - an extra
 
     try:

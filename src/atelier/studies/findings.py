@@ -1,4 +1,4 @@
-"""What a study finds: a figure and a table, and the files that show them."""
+"""Findings of a study: a figure and a table, and the files that show them."""
 
 from __future__ import annotations
 

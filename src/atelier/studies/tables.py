@@ -1,4 +1,4 @@
-"""What the tables of several studies share."""
+"""Parts that the tables of several studies share."""
 
 from __future__ import annotations
 

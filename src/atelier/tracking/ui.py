@@ -12,6 +12,7 @@ from typing import NoReturn
 from atelier.core.config import UserError, main_root
 from atelier.core.files import read_record, write_json
 from atelier.core.process import identity, is_gone
+from atelier.tracking.store import default_database
 
 HOST, PORT = "127.0.0.1", 5000
 RECORD = Path(".checkpoints/ui.json")
@@ -51,7 +52,7 @@ def serve(port: int) -> NoReturn:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.chdir(main_root())
     # Named from here, no character of the project's own path can be misread.
-    store = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    store = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{default_database().name}"
     command = ["-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
     os.execv(  # noqa: S606 - no shell is what is wanted
         sys.executable, [sys.executable, *command, "--backend-store-uri", store]
