@@ -68,8 +68,8 @@ def _losses(axes: Axes, found: Mapping[str, Any]) -> None:
     for place, (name, losses) in enumerate(sorted(found.items())):
         for style, loss in zip(("-", "--", ":"), LOSSES, strict=True):
             if loss in losses:
-                curve, seen = losses[loss], {"c": f"C{place}", "label": f"{name}, {loss}"}
-                axes.plot(curve["step"], curve["value"], style, lw=1.2, **seen)
+                curve, label = losses[loss], f"{name}, {loss}"
+                axes.plot(curve["step"], curve["value"], style, c=f"C{place}", label=label)
     axes.set(yscale="log", xlabel="steps", title="losses, means of intervals")
 
 
