@@ -28,7 +28,7 @@ from atelier.reports.curves import TRAINING, curves
 FIGURES = Path("docs/figures")
 NUMBERS, PICTURE = FIGURES / "trainings.json", FIGURES / "trainings.png"
 SCORES = {"frechet": "Fréchet distance, VGG19", "content": "content distance, VGG19"}
-LOSSES = ("content", "style", "identity")
+LOSSES = ("content", "style")
 POINTS = 60
 """Intervals of a curve: single steps differ more than the whole curve falls."""
 
@@ -59,18 +59,18 @@ def _scores(axes: Axes, found: Mapping[str, Any], key: str) -> None:
     for place, (name, phases) in enumerate(sorted(found.items())):
         ends = accumulate(phase["steps"] for phase in phases)
         known = [(n, p[key]) for n, p in zip(ends, phases, strict=True) if p[key] is not None]
-        style = ("-", "--", ":")[place // 10 % 3]
-        axes.plot(*zip(*known, strict=True), style, marker="o", ms=3, lw=1.2, label=name)
+        style = ("-o", "--s")[place // 10 % 2]  # colours repeat after ten
+        axes.plot(*zip(*known, strict=True), style, ms=4, lw=1.2, label=name)
     axes.set(xlabel="steps", title=f"{SCORES[key]}, after each phase")
 
 
 def _losses(axes: Axes, found: Mapping[str, Any]) -> None:
     for place, (name, losses) in enumerate(sorted(found.items())):
-        for style, loss in zip(("-", "--", ":"), LOSSES, strict=True):
+        for style, loss in zip(("-", "--"), LOSSES, strict=True):
             if loss in losses:
                 curve, label = losses[loss], f"{name}, {loss}"
                 axes.plot(curve["step"], curve["value"], style, c=f"C{place}", label=label)
-    axes.set(yscale="log", xlabel="steps", title="losses, means of intervals")
+    axes.set(xlabel="steps", title="losses, means of intervals")
 
 
 def draw(found: Mapping[str, Any]) -> Figure:
