@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atelier.nn.eager import eager_on_cpu
 from atelier.nn.losses import mean_square
 
 LEAST_VARIANCE = 1e-5
@@ -25,7 +26,7 @@ def ascending(features: Tensor) -> Tensor:
     On a CPU NumPy sorts by vector instructions, in a small part of torch's time.
     """
     values = features.flatten(2).float()
-    if values.device.type != "cpu":
+    if not eager_on_cpu(values):
         return values.sort(2).values
     if not values.requires_grad:
         return torch.from_numpy(np.sort(values.numpy(), axis=2))
@@ -60,7 +61,10 @@ def match_distribution(content: Tensor, style: Tensor) -> Tensor:
         (B, C, h, w). Its gradient is that of the identity on ``content``, as in the paper.
     """
     flat = content.flatten(2).float()
-    order = flat.detach().sort(stable=True, dim=2).indices
+    if torch.compiler.is_exporting():  # ONNX has no stable sort; its TopK breaks ties by position
+        order = flat.sort(2).indices
+    else:
+        order = flat.detach().sort(stable=True, dim=2).indices
     values = sorted_values(style, flat.shape[2])
     matched = torch.zeros_like(values).scatter(2, order, values)
     return (matched + (flat - flat.detach())).view_as(content)
