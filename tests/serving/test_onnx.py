@@ -91,7 +91,7 @@ def test_any_painting_is_an_input_of_any_size(
 ) -> None:
     """EFDM sorts, by position where values are equal, as behind a ReLU: ONNX has no stable sort."""
     monkeypatch.setitem(METHODS, matching, {**METHODS["adain"], "matching": matching})
-    applied, path = load(project(tmp_path, matching), matching), tmp_path / "adain.onnx"
+    applied, path = load(project(tmp_path, matching), matching), tmp_path / "any.onnx"
     assert applied.method.settings.tile, "which cannot be traced, and is taken out"
     *_, last = export_onnx(applied, path)
     assert last.endswith("of paintings: from 96 px")

@@ -57,8 +57,8 @@ class StrotssSettings(OptimisationSettings):
     content_weight: float = Field(16.0, gt=0)
     """α at the smallest size; it is halved from size to size."""
     colour_weight: float | None = Field(None, ge=0)
-    """Weight of the colours' transport; None: 1/α, as published. Where a large α keeps more of the
-    photograph, 1/α lets colours stray that the painting does not have."""
+    """Weight of the colours' transport; None: 1/α, as published. At a large α, which keeps more of
+    the photograph, 1/α is too little to hold the result to the painting's colours."""
     samples: int = Field(1024, ge=16)
     """Positions of every picture that take part in a step."""
     coarsest: int = Field(64, ge=32)
