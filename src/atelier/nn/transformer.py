@@ -9,11 +9,32 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 POOLED = 18
 """Side of the grid on which positions are computed: n of the paper's §3.2."""
+
+
+def pool(maps: Tensor, count: int) -> Tensor:
+    """Return (B, C, h, w) averaged to a grid of (B, C, count, count)."""
+    if not torch.compiler.is_exporting():
+        return F.adaptive_avg_pool2d(maps, count)
+    # ONNX has no such pooling of any size: two matrix products with the same cells
+    rows, columns = (averages(side, count, maps) for side in maps.shape[2:])
+    return rows @ maps @ columns.mT
+
+
+def averages(side: int, count: int, like: Tensor) -> Tensor:
+    """Return the matrix (count, side) of adaptive average pooling along one side.
+
+    Cell i averages from floor(i·side/count) to ceil((i + 1)·side/count).
+    """
+    cells, at = (torch.arange(n, device=like.device) for n in (count, side))
+    first, end = cells * side // count, -(-(cells + 1) * side // count)
+    inside = ((at >= first[:, None]) & (at < end[:, None])).to(like.dtype)
+    return inside / inside.sum(1, keepdim=True)
 
 
 class Attention(nn.Module):
@@ -106,7 +127,7 @@ class StyleTransformer(nn.Module):
         that a part of a picture is treated alike in every size. Unlike the code, which enlarges it
         to the style's size, on the content's grid: they may differ.
         """
-        coarse = self.position(F.adaptive_avg_pool2d(patches, POOLED))
+        coarse = self.position(pool(patches, POOLED))
         return F.interpolate(coarse, patches.shape[2:], mode="bilinear", align_corners=False)
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
