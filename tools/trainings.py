@@ -23,11 +23,12 @@ from matplotlib.figure import Figure
 
 from atelier.core.config import UserError
 from atelier.core.files import atomic, read_json, write_json
+from atelier.metrics.catalogue import HEADLINE, PRICE
 from atelier.reports.curves import TRAINING, curves
 
 FIGURES = Path("docs/figures")
 NUMBERS, PICTURE = FIGURES / "trainings.json", FIGURES / "trainings.png"
-SCORES = {"frechet": "Fréchet distance, VGG19", "content": "content distance, VGG19"}
+SCORES = {HEADLINE: "Fréchet distance, VGG19", PRICE: "content distance, VGG19"}
 LOSSES = ("content", "style")
 POINTS = 60
 """Intervals of a curve: single steps differ more than the whole curve falls."""

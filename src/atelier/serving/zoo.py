@@ -26,6 +26,7 @@ from atelier.core.zoo_files import TRACKED, ZOO, Entry
 from atelier.methods.base import make
 from atelier.methods.trained import Trained
 from atelier.methods.warm_start import PROBE_TOLERANCE, load_entry, probe
+from atelier.metrics.catalogue import HEADLINE, PRICE
 from atelier.reports.protocol import protocol
 from atelier.serving.model_card import headline
 from atelier.tracking.provenance import git_tags
@@ -80,7 +81,7 @@ def steps_in_all(facts: Mapping[str, Any]) -> int:
 def row(entry: Entry) -> list[str]:
     """Return the main facts of a card, the columns of ``HEAD``."""
     card = entry.card
-    figures = [card.scores.get(key) for key in ("frechet", "content")]
+    figures = [card.scores.get(key) for key in (HEADLINE, PRICE)]
     return [
         entry.name,
         str(card.parameters.get("class")),
@@ -93,7 +94,7 @@ def row(entry: Entry) -> list[str]:
     ]
 
 
-HEAD = ["entry", "system", "steps", "hours", "MB", "frechet", "content", "features", "trained on"]
+HEAD = ["entry", "system", "steps", "hours", "MB", HEADLINE, PRICE, "features", "trained on"]
 
 
 def check(root: Path | None, *, apply: bool = False) -> Iterator[tuple[str, str]]:
