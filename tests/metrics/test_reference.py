@@ -13,9 +13,15 @@ from atelier.core import images
 from atelier.core.config import UserError
 from atelier.metrics.embeddings import Stack, embed_files
 from atelier.metrics.frechet import frechet_distance
-from atelier.metrics.pairwise import Pair
-from atelier.metrics.perceptual import perceive
-from atelier.metrics.reference import load_reference, look_at, noise_floor, save_reference
+from atelier.metrics.pairwise import Pair, made_pairs
+from atelier.metrics.perceptual import perceive, style_distance
+from atelier.metrics.reference import (
+    load_reference,
+    look_at,
+    noise_floor,
+    save_reference,
+    with_others,
+)
 from support.nets import evaluator, random_features
 from support.pictures import save
 
@@ -109,6 +115,36 @@ def test_pictures_are_measured_against_both_sets(tmp_path: Path) -> None:
     other = own.score(both, [Pair(photo, photo, "5.png") for photo in photos])
     assert other["style"] != first["style"]
     assert other["style_set"] == first["style_set"]
+
+
+@pytest.mark.parametrize("named", ["night", 5])
+def test_a_painting_by_another_has_a_style_but_no_part_in_the_set(
+    named: str | int, tmp_path: Path
+) -> None:
+    """As `fast_*` may have one; an index counts the artist's paintings, then those by others."""
+    own = evaluator()
+    paintings = [save(tmp_path / f"paintings/{n}.png", n, (40, 32)) for n in range(4)]
+    others = [save(tmp_path / f"styles/{n}.png", 40 + len(n), (40, 32)) for n in ("a", "night")]
+    for n in range(3):
+        save(tmp_path / f"photos/{n}.png", 20 + n, (40, 32))
+    photos, made = tmp_path / "photos", {str(n): named for n in range(3)}
+    unseen = [save(tmp_path / f"unseen/{n}.png", 60 + n, (40, 32)) for n in (8, 9)]
+    reference = look_at(own, paintings, unseen)
+    more, names = with_others(own, reference, tmp_path / "styles", made)
+    assert names == [path.name for path in (*paintings, *others, *unseen)]
+    assert more.others is not None
+    assert list(more.others.styles) == ["night.png"]
+    scores = own.score(more, made_pairs(photos, photos, made, names))
+    style = perceive(own.networks.perceptual, images.load(others[1])[None]).style
+    results = torch.cat([images.load(path)[None] for path in images.find(photos)])
+    seen = perceive(own.networks.perceptual, results).style
+    assert scores["style"] == pytest.approx(float(style_distance(seen, style).mean()), rel=1e-4)
+    plain = own.score(reference, made_pairs(photos, photos, dict.fromkeys(made, "0"), names))
+    assert {scores[key] for key in ("n_reference", "frechet", "style_set")} == {
+        plain[key] for key in ("n_reference", "frechet", "style_set")
+    }
+    same, _ = with_others(own, reference, tmp_path / "styles", dict.fromkeys(made, "0"))
+    assert same is reference, "nothing more is looked at where nobody needs it"
 
 
 def test_the_reference_comes_back_and_belongs_to_its_networks(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class Evaluator:
         self, reference: Reference, sets: Sequence[Sequence[Pair]]
     ) -> list[tuple[dict[str, Tensor], Tensor]]:
         """Return what is measured of every picture, see ``set_values``."""
-        every = reference.with_held_out()
+        every = reference.with_all()
         return set_values(
             self.networks,
             sets,
@@ -148,18 +148,21 @@ class Reference:
     """File name → sums (K,), see ``sifid.texture_sums``."""
     held_out: Reference | None = None
     """The same of the paintings that no training sees, where there is such a split."""
+    others: Reference | None = None
+    """The same of paintings by others that the system's pictures were paired with, if any."""
 
     @property
     def names(self) -> list[str]:
         """File names, sorted; held-out ones follow."""
         return sorted(self.styles) + (sorted(self.held_out.styles) if self.held_out else [])
 
-    def with_held_out(self) -> Reference:
-        """Return one set of all paintings, held-out ones included; itself without such a split."""
-        if not (other := self.held_out):
-            return self
-        vectors = torch.cat([self.vectors, other.vectors])
-        return Reference(vectors, self.styles | other.styles, self.textures | other.textures)
+    def with_all(self) -> Reference:
+        """Return one set of all paintings, held-out ones and those by others included."""
+        every = Reference(self.vectors, self.styles, self.textures)
+        for more in filter(None, (self.held_out, self.others)):
+            vectors = torch.cat([every.vectors, more.vectors])
+            every = Reference(vectors, more.styles | every.styles, more.textures | every.textures)
+        return every
 
 
 def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.files import how_to_restore, read_json
@@ -21,7 +22,7 @@ from atelier.metrics.catalogue import HELD_OUT, METRICS, NETWORKS, UNSEEN
 from atelier.metrics.elsewhere import Elsewhere, shards_folder
 from atelier.metrics.embeddings import load_stacks
 from atelier.metrics.evaluator import EvaluateSettings, Evaluator, Reference, distances
-from atelier.metrics.pairwise import made_pairs
+from atelier.metrics.pairwise import made_pairs, painting_named
 from atelier.metrics.perceptual import activations, perceived
 from atelier.metrics.sifid import texture_sums
 from atelier.metrics.tensor_file import load_with_digest, save_with_digest
@@ -104,7 +105,10 @@ def score_made(
         evaluator = Evaluator.load(settings, "cpu" if workers else pick_device(params))
         reference = load_reference(evaluator, results.reference)
         # An unpaired system does not take a single painting.
-        paintings = [] if _kind(results.model(name).card) == "unpaired" else reference.names
+        if _kind(results.model(name).card) == "unpaired":
+            paintings: list[str] = []
+        else:
+            reference, paintings = with_others(evaluator, reference, results.prepared.styles, pairs)
         found = made_pairs(made, results.prepared.photos, pairs, paintings)
         if not workers:
             return evaluator.score(reference, found)
@@ -113,6 +117,31 @@ def score_made(
     scores = evaluator.record(reference, *measured)
     drop(kept)
     return scores
+
+
+def with_others(
+    evaluator: Evaluator, reference: Reference, folder: Path, pairs: Mapping[str, str | int]
+) -> tuple[Reference, list[str]]:
+    """Return the reference with those paintings by others that pictures were paired with.
+
+    They are no part of the reference set: only each picture's distance to its own painting needs
+    them.
+
+    Args:
+        evaluator: looks at them.
+        reference: the artist's paintings.
+        folder: the paintings by others; may be missing.
+        pairs: photograph → painting, by name or index.
+
+    Returns:
+        The reference, and all file names in the order that an index counts in: that of a training.
+    """
+    others = images.find(folder)
+    names = [*sorted(reference.styles), *(path.name for path in others)]
+    wanted = {painting_named(style, names) for style in pairs.values()} - set(reference.styles)
+    if found := [path for path in others if path.name in wanted]:
+        reference = replace(reference, others=look_at(evaluator, found))
+    return reference, [*names, *reference.names[len(reference.styles) :]]
 
 
 def _kind(path: Path) -> str:
