@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from atelier.core.config import UserError
 from atelier.methods.base import make
@@ -96,6 +97,28 @@ def test_weights_that_fit_another_network_are_refused(root: Path) -> None:
     (one / "card.json").write_text(json.dumps({**card, "probe": theirs["probe"]}))
     with pytest.raises(UserError, match=r"makes other pictures .*what differs: the code;"):
         begun("adain", warm_start="zoo:adain")
+
+
+SANET = {"class": "sanet", "features": "mini", "steps": 1, "init": "he"}
+
+
+def test_another_systems_entry_gives_the_networks_both_have(root: Path, monkeypatch) -> None:
+    """SANet takes AdaIN's decoder; what fits nothing is refused."""
+    monkeypatch.setitem(METHODS, "sanet", SANET)
+    path = entry(root / "zoo", "adain") / "model.safetensors"
+    cold, warm = (
+        begun("sanet", **more).networks.state_dict() for more in ({}, {"warm_start": "zoo:adain"})
+    )
+    given = load_file(path)
+    assert given
+    for name, value in warm.items():
+        assert torch.equal(value, given[name].float() if name in given else cold[name])
+    entry(root / "zoo", "cut")
+    with pytest.raises(UserError, match=r"zoo/cut/model\.safetensors: does not fit these settings"):
+        begun("sanet", warm_start="zoo:cut")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"zoo/adain/model\.safetensors: is truncated"):
+        begun("sanet", warm_start="zoo:adain")
 
 
 def test_a_broken_entry_is_no_start(root: Path) -> None:

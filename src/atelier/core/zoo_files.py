@@ -16,16 +16,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from atelier.core.config import UserError
-from atelier.core.files import read_json
 from atelier.core.paths import CARD, WEIGHTS, plain
 from atelier.core.phases import total_steps
 
 ZOO, TRACKED = "zoo", "zoo.dvc"
 CHECKOUT = Path(__file__).resolve().parents[3]
 """Checkout the package was installed from, if it was installed as editable."""
+
+
+class Begun(BaseModel):
+    """``Entry.facts`` as they stand on cards; unknown keys are ignored."""
+
+    entry: str
+    steps: int = Field(ge=0)
+    data: str
+    hours: float | None = Field(None, ge=0)
+    """Of its last phase; None: not recorded."""
+    pretrained: Begun | None = None
+    """Of the entry that it began from."""
 
 
 class ZooCard(BaseModel):
@@ -57,6 +68,22 @@ class ZooCard(BaseModel):
     pretrained: dict[str, Any] | None = None
     """``Entry.facts`` of the entry its own training began from."""
 
+    @field_validator("pretrained")
+    @classmethod
+    def _valid(cls, facts: dict[str, Any] | None) -> dict[str, Any] | None:
+        if facts is not None:
+            Begun.model_validate(facts)
+        return facts
+
+    @property
+    def all_hours(self) -> float:
+        """Hours of training in all phases, so far as they were recorded."""
+        begun = Begun.model_validate(self.pretrained) if self.pretrained else None
+        total = self.hours
+        while begun:
+            total, begun = total + (begun.hours or 0), begun.pretrained
+        return total
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -76,7 +103,9 @@ class Entry:
         if not path.is_file():
             raise UserError(f"{path}: is missing; {_bring(folder)}")
         try:
-            return cls(folder, ZooCard.model_validate(read_json(path)))
+            return cls(folder, ZooCard.model_validate_json(path.read_bytes()))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error}); {_bring(folder)}") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -91,7 +120,13 @@ class Entry:
     def facts(self) -> dict[str, Any]:
         """Facts that accompany every result whose training began from it."""
         card = self.card
-        found = {"entry": self.name, "steps": card.steps, "data": card.data, "sha256": card.sha256}
+        found = {
+            "entry": self.name,
+            "steps": card.steps,
+            "hours": card.hours,
+            "data": card.data,
+            "sha256": card.sha256,
+        }
         return found | ({"pretrained": card.pretrained} if card.pretrained else {})
 
     def weights(self) -> Path:

@@ -16,7 +16,7 @@ from atelier.core.extends import class_settings
 from atelier.core.files import within
 from atelier.core.paths import CARD
 from atelier.core.purpose import free_settings, of_today
-from atelier.methods.base import Method
+from atelier.methods.base import Method, system_of
 from atelier.methods.train_settings import TrainSettings
 from atelier.methods.trained import Trained
 
@@ -28,13 +28,17 @@ def warm_up(method: Trained[Any]) -> None:
     """Load the weights named by ``warm_start``; called by the engine, never to stylise.
 
     Raises:
-        UserError: the file is missing or broken, or none of its weights fit; an entry of the zoo
-            must fit exactly.
+        UserError: the file is missing or broken, or none of its weights fit; an entry of the zoo,
+            of the same system, must fit exactly.
     """
     start = method.settings.warm_start
     entry = zoo_files.warm_entry({"warm_start": start})
     if entry:
-        load_entry(method, zoo_files.project_entry(entry, project_root()))
+        found = zoo_files.project_entry(entry, project_root())
+        if type(method) is system_of(of_today(found.card.parameters), str(found.folder)):
+            load_entry(method, found)
+        else:  # another system's: the networks that both have, such as a decoder
+            load_some(method.networks, found.weights())
     elif start:
         load_some(method.networks, within(main_root(), start))
 

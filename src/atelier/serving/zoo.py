@@ -85,10 +85,10 @@ def row(entry: Entry) -> list[str]:
     return [
         entry.name,
         str(card.parameters.get("class")),
-        f"{card.steps:,}",
-        f"{card.hours:.1f}",
+        f"{steps_in_all(card.model_dump()):,}",
+        f"{card.all_hours:.1f}",
         f"{size(entry.folder) / 1e6:.1f}",
-        *("-" if value is None else f"{value:.4g}" for value in figures),
+        *(f"{value:.4g}" if isinstance(value, int | float) else "-" for value in figures),
         str(card.scores.get("features", "-")),
         zoo_files.trained_on(card.model_dump()) if card.pretrained else card.data,
     ]
