@@ -14,13 +14,15 @@ from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.methods.base import Iterate
 from atelier.methods.fast import Fast
+from atelier.methods.strotss import Strotss
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
+from atelier.nn.hypercolumns import Regions
 from atelier.nn.pretrained import diffusion
 from atelier.serving import saved_method, stylizer
-from atelier.serving.look import Look, Style, regions
+from atelier.serving.look import Look, Style
 from atelier.serving.stylizer import Applied, applicable, load_applied
 from support import settings
-from support.models import HEATED, METHODS, keep, project, train
+from support.models import GUIDED, HEATED, METHODS, keep, project, train
 from support.pictures import ramp
 
 PHOTO, STYLE = ramp(75, 50), ramp(90, 64, seed=3)
@@ -148,14 +150,74 @@ def test_a_mask_gives_every_region_its_painting(root: Path, name: str) -> None:
     assert {total for _, total in seen} == {seen[-1][0]}
 
 
-def test_regions_sum_to_one_and_a_grey_is_a_paintings_own() -> None:
-    mask = Image.new("L", (3, 1))
-    for place, grey_level in enumerate((0, 128, 255)):
-        mask.putpixel((place, 0), grey_level)
-    found = regions(mask, (3, 1), 3)
-    assert found.shape == (3, 1, 1, 1, 3)
-    torch.testing.assert_close(found.sum(0), torch.ones(1, 1, 1, 3))
-    torch.testing.assert_close(found[:, 0, 0, 0], torch.eye(3), atol=0.01, rtol=0)
+def split(size: tuple[int, int], left: int = 0, right: int = 255, parts: int = 2) -> Image.Image:
+    """A mask whose left side is a half or less."""
+    mask = Image.new("L", size, left)
+    mask.paste(right, (size[0] // parts, 0, *size))
+    return mask
+
+
+HALVES = split((72, 48))
+
+
+@pytest.fixture
+def guided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Applied:
+    """STROTSS, small."""
+    monkeypatch.setitem(METHODS, "guided", GUIDED)
+    return load(project(tmp_path), "guided")
+
+
+def test_two_masks_guide_by_regions(guided: Applied) -> None:
+    """Black pairs with black, wherever it is; a mask has any size."""
+    method, painting = guided.method, ramp(70, 60, seed=3)
+    assert isinstance(method, Strotss)
+    assert guided.guides
+    own, others = torch.zeros(1, 2, 48, 72), torch.zeros(1, 2, 60, 70)
+    own[:, 0, :, :18], own[:, 1, :, 18:] = 1, 1
+    others[:, 1, :, :35], others[:, 0, :, 35:] = 1, 1
+    content, style = (images.to_tensor(picture)[None] for picture in (EVEN, painting))
+    *_, wanted = method.guided(content, style, Regions(own, others))
+    look = Look(mask=split((36, 48), parts=4), style_mask=split((140, 7), 250, 5))
+    made = guided.stylize(EVEN, painting, look)
+    assert made.tobytes() == images.to_image(wanted.image).tobytes()
+    straight = guided.stylize(EVEN, painting, Look(mask=HALVES, style_mask=HALVES))
+    plain = guided.stylize(EVEN, painting)
+    assert len({made.tobytes(), straight.tobytes(), plain.tobytes()}) == 3
+    alone = guided.stylize(EVEN, [(painting, 1.0)], look)
+    assert alone.tobytes() == made.tobytes(), "a list of one, as on the command line"
+
+
+def test_regions_go_with_other_options(guided: Applied) -> None:
+    look = Look(mask=HALVES, style_mask=split((90, 64)), stroke=2.0, colour="luminance")
+    made = guided.stylize(EVEN, STYLE, look)
+    assert made.size == EVEN.size
+    assert made.tobytes() != guided.stylize(EVEN, STYLE, Look(None, None, "luminance", 2)).tobytes()
+
+
+TWO = [(STYLE, 1.0), (EVEN, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("style", "look", "message"),
+    [
+        (STYLE, Look(style_mask=HALVES), "a style mask needs a mask of the photograph beside it"),
+        (TWO, Look(mask=HALVES, style_mask=HALVES), "a style mask needs one painting, without a"),
+        ([(STYLE, 0.5)], Look(mask=HALVES, style_mask=HALVES), "one painting, without a weight"),
+        (STYLE, Look(mask=HALVES), "two paintings or more, without weights; or one and a style ma"),
+        (
+            STYLE,
+            Look(mask=HALVES, style_mask=split((9, 9), 0, 128)),
+            "the painting's mask lacks grey 255 and the photograph's mask lacks grey 128",
+        ),
+    ],
+)
+def test_what_does_not_guide_is_a_sentence(
+    guided: Applied, style: Style, look: Look, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        guided.check(style, look)
+    if style is TWO:  # each painting in its part of one mask, as with any other system
+        assert guided.stylize(EVEN, style, Look(mask=HALVES)).size == EVEN.size
 
 
 def test_both_directions_of_a_system_that_has_them(tmp_path: Path) -> None:
@@ -272,7 +334,17 @@ def test_a_system_that_optimises_shows_its_iterates(root: Path) -> None:
         ),
         ("cut", {"look": Look(stroke=2.0)}, "cut takes no painting"),
         ("adain", {"style": STYLE, "look": Look(stroke=9.0)}, "the stroke 9 is not between 0.25"),
-        ("adain", {"style": STYLE, "look": Look(mask=EVEN)}, "a mask needs two paintings or more"),
+        (
+            "adain",
+            {"style": STYLE, "look": Look(mask=EVEN)},
+            "a mask needs two paintings or more, without weights$",
+        ),
+        ("cut", {"look": Look(style_mask=EVEN)}, "cut takes no painting, so that no mask or"),
+        (
+            "gatys",
+            {"style": STYLE, "look": Look(mask=HALVES, style_mask=HALVES)},
+            "gatys takes no style mask: it is not guided by regions",
+        ),
         (
             "adain",
             {"style": [(STYLE, 1), (EVEN, 2)], "look": Look(mask=EVEN)},

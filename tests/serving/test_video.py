@@ -17,6 +17,7 @@ from atelier.core import images
 from atelier.core.config import Params, UserError
 from atelier.serving import video, video_file
 from atelier.serving.folders import StylizeOptions
+from atelier.serving.look import Look
 from atelier.serving.stylizer import Applied, load_applied
 from atelier.serving.video import stylize_video
 from support.cli import atelier
@@ -137,6 +138,7 @@ def test_an_interrupted_run_resumes(
 
 
 def test_frames_made_otherwise_are_not_used(tmp_path: Path, applied: Applied) -> None:
+    black, white = Image.new("L", (8, 8)), Image.new("L", (8, 8), 255)
     source, folder = clip(tmp_path / "in.mp4"), tmp_path / ".out.mp4.frames"
     keys = [
         video._key(source, one, options)
@@ -144,9 +146,12 @@ def test_frames_made_otherwise_are_not_used(tmp_path: Path, applied: Applied) ->
             (applied, PLAIN),
             (applied, StylizeOptions(max_side=32)),
             (replace(applied, name="other"), PLAIN),
+            (applied, StylizeOptions(look=Look(mask=black))),
+            (applied, StylizeOptions(look=Look(mask=black, style_mask=black))),
+            (applied, StylizeOptions(look=Look(mask=black, style_mask=white))),
         )
     ]
-    assert len({str(key) for key in keys}) == 3
+    assert len({str(key) for key in keys}) == 6
     for key in keys:
         assert video._resume(folder, key) == 0
         images.save_png(picture(0), folder / "00000000.png")

@@ -32,6 +32,13 @@ HEATED: dict[str, Any] = {
 """One with attention; a test adds it to ``METHODS``."""
 
 
+GUIDED: dict[str, Any] = {
+    "class": "strotss", "features": "mini", "layers": ["relu1_1", "relu2_1"], "samples": 100,
+    "steps": 3, "lr": 0.02, "last_lr": 0.02, "content_weight": 0.5,
+}  # fmt: skip
+"""One that is guided by regions, likewise."""
+
+
 def project(root: Path, *trained: str) -> Path:
     """``params.yaml`` with all ``METHODS`` and, of those named, a card and weights."""
     root.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,10 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from atelier.core.config import UserError
-from atelier.core.images import to_tensor
 from atelier.methods.base import Iterate
 from atelier.methods.trained import Arbitrary
 from atelier.methods.unpaired import BACK
@@ -41,7 +39,10 @@ class Look:
     """Size of the painting relative to the photograph: above 1 its strokes become larger."""
     mask: Image.Image | None = None
     """Which painting each part of the photograph takes: black the first, white the last, grey one
-    between. Any size; stretched to the photograph's."""
+    between. Any size; stretched to the photograph's. With ``style_mask``: its regions."""
+    style_mask: Image.Image | None = None
+    """Regions of the one painting, of systems that are guided by regions: where ``mask`` has a
+    grey, the photograph takes its style from where this has the same. Any size."""
     heatmap: bool = False
     """In place of the picture, where the generator of its direction looks: blue nowhere, red most.
     Of systems with attention, such as U-GAT-IT; ``colour`` has no part in it."""
@@ -74,16 +75,6 @@ def with_options(
         styles = [recolour(style, content) for style in styles]
     strength = method.settings.strength if look.strength is None else look.strength
     yield Iterate(1, 1, method.interpolate(content, styles, weights, strength))
-
-
-def regions(mask: Image.Image, size: tuple[int, int], count: int) -> Tensor:
-    """Return the share of each of ``count`` paintings at every pixel: (count, 1, 1, H, W).
-
-    They sum to 1; between two paintings' greys, k / (count - 1), they change linearly.
-    """
-    grey = to_tensor(mask.convert("L").resize(size, Image.Resampling.BILINEAR))[:1]
-    places = torch.arange(count).view(-1, 1, 1, 1, 1)
-    return (1 - (grey * (count - 1) - places).abs()).clamp_min(0)
 
 
 def parts(style: Style) -> list[tuple[Image.Image, float]]:

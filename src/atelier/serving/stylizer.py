@@ -21,6 +21,7 @@ from atelier.core.device import out_of_memory
 from atelier.core.paths import WEIGHTS, Results
 from atelier.core.structure import Precision
 from atelier.methods.base import Iterate, Kind, Method, make
+from atelier.methods.strotss import Strotss
 from atelier.methods.trained import Arbitrary, Trained, restore
 from atelier.methods.unpaired import Unpaired
 from atelier.methods.warm_start import refuse_other_features
@@ -33,10 +34,10 @@ from atelier.serving.look import (
     Look,
     Style,
     parts,
-    regions,
     shares,
     with_options,
 )
+from atelier.serving.masks import guidance, paired_greys, regions
 from atelier.serving.saved_method import KEPT, Recipe, recipe, untrained
 
 SMALLEST = 32
@@ -165,6 +166,11 @@ class Applied:
         return self.has_strength
 
     @property
+    def guides(self) -> bool:
+        """Whether regions of the photograph can take their style from regions of the painting."""
+        return isinstance(self.method, Strotss)
+
+    @property
     def directions(self) -> tuple[str, ...]:
         """Return the directions of an unpaired system; of others none."""
         return self.method.directions if isinstance(self.method, Unpaired) else ()
@@ -260,24 +266,38 @@ class Applied:
             raise UserError(f"colour {look.colour} is none of {', '.join(COLOURS)}")
 
     def _check_regions(self, weights: Sequence[float], look: Look) -> None:
-        """Raise ``UserError`` if ``mask`` or ``stroke`` do not fit the method and the paintings."""
-        if (look.mask or look.stroke) and not self.needs_style:
+        """Raise ``UserError`` if masks or ``stroke`` do not fit the method and the paintings."""
+        if (look.mask or look.style_mask or look.stroke) and not self.needs_style:
             raise UserError(f"{self.name} takes no painting, so that no mask or stroke applies")
-        if look.mask and (len(weights) < 2 or len(set(weights)) > 1):
-            raise UserError("a mask needs two paintings or more, without weights")
+        if look.style_mask:
+            self._check_guidance(weights, look.mask, look.style_mask)
+        elif look.mask and (len(weights) < 2 or len(set(weights)) > 1):
+            other = "; or one and a style mask" if self.guides else ""
+            raise UserError(f"a mask needs two paintings or more, without weights{other}")
         least, most = STROKES
         if look.stroke is not None and not least <= look.stroke <= most:
             raise UserError(f"the stroke {look.stroke:g} is not between {least:g} and {most:g}")
 
+    def _check_guidance(
+        self, weights: Sequence[float], mask: Image.Image | None, style_mask: Image.Image
+    ) -> None:
+        if not self.guides:
+            raise UserError(f"{self.name} takes no style mask: it is not guided by regions")
+        if mask is None:
+            raise UserError("a style mask needs a mask of the photograph beside it")
+        if list(weights) != [1.0]:
+            raise UserError("a style mask needs one painting, without a weight")
+        paired_greys(mask, style_mask)
+
     def _composed(
         self, content: Tensor, styles: Sequence[Tensor], weights: Sequence[float], look: Look
     ) -> Iterator[Iterate]:
-        """Yield the iterates; with a mask, those of one painting after another, put together.
+        """Yield the iterates; with only a mask, those of each painting in turn, put together.
 
         What is not done yet shows the photograph. The parts meet in pixels, not in features, so
         that every system can do it.
         """
-        if look.mask is None:
+        if look.mask is None or look.style_mask:
             yield from self._coloured(content, styles, weights, look)
             return
         height, width = content.shape[2:]
@@ -319,6 +339,10 @@ class Applied:
             yield Iterate(1, 1, method.apply(content, look.direction))
         elif isinstance(method, Arbitrary) and (len(styles) > 1 or look != PLAIN):
             yield from with_options(method, content, styles, weights, look)
+        elif isinstance(method, Strotss) and look.mask and look.style_mask:
+            size, style_size = ((int(p.shape[3]), int(p.shape[2])) for p in (content, styles[0]))
+            found = guidance(look.mask, look.style_mask, size, style_size)
+            yield from method.guided(content, styles[0], found)
         else:
             yield from method.iterates(content, styles[0])
 

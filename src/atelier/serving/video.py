@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from atelier.core import images
 from atelier.core.config import UserError
 from atelier.core.files import atomic, read_record, write_json
@@ -96,10 +98,16 @@ def _key(source: Path, applied: Applied, options: StylizeOptions) -> dict[str, A
         "settings": hashlib.sha256(method.settings.model_dump_json().encode()).hexdigest(),
         "weights": weights,
         "styles": [[sha256(path), weight] for path, weight in options.styles],
-        "look": {k: v for k, v in vars(look).items() if k != "mask"},
-        "mask": hashlib.sha256(look.mask.tobytes()).hexdigest() if look.mask else None,
+        "look": {name: _hashed(value) for name, value in vars(look).items()},
         "max_side": options.max_side,
     }
+
+
+def _hashed(value: Any) -> Any:
+    """Return an option, of a picture its hash."""
+    if not isinstance(value, Image.Image):
+        return value
+    return hashlib.sha256(str(value.size).encode() + value.tobytes()).hexdigest()
 
 
 def _resume(folder: Path, key: dict[str, Any]) -> int:
