@@ -17,7 +17,7 @@ from atelier.nn.colour_transfer import COLOURS
 from atelier.serving import folders
 from atelier.serving.look import DIRECTIONS
 from support.cli import atelier
-from support.models import HEATED, METHODS, project, train
+from support.models import GUIDED, HEATED, METHODS, project, train
 from support.pictures import ramp, save
 
 
@@ -127,6 +127,30 @@ def test_a_heat_map_has_a_name_of_its_own(root: Path, monkeypatch, capsys) -> No
     assert "cut has no heat map" in capsys.readouterr().err
 
 
+def test_two_masks_pair_regions_of_photograph_and_painting(root: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(METHODS, "guided", GUIDED)
+    project(root)
+    save(root / "a.png", seed=5)
+    for name, greys in (("left", (0, 255)), ("right", (255, 0)), ("other", (0, 128))):
+        mask = Image.new("L", (60, 40), greys[0])
+        mask.paste(greys[1], (30, 0, 60, 40))
+        mask.save(root / f"{name}.png")
+
+    def made(out: str, *options: str) -> bytes:
+        given = ("in/one.png", "-m", "guided", "-s", "a.png", "-o", out, *options)
+        assert atelier(monkeypatch, "stylize", *given) == 0
+        return (root / out / "one-guided.png").read_bytes()
+
+    masks = ("--mask", "left.png", "--style-mask")
+    straight = made("1", *masks, "left.png")
+    assert "stylize: 3/3" in capsys.readouterr().err, "one pass, as there is one painting"
+    assert len({straight, made("2", *masks, "right.png"), made("3")}) == 3
+    given = ["stylize", "in", "-m", "guided", "-s", "a.png", "-o", "none", *masks, "other.png"]
+    assert atelier(monkeypatch, *given) == 1
+    told = capsys.readouterr().err
+    assert "error: the painting's mask lacks grey 255" in told, "once, not of every picture"
+
+
 def test_the_command_line_offers_what_the_package_has() -> None:
     """It does not import them, as that takes seconds."""
     offered = get_type_hints(apply.stylize)
@@ -179,6 +203,7 @@ def test_stylize_never_writes_over_what_goes_in(root: Path, monkeypatch, capsys)
         (["results/models", "-m", "cut", "-o", "out"], 1, "results/models: holds no picture"),
         (["in", "-m", "adain", "--style", "gone.png", "-o", "out"], 1, "gone.png: is missing"),
         (["in", "-m", "adain", "--mask", "gone.png", "-o", "out"], 1, "gone.png: is missing"),
+        (["in", "-m", "gatys", "--style-mask", "no.png", "-o", "out"], 1, "no.png: is missing"),
         (["in", "-m", "cut"], 2, "--out"),
         (["in", "-o", "out"], 2, "--method"),
     ],

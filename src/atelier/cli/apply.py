@@ -113,6 +113,12 @@ def stylize(
         Path | None,
         typer.Option(help="A grey picture: black parts take the first --style, white the last."),
     ] = None,
+    style_mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="The painting's mask, for strotss: a grey of --mask takes the same grey's style."
+        ),
+    ] = None,
     heatmap: HeatMap = False,
     strip: Annotated[
         bool,
@@ -144,6 +150,8 @@ def stylize(
 
     atelier stylize dog.jpg -m adain -s night.jpg -s roots.jpg --mask dog-mask.png -o out
 
+    atelier stylize dog.jpg -m strotss -s night.jpg --mask a.png --style-mask b.png -o out
+
     atelier stylize painting.jpg -m cyclegan --direction to_photo -o out
 
     atelier stylize dog.jpg -m ugatit --heatmap -o out
@@ -163,8 +171,8 @@ def stylize(
 
     names = list(dict.fromkeys(method))
     styles = [folders.weighed_path(text) for text in style or ()]
-    regions = None if mask is None else images.read(mask)
-    look = Look(strength, direction, colour, stroke, regions, heatmap)
+    own, painted = (None if path is None else images.read(path) for path in (mask, style_mask))
+    look = Look(strength, direction, colour, stroke, own, painted, heatmap)
     options = folders.StylizeOptions(styles, look, max_side, strip)
     if ray:
         _refuse_strip(options, "with --ray")
