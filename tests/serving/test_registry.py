@@ -26,7 +26,7 @@ from atelier.serving.registry import publish
 from atelier.serving.stylizer import load_applied
 from atelier.tracking import client, links, store
 from atelier.tracking.client import open_run
-from support.models import METHODS, project, train
+from support.models import GUIDED, METHODS, project, train
 from support.pictures import ramp
 from support.projects import DATA, digest
 from support.voters import say
@@ -430,6 +430,20 @@ def test_mixtures_and_masks_are_those_of_the_command_line(root: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow, as it is imported
+def test_a_request_takes_both_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "guided", GUIDED)
+    folder = project(tmp_path)
+    applied = load_applied(folder, Params.load(folder / "params.yaml"), "guided")
+    masks = {name: np.zeros_like(PHOTO) for name in ("mask", "style_mask")}
+    masks["mask"][:, 36:] = masks["style_mask"][:, :20] = 255
+    asked = {"photo": PHOTO, "style": STYLE, **masks}
+    made = import_module("atelier.serving.pyfunc").stylize(lambda _: applied, asked)
+    look = Look(**{name: Image.fromarray(one) for name, one in masks.items()})
+    wanted = applied.stylize(Image.fromarray(PHOTO), Image.fromarray(STYLE), look)
+    assert (made == np.asarray(wanted)).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # of MLflow, as it is imported
 def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
     pyfunc = import_module("atelier.serving.pyfunc")
     file = BytesIO()
@@ -441,7 +455,7 @@ def test_of_a_large_jpeg_a_request_decodes_no_more_than_it_asks_for() -> None:
 
 
 EXPECTED = "expected photo and style, weights, strength, stroke, max_side, checkpoint, direction"
-EXPECTED += ", colour, mask, heatmap"
+EXPECTED += ", colour, mask, style_mask, heatmap"
 WRONG: list[tuple[Any, str]] = [
     (np.zeros((4, 4)), "a picture is uint8"),
     ({"picture": PHOTO}, f"{EXPECTED}; found pict"),
@@ -463,6 +477,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"photo": PHOTO, "style": [PHOTO], "weights": 2}, "weights has to be a list of numbers"),
     ({"photo": PHOTO, "style": [PHOTO], "weights": ["a"]}, "weights has to be a number"),
     ({"photo": PHOTO, "mask": PHOTO}, "cut takes no painting, so that no mask or stroke applies"),
+    ({"photo": PHOTO, "style_mask": PHOTO}, "cut takes no painting, so that no mask or stroke"),
     ({3: PHOTO}, f"{EXPECTED}; found 3"),
     (b"no picture", "the picture is not a picture of a known kind"),
     ("no base64!", "has to be base64"),

@@ -13,9 +13,10 @@ A picture is a uint8 array (H, W, 3), the bytes of a picture file, or these in b
 ``photo`` is any of these, or a frame with such columns (what a model server makes of JSON). It
 returns the kind it was given: an array for an array, PNG bytes for bytes, a list for a list. Sizes
 are preserved; ``max_side`` shrinks larger photographs first. ``stroke``, ``direction``, ``colour``,
-``mask`` and ``heatmap`` are those of ``atelier stylize``. ``style`` may be a list of paintings, a
-mixture with ``weights`` (default: equal ones) or, with a mask, one per region. ``checkpoint``
-names a step of the training after which its weights were kept; without it the final ones count.
+``mask``, ``style_mask`` and ``heatmap`` are those of ``atelier stylize``. ``style`` may be a list
+of paintings, a mixture with ``weights`` (default: equal ones) or, with a mask, one per region.
+``checkpoint`` names a step of the training after which its weights were kept; without it the final
+ones count.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ mlflow = library()
 PythonModel: Any = mlflow.pyfunc.PythonModel
 LARGEST = sys.float_info.max
 NUMBERS, WORDS = ("strength", "stroke", "max_side", "checkpoint"), ("direction", "colour")
-WISHES = ("style", "weights", *NUMBERS, *WORDS, "mask", "heatmap")
+MASKS = ("mask", "style_mask")
+WISHES = ("style", "weights", *NUMBERS, *WORDS, *MASKS, "heatmap")
 BUILT = 4
 """Kept checkpoints in memory, beside the final weights."""
 Checkpoint = Callable[[int | None], Applied]
@@ -105,10 +107,11 @@ def stylize(method: Checkpoint, asked: Mapping[str, Any]) -> Any:
     given = {wish: _plain(asked.get(wish)) for wish in WISHES}
     numbers = {wish: _number(wish, given[wish]) for wish in NUMBERS}
     words = {wish: given[wish] and str(given[wish]) for wish in WORDS}
-    mask = None if given["mask"] is None else decode(given["mask"])
+    mask, style_mask = (None if given[wish] is None else decode(given[wish]) for wish in MASKS)
     strength, stroke, side = numbers["strength"], numbers["stroke"], _side(numbers["max_side"])
     heatmap = _truth("heatmap", given["heatmap"])
-    look = Look(strength, words["direction"], words["colour"], stroke, mask, heatmap)
+    direction, colour = (words[wish] for wish in WORDS)
+    look = Look(strength, direction, colour, stroke, mask, style_mask, heatmap)
     style = _paintings(given["style"], given["weights"], side)
     applied = method(_whole("checkpoint", numbers["checkpoint"]))
 
