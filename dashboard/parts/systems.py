@@ -17,6 +17,7 @@ from atelier.core.config import Params, UserError
 from atelier.core.device import pick_device
 from atelier.core.images import ImageError, read, size_of
 from atelier.methods.base import Kind
+from atelier.methods.strotss import Strotss
 from atelier.methods.unpaired import Unpaired
 from atelier.nn.colour_transfer import COLOURS
 from atelier.serving.look import DIRECTIONS, STROKES, Look, Style
@@ -33,6 +34,7 @@ __all__ = [
     "Style",
     "applicable",
     "directions",
+    "guides",
     "has_heatmap",
     "kind",
     "load",
@@ -100,6 +102,11 @@ def has_heatmap(root: Path, params: Params, name: str) -> bool:
     return issubclass(system, Unpaired) and system.has_heatmap
 
 
+def guides(root: Path, params: Params, name: str) -> bool:
+    """Return whether a system is guided by regions, without reading weights."""
+    return issubclass(recipe(root, params, name).system, Strotss)
+
+
 def used(root: Path, params: Params, name: str) -> str:
     """Return the origin of a method's weights, for display; "" if it has none."""
     return recipe(root, params, name).used
@@ -158,10 +165,12 @@ def stripped(applied: Applied, photo: Image.Image, style: Style, look: Look) -> 
 
 def _supported(applied: Applied, look: Look) -> Look:
     """Return the options without those that a method does not have."""
+    masked = applied.guides if look.style_mask else applied.needs_style
     return replace(
         look,
         stroke=look.stroke if applied.needs_style else None,
-        mask=look.mask if applied.needs_style else None,
+        mask=look.mask if masked else None,
+        style_mask=look.style_mask if masked else None,
         strength=look.strength if applied.has_strength else None,
         direction=look.direction if look.direction in applied.directions else None,
         heatmap=look.heatmap and applied.has_heatmap,

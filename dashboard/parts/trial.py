@@ -71,11 +71,14 @@ def trial(found: Project) -> None:
     styles = mixed(found, style, side) if style else None
     both = any("to_photo" in systems.directions(found.root, found.params, n) for n in chosen)
     heat = any(systems.has_heatmap(found.root, found.params, name) for name in chosen)
+    guided = any(systems.guides(found.root, found.params, name) for name in chosen)
     asked = {"strength": "arbitrary" in kinds, "direction": both, "stroke": style is not None}
     look = choose_look(**asked, heatmap=heat)
     strip = bool(kinds & {"arbitrary", "unpaired"}) and choose_strip()
     if isinstance(styles, list) and (mask := choose_mask()):
         styles, look = [(one, 1.0) for one, _ in styles], replace(look, mask=mask)
+    if guided and isinstance(styles, Image.Image):
+        look = choose_regions(look)
     if photo is None or small is None:
         return
     if st.button("Stylise", type="primary", disabled=not chosen):
@@ -214,6 +217,24 @@ def choose_mask() -> Image.Image | None:
         st.caption(hint)
         own = upload("The mask", "mask")
     return opened(own, SIDES[-1]) if own else None
+
+
+def choose_regions(look: systems.Look) -> systems.Look:
+    """Return the options with the masks of photograph and painting, if both are there."""
+    hint = (
+        "Two grey pictures: an area of the photograph takes its style from the painting's area of "
+        "the same grey. Methods that are not guided by regions leave them out."
+    )
+    with st.expander("Regions"):
+        st.caption(hint)
+        uploads = (
+            upload("Mask of the photograph", "photo mask"),
+            upload("Mask of the style", "style mask"),
+        )
+        if any(uploads) and not all(uploads):
+            st.info("The other mask is missing: without it there are no regions.")
+    mask, style_mask = (opened(own, SIDES[-1]) if own else None for own in uploads)
+    return replace(look, mask=mask, style_mask=style_mask) if mask and style_mask else look
 
 
 def choose_look(*, strength: bool, direction: bool, stroke: bool, heatmap: bool) -> systems.Look:

@@ -8,7 +8,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from atelier.core import images, zoo_files
-from support.models import HEATED, METHODS, keep, project, train
+from support.models import GUIDED, HEATED, METHODS, keep, project, train
 from support.pictures import ramp, save
 from support.projects import alts, component, put, show, words
 from support.zoo import entry
@@ -135,10 +135,51 @@ def test_a_mixture_and_colours_are_those_of_the_command_line(ready: Path) -> Non
     sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
     app.slider(key="stroke").set_value(2.0).run()
     sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
-    (mask,) = (one for one in app.file_uploader if one.key == "mask")
-    mask.upload("mask.png", encoded(ramp(64, 40, 2), "PNG"), "image/png").run()
+    send(app, "mask", ramp(64, 40, 2))
     sources.append(component(stylise(app, ["adain"]), "slider")["right"]["src"])
     assert len(set(sources)) == 6
+
+
+def test_regions_of_one_painting_guide_what_takes_them(ready: Path, monkeypatch) -> None:
+    monkeypatch.setitem(METHODS, "guided", GUIDED)
+    project(ready)
+    app = bring(show("try_it"), encoded(ramp(64, 40), "PNG"))
+    uploads = {"photo mask", "style mask"}
+    assert not uploads & {one.key for one in app.file_uploader}, "AdaIN takes none"
+    plain = made_by(app, "adain", "guided")
+    assert uploads < {one.key for one in app.file_uploader}
+    mask = Image.new("L", (64, 40))
+    mask.paste(255, (32, 0, 64, 40))
+    send(app, "photo mask", mask)
+    assert "The other mask is missing" in app.info[0].value
+    assert made_by(app, "adain", "guided") == plain
+    send(app, "style mask", mask.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    assert not app.info
+    regions = made_by(app, "adain", "guided")
+    assert regions["adain"] == plain["adain"], "left out"
+    assert regions["guided"] != plain["guided"]
+    send(app, "style mask", Image.new("L", (9, 9), 90))
+    app = stylise(app, ["adain", "guided"])
+    assert alts(app) == ["your photograph", "adain"]
+    assert "lacks grey 0, 255" in app.error[0].value.replace("\\", "")
+    app.multiselect(key="others").set_value(["night"]).run()
+    assert not uploads & {one.key for one in app.file_uploader}, "of one painting"
+
+
+def made_by(app: AppTest, *names: str) -> dict[str, bytes]:
+    """Results of the methods, all of which made one."""
+    stylise(app, list(names))
+    assert not app.error
+    made: dict[str, bytes] = app.session_state["made"][3]
+    assert set(made) == set(names)
+    return dict(made)
+
+
+def send(app: AppTest, key: str, picture: Image.Image) -> None:
+    """Upload a picture to one of several uploaders."""
+    (place,) = (one for one in app.file_uploader if one.key == key)
+    place.upload("mask.png", encoded(picture, "PNG"), "image/png").run()
+    assert not app.exception
 
 
 def test_a_system_trained_in_both_directions_asks_for_one(ready: Path) -> None:
