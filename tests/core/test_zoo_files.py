@@ -94,12 +94,28 @@ def test_weights_that_are_not_the_cards_are_refused_by_name(tmp_path: Path, how:
         ({"data": ""}, "data: "),
         ({"sha256": "abc"}, "sha256: "),
         ({"parameters": None}, "parameters: "),
+        ({"pretrained": {"entry": "cut", "steps": "x", "data": "d"}}, "pretrained.steps: "),
+        (
+            {"pretrained": {"entry": "cut", "steps": 1, "data": "d", "pretrained": {}}},
+            "pretrained.pretrained.entry: ",
+        ),
     ],
 )
 def test_a_card_that_lacks_a_fact_is_named(tmp_path: Path, wrong: dict[str, Any], said: str):
     put(tmp_path, **wrong)
     with pytest.raises(UserError, match=rf"cut/card\.json: {said}"):
         zoo_files.Entry.read(tmp_path / "cut")
+
+
+def test_a_truncated_card_says_what_brings_it(tmp_path: Path) -> None:
+    folder = put(tmp_path / "zoo")
+    (tmp_path / "zoo.dvc").touch()
+    for broken in (b'{"meth', b"\xff\xfe"):
+        (folder / "card.json").write_bytes(broken)
+        with pytest.raises(
+            UserError, match=r"card\.json: the file: Invalid JSON.*dvc pull --force"
+        ):
+            Entry.read(folder)
 
 
 def test_a_name_cannot_lead_out_of_the_zoo(homes: tuple[Path, Path]) -> None:
@@ -152,8 +168,8 @@ def test_a_history_says_what_was_before_and_what_came_then() -> None:
 def test_an_entry_that_began_from_another_tells_both(tmp_path: Path) -> None:
     first = Entry.read(put(tmp_path / "zoo"))
     second = Entry.read(put(tmp_path / "zoo", "adain", steps=300, pretrained=first.facts))
-    once = "12,000 steps on photographs and Van Gogh, then 300"
-    assert zoo_files.trained_on(second.facts) == once
+    assert zoo_files.trained_on(second.facts) == "12,300 steps on photographs and Van Gogh"
+    assert second.card.all_hours == first.card.hours + second.card.hours
     begun = "12,000 steps on photographs and Van Gogh, then 300 steps on the sample"
     facts = {**second.facts, "data": "the sample"}
     assert zoo_files.trained_on(facts) == begun

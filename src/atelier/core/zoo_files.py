@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from atelier.core.config import UserError
 from atelier.core.paths import CARD, WEIGHTS, plain
@@ -28,7 +28,9 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 class Begun(BaseModel):
-    """``Entry.facts`` as they stand on cards; unknown keys are ignored."""
+    """``Entry.facts`` as they stand on cards; unknown keys are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     entry: str
     steps: int = Field(ge=0)
@@ -65,21 +67,13 @@ class ZooCard(BaseModel):
     """Of the weights."""
     probe: list[float]
     """Coarse output for two fixed pictures; see ``methods.warm_start.probe``."""
-    pretrained: dict[str, Any] | None = None
-    """``Entry.facts`` of the entry its own training began from."""
-
-    @field_validator("pretrained")
-    @classmethod
-    def _valid(cls, facts: dict[str, Any] | None) -> dict[str, Any] | None:
-        if facts is not None:
-            Begun.model_validate(facts)
-        return facts
+    pretrained: Begun | None = None
+    """Of the entry its own training began from."""
 
     @property
     def all_hours(self) -> float:
-        """Hours of training in all phases, so far as they were recorded."""
-        begun = Begun.model_validate(self.pretrained) if self.pretrained else None
-        total = self.hours
+        """Hours of training in all phases, as far as they were recorded."""
+        total, begun = self.hours, self.pretrained
         while begun:
             total, begun = total + (begun.hours or 0), begun.pretrained
         return total
@@ -127,7 +121,8 @@ class Entry:
             "data": card.data,
             "sha256": card.sha256,
         }
-        return found | ({"pretrained": card.pretrained} if card.pretrained else {})
+        before = card.pretrained
+        return found | ({"pretrained": before.model_dump(exclude_none=True)} if before else {})
 
     def weights(self) -> Path:
         """Return the file of the weights, verified by the hash on the card.
@@ -261,14 +256,16 @@ def project_entry(name: str, root: Path) -> Entry:
 def trained_on(facts: Mapping[str, Any]) -> str:
     """Return ``12,000 steps on photographs and Van Gogh``; of ``facts``, or of an entry's card.
 
-    Data are named once: ``…, then 600`` on the same, ``…, then 600 steps on the sample``.
+    Phases on the same data are added up: ``…, then 600 steps on the sample`` are on others.
     """
     steps, before = facts.get("steps"), facts.get("pretrained")
-    own = f"{steps:,} steps on {facts.get('data')}" if isinstance(steps, int) else ""
-    if not isinstance(before, Mapping) or not own:
+    if not isinstance(steps, int):
+        return ""
+    while isinstance(before, Mapping) and before.get("data") == facts.get("data"):
+        steps, before = steps + before.get("steps", 0), before.get("pretrained")
+    own = f"{steps:,} steps on {facts.get('data')}"
+    if not isinstance(before, Mapping):
         return own
-    if before.get("data") == facts.get("data"):
-        own = f"{steps:,}"
     return f"{trained_on(before)}, then {own}" if steps else trained_on(before)
 
 
