@@ -63,7 +63,7 @@ grid: $(VENV)/.installed  ## renew the README's picture from the comparison's gr
 ui: $(VENV)/.installed  ## MLflow on http://127.0.0.1:5000
 	@atelier ui --port $(PORT)
 
-dashboard: $(VENV)/.installed  ## the comparison on http://localhost:8501
+dashboard: $(VENV)/.installed data  ## the comparison on http://localhost:8501
 	streamlit run dashboard/app.py
 
 table: $(VENV)/.installed  ## the comparison in the terminal
