@@ -169,7 +169,7 @@ def test_an_entry_that_began_from_another_tells_both(tmp_path: Path) -> None:
     first = Entry.read(put(tmp_path / "zoo"))
     second = Entry.read(put(tmp_path / "zoo", "adain", steps=300, pretrained=first.facts))
     assert zoo_files.trained_on(second.facts) == "12,300 steps on photographs and Van Gogh"
-    assert second.card.all_hours == first.card.hours + second.card.hours
+    assert zoo_files.in_all(second.facts, "hours") == first.card.hours + second.card.hours
     begun = "12,000 steps on photographs and Van Gogh, then 300 steps on the sample"
     facts = {**second.facts, "data": "the sample"}
     assert zoo_files.trained_on(facts) == begun

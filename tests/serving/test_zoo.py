@@ -121,8 +121,9 @@ def test_check_names_what_is_wrong_with_which_entry(root: Path, monkeypatch) -> 
 
 def test_steps_are_counted_from_the_first_weights_on() -> None:
     first = {"steps": 1000, "data": "photographs"}
-    assert zoo.steps_in_all(first) == 1000
-    assert zoo.steps_in_all({"steps": 0, "pretrained": {"steps": 600, "pretrained": first}}) == 1600
+    assert zoo_files.in_all(first, "steps") == 1000
+    second = {"steps": 0, "pretrained": {"steps": 600, "pretrained": first}}
+    assert zoo_files.in_all(second, "steps") == 1600
 
 
 def added(root: Path, name: str = "cut", source: Path | None = None, **given: str) -> zoo.Entry:

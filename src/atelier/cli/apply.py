@@ -68,11 +68,14 @@ def _row(root: Path | None, params: Params | None, name: str, *, ready: bool) ->
     from atelier.methods.base import system_of  # noqa: PLC0415
     from atelier.serving.model_card import headline  # noqa: PLC0415
     from atelier.serving.saved_method import recipe  # noqa: PLC0415
-    from atelier.serving.zoo import steps_in_all  # noqa: PLC0415
 
     if ready:
         found = recipe(root, params, name)
-        status = f"pretrained, {steps_in_all(found.card):,} steps" if found.entry else "ready"
+        status = (
+            f"pretrained, {zoo_files.in_all(found.card, 'steps'):,} steps"
+            if found.entry
+            else "ready"
+        )
         kind, block = found.kind, found.block
     elif params and name in params.method_names:
         block = params.method(name)

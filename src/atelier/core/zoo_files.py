@@ -70,14 +70,6 @@ class ZooCard(BaseModel):
     pretrained: Begun | None = None
     """Of the entry its own training began from."""
 
-    @property
-    def all_hours(self) -> float:
-        """Hours of training in all phases, as far as they were recorded."""
-        total, begun = self.hours, self.pretrained
-        while begun:
-            total, begun = total + (begun.hours or 0), begun.pretrained
-        return total
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -251,6 +243,15 @@ def project_entry(name: str, root: Path) -> Entry:
     entry = Entry.read(folder)
     entry.weights()
     return entry
+
+
+def in_all(facts: Mapping[str, Any], key: str) -> float:
+    """Return ``steps`` or ``hours`` of an entry's card, with those of all that it began from.
+
+    What was not recorded counts 0.
+    """
+    before = facts.get("pretrained")
+    return (facts.get(key) or 0) + (in_all(before, key) if before else 0)
 
 
 def trained_on(facts: Mapping[str, Any]) -> str:

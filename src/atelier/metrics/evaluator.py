@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -103,14 +102,14 @@ class Evaluator:
         self, reference: Reference, sets: Sequence[Sequence[Pair]]
     ) -> list[tuple[dict[str, Tensor], Tensor]]:
         """Return what is measured of every picture, see ``set_values``."""
-        every = reference.with_all()
+        known = reference.every
         return set_values(
             self.networks,
             sets,
-            every.styles,
+            {name: style for part in known for name, style in part.styles.items()},
             self.batch,
             self.embed,
-            every.textures,
+            {name: texture for part in known for name, texture in part.textures.items()},
             list(reference.styles),
         )
 
@@ -156,13 +155,10 @@ class Reference:
         """File names, sorted; held-out ones follow."""
         return sorted(self.styles) + (sorted(self.held_out.styles) if self.held_out else [])
 
-    def with_all(self) -> Reference:
-        """Return one set of all paintings, held-out ones and those by others included."""
-        every = Reference(self.vectors, self.styles, self.textures)
-        for more in filter(None, (self.held_out, self.others)):
-            vectors = torch.cat([every.vectors, more.vectors])
-            every = Reference(vectors, more.styles | every.styles, more.textures | every.textures)
-        return every
+    @property
+    def every(self) -> list[Reference]:
+        """All sets that a picture's own painting may be from; of one name, the last one counts."""
+        return [part for part in (self.others, self.held_out, self) if part]
 
 
 def labelled(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -72,25 +72,19 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def steps_in_all(facts: Mapping[str, Any]) -> int:
-    """Return the steps of an entry's card, with those of the weights that it began from."""
-    before = facts.get("pretrained")
-    return int(facts.get("steps") or 0) + (steps_in_all(before) if before else 0)
-
-
 def row(entry: Entry) -> list[str]:
     """Return the main facts of a card, the columns of ``HEAD``."""
-    card = entry.card
+    card, facts = entry.card, entry.facts
     figures = [card.scores.get(key) for key in (HEADLINE, PRICE)]
     return [
         entry.name,
         str(card.parameters.get("class")),
-        f"{steps_in_all(card.model_dump()):,}",
-        f"{card.all_hours:.1f}",
+        f"{zoo_files.in_all(facts, 'steps'):,}",
+        f"{zoo_files.in_all(facts, 'hours'):.1f}",
         f"{size(entry.folder) / 1e6:.1f}",
         *(f"{value:.4g}" if isinstance(value, int | float) else "-" for value in figures),
         str(card.scores.get("features", "-")),
-        zoo_files.trained_on(card.model_dump()) if card.pretrained else card.data,
+        zoo_files.trained_on(facts) if card.pretrained else card.data,
     ]
 
 
