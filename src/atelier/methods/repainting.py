@@ -24,7 +24,8 @@ class RepaintingSettings(ArbitrarySettings):
     """Weights of the losses, see ``nn.identity_losses``."""
 
     load_size: int | None = Field(512, ge=32)
-    """Unlike the authors' code, which stretches to a square of 512, the aspect ratio is kept."""
+    """Unlike StyTr²'s code and the reimplementation of SANet, which stretch to a square of 512, the
+    aspect ratio is kept."""
     content_weight: float = Field(ge=0)
     style_weight: float = Field(ge=0)
     identity_weight: float = Field(50.0, ge=0)

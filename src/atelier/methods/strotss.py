@@ -47,11 +47,11 @@ PUBLISHED_LAYERS = (
 )
 """Of VGG16, as in the authors' code; with RGB 2,179 features a position."""
 LEVELS = 5
-"""Of the pyramid whose entries are optimised (§3.5)."""
+"""Of the pyramid whose entries are optimised (§2.5)."""
 
 
 class StrotssSettings(OptimisationSettings):
-    """Settings of one ``strotss`` entry in ``params.yaml``; defaults are the paper's (§3.5)."""
+    """Settings of one ``strotss`` entry in ``params.yaml``; defaults are the paper's (§2.5)."""
 
     layers: tuple[str, ...] = Field(PUBLISHED_LAYERS, min_length=1)
     content_weight: float = Field(16.0, gt=0)
@@ -64,7 +64,7 @@ class StrotssSettings(OptimisationSettings):
     coarsest: int = Field(64, ge=32)
     """Long side in pixels where the optimisation begins."""
     steps: int = Field(200, ge=1)
-    """Steps at the smallest size."""
+    """Steps at the smallest size; 250 at every size in the authors' code."""
     refine_steps: int | None = Field(None, ge=1)
     """Steps at each of the other sizes; None: as many."""
     lr: float = Field(2e-3, gt=0)
@@ -151,8 +151,6 @@ class Strotss(Optimisation[StrotssSettings]):
     @classmethod
     def build(cls, settings: StrotssSettings, *, seed: int, device: str) -> Self:
         """Load the perceptual network the settings name."""
-        # Unlike the authors' code, which feeds pixels in 0-1, the network normalises its input as
-        # it was trained.
         features = load_features(
             settings.features,
             settings.layers,
@@ -170,7 +168,7 @@ class Strotss(Optimisation[StrotssSettings]):
         return [s.steps] + [s.refine_steps or s.steps] * (sizes - 1)
 
     def guided(self, content: Tensor, style: Tensor, regions: Regions | None) -> Iterator[Iterate]:
-        """Yield every step of ``iterates`` under guidance by regions (§3.4).
+        """Yield every step of ``iterates`` under guidance by regions (§2.4).
 
         Args:
             content: (B, 3, H, W) in [0, 1].
@@ -189,7 +187,7 @@ class Strotss(Optimisation[StrotssSettings]):
         sizes = coarse_to_fine(int(content.shape[2]), int(content.shape[3]), s.coarsest)
         pairs = zip(*(pictures_by_size(p, len(sizes)) for p in (content, style)), strict=True)
         generator = Generator().manual_seed(self.seed)
-        # the highest frequencies of the photograph on the painting's mean colour (§3.5)
+        # the highest frequencies of the photograph on the painting's mean colour (§2.5)
         image = style.mean((2, 3), keepdim=True)
         for level, (pair, steps) in enumerate(zip(pairs, self._plan(len(sizes)), strict=True)):
             last = level == len(sizes) - 1

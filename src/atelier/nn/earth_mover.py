@@ -1,6 +1,6 @@
 """Losses of style transfer by relaxed optimal transport and self-similarity (STROTSS).
 
-After Kolkin, Salavon & Shakhnarovich, CVPR 2019 (arXiv 1904.12785), §3; details that the paper
+After Kolkin, Salavon & Shakhnarovich, CVPR 2019 (arXiv 1904.12785), §2; details that the paper
 omits follow its authors' code. Pure functions of tensors, one value per picture, in float32 even
 under autocast.
 
@@ -25,7 +25,7 @@ infinite."""
 SUM_EPS = 1e-3
 """Added to a column of distances, whose sum is near N, but 0 in a picture of one colour."""
 GUIDANCE = 5.0
-"""β of §3.4: factor of a cost within a pair of regions."""
+"""β of §2.4: factor of a cost within a pair of regions."""
 DECORRELATED = (
     (1 / sqrt(3), 1 / sqrt(3), 1 / sqrt(3)),
     (-1 / sqrt(3), (3 + sqrt(3)) / 6, (sqrt(3) - 3) / 6),
@@ -35,7 +35,7 @@ DECORRELATED = (
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return 1 - cos between all pairs (§3.2): (B, N, D) and (B, M, D) to (B, N, M), in [0, 2]."""
+    """Return 1 - cos between all pairs (§2.2): (B, N, D) and (B, M, D) to (B, N, M), in [0, 2]."""
     with torch.autocast(a.device.type, enabled=False):
         return (1 - products(_directions(a), _directions(b))).clamp_min(0)
 
@@ -56,7 +56,7 @@ def euclidean_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def relaxed_emd(costs: Tensor) -> Tensor:
-    """Return the relaxed earth mover's distance (§3.2): the larger one-sided transport, (B,).
+    """Return the relaxed earth mover's distance (§2.2): the larger one-sided transport, (B,).
 
     Args:
         costs: (B, N, M), not negative; infinite where guidance forbids a match. A position without
@@ -72,7 +72,7 @@ def _mean_finite(least: Tensor) -> Tensor:
 
 
 def guided(costs: Tensor, output: Tensor, painting: Tensor, factor: float = GUIDANCE) -> Tensor:
-    """Return the costs under guidance by regions (§3.4), (B, N, M).
+    """Return the costs under guidance by regions (§2.4), (B, N, M).
 
     β·cost within a pair of regions, infinite from a region of the output to elsewhere, and as they
     are from positions of no region. Unlike the paper, a region whose counterpart has none of the
@@ -90,7 +90,7 @@ def guided(costs: Tensor, output: Tensor, painting: Tensor, factor: float = GUID
 
 
 def moment_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Return |μ - μ'|₁ / D + |Σ - Σ'|₁ / D² (§3.2), (B,): keeps the magnitude cosines ignore.
+    """Return |μ - μ'|₁ / D + |Σ - Σ'|₁ / D² (§2.2), (B,): keeps the magnitude cosines ignore.
 
     Args:
         features: (B, N, D).
@@ -112,7 +112,7 @@ def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def colour_loss(output: Tensor, painting: Tensor) -> Tensor:
-    """Return the relaxed EMD between colours (§3.2, ℓp), (B,).
+    """Return the relaxed EMD between colours (§2.2, ℓp), (B,).
 
     Computed in a decorrelated space; the cost is Euclidean plus cosine, as in the authors' code,
     unlike the paper's text, which names the Euclidean distance only.
@@ -135,7 +135,7 @@ def self_similarity(features: Tensor) -> Tensor:
 
 
 def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Return the difference of a picture's self-similarity from the target's (§3.3), (B,).
+    """Return the difference of a picture's self-similarity from the target's (§2.3), (B,).
 
     (1/N) Σᵢⱼ |D/ΣᵢD - D'/ΣᵢD'|. Unlike the paper's mean over N² pairs, multiplied by N as in the
     authors' code: the terms are of order 1/N, and α = 16 would have no effect.

@@ -1,7 +1,7 @@
 """Hypercolumns: all layers of a network at single positions of a picture.
 
 After Hariharan et al., "Hypercolumns for Object Segmentation and Fine-grained Localization", CVPR
-2015, as Kolkin et al. 2019 (§3.1) use them.
+2015, as Kolkin et al. 2019 (§2.1) use them.
 
 Shapes: B pictures of H×W, N positions (row, column) in pixels, D the sum of the layers' widths.
 """
@@ -19,9 +19,10 @@ from torch import Generator, Tensor
 def random_positions(height: int, width: int, count: int, generator: Generator) -> Tensor:
     """Return ``count`` distinct positions, or all if there are fewer: (N, 2), int64.
 
-    Sampling of Kolkin et al. 2019, §3.5. Unlike the paper, which takes a regular grid with a random
-    offset from the output, positions are drawn there as well, as in the authors' code: a regular
-    grid leaves its period in the picture.
+    Sampling of Kolkin et al. 2019, §2.5. Unlike the paper, which takes a regular grid with a random
+    offset from the output, positions are drawn there as well: a regular grid leaves its period in
+    the picture. The authors' code shuffles the rows and the columns of its grid independently,
+    which is nearly that.
     """
     chosen = torch.randperm(height * width, generator=generator)[:count]
     return torch.stack([chosen // width, chosen % width], 1)

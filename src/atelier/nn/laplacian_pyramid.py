@@ -1,6 +1,6 @@
 """Laplacian pyramids by bilinear resizing, and their optimisation from coarse to fine.
 
-After Kolkin et al. 2019 (§3.5) and 2022: an output is optimised over the entries of its pyramid
+After Kolkin et al. 2019 (§2.5) and 2022: an output is optimised over the entries of its pyramid
 instead of over pixels, so that one step of an optimiser changes both colours of large areas and
 detail. The methods that do so differ only in their objective.
 
@@ -34,7 +34,8 @@ def half(size: tuple[int, int]) -> tuple[int, int]:
 def decompose(image: Tensor, levels: int) -> list[Tensor]:
     """Return the Laplacian pyramid of (B, C, H, W): ``levels`` residuals, then the base.
 
-    A residual is what a picture loses when halved and enlarged again; halving ends at 1×1.
+    A residual is what a picture loses when halved and enlarged again; halving ends at 1×1. Unlike
+    STROTSS's code, which aligns corners here and not elsewhere, enlarging is the same everywhere.
     """
     pyramid = []
     for _ in range(levels):

@@ -40,7 +40,8 @@ def stacked_layers(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
 def resized_layers(layers: Iterable[Tensor], size: tuple[int, int]) -> Iterator[Tensor]:
     """Yield the layers (B, C, h, w), resized bilinearly: each (B, N, C), N = ``size``.
 
-    Divided by their width, so that wide layers do not dominate the cosine (authors' code).
+    Divided by their width, so that wide layers do not dominate the cosine (authors' code). Unlike
+    there, where corners are aligned, positions are centres, as everywhere in this project.
     """
     for layer in layers:
         yield flatten(F.interpolate(layer.float(), size, mode="bilinear")) / layer.shape[1]
@@ -84,8 +85,9 @@ def replace_features(content: Tensor, paintings: Callable[[], Iterable[Tensor]])
     Args:
         content: (B, N, D).
         paintings: returns parts of the painting's features (B, M, D), such as its rotations; they
-            are centred by their common mean, the content by its own. Called twice, so that one
-            part at a time is held.
+            are centred by their common mean, the content by its own; unlike the authors' code, which
+            centres the content in parts of as many rows as fit into memory. Called twice, so that
+            one part at a time is held.
 
     Returns:
         (B, N, D), rows of ``paintings``, not centred.

@@ -18,7 +18,8 @@ from torch import Tensor
 from atelier.nn.pretrained.diffusion import LatentDiffusion
 
 STD_EPS = 1e-4
-"""Added to the standard deviation of the latents that are normalised, as in the authors' code."""
+"""Added to the standard deviation of the latents that are normalised, as in the authors' second
+code; their first adds nothing."""
 
 
 class Projections(NamedTuple):
