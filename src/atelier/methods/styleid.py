@@ -32,8 +32,7 @@ code; unlike in their second one, which begins at 7."""
 
 
 class StyleIdSettings(Settings):
-    """Settings of a ``styleid`` entry in ``params.yaml``; defaults are those of the authors' first
-    code."""
+    """Settings of a ``styleid`` entry in ``params.yaml``; defaults: the authors' first code."""
 
     model: str = Field("CompVis/stable-diffusion-v1-4", min_length=1)
     """A local folder in the layout of ``diffusers``, or an id of the Hugging Face hub. Only

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Unlike the authors' code, which has an older edition of this matrix, rounded: the one published now
+# Unlike the authors' code, which has an older, rounded edition of this matrix
 TO_CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
