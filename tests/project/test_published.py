@@ -22,7 +22,10 @@ LOADER = {"flip": False, "enlarge": False}  # resize, random crop
         ("efdm", {**LOADER, "style_weight": 10.0, "identity_weight": 0.0}),
         ("wct", {**LOADER, "content_weight": 1.0, "identity_weight": 3 / 8}),  # λ = 1, as means
         ("sanet", {**LOADER, "content_weight": 1.0, "style_weight": 3.0, "identity_weight": 50.0}),
-        ("stytr2", {**LOADER, "content_weight": 7.0, "style_weight": 10.0, "identity_weight": 70}),
+        (
+            "stytr2",
+            {**LOADER, "content_weight": 7.0, "style_weight": 10.0, "identity_weight": 70.0},
+        ),
     ],
 )
 def test_systems_for_any_painting(name: str, published: dict[str, Any]) -> None:

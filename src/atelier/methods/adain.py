@@ -172,8 +172,9 @@ class AdaIN(Arbitrary[AdaINSettings]):
     def _reconstruction(self, batch: Batch) -> Losses:
         """Return reconstruction losses in features and pixels (WCT, §3.1); no style is used.
 
-        The paper's λ of 1 between sums is an ``identity_weight`` of 3/8 of ``content_weight``, as a
-        picture has 3·H·W pixels and 8·H·W features; ``style_weight`` has no effect.
+        The paper weighs both sums alike (λ = 1): here, with means, ``identity_weight`` is 3/8 of
+        ``content_weight``, as there are 3·H·W pixel values and, at VGG19's relu4_1, 8·H·W features.
+        ``style_weight`` has no effect.
         """
         s, apart = self.settings, self.loss_features is not self.features
         with torch.no_grad():

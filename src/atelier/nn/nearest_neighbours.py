@@ -85,9 +85,8 @@ def replace_features(content: Tensor, paintings: Callable[[], Iterable[Tensor]])
     Args:
         content: (B, N, D).
         paintings: returns parts of the painting's features (B, M, D), such as its rotations; they
-            are centred by their common mean, the content by its own. Unlike the authors' code,
-            which centres the content in parts of as many rows as fit into memory. Called twice,
-            so that one part at a time is held.
+            are centred by their common mean, the content by its own (in the authors' code by that
+            of as many rows as fit into memory). Called twice, so that one part at a time is held.
 
     Returns:
         (B, N, D), rows of ``paintings``, not centred.
