@@ -18,9 +18,9 @@ LOADER = {"flip": False, "enlarge": False}  # resize, random crop
 @pytest.mark.parametrize(
     ("name", "published"),
     [
-        ("adain", {**LOADER, "style_weight": 10.0, "identity_weight": 0.0}),
-        ("efdm", {**LOADER, "style_weight": 10.0, "identity_weight": 0.0}),
-        ("wct", {**LOADER, "content_weight": 1.0, "identity_weight": 3 / 8}),  # λ = 1, as means
+        ("adain", {**LOADER, "style_weight": 10.0, "identity_weight": None}),
+        ("efdm", {**LOADER, "style_weight": 10.0, "identity_weight": None}),
+        ("wct", {**LOADER, "content_weight": 1.0, "identity_weight": None}),
         ("sanet", {**LOADER, "content_weight": 1.0, "style_weight": 3.0, "identity_weight": 50.0}),
         (
             "stytr2",
