@@ -117,6 +117,46 @@ def test_large_layers_are_thinned() -> None:
     assert nnst._thinned(layer[..., :2, :], torch.tensor([0.9, 0.9])).shape == (1, 2 * 70, 1)
 
 
+def test_distances_are_between_the_mean_colours_of_cells() -> None:
+    image = torch.zeros(1, 3, 8, 8)
+    image[0, 0, :4, 4:] = 0.3
+    image[0, 1, 4:, :4] = 0.4
+    image[0, 2, 4::2, 4:] = 0.1  # every other row: 0.05 on average
+    expected = [[0.0, 0.3, 0.4, 0.05], [0.3, 0.0, 0.5, 0.3041381], [0.4, 0.5, 0.0, 0.4031129]]
+    found = nnst.colour_distances(image, (2, 2))
+    torch.testing.assert_close(found[0, :3], torch.tensor(expected))
+    sizes = ((256, 256), (75, 100), (32, 2000))
+    cells = [nnst._cells(torch.zeros(1, 3, *size)) for size in sizes]
+    assert cells == [(32, 32), (24, 32), (1, 32)]
+
+
+def test_without_a_weight_there_is_no_content_loss() -> None:
+    found = run(system(steps=1), smooth(1), smooth(1, seed=1))
+    assert [list(step.losses) for step in found] == [["total"]] * 2
+
+
+def test_the_content_loss_keeps_distances_of_colours_until_the_last_split_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nnst, "SPLIT_CONTENT", 3)
+    content = 0.25 + smooth(2, 40, 48) / 2  # far from 0 and 1, at which results are clamped
+    wanted = nnst.colour_distances(content, (26, 32))
+
+    def off(image: Tensor) -> Tensor:
+        return (nnst.colour_distances(image, (26, 32)) - wanted).abs().mean((1, 2))
+
+    style = smooth(2, 36, 32, seed=1)
+    plain, kept = (
+        run(system(steps=6, lr=0.02, content_weight=weight), content, style) for weight in (0, 20)
+    )
+    assert ["content" in step.losses for step in kept] == [True] * 9 + [False] * 3
+    second, image, method = kept[1].losses, kept[0].image, system()
+    torch.testing.assert_close(second["content"], off(image))
+    matched = method._matched(method._target(content, style, None), image)["total"]
+    torch.testing.assert_close(second["total"], matched + 20 * off(image))
+    assert (off(kept[5].image) < 0.5 * off(plain[5].image)).all()
+
+
 def test_the_palette_is_matched_once_at_the_end() -> None:
     content, style = smooth(1, 32, 32), smooth(1, 32, 32, seed=1)
     plain, coloured = (run(system(palette=p), content, style) for p in (False, True))
@@ -140,6 +180,7 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
     ("overrides", "message"),
     [
         ({"alpha": 1.5}, r"methods\.nnst\.alpha: .*less than or equal to 1"),
+        ({"content_weight": -1}, r"methods\.nnst\.content_weight: .*greater than or equal to 0"),
         ({"split_steps": -1}, r"methods\.nnst\.split_steps: .*greater than or equal to 0"),
         ({"layers": ["relu9_1"]}, r"random has no layer 'relu9_1'"),
         ({"rotations": 2}, r"methods\.nnst\.rotations: no such setting"),

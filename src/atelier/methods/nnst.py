@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import Adam
@@ -51,6 +53,14 @@ LONGEST = 64
 """Positions a side has at most where the layers are matched one by one."""
 LEVELS = 8
 """Of the pyramid whose entries are optimised; it ends before at 1×1."""
+CELLS = 32
+"""Cells of the longer side whose colours the content loss compares."""
+SPLIT_CONTENT = 101
+"""Of the steps with split layers, those that have the content loss (authors' code)."""
+
+
+Objective = Callable[[Tensor], dict[str, Tensor]]
+"""Picture to losses, (B,) each; ``total`` is minimised."""
 
 
 class NnstSettings(OptimisationSettings):
@@ -69,6 +79,9 @@ class NnstSettings(OptimisationSettings):
     split_steps: int | None = Field(None, ge=0)
     """Steps at the full size with the layers matched one by one, anew in each; None: as many."""
     lr: float = Field(2e-3, gt=0)
+    content_weight: float = Field(0.0, ge=0)
+    """Of a loss that keeps the distances between colours of the photograph; 0, as published: none.
+    Experimental in the authors' code (`--content_loss`, weight 1)."""
     palette: bool = True
     """Move the photograph's colours to the painting's palette at the end (post-processing)."""
     unit_activations: bool = False
@@ -121,16 +134,31 @@ class Nnst(Optimisation[NnstSettings]):
         for level, (photo, painting) in enumerate(zip(contents, styles, strict=True)):
             image = resize(image, (photo.shape[2], photo.shape[3]))
             target = self._target(photo, painting, image if level else None)
-            objective = partial(self._matched, target)
+            objective = self._with_content(content, partial(self._matched, target), s.steps)
             for current, losses in self._optimise(image, objective, s.steps):
                 image = current
                 yield image, losses
         split = partial(self._split, self._painted(style), Generator().manual_seed(self.seed))
-        yield from self._optimise(image, split, self._split_steps)
+        objective = self._with_content(content, split, SPLIT_CONTENT)
+        yield from self._optimise(image, objective, self._split_steps)
 
-    def _optimise(
-        self, image: Tensor, objective: Callable[[Tensor], dict[str, Tensor]], steps: int
-    ) -> Steps:
+    def _with_content(self, content: Tensor, objective: Objective, steps: int) -> Objective:
+        """Add the content loss to the objective's first ``steps`` steps, if it has a weight."""
+        weight, taken = self.settings.content_weight, count()
+        if not weight:
+            return objective
+        wanted = colour_distances(content, cells := _cells(content))
+
+        def with_content(image: Tensor) -> dict[str, Tensor]:
+            losses = objective(image)
+            if next(taken) >= steps:
+                return losses
+            kept = (colour_distances(image, cells) - wanted).abs().mean((1, 2))
+            return {"total": losses["total"] + weight * kept, "content": kept}
+
+        return with_content
+
+    def _optimise(self, image: Tensor, objective: Objective, steps: int) -> Steps:
         return optimise(image, LEVELS, objective, lambda p: Adam(p, lr=self.settings.lr), steps)
 
     def _target(self, photo: Tensor, painting: Tensor, image: Tensor | None) -> Tensor:
@@ -187,6 +215,21 @@ class Nnst(Optimisation[NnstSettings]):
 
     def _rotations(self, painting: Tensor) -> Iterator[Tensor]:
         return iter(rotations(painting) if self.settings.rotate else (painting,))
+
+
+def _cells(image: Tensor) -> tuple[int, int]:
+    """Return how many cells (B, C, H, W) has both ways: ``CELLS`` along its longer side."""
+    height, width = (max(1, side * CELLS // max(image.shape[2:])) for side in image.shape[2:])
+    return height, width
+
+
+def colour_distances(image: Tensor, cells: tuple[int, int]) -> Tensor:
+    """Return the distances between the mean colours of all cells of (B, 3, H, W): (B, N, N).
+
+    Unlike the authors' code, whose colours are of the few pixels at each cell's middle.
+    """
+    colours = flatten(F.interpolate(image, cells, mode="area"))
+    return torch.cdist(colours, colours)
 
 
 def _thinned(layer: Tensor, shift: Tensor) -> Tensor:
