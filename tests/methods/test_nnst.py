@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam
 
@@ -17,8 +18,9 @@ from atelier.nn.laplacian_pyramid import detail, resize
 from atelier.nn.nearest_neighbours import cosine_loss, neighbour_loss, replace_features
 from atelier.nn.palette import match_palette
 from support.nets import quick_random
-from support.optimisation import run, small, total
+from support.optimisation import check_gradients, run, small, total
 from support.steps import smooth
+from support.tensors import uniform
 
 
 def system(seed: int = 0, **settings: Any) -> Nnst:
@@ -117,17 +119,27 @@ def test_large_layers_are_thinned() -> None:
     assert nnst._thinned(layer[..., :2, :], torch.tensor([0.9, 0.9])).shape == (1, 2 * 70, 1)
 
 
-def test_distances_are_between_the_mean_colours_of_cells() -> None:
+def test_distances_are_between_the_mean_colours_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nnst, "CELLS", 2)
     image = torch.zeros(1, 3, 8, 8)
     image[0, 0, :4, 4:] = 0.3
     image[0, 1, 4:, :4] = 0.4
     image[0, 2, 4::2, 4:] = 0.1  # every other row: 0.05 on average
     expected = [[0.0, 0.3, 0.4, 0.05], [0.3, 0.0, 0.5, 0.3041381], [0.4, 0.5, 0.0, 0.4031129]]
-    found = nnst.colour_distances(image, (2, 2))
-    torch.testing.assert_close(found[0, :3], torch.tensor(expected))
-    sizes = ((256, 256), (75, 100), (32, 2000))
-    cells = [nnst._cells(torch.zeros(1, 3, *size)) for size in sizes]
-    assert cells == [(32, 32), (24, 32), (1, 32)]
+    torch.testing.assert_close(nnst.colour_distances(image)[0, :3], torch.tensor(expected))
+
+
+@pytest.mark.parametrize(
+    ("size", "cells"), [((128, 128), (32, 32)), ((75, 100), (24, 32)), ((32, 999), (1, 32))]
+)
+def test_distances_between_colours_nearly_alike_are_exact(
+    size: tuple[int, int], cells: tuple[int, int]
+) -> None:
+    image = 0.7 + 1e-3 * uniform(1, 3, *size)
+    means = F.adaptive_avg_pool2d(image.double(), cells).flatten(2).mT
+    wanted = (means[:, :, None] - means[:, None]).norm(dim=3)
+    found = nnst.colour_distances(image).double()
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
 def test_without_a_weight_there_is_no_content_loss() -> None:
@@ -135,26 +147,49 @@ def test_without_a_weight_there_is_no_content_loss() -> None:
     assert [list(step.losses) for step in found] == [["total"]] * 2
 
 
-def test_the_content_loss_keeps_distances_of_colours_until_the_last_split_steps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(nnst, "SPLIT_CONTENT", 3)
+def test_the_content_loss_keeps_distances_of_colours() -> None:
     content = 0.25 + smooth(2, 40, 48) / 2  # far from 0 and 1, at which results are clamped
-    wanted = nnst.colour_distances(content, (26, 32))
+    style = smooth(2, 36, 32, seed=1)
+    wanted = nnst.colour_distances(content)
 
     def off(image: Tensor) -> Tensor:
-        return (nnst.colour_distances(image, (26, 32)) - wanted).abs().mean((1, 2))
+        return (nnst.colour_distances(image) - wanted).abs().mean((1, 2))
 
-    style = smooth(2, 36, 32, seed=1)
     plain, kept = (
         run(system(steps=6, lr=0.02, content_weight=weight), content, style) for weight in (0, 20)
     )
-    assert ["content" in step.losses for step in kept] == [True] * 9 + [False] * 3
     second, image, method = kept[1].losses, kept[0].image, system()
     torch.testing.assert_close(second["content"], off(image))
     matched = method._matched(method._target(content, style, None), image)["total"]
     torch.testing.assert_close(second["total"], matched + 20 * off(image))
     assert (off(kept[5].image) < 0.5 * off(plain[5].image)).all()
+
+
+def test_the_photograph_has_no_content_loss_at_any_size() -> None:
+    """Cells that do not divide the sides mix more of their neighbours where they are few pixels."""
+    method = system(steps=1, split_steps=1, coarsest=32, content_weight=1.0)
+    found = run(method, smooth(1, 107, 160), smooth(1, seed=1))
+    assert [step.image.shape[2:] for step in found[:2]] == [(53, 80), (107, 160)]
+    first, second, _ = (step.losses["content"].item() for step in found)
+    assert first < 1e-6
+    assert second > 1e-3
+
+
+def test_the_last_split_steps_have_no_content_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert nnst.SPLIT_CONTENT == 101
+    monkeypatch.setattr(nnst, "SPLIT_CONTENT", 3)
+    method = system(steps=5, split_steps=4, content_weight=1.0)
+    found = run(method, smooth(1), smooth(1, seed=1))
+    assert ["content" in step.losses for step in found] == [True] * 8 + [False]
+
+
+def test_gradients_of_the_content_loss_are_those_of_single_pictures() -> None:
+    content, method = smooth(2), system(content_weight=5.0)
+
+    def objective(which: slice) -> nnst.Objective:
+        return method._with_content(content[which], lambda image: {"total": image.mean((1, 2, 3))})
+
+    check_gradients(objective, smooth(2, seed=1), 1e-5)
 
 
 def test_the_palette_is_matched_once_at_the_end() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atelier.nn.transformer import POOLED, StyleTransformer, averages
+from atelier.nn.transformer import POOLED, StyleTransformer
 
 
 def count(part: nn.Module) -> int:
@@ -88,14 +88,6 @@ def test_positions_are_those_of_the_content_in_every_size() -> None:
     torch.testing.assert_close(found, network.position(content))
     large = network.positions(content.repeat_interleave(3, 2).repeat_interleave(3, 3))
     torch.testing.assert_close(large[..., 1::3, 1::3], found)
-
-
-@pytest.mark.parametrize("side", [1, 5, 7, 18, 24, 50])
-def test_averages_are_adaptive_pooling(side: int) -> None:
-    """What an exported graph multiplies by, as ONNX pools to no size that is chosen later."""
-    values = drawn(1, 3, side).double()
-    wanted = F.adaptive_avg_pool1d(values, POOLED)
-    torch.testing.assert_close(values @ averages(side, POOLED, values).mT, wanted)
 
 
 def test_the_order_of_the_styles_patches_has_no_effect() -> None:

@@ -58,8 +58,8 @@ class AdaINSettings(ArbitrarySettings):
     identity_weight: float | None = Field(None, ge=0)
     """Weight of the mean squared error in pixels between a photograph and its reconstruction in its
     own style. Not in the papers of AdaIN and EFDM (SANet has it, Park & Lee 2019, eq. 9): with it
-    the decoder learns to reconstruct pictures in hundreds of steps instead of thousands. None: as
-    published, which is 0 but for ``wct``."""
+    the decoder learns to reconstruct pictures in hundreds of steps instead of thousands. None: the
+    published weight, which is 0 except for ``wct`` (WCT, §3.1: both sums count alike)."""
     lr_decay: float = Field(5e-5, ge=0)
     """The learning rate at step i is lr / (1 + lr_decay · i)."""
     init: Init = "published"
@@ -173,9 +173,9 @@ class AdaIN(Arbitrary[AdaINSettings]):
     def _reconstruction(self, batch: Batch) -> Losses:
         """Return reconstruction losses in features and pixels (WCT, §3.1); no style is used.
 
-        The paper weighs both sums alike (λ = 1): here, with means, ``identity_weight`` is by
-        default 3/8 of ``content_weight``, as there are 3·H·W pixel values and, at VGG19's relu4_1,
-        8·H·W features. ``style_weight`` has no effect.
+        The paper weighs both sums alike (λ = 1). Here they are means: by default pixels count less
+        by the ratio of their number to that of the features, at VGG19's relu4_1 3/8.
+        ``style_weight`` has no effect.
         """
         s, apart = self.settings, self.loss_features is not self.features
         with torch.no_grad():
@@ -187,7 +187,8 @@ class AdaIN(Arbitrary[AdaINSettings]):
         kept = content_loss(self.loss_features(itself)[DEEPEST], aim[DEEPEST]).mean()
         identity = content_loss(itself, batch.content).mean()
         weight = s.identity_weight
-        weight = 3 / 8 * s.content_weight if weight is None else weight
+        if weight is None:
+            weight = s.content_weight * batch.content.numel() / aim[DEEPEST].numel()
         total = s.content_weight * kept + weight * identity
         return {"total": total, "content": kept, "identity": identity}
 

@@ -10,13 +10,13 @@ Shapes: B pictures of H×W, styles h×w.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import Adam
@@ -40,6 +40,7 @@ from atelier.nn.nearest_neighbours import (
     stacked_layers,
 )
 from atelier.nn.palette import match_palette
+from atelier.nn.pooling import average_cells
 from atelier.nn.pretrained.features import load_features
 
 PUBLISHED_LAYERS = (
@@ -54,9 +55,10 @@ LONGEST = 64
 LEVELS = 8
 """Of the pyramid whose entries are optimised; it ends before at 1×1."""
 CELLS = 32
-"""Cells of the longer side whose colours the content loss compares."""
+"""Cells along the longer side, whose mean colours the content loss compares."""
 SPLIT_CONTENT = 101
-"""Of the steps with split layers, those that have the content loss (authors' code)."""
+"""Number of steps with split layers, from the first, that have the content loss: the authors' code
+turns it off after them, for the best results."""
 
 
 Objective = Callable[[Tensor], dict[str, Tensor]]
@@ -80,8 +82,8 @@ class NnstSettings(OptimisationSettings):
     """Steps at the full size with the layers matched one by one, anew in each; None: as many."""
     lr: float = Field(2e-3, gt=0)
     content_weight: float = Field(0.0, ge=0)
-    """Of a loss that keeps the distances between colours of the photograph; 0, as published: none.
-    Experimental in the authors' code (`--content_loss`, weight 1)."""
+    """Weight of a loss that keeps the distances between the photograph's colours; 0, as published:
+    none. Experimental in the authors' code (`--content_loss`, weight 1)."""
     palette: bool = True
     """Move the photograph's colours to the painting's palette at the end (post-processing)."""
     unit_activations: bool = False
@@ -134,7 +136,7 @@ class Nnst(Optimisation[NnstSettings]):
         for level, (photo, painting) in enumerate(zip(contents, styles, strict=True)):
             image = resize(image, (photo.shape[2], photo.shape[3]))
             target = self._target(photo, painting, image if level else None)
-            objective = self._with_content(content, partial(self._matched, target), s.steps)
+            objective = self._with_content(photo, partial(self._matched, target))
             for current, losses in self._optimise(image, objective, s.steps):
                 image = current
                 yield image, losses
@@ -142,18 +144,24 @@ class Nnst(Optimisation[NnstSettings]):
         objective = self._with_content(content, split, SPLIT_CONTENT)
         yield from self._optimise(image, objective, self._split_steps)
 
-    def _with_content(self, content: Tensor, objective: Objective, steps: int) -> Objective:
-        """Add the content loss to the objective's first ``steps`` steps, if it has a weight."""
+    def _with_content(
+        self, photo: Tensor, objective: Objective, steps: float = math.inf
+    ) -> Objective:
+        """Add the content loss to the objective's first ``steps`` steps, if it has a weight.
+
+        Unlike the authors' code, which compares with the photograph at its full size, with that of
+        the size at hand: itself has no loss.
+        """
         weight, taken = self.settings.content_weight, count()
         if not weight:
             return objective
-        wanted = colour_distances(content, cells := _cells(content))
+        wanted = colour_distances(photo)
 
         def with_content(image: Tensor) -> dict[str, Tensor]:
             losses = objective(image)
             if next(taken) >= steps:
                 return losses
-            kept = (colour_distances(image, cells) - wanted).abs().mean((1, 2))
+            kept = (colour_distances(image) - wanted).abs().mean((1, 2))
             return {"total": losses["total"] + weight * kept, "content": kept}
 
         return with_content
@@ -217,18 +225,16 @@ class Nnst(Optimisation[NnstSettings]):
         return iter(rotations(painting) if self.settings.rotate else (painting,))
 
 
-def _cells(image: Tensor) -> tuple[int, int]:
-    """Return how many cells (B, C, H, W) has both ways: ``CELLS`` along its longer side."""
-    height, width = (max(1, side * CELLS // max(image.shape[2:])) for side in image.shape[2:])
-    return height, width
-
-
-def colour_distances(image: Tensor, cells: tuple[int, int]) -> Tensor:
+def colour_distances(image: Tensor) -> Tensor:
     """Return the distances between the mean colours of all cells of (B, 3, H, W): (B, N, N).
 
-    Unlike the authors' code, whose colours are of the few pixels at each cell's middle.
+    Cells are about squares, ``CELLS`` along the longer side. Unlike the authors' code, which takes
+    the colours of single points: the pixels between are then free to stray.
     """
-    colours = flatten(F.interpolate(image, cells, mode="area"))
+    height, width = (max(1, side * CELLS // max(image.shape[2:])) for side in image.shape[2:])
+    colours = flatten(average_cells(image, (height, width)))
+    # centred, as torch gets distances from squares, which cancel where colours are nearly alike
+    colours = colours - colours.mean(1, keepdim=True)
     return torch.cdist(colours, colours)
 
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atelier.nn.pooling import average_cells
+
 POOLED = 18
 """Side of the grid on which positions are computed: n of the paper's §3.2."""
 
@@ -21,20 +23,7 @@ def pool(maps: Tensor, count: int) -> Tensor:
     """Return (B, C, h, w) averaged to a grid of (B, C, count, count)."""
     if not torch.compiler.is_exporting():
         return F.adaptive_avg_pool2d(maps, count)
-    # ONNX has no such pooling of any size: two matrix products with the same cells
-    rows, columns = (averages(side, count, maps) for side in maps.shape[2:])
-    return rows @ maps @ columns.mT
-
-
-def averages(side: int, count: int, like: Tensor) -> Tensor:
-    """Return the matrix (count, side) of adaptive average pooling along one side.
-
-    Cell i averages from floor(i·side/count) to ceil((i + 1)·side/count).
-    """
-    cells, at = (torch.arange(n, device=like.device) for n in (count, side))
-    first, end = cells * side // count, -(-(cells + 1) * side // count)
-    inside = ((at >= first[:, None]) & (at < end[:, None])).to(like.dtype)
-    return inside / inside.sum(1, keepdim=True)
+    return average_cells(maps, (count, count))  # ONNX has no such pooling of any size
 
 
 class Attention(nn.Module):
