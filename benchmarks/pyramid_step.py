@@ -142,17 +142,21 @@ def nnst(method: Any, content: Tensor, style: Tensor, *, split: bool) -> Run:
     def seen(picture: Tensor) -> list[Tensor]:
         return list(network(picture).values())
 
+    def kept(image: Tensor) -> Any:
+        return s.content_weight * (colours_apart(image) - colours).abs().mean()
+
     with torch.no_grad():
+        colours = colours_apart(content)
         table = torch.cat([rows(turned) for turned in rotations(style)])
         target = unit(table[cosines(centred(rows(content)), centred(table)).argmin(1)])
         painted = [seen(turned) for turned in rotations(style)] if split else []
     generator = torch.Generator().manual_seed(method.seed)
 
     def matched(image: Tensor) -> Any:
-        return (1 - (unit(rows(image)) * target).sum(1)).mean()
+        return (1 - (unit(rows(image)) * target).sum(1)).mean() + kept(image)
 
-    def layer_by_layer(image: Tensor) -> Tensor:
-        total = torch.zeros(())
+    def layer_by_layer(image: Tensor) -> Any:
+        total = kept(image)
         for layer, *of_style in zip(seen(image), *painted, strict=True):
             shift = torch.rand(2, generator=generator)
             table = torch.cat([thinned(part, shift) for part in of_style])
@@ -166,6 +170,12 @@ def nnst(method: Any, content: Tensor, style: Tensor, *, split: bool) -> Run:
         (image, _), *_ = islice(run, s.steps)
         run = descend(image, neighbours.LEVELS, adam, layer_by_layer)
     yield from (found for _, found in run)
+
+
+def colours_apart(image: Tensor) -> Any:
+    """Return the distances between the mean colours of 32 × 32 cells of a square picture."""
+    colours = F.adaptive_avg_pool2d(image, neighbours.CELLS)[0].flatten(1).T
+    return (colours[:, None] - colours).pow(2).sum(2).clamp_min(1e-8).sqrt()
 
 
 def centred(rows: Tensor) -> Tensor:

@@ -140,8 +140,12 @@ def transported(features: str, side: int, repeats: int) -> dict[str, Any]:
 
 
 def replaced(features: str, side: int, repeats: int, *, split: bool) -> dict[str, Any]:
-    """Time a step of NNST at one size: towards fixed features, or ``split`` layer by layer."""
-    knobs = {"steps": 1, "split_steps": repeats + 2} if split else {"steps": repeats + 2}
+    """Time a step of NNST at one size: towards fixed features, or ``split`` layer by layer.
+
+    With the content loss and its weight at scale ``demo``.
+    """
+    steps = {"steps": 1, "split_steps": repeats + 2} if split else {"steps": repeats + 2}
+    knobs = {"content_weight": 0.3, **steps}
     return on_pyramid("nnst", features, side, repeats, knobs, partial(pyramid.nnst, split=split))
 
 

@@ -146,6 +146,30 @@ def adain(own: Plain, batch: Batch) -> Any:
     return s.content_weight * loss + s.style_weight * moments_loss(found, style, TAPS[:4])
 
 
+def efdm(own: Plain, batch: Batch) -> Any:
+    """Step as YBZh/EFDM, by an index into sorted values."""
+    s, style, content = own.settings, own.features(batch.style), own.features(batch.content)
+    target = ordered(content["relu4_1"], style["relu4_1"])
+    found = own.features(own.networks["decoder"](target))
+    loss = F.mse_loss(found["relu4_1"], target)
+    moved = sum(F.mse_loss(found[k], ordered(found[k], style[k]).detach()) for k in TAPS[:4])
+    return s.content_weight * loss + s.style_weight * moved
+
+
+def ordered(content: Tensor, style: Tensor) -> Tensor:
+    """Return the style's values in the order of the content's, channel by channel."""
+    (_, order), (values, _) = (torch.sort(part.flatten(2), 2) for part in (content, style))
+    return values.gather(2, order.argsort(2)).view_as(content)
+
+
+def wct(own: Plain, batch: Batch) -> Any:
+    """Step of a decoder that learns to reconstruct; in sums, as in the paper."""
+    wanted = own.features(batch.content)["relu4_1"]
+    itself = own.networks["decoder"](wanted)
+    features = (own.features(itself)["relu4_1"] - wanted).pow(2).sum()
+    return (features + (itself - batch.content).pow(2).sum()) / wanted.numel()
+
+
 def moments_loss(found: Maps, style: Maps, layers: list[str]) -> Any:
     """Return squared differences of channel means and stds, summed over the layers."""
     pairs = (zip(moments(found[k]), moments(style[k]), strict=True) for k in layers)
@@ -268,7 +292,8 @@ def repainted(own: Plain, painted: Any, pair: Any, seen: Any, wanted: Any) -> An
     return s.content_weight * content + s.style_weight * style + identity
 
 
-FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, adaattn, metanet, sanet, stytr2)}
+FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, efdm, wct, adaattn)}
+FORMULAS |= {f.__name__: f for f in (metanet, sanet, stytr2)}
 
 
 def block(name: str, features: str, width: int) -> dict[str, Any]:
@@ -282,6 +307,8 @@ def block(name: str, features: str, width: int) -> dict[str, Any]:
         # a scale near 0 starts with grey pictures, on which different formulas may agree
         "ghiasi": {"encoder_norm": "in", "initial_scale": 1.0, **predictor, **perceptual},
         "adain": {"lr_decay": 0.0},
+        "efdm": {"class": "adain", "matching": "efdm", "lr_decay": 0.0},
+        "wct": {"class": "adain", "matching": "wct", "lr_decay": 0.0},
         "adaattn": {},
         "metanet": perceptual,
         "sanet": {"lr_decay": 0.0} | ({"layer": TAPS[2]} if features == "mini" else {}),
@@ -357,7 +384,8 @@ def peak_mib() -> float:
 
 def compare(knobs: Knobs, precisions: list[str], repeats: int, kind: Any = Plain) -> dict[Any, Any]:
     """Return a system's median seconds: plain, and ours in each precision; losses must agree."""
-    name, build = knobs["class"], partial(make, where="training_step", seed=0, device="cpu")
+    name = knobs.get("matching", knobs["class"])
+    build = partial(make, where="training_step", seed=0, device="cpu")
     methods: dict[str, Any] = {p: build({**knobs, "precision": p}) for p in precisions}
     held, plain = Held(methods["float32"]), kind(methods["float32"], name)
     runs = {"plain": plain.run(held), **{p: ours(m, held) for p, m in methods.items()}}
