@@ -1,6 +1,9 @@
 """The documents: their commands exist, their links lead somewhere, the tree is the repository's."""
 
+import json
 import re
+import subprocess
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +15,7 @@ from typer.main import get_command
 from atelier.cli.main import app
 from atelier.core.config import UserError
 from atelier.methods.base import Kind
+from atelier.metrics.catalogue import FIGURES
 from atelier.nn.losses import StyleLoss
 from tools import artifacts, grid, tree
 
@@ -184,6 +188,29 @@ def test_without_a_grid_the_message_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="make demo"):
         grid.main(tmp_path / "grid.png", tmp_path / "grid.webp")
     assert not list(tmp_path.iterdir())
+
+
+def committed(file: str) -> str:
+    """What the last commit has: results of one's own in the working tree are not the README's."""
+    command = ["git", "show", f"HEAD:./{file}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(done.stderr)
+    return done.stdout
+
+
+def test_the_table_of_the_readme_shows_the_recorded_comparison() -> None:
+    table = committed("README.md").partition("<!-- table: begin")[2].partition("```\n<!--")[0]
+    table = table.partition("```\n")[2].partition("\n\n")[0]
+    head, _, *lines = (re.split(r" {2,}", line.strip()) for line in table.splitlines())
+    rows = {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+    recorded = json.loads(committed("results/comparison/comparison.json"))
+    methods = [name for name in recorded if name in rows]
+    assert len(methods) >= 20
+    assert list(rows)[: len(methods)] == sorted(methods, key=lambda name: recorded[name]["frechet"])
+    for name, key in product(methods, ("frechet", "content", "style", "style_set", "ssim")):
+        wanted = FIGURES[key].text(recorded[name].get(key))
+        assert rows[name][key.replace("_", " ")] == wanted, f"{name}, {key}: renew the table"
 
 
 def test_the_table_of_the_readme_is_marked_for_renewal() -> None:
