@@ -126,7 +126,17 @@ def test_distances_are_between_the_mean_colours_of_cells(monkeypatch: pytest.Mon
     image[0, 1, 4:, :4] = 0.4
     image[0, 2, 4::2, 4:] = 0.1  # every other row: 0.05 on average
     expected = [[0.0, 0.3, 0.4, 0.05], [0.3, 0.0, 0.5, 0.3041381], [0.4, 0.5, 0.0, 0.4031129]]
-    torch.testing.assert_close(nnst.colour_distances(image)[0, :3], torch.tensor(expected))
+    torch.testing.assert_close(nnst.distances(image, "colours")[0, :3], torch.tensor(expected))
+
+
+def test_luminance_leaves_hues_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nnst, "CELLS", 2)
+    red, green = (1.0, 0.0, 0.0), (0.0, 0.299 / 0.587, 0.0)  # of one luminance
+    colours = torch.tensor([red, green, (0.5, 0.5, 0.5), (0.9, 0.9, 0.9)])
+    image = colours.T.view(1, 3, 2, 2)
+    luminance = torch.tensor([0.299, 0.299, 0.5, 0.9])
+    expected = (luminance[:, None] - luminance).abs()[None]
+    torch.testing.assert_close(nnst.distances(image, "luminance"), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +148,7 @@ def test_distances_between_colours_nearly_alike_are_exact(
     image = 0.7 + 1e-3 * uniform(1, 3, *size)
     means = F.adaptive_avg_pool2d(image.double(), cells).flatten(2).mT
     wanted = (means[:, :, None] - means[:, None]).norm(dim=3)
-    found = nnst.colour_distances(image).double()
+    found = nnst.distances(image, "colours").double()
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
@@ -150,10 +160,10 @@ def test_without_a_weight_there_is_no_content_loss() -> None:
 def test_the_content_loss_keeps_distances_of_colours() -> None:
     content = 0.25 + smooth(2, 40, 48) / 2  # far from 0 and 1, at which results are clamped
     style = smooth(2, 36, 32, seed=1)
-    wanted = nnst.colour_distances(content)
+    wanted = nnst.distances(content, "colours")
 
     def off(image: Tensor) -> Tensor:
-        return (nnst.colour_distances(image) - wanted).abs().mean((1, 2))
+        return (nnst.distances(image, "colours") - wanted).abs().mean((1, 2))
 
     plain, kept = (
         run(system(steps=6, lr=0.02, content_weight=weight), content, style) for weight in (0, 20)
@@ -215,6 +225,7 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
     ("overrides", "message"),
     [
         ({"alpha": 1.5}, r"methods\.nnst\.alpha: .*less than or equal to 1"),
+        ({"content_loss": "hue"}, r"methods\.nnst\.content_loss: .*'luminance'.*found 'hue'"),
         ({"content_weight": -1}, r"methods\.nnst\.content_weight: .*greater than or equal to 0"),
         ({"split_steps": -1}, r"methods\.nnst\.split_steps: .*greater than or equal to 0"),
         ({"layers": ["relu9_1"]}, r"random has no layer 'relu9_1'"),

@@ -20,7 +20,7 @@ SYSTEMS: dict[str, tuple[type[Optimisation[Any]], dict[str, Any]]] = {
     "gatys_adam": (Gatys, {"optimizer": "adam", "lr": 0.02, "variable": "pixel", "steps": 6}),
     "gatys_lbfgs": (Gatys, {"optimizer": "lbfgs", "style_weight": 1e3, "steps": 6}),
     "strotss": (Strotss, {"steps": 4}),
-    "nnst": (Nnst, {"palette": True, "content_weight": 1.0}),
+    "nnst": (Nnst, {"palette": True, "content_weight": 1.0, "content_loss": "luminance"}),
 }
 every_system = pytest.mark.parametrize("name", SYSTEMS)
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from torch.optim import Adam
 
 from atelier.core.precision import lowered
 from atelier.methods.optimisation import Optimisation, OptimisationSettings, Steps, activations
+from atelier.nn.colour_transfer import LUMA
 from atelier.nn.laplacian_pyramid import (
     coarse_to_fine,
     detail,
@@ -39,7 +40,7 @@ from atelier.nn.nearest_neighbours import (
     rotations,
     stacked_layers,
 )
-from atelier.nn.palette import match_palette
+from atelier.nn.palette import match_palette, mix_channels
 from atelier.nn.pooling import average_cells
 from atelier.nn.pretrained.features import load_features
 
@@ -61,6 +62,7 @@ SPLIT_CONTENT = 101
 turns it off after them, for the best results."""
 
 
+ContentLoss = Literal["colours", "luminance"]
 Objective = Callable[[Tensor], dict[str, Tensor]]
 """Picture to losses, (B,) each; ``total`` is minimised."""
 
@@ -82,8 +84,11 @@ class NnstSettings(OptimisationSettings):
     """Steps at the full size with the layers matched one by one, anew in each; None: as many."""
     lr: float = Field(2e-3, gt=0)
     content_weight: float = Field(0.0, ge=0)
-    """Weight of a loss that keeps the distances between the photograph's colours; 0, as published:
+    """Weight of a loss that keeps the distances between parts of the photograph; 0, as published:
     none. Experimental in the authors' code (`--content_loss`, weight 1)."""
+    content_loss: ContentLoss = "colours"
+    """Distances in colour, as in the authors' code, or in luminance, which leaves hues to the
+    painting."""
     palette: bool = True
     """Move the photograph's colours to the painting's palette at the end (post-processing)."""
     unit_activations: bool = False
@@ -152,16 +157,16 @@ class Nnst(Optimisation[NnstSettings]):
         Unlike the authors' code, which compares with the photograph at its full size, with that of
         the size at hand: itself has no loss.
         """
-        weight, taken = self.settings.content_weight, count()
+        weight, of, taken = self.settings.content_weight, self.settings.content_loss, count()
         if not weight:
             return objective
-        wanted = colour_distances(photo)
+        wanted = distances(photo, of)
 
         def with_content(image: Tensor) -> dict[str, Tensor]:
             losses = objective(image)
             if next(taken) >= steps:
                 return losses
-            kept = (colour_distances(image) - wanted).abs().mean((1, 2))
+            kept = (distances(image, of) - wanted).abs().mean((1, 2))
             return {"total": losses["total"] + weight * kept, "content": kept}
 
         return with_content
@@ -225,17 +230,18 @@ class Nnst(Optimisation[NnstSettings]):
         return iter(rotations(painting) if self.settings.rotate else (painting,))
 
 
-def colour_distances(image: Tensor) -> Tensor:
-    """Return the distances between the mean colours of all cells of (B, 3, H, W): (B, N, N).
+def distances(image: Tensor, of: ContentLoss) -> Tensor:
+    """Return the distances between the means of all cells of (B, 3, H, W) in [0, 1]: (B, N, N).
 
     Cells are about squares, ``CELLS`` along the longer side. Unlike the authors' code, which takes
-    the colours of single points: the pixels between are then free to stray.
+    single points: the pixels between are then free to stray.
     """
+    image = mix_channels((LUMA,), image) if of == "luminance" else image
     height, width = (max(1, side * CELLS // max(image.shape[2:])) for side in image.shape[2:])
-    colours = flatten(average_cells(image, (height, width)))
-    # centred, as torch gets distances from squares, which cancel where colours are nearly alike
-    colours = colours - colours.mean(1, keepdim=True)
-    return torch.cdist(colours, colours)
+    means = flatten(average_cells(image, (height, width)))
+    # centred, as torch gets distances from squares, which cancel where cells are nearly alike
+    means = means - means.mean(1, keepdim=True)
+    return torch.cdist(means, means)
 
 
 def _thinned(layer: Tensor, shift: Tensor) -> Tensor:
