@@ -56,7 +56,7 @@ LONGEST = 64
 LEVELS = 8
 """Of the pyramid whose entries are optimised; it ends before at 1×1."""
 CELLS = 32
-"""Cells along the longer side, whose mean colours the content loss compares."""
+"""Cells along the longer side, whose means the content loss compares."""
 SPLIT_CONTENT = 101
 """Number of steps with split layers, from the first, that have the content loss: the authors' code
 turns it off after them, for the best results."""
@@ -64,7 +64,7 @@ turns it off after them, for the best results."""
 
 ContentLoss = Literal["colours", "luminance"]
 Objective = Callable[[Tensor], dict[str, Tensor]]
-"""Picture to losses, (B,) each; ``total`` is minimised."""
+"""Function of the picture (B, 3, H, W) that returns losses, (B,) each; ``total`` is minimised."""
 
 
 class NnstSettings(OptimisationSettings):
@@ -154,8 +154,8 @@ class Nnst(Optimisation[NnstSettings]):
     ) -> Objective:
         """Add the content loss to the objective's first ``steps`` steps, if it has a weight.
 
-        Unlike the authors' code, which compares with the photograph at its full size, with that of
-        the size at hand: itself has no loss.
+        Unlike in the authors' code, which compares with the photograph at its full size, it is with
+        the photograph at the size at hand, which has no loss itself.
         """
         weight, of, taken = self.settings.content_weight, self.settings.content_loss, count()
         if not weight:
