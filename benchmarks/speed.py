@@ -142,7 +142,8 @@ def transported(features: str, side: int, repeats: int) -> dict[str, Any]:
 def replaced(features: str, side: int, repeats: int, *, split: bool) -> dict[str, Any]:
     """Time a step of NNST at one size: towards fixed features, or ``split`` layer by layer.
 
-    With the content loss and its weight at scale ``demo``.
+    With the content loss at a small weight: the optimisation begins at the photograph, where the
+    loss is 0 and rounding decides the sign of its gradient.
     """
     steps = {"steps": 1, "split_steps": repeats + 2} if split else {"steps": repeats + 2}
     knobs = {"content_weight": 0.3, **steps}

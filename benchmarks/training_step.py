@@ -292,8 +292,9 @@ def repainted(own: Plain, painted: Any, pair: Any, seen: Any, wanted: Any) -> An
     return s.content_weight * content + s.style_weight * style + identity
 
 
-FORMULAS = {f.__name__: f for f in (fast, ghiasi, adain, efdm, wct, adaattn)}
-FORMULAS |= {f.__name__: f for f in (metanet, sanet, stytr2)}
+FORMULAS = {
+    f.__name__: f for f in (fast, ghiasi, adain, efdm, wct, adaattn, metanet, sanet, stytr2)
+}
 
 
 def block(name: str, features: str, width: int) -> dict[str, Any]:

@@ -16,9 +16,7 @@ from support.scripts import script
 
 pytestmark = pytest.mark.slow
 
-SYSTEMS = [
-    *("fast", "ghiasi", "adain", "efdm", "wct", "adaattn", "metanet", "sanet", "stytr2"),
-]
+SYSTEMS = ["fast", "ghiasi", "adain", "efdm", "wct", "adaattn", "metanet", "sanet", "stytr2"]
 SMALL = {"crop": 32, "batch": 2}
 
 

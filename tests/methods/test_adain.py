@@ -161,6 +161,13 @@ def test_the_decoder_of_wct_learns_to_reconstruct_and_sees_no_style() -> None:
     assert torch.equal(other["total"], found["total"])
 
 
+@pytest.mark.usefixtures("seeded_vgg19")
+def test_with_vgg19_the_pixels_of_wct_weigh_three_eighths() -> None:
+    found = losses(system(features="vgg19", matching="wct", content_weight=2.0))
+    expected = 2 * found["content"] + 0.75 * found["identity"]
+    torch.testing.assert_close(found["total"], expected)
+
+
 MATCHINGS = {"efdm": match_distribution, "wct": match_covariance}
 
 

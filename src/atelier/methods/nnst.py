@@ -60,8 +60,6 @@ CELLS = 32
 SPLIT_CONTENT = 101
 """Number of steps with split layers, from the first, that have the content loss: the authors' code
 turns it off after them, for the best results."""
-
-
 ContentLoss = Literal["colours", "luminance"]
 Objective = Callable[[Tensor], dict[str, Tensor]]
 """Function of the picture (B, 3, H, W) that returns losses, (B,) each; ``total`` is minimised."""
@@ -84,7 +82,7 @@ class NnstSettings(OptimisationSettings):
     """Steps at the full size with the layers matched one by one, anew in each; None: as many."""
     lr: float = Field(2e-3, gt=0)
     content_weight: float = Field(0.0, ge=0)
-    """Weight of a loss that keeps the distances between parts of the photograph; 0, as published:
+    """Weight of a loss that keeps the distances between the photograph's cells; 0, as published:
     none. Experimental in the authors' code (`--content_loss`, weight 1)."""
     content_loss: ContentLoss = "colours"
     """Distances in colour, as in the authors' code, or in luminance, which leaves hues to the
@@ -154,8 +152,8 @@ class Nnst(Optimisation[NnstSettings]):
     ) -> Objective:
         """Add the content loss to the objective's first ``steps`` steps, if it has a weight.
 
-        Unlike in the authors' code, which compares with the photograph at its full size, it is with
-        the photograph at the size at hand, which has no loss itself.
+        ``photo`` has the output's size, unlike in the authors' code, where it is the photograph at
+        its full size: so the photograph itself has no loss at any size.
         """
         weight, of, taken = self.settings.content_weight, self.settings.content_loss, count()
         if not weight:
@@ -233,7 +231,7 @@ class Nnst(Optimisation[NnstSettings]):
 def distances(image: Tensor, of: ContentLoss) -> Tensor:
     """Return the distances between the means of all cells of (B, 3, H, W) in [0, 1]: (B, N, N).
 
-    Cells are about squares, ``CELLS`` along the longer side. Unlike the authors' code, which takes
+    Cells are roughly square, ``CELLS`` along the longer side. Unlike the authors' code, which takes
     single points: the pixels between are then free to stray.
     """
     image = mix_channels((LUMA,), image) if of == "luminance" else image

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from atelier.core.config import UserError
 from atelier.metrics.measures import OfPairs
+from atelier.nn.colour_transfer import LUMA
 
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of R, G, B (ITU-R BT.601), as in Wang's own code."""
 WINDOW, SIGMA = 11, 1.5
 """Side and standard deviation of SSIM's window in pixels."""
 C1, C2 = 0.01**2, 0.03**2
@@ -58,7 +57,7 @@ def _luminance(image: Tensor) -> Tensor:
     exact = image.double()
     if image.shape[1] == 1:
         return exact[:, 0]
-    weights = torch.tensor(LUMINANCE, dtype=exact.dtype, device=exact.device)
+    weights = torch.tensor(LUMA, dtype=exact.dtype, device=exact.device)
     return torch.einsum("bchw,c->bhw", exact, weights)
 
 

@@ -19,7 +19,7 @@ Colour = Literal["keep", "luminance", "coral", "histogram"]
 pixel, by mean and covariance, by the histogram of each channel."""
 COLOURS: tuple[Colour, ...] = get_args(Colour)
 LUMA = (0.299, 0.587, 0.114)
-"""Y of YIQ."""
+"""Weights of R, G and B in luminance (ITU-R BT.601, Y of YIQ); also in SSIM, as in Wang's code."""
 EPS = 1e-5
 """Added to the covariance's diagonal, as a picture of one colour has no variance."""
 

@@ -1,7 +1,7 @@
-"""Adaptive average pooling as two matrix products: for ONNX, MPS, and a gradient without atomics.
+"""Adaptive average pooling as two matrix products.
 
-Torch's own is refused by ONNX and MPS where cells do not divide the sides, and on CUDA its gradient
-adds up in any order.
+Unlike torch's own it can be exported to ONNX for any size, runs on MPS where cells do not divide
+the sides (older versions of torch refuse that), and has a deterministic gradient on CUDA.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 def average_cells(maps: Tensor, cells: tuple[int, int]) -> Tensor:
     """Return the means of (B, C, h, w) over a grid of cells, (B, C, *cells)."""
     sides = zip(maps.shape[2:], cells, strict=True)
-    rows, columns = (averages(side, count, maps) for side, count in sides)
+    rows, columns = (_averages(side, count, maps) for side, count in sides)
     return rows @ maps @ columns.mT
 
 
-def averages(side: int, count: int, like: Tensor) -> Tensor:
+def _averages(side: int, count: int, like: Tensor) -> Tensor:
     """Return the matrix (count, side) of adaptive average pooling along one side.
 
     Cell i averages from floor(i·side/count) to ceil((i + 1)·side/count).
