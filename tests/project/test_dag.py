@@ -127,7 +127,7 @@ def test_votes_are_a_dependency_of_the_comparison_and_no_business_of_gits() -> N
     folder = Results().votes.parent
     assert folder.as_posix() in DAG["compare"]["deps"]
     assert (ROOT / folder / ".gitkeep").is_file()
-    files = [VOTES, f"{VOTES}-wal", f"{VOTES}-shm", f"{VOTES}.lock", Results().votes.as_posix()]
+    files = [VOTES, f"{VOTES}-journal", f"{VOTES}.lock", Results().votes.as_posix()]
     command = ["git", "check-ignore", "--no-index", *files, f"{folder.as_posix()}/.gitkeep"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == files

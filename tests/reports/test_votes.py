@@ -2,6 +2,7 @@
 
 import multiprocessing
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,18 @@ def test_several_voters_at_once_lose_no_vote(tmp_path: Path) -> None:
         assert one.exitcode == 0
     assert len(set(votes.stored(tmp_path))) == 80
     assert sorted(votes.read(tmp_path), key=str) == sorted(votes.stored(tmp_path), key=str)
+
+
+def test_a_first_vote_waits_for_whoever_makes_the_database(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / VOTES, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(votes.add, tmp_path, ONE)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+            other.execute("COMMIT")
+            assert waiting.result()
+    assert votes.read(tmp_path) == (ONE,)
 
 
 def test_readers_do_not_wait_for_a_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

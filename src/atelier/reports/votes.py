@@ -133,8 +133,9 @@ def stored(root: Path) -> list[Vote]:
 def _opened(root: Path) -> Iterator[sqlite3.Connection]:
     path = root / VOTES
     try:
+        # No write-ahead log: SQLite does not wait where two would switch a new file to it at once,
+        # and it is not for network drives. Readers wait for a commit alone, as it is.
         with closing(sqlite3.connect(path, timeout=PATIENCE)) as db:
-            db.execute("PRAGMA journal_mode = WAL")  # readers do not wait for the writer
             db.executescript(_SCHEMA)
             yield db
     except sqlite3.Error as error:
