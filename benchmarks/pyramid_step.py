@@ -135,7 +135,7 @@ def nnst(method: Any, content: Tensor, style: Tensor, *, split: bool) -> Run:
     s, network = method.settings, contiguous(method.features)
 
     def rows(picture: Tensor) -> Tensor:
-        size = [side // neighbours.STRIDE for side in picture.shape[2:]]
+        size = [side // s.stride for side in picture.shape[2:]]
         layers = (F.interpolate(v, size, mode="bilinear") / v.shape[1] for v in seen(picture))
         return torch.cat([*layers], 1)[0].flatten(1).T
 

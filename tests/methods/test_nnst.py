@@ -76,6 +76,15 @@ def test_targets_are_the_paintings_features_for_the_photograph() -> None:
     torch.testing.assert_close(loss, cosine_loss(content, found))
 
 
+@pytest.mark.parametrize(("stride", "places"), [(1, 48 * 40), (2, 24 * 20), (5, 9 * 8)])
+def test_the_stride_is_that_of_the_places_matched(stride: int, places: int) -> None:
+    method, photo, painting = system(stride=stride), smooth(1, 48, 40), smooth(1, seed=1)
+    target = method._target(photo, painting, None)
+    assert target.shape == (1, places, 64 + 128)
+    loss = method._matched(target, photo)["total"]
+    torch.testing.assert_close(loss, cosine_loss(method._hypercolumns(photo), target))
+
+
 def test_what_is_sought_mixes_photograph_and_output() -> None:
     """The output so far has no detail of its own: it is lent the photograph's."""
     photo, painting = smooth(1), smooth(1, seed=1)
@@ -227,6 +236,7 @@ def test_bfloat16_keeps_the_losses_about_as_they_are() -> None:
         ({"alpha": 1.5}, r"methods\.nnst\.alpha: .*less than or equal to 1"),
         ({"content_loss": "hue"}, r"methods\.nnst\.content_loss: .*'luminance'.*found 'hue'"),
         ({"content_weight": -1}, r"methods\.nnst\.content_weight: .*greater than or equal to 0"),
+        ({"stride": 0}, r"methods\.nnst\.stride: .*greater than or equal to 1"),
         ({"split_steps": -1}, r"methods\.nnst\.split_steps: .*greater than or equal to 0"),
         ({"layers": ["relu9_1"]}, r"random has no layer 'relu9_1'"),
         ({"rotations": 2}, r"methods\.nnst\.rotations: no such setting"),

@@ -49,8 +49,6 @@ PUBLISHED_LAYERS = (
     *("relu4_1", "relu4_2", "relu4_3"),
 )
 """Of VGG16. The paper also takes block 5; its authors' code leaves it out, as no better."""
-STRIDE = 4
-"""In pixels: the grid on which hypercolumns are matched."""
 LONGEST = 64
 """Positions a side has at most where the layers are matched one by one."""
 LEVELS = 8
@@ -74,6 +72,9 @@ class NnstSettings(OptimisationSettings):
     the smallest: 1 keeps most of it."""
     rotate: bool = True
     """Take features of the painting turned by 90, 180 and 270 degrees, too."""
+    stride: int = Field(4, ge=1, le=16)
+    """In pixels: the grid on which hypercolumns are matched; 4 in the authors' code. A coarser one
+    than the shallow layers' own leaves the pixels between free, which may show as a weave."""
     coarsest: int = Field(64, ge=32)
     """Long side in pixels where the optimisation begins."""
     steps: int = Field(200, ge=1)
@@ -217,12 +218,13 @@ class Nnst(Optimisation[NnstSettings]):
         return activations(self.features, image, self.settings.precision)
 
     def _hypercolumns(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, H/4 · W/4, D)."""
+        """(B, 3, H, W) to (B, N, D): one for each place of the grid."""
         return stacked_layers(list(self._maps(image).values()), self._size(image))
 
     def _size(self, image: Tensor) -> tuple[int, int]:
         """Return that of the grid of hypercolumns."""
-        return image.shape[2] // STRIDE, image.shape[3] // STRIDE
+        stride = self.settings.stride
+        return image.shape[2] // stride, image.shape[3] // stride
 
     def _rotations(self, painting: Tensor) -> Iterator[Tensor]:
         return iter(rotations(painting) if self.settings.rotate else (painting,))
