@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -119,8 +119,10 @@ def load(root: Path, params: Params, name: str) -> Applied:
         UserError: not trained, or trained with other settings.
     """
     model = recipe(root, params, name).model
-    files = sorted(model.glob("*")) if model else []
-    stamps = [(str(path), path.stat().st_mtime_ns) for path in files]
+    stamps = []
+    for path in sorted(model.glob("[!.]*")) if model else []:
+        with suppress(FileNotFoundError):  # a training has just replaced it
+            stamps.append((str(path), path.stat().st_mtime_ns))
     return _load(root, params, name, (params.key(name.partition(KEPT)[0]), tuple(stamps)))
 
 

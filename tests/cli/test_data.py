@@ -185,6 +185,16 @@ def test_a_replacement_under_way_is_left_alone(project: Path, dvc: list) -> None
     assert (project / ".data.1.part").exists()
 
 
+def test_a_second_download_is_told_of_the_first(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = project / ".checkpoints/fetch"
+    with importer.locked(place / "lock", ""):
+        assert run(monkeypatch, "data", "fetch", "--url", "http://127.0.0.1:9/a.zip") == 1
+    assert "another `atelier data fetch` is at work" in capsys.readouterr().err
+    assert [path.name for path in place.iterdir()] == ["lock"]
+
+
 def test_data_in_place_are_added_as_they_are(project: Path, dvc: list) -> None:
     data = data_folder(project / "data")
     inode = (data / "paintings").stat().st_ino

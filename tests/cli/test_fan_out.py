@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from atelier.cli.fan_out import FanOut, dearest_first, lanes
 from atelier.cluster import dvc
 from atelier.core.config import Params, UserError
 from support.scripts import ROOT
+from support.waiting import becomes
 
 STAND_IN = """
 import os, sys, time
@@ -166,12 +170,26 @@ def test_interrupted_those_running_save_and_end(root: Path) -> None:
     run = FanOut(["a", "long"], [{}, {}], root)
     told = run.run()
     next(told)
-    while not (root / "began").exists():
-        pass
+    assert becomes((root / "began").exists)
     with pytest.raises(KeyboardInterrupt):
         told.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert (root / "interrupted").exists()
     assert not run.dvc.children.running
+
+
+def test_what_is_begun_while_all_are_stopped_is_stopped_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    children, popen = dvc.Children(), subprocess.Popen
+
+    def slow(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        child: subprocess.Popen[bytes] = popen(*args, **options)
+        children.stop()  # another thread's, meanwhile
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    with children.start(["sleep", "600"]) as child:
+        assert child.wait(60) == -signal.SIGTERM
 
 
 def test_what_takes_long_is_begun_first() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from atelier.cluster import node
 from atelier.cluster.node import Reporter, be_interruptible
+from support.waiting import becomes
 
 
 def test_a_log_is_passed_on_as_it_grows_and_begins_again_when_emptied(
@@ -22,11 +23,9 @@ def test_a_log_is_passed_on_as_it_grows_and_begins_again_when_emptied(
     report = Reporter(lambda _: None, passed.append)
     with report.following(path):
         path.write_text("DVC is busy")
-        while not passed:
-            pass
+        assert becomes(lambda: bool(passed))
         path.write_text("a")
-        while "".join(passed) != "DVC is busya":
-            pass
+        assert becomes(lambda: "".join(passed) == "DVC is busya")
         with path.open("a") as file:
             file.write("é, the last words")
     assert "".join(passed) == "DVC is busyaé, the last words"

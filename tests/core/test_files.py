@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from atelier.core.config import UserError
 from atelier.core.files import (
     FULL,
     atomic,
+    atomic_folder,
     disk_reason,
     read_json,
     read_record,
@@ -107,3 +109,49 @@ def test_other_errors_are_not_the_disks() -> None:
     assert disk_reason(ValueError("x")) == disk_reason(FileNotFoundError(2, "no", "a")) == ""
     assert disk_reason(shutil.Error([("a", "b", "no such file")])) == ""
     assert disk_reason(OSError(errno.EDQUOT, "quota")) == FULL
+
+
+def filled(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+def test_a_folder_is_replaced_as_a_unit(tmp_path: Path) -> None:
+    filled(tmp_path / "out", "old")
+    with atomic_folder(tmp_path / "out") as part:
+        (part / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_ctrl_c_while_folders_are_exchanged_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    """Before the first rename, between the two, and after them."""
+    filled(tmp_path / "out", "old")
+    rename, calls = Path.replace, count()
+
+    def interrupted(path: Path, target: Path) -> Path:
+        call = next(calls)
+        if call == renames != 2:
+            raise KeyboardInterrupt
+        moved = rename(path, target)
+        if call == 1 and renames == 2:
+            raise KeyboardInterrupt
+        return moved
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "out") as part:
+        (part / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+
+
+def test_a_folder_whose_exchange_was_killed_is_found_again(tmp_path: Path) -> None:
+    filled(tmp_path / ".out.old", "old")
+    with atomic_folder(tmp_path / "out"):
+        assert (tmp_path / "out/old").exists()
+    filled(tmp_path / ".out.old", "older")
+    with atomic_folder(tmp_path / "out") as part:
+        (part / "new").touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]

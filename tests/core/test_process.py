@@ -7,23 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from atelier.core import process
 from atelier.core.process import dvc_at_work, identity, is_gone
+from support.waiting import becomes
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-PATIENCE = 60.0
-
-
-def becomes(true: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not true() and time.monotonic() < end:
-        time.sleep(0.05)
-    return true()
 
 
 def dead(pid: int) -> bool:
@@ -87,6 +79,25 @@ def test_a_stage_saves_when_its_dvc_is_killed(tmp_path: Path, shell: bool) -> No
     dvc.kill()
     dvc.wait()
     assert becomes((tmp_path / "saved").exists)
+
+
+@pytest.mark.parametrize("shell", [True, False])
+def test_a_stage_whose_dvc_died_before_it_began_does_not_begin(tmp_path: Path, shell: bool) -> None:
+    """As while it imports torch."""
+    if process._runs_dvc(process._command(1)):
+        pytest.skip("PID 1 is DVC here")
+    begun = "import time\nfrom pathlib import Path\nPath('importing').touch()\ntime.sleep(1)\n"
+    (tmp_path / "stage.py").write_text(begun + STAGE + "Path('on').touch()\n")
+    line = f"{sys.executable} stage.py; exit" if shell else [sys.executable, "stage.py"]
+    code = f"import subprocess; subprocess.run({line!r}, shell={shell})"
+    dvc = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "DVC_STAGE": "train@x"}
+    )
+    assert becomes((tmp_path / "importing").exists)
+    dvc.kill()
+    dvc.wait()
+    time.sleep(3)
+    assert not (tmp_path / "pid").exists()
 
 
 def test_dvc_at_work_is_seen_in_its_project_only(tmp_path: Path) -> None:

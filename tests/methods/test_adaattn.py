@@ -177,7 +177,8 @@ def test_the_gradient_reaches_every_trained_parameter_and_no_other(
 
 @pytest.mark.parametrize("overrides", [{}, {"skip": False, "shallow_keys": False}])
 def test_training_lowers_the_loss(overrides: dict[str, Any]) -> None:
-    curve = train(system(**overrides), 10)
+    # at 2e-3 losses jump, and by which amount depends on how the processor rounds
+    curve = train(system(lr=5e-4, **overrides), 10)
     assert curve[-1] < 0.8 * curve[0]
 
 

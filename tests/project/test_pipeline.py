@@ -211,7 +211,7 @@ def test_a_mistake_in_params_stops_everything_before_it_begins(project: Path) ->
 
 def test_killed_in_stylize_it_continues_and_gives_the_same_pictures(project: Path) -> None:
     edit(project, "scales", "smoke", "gatys", "batch", value=1)
-    edit(project, "scales", "smoke", "gatys", "steps", value=12)
+    edit(project, "scales", "smoke", "gatys", "steps", value=40)
     killed = start(project, "stylize@gatys")
     wait_for(lambda: list((project / ".checkpoints").glob("stylize-gatys-*/batch-*.json")), killed)
     kill(killed)

@@ -9,7 +9,7 @@ import pytest
 
 from atelier.core.baselines import BASELINES
 from atelier.core.config import Params, UserError
-from atelier.core.files import write_json
+from atelier.core.files import read_json, write_json
 from atelier.core.paths import Results
 from atelier.core.process import identity
 from atelier.reports import leaderboard
@@ -209,6 +209,20 @@ def test_a_broken_status_record_is_a_failure(tmp_path: Path, content: str) -> No
     row = leaderboard.comparison(tmp_path, ONE).set_index("method").loc["gatys"]
     assert row["status"] == "failed"
     assert "status/gatys.json" in row["error"]
+
+
+def test_a_method_that_ends_while_one_looks_has_not_failed(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(path: Path) -> object:
+        if path.parent.name == "status":
+            path.unlink()  # the stage, just now
+        return read_json(path)
+
+    before = leaderboard.comparison(project, METHODS).set_index("method")
+    monkeypatch.setattr(leaderboard, "read_json", late)
+    frame = leaderboard.comparison(project, METHODS).set_index("method")
+    assert (before.loc["cut", "status"], frame.loc["cut", "status"]) == ("failed", "ok")
 
 
 def test_without_a_floor_the_row_says_why(project: Path) -> None:

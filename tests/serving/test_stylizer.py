@@ -15,6 +15,7 @@ from atelier.core.config import Params, UserError
 from atelier.methods.base import Iterate
 from atelier.methods.fast import Fast
 from atelier.methods.strotss import Strotss
+from atelier.methods.trained import Trained
 from atelier.nn.colour_transfer import COLOURS, RECOLOUR, keep_chroma, recolour
 from atelier.nn.hypercolumns import Regions
 from atelier.nn.pretrained import diffusion
@@ -54,6 +55,16 @@ def test_every_kind_keeps_size_and_aspect_and_says_what_it_takes(root: Path, nam
     assert (applied.name, applied.note) == (name, "")
     assert applied.needs_style is (name in {"adain", "gatys"})
     assert applied.has_strength is (name == "adain")
+
+
+def test_no_network_is_ever_in_training_mode(root: Path) -> None:
+    """As a server's threads share it: dropout and batch norm would see the others' mode."""
+    for name in TRAINED:
+        method = load(root, name).method
+        assert isinstance(method, Trained)
+        with method.inference_mode():
+            assert not any(part.training for part in method.networks.modules())
+        assert not any(part.training for part in method.networks.modules())
 
 
 def test_it_is_the_method_itself(root: Path) -> None:

@@ -64,13 +64,15 @@ def fetch(
     root = project_root()
     importer.check_replaceable(root, force=force)
     folder = root / ".checkpoints" / "fetch" / "data"
-    shutil.rmtree(folder, ignore_errors=True)  # unpacked by a run that did not finish
-    source = fetching.fetch(url or fetching.URL, folder, sha256=sha256)
-    typer.echo(f"{source['bytes'] / 2**20:.1f} MiB, sha256 {source['sha256']}")
-    try:
-        use(folder, force)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    busy = f"{folder}: another `atelier data fetch` is at work; wait for it"
+    with importer.locked(folder.with_name("lock"), busy):
+        shutil.rmtree(folder, ignore_errors=True)  # unpacked by a run that did not finish
+        source = fetching.fetch(url or fetching.URL, folder, sha256=sha256)
+        typer.echo(f"{source['bytes'] / 2**20:.1f} MiB, sha256 {source['sha256']}")
+        try:
+            use(folder, force)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @app.command()

@@ -69,6 +69,8 @@ class Children:
         """Start a command that ``stop`` and ``kill`` reach."""
         child = subprocess.Popen(command, start_new_session=True, **options)  # noqa: S603
         self.running.add(child)
+        if self.stopped:  # meanwhile, by another thread
+            _signal_group(child.pid, signal.SIGTERM)
         return child
 
     def kill(self) -> None:

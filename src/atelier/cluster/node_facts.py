@@ -69,7 +69,7 @@ def git(project: Path, *arguments: str) -> str:
         OSError: git is not installed.
         subprocess.CalledProcessError: git failed; the reason is in ``stderr``.
     """
-    command = ["git", "-C", str(project), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(project), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     return done.stdout.strip("\n")
 

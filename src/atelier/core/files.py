@@ -50,19 +50,53 @@ def atomic(path: Path | str) -> Iterator[Path]:
 def atomic_folder(folder: Path | str) -> Iterator[Path]:
     """Yield an empty hidden folder beside ``folder``; rename it on success.
 
-    An existing folder of that name is replaced as a unit, and untouched on any error.
+    An existing folder of that name is replaced as a unit, and untouched on any error. One process
+    at a time.
     """
     folder = Path(folder)
-    part = folder.parent / f".{folder.name}.part"
+    part, old = (folder.parent / f".{folder.name}.{kind}" for kind in ("part", "old"))
     shutil.rmtree(part, ignore_errors=True)  # left by a killed run
+    if old.exists() and not folder.exists():
+        old.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
+        with swapped(part, folder, old):
+            pass
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def swapped(new: Path, path: Path, old: Path) -> Iterator[None]:
+    """Rename ``new`` to ``path``, and what was there to ``old``; remove that at the end.
+
+    Two renames, so that the two are never mixed. On any error, Ctrl-C included, everything is where
+    it was. All are in one folder; ``path`` may be missing, a folder, a file or a link.
+    """
+    had = os.path.lexists(path)
+    try:
+        if had:
+            path.replace(old)
+        new.replace(path)
+        yield
+    except BaseException:
+        if (not had or os.path.lexists(old)) and os.path.lexists(path):
+            path.replace(new)
+        if os.path.lexists(old):
+            old.replace(path)
+        raise
+    if had:
+        remove(old)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link (not what it leads to) or a folder."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def within(folder: Path, name: str | Path) -> Path:

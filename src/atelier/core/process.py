@@ -43,12 +43,16 @@ def follow_dvc() -> None:
     """End this stage, as by Ctrl-C, when the DVC that runs it has died.
 
     A shell between the two survives DVC, so the kernel's signal for a dead parent never arrives;
-    instead, the shell's own parent is polled every second.
+    instead, the shell's own parent is polled every second. A process whose parent has died gets
+    PID 1 as its parent: where that is not DVC itself, DVC died while this stage began.
     """
     if not os.environ.get("DVC_STAGE"):
         return
     parent = os.getppid()
     above = _parent(parent) if _name(parent) in SHELLS else None
+    if 1 in {parent, above} and not _runs_dvc(_command(1)):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return
     threading.Thread(target=_watch, args=(parent, above), daemon=True).start()
 
 
@@ -114,12 +118,19 @@ def dvc_at_work(root: Path) -> list[int]:
     found, root = [], root.resolve()
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
             where = (entry / "cwd").resolve()
             inside = where == root or root in where.parents
-            if inside and _runs_dvc([word.decode("latin-1") for word in words]):
+            if inside and _runs_dvc(_command(int(entry.name))):
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def _command(pid: int) -> list[str]:
+    """Return the words of a process's command line; [""] where they cannot be read."""
+    with suppress(OSError):
+        text = Path(f"/proc/{pid}/cmdline").read_text(encoding="latin-1")
+        return text.split("\0")
+    return [""]
 
 
 def _runs_dvc(words: list[str]) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from atelier.core.config import UserError
 from atelier.core.decoders import is_regular
 from atelier.core.filenames import is_utf8, readable, stems
+from atelier.core.files import remove, swapped
 from atelier.core.layout import counts, splits
 from atelier.tracking.progress import progress
 
@@ -45,7 +46,8 @@ def adopt(source: Path, root: Path, *, force: bool = False) -> dict[str, int]:
         _check_names(data)
         _add(root)
         return counts(found)
-    with _locked(root), _copied(source, found, data) as new, _swapped(new, data):
+    old = data.parent / f".data.{uuid.uuid4().hex}.old"
+    with _locked(root), _copied(source, found, data) as new, swapped(new, data, old):
         _add(root)
     return counts(found)
 
@@ -98,7 +100,7 @@ def _recover(root: Path) -> list[str]:
             lines.append(f"{data}: the replacement was interrupted; the old pictures are restored")
         else:
             _add(root)
-            _remove(old)
+            remove(old)
             lines.append(f"{data}: the replacement was interrupted; it is finished now")
     for new in root.glob(NEW):
         shutil.rmtree(new, ignore_errors=True)
@@ -107,14 +109,22 @@ def _recover(root: Path) -> list[str]:
 
 
 @contextmanager
-def _locked(root: Path, wait: float = 10) -> Iterator[None]:
-    path = root / LOCK
+def locked(path: Path, busy: str, wait: float = 0) -> Iterator[None]:
+    """Hold a lock that other processes see.
+
+    Raises:
+        UserError: another has held it for ``wait`` seconds; ``busy`` says what it does.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(path, timeout=wait):
             yield
     except Timeout:
-        raise UserError(f"{root / 'data'}: another process is replacing the pictures") from None
+        raise UserError(busy) from None
+
+
+def _locked(root: Path, wait: float = 10) -> AbstractContextManager[None]:
+    return locked(root / LOCK, f"{root / 'data'}: another process is replacing the pictures", wait)
 
 
 @contextmanager
@@ -157,36 +167,6 @@ def _check_names(data: Path) -> None:
     if wrong:
         named = ", ".join(readable(path) for path in wrong[:3])
         raise UserError(f"{named}: the name is not UTF-8, which DVC cannot track; rename the file")
-
-
-@contextmanager
-def _swapped(new: Path, data: Path) -> Iterator[None]:
-    """Rename ``new`` to ``data``; the old ``data`` is removed at the end, or restored on an error.
-
-    Two renames, so that the two are never mixed.
-    """
-    old = data.parent / f".data.{uuid.uuid4().hex}.old"
-    had = os.path.lexists(data)
-    if had:
-        data.replace(old)
-    try:
-        new.replace(data)
-        yield
-    except BaseException:
-        if os.path.lexists(data):
-            data.replace(new)  # deleted by its creator
-        if had:
-            old.replace(data)
-        raise
-    if had:
-        _remove(old)
-
-
-def _remove(old: Path) -> None:
-    if old.is_symlink() or old.is_file():
-        old.unlink()
-    else:
-        shutil.rmtree(old)
 
 
 def _add(root: Path) -> None:

@@ -208,8 +208,9 @@ def _no_floor(root: Path) -> str:
 
 
 def _status(root: Path, name: str, key: str) -> dict[str, str]:
-    results = Results(root)
-    if results.status(name).exists() and (found := _read_status(results, name, key)):
+    results, path = Results(root), Results(root).status(name)
+    # gone after it was read, or before it could be: the stage has just ended
+    if path.exists() and (found := _read_status(results, name, key)) and path.exists():
         return found
     done = results.metrics(name).exists()
     return {"status": "ok" if done else "not run", "error": ""}

@@ -117,6 +117,9 @@ def build(
     if found.model:
         refuse_other_features(method, found.card, found.name)
         restore(method, found.model)
+    if isinstance(method, Trained):
+        # for good: a server's threads would switch each other back to training in between
+        method.networks.eval()
     return Applied(found.name, method, found.note, found.used)
 
 

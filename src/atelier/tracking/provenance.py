@@ -59,7 +59,7 @@ def git(root: Path, *arguments: str) -> str:
         OSError: there is no git.
         subprocess.SubprocessError: it failed, or took longer than 20 s.
     """
-    command = ["git", *arguments]
+    command = ["git", "--no-optional-locks", *arguments]  # a person may commit meanwhile
     done = subprocess.run(  # noqa: S603 — no shell
         command, cwd=root, capture_output=True, text=True, check=True, timeout=20,
         encoding="utf-8", errors="replace",
